@@ -1,0 +1,135 @@
+# `make` lists the targets. Needed: make, and Python >= 3.11 with its venv module. No more.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+UV_VERSION := 0.13.9
+ARGS ?=
+
+# The first of these that is new enough and can make an environment; or: make PYTHON=/path/to/python
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14
+NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+# Airflow 2.11 runs on nothing newer; uv looks for it on the machine, then fetches it.
+PYTHON_2_11 ?= >=3.11,<3.13
+
+UV := .venv/bin/uv --quiet
+# Trust whom the system trusts, as pip does: a company's proxy, say.
+export UV_SYSTEM_CERTS ?= true
+CODE := $(wildcard airflow_provider_talkpilot dags tests benchmarks scripts)
+
+# Nothing of the caller's own Airflow, Google Cloud or Python leaks in.
+$(foreach v,$(filter AIRFLOW_% BIGQUERY_EMULATOR_HOST CLOUDSDK_% GCLOUD_PROJECT GOOGLE_% \
+    STORAGE_EMULATOR_HOST PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV,$(.VARIABLES)),\
+    $(eval unexport $(v)))
+
+# $(call in,ENVIRONMENT,AIRFLOW VERSION): what runs Airflow there, with a home of its own.
+in = PATH="$(CURDIR)/$(1)/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(1)" \
+    AIRFLOW_HOME="$(CURDIR)/.airflow/$(2)" \
+    AIRFLOW__CORE__DAGS_FOLDER="$(CURDIR)/dags" \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+IN_3_3 = $(call in,.venv,3.3)
+IN_2_11 = $(call in,.venv-2.11,2.11)
+
+step = @printf '%-10s%s\n' '$(1)' '$(2)'
+
+##@ Setting up
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	    /^[a-zA-Z0-9_.-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nARGS goes to pytest: make test-unit ARGS="-k quota"\n'
+
+.PHONY: setup
+setup: .venv/.ready .venv-2.11/.ready ## Make .venv (Airflow 3.3) and .venv-2.11 (Airflow 2.11)
+
+.venv/.locked: requirements/airflow-3.3.txt
+	@$(if $(PYTHON),,echo 'error: no Python >= 3.11 with its venv module here (Debian: apt-get install python3-venv; elsewhere installed: make PYTHON=/path/to/python)' >&2; exit 1)
+	@'$(PYTHON)' -c '$(NEW_ENOUGH)' 2>/dev/null || { echo 'error: $(PYTHON) is older than 3.11 or has no venv module' >&2; exit 1; }
+	$(call step,setup,Airflow 3.3 into .venv (a minute))
+	@rm -rf .venv
+	@'$(PYTHON)' -m venv .venv
+	@.venv/bin/python -m pip -qq --disable-pip-version-check install uv==$(UV_VERSION)
+	@$(UV) pip install --python .venv/bin/python -r $<
+	@touch $@
+
+.venv-2.11/.locked: requirements/airflow-2.11.txt | .venv/.locked
+	$(call step,setup,Airflow 2.11 into .venv-2.11 (a minute))
+	@rm -rf .venv-2.11
+	@$(UV) venv --no-project --python '$(PYTHON_2_11)' .venv-2.11 || \
+	    { echo 'error: Airflow 2.11 needs Python 3.11 or 3.12 (make test-3.3 does without)' >&2; exit 1; }
+	@$(UV) pip install --python .venv-2.11/bin/python -r $<
+	@touch $@
+
+%/.ready: %/.locked pyproject.toml
+	@$(UV) pip install --python $*/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: lock
+lock: .venv/.locked ## Write both lock files anew (ARGS=--upgrade takes the newest versions)
+	$(call step,lock,requirements/*.txt (half a minute))
+	@for v in 3.3 2.11; do \
+	    $(UV) pip compile pyproject.toml requirements/airflow-$$v.in --extra sandbox --extra dev \
+	        --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	        --custom-compile-command 'make lock' $(ARGS) -o requirements/airflow-$$v.txt >/dev/null || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Remove everything that these targets made
+	@rm -rf .venv .venv-2.11 .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Trying out
+
+.PHONY: demo
+demo: .venv/.ready ## Run the DAG against a local TalkPilot and BigQuery, and show the table
+	@$(IN_3_3) python scripts/demo.py
+
+.PHONY: bench
+bench: .venv/.ready ## Measure requests, time and memory
+	@$(IN_3_3) python -m benchmarks
+
+##@ Checking
+
+.PHONY: test
+test: lint test-3.3 test-2.11 ## Lint, then the whole suite on Airflow 3.3 and on 2.11
+
+.PHONY: lint
+lint: .venv/.ready ## Check style, format and types
+	$(call step,lint,ruff and mypy (half a minute))
+	@.venv/bin/ruff check --quiet $(CODE)
+	@.venv/bin/ruff format --check --quiet $(CODE) || { echo 'error: not formatted; make format does it' >&2; exit 1; }
+	@.venv/bin/mypy --no-error-summary $(CODE)
+
+.PHONY: format
+format: .venv/.ready ## Format the code and fix what can be fixed
+	@.venv/bin/ruff check --quiet --fix $(CODE) || true
+	@.venv/bin/ruff format --quiet $(CODE)
+
+.PHONY: test-unit test-integration test-system
+test-unit: ## The unit tests on Airflow 3.3
+test-integration: ## The tests against local servers on Airflow 3.3
+test-system: ## The tests in a running Airflow 3.3
+test-unit test-integration test-system: test-%: .venv/.ready
+	$(call step,test,tests/$* on Airflow 3.3)
+	@$(IN_3_3) pytest tests/$* $(ARGS)
+
+.PHONY: test-3.3
+test-3.3: .venv/.ready ## All tests on Airflow 3.3
+	$(call step,test,all tests on Airflow 3.3)
+	@$(IN_3_3) pytest $(ARGS)
+
+.PHONY: test-2.11
+test-2.11: .venv-2.11/.ready ## All tests on Airflow 2.11 that are not marked airflow3
+	$(call step,test,all tests on Airflow 2.11)
+	@$(IN_2_11) pytest -m 'not airflow3' $(ARGS)
+
+.PHONY: coverage
+coverage: .venv/.ready ## What the unit and integration tests run through
+	@$(IN_3_3) coverage erase
+	@$(IN_3_3) coverage run -m pytest tests/unit tests/integration $(ARGS)
+	@$(IN_3_3) coverage combine --quiet
+	@$(IN_3_3) coverage report

@@ -1,0 +1,20 @@
+"""The TalkPilot API without Airflow: client, quota, models, errors."""
+
+from airflow_provider_talkpilot.api.client import TalkPilotClient, require_uuid
+from airflow_provider_talkpilot.api.interval import Interval
+from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail
+from airflow_provider_talkpilot.api.quota import Quota
+from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, Reject
+
+__all__ = [
+    "Agent",
+    "Call",
+    "CallDetail",
+    "CallFilters",
+    "CallPage",
+    "Interval",
+    "Quota",
+    "Reject",
+    "TalkPilotClient",
+    "require_uuid",
+]

@@ -1,0 +1,275 @@
+"""A client of the TalkPilot API: health, agents, calls and their details.
+
+Usable without Airflow::
+
+    from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+
+    with TalkPilotClient(base_url, api_key) as client:
+        for agent in client.agents():
+            for page in client.walk_calls(agent.id, Interval.parse("2026-03-18", "2026-03-19")):
+                for call in page.calls:
+                    print(call.created_at, client.call(agent.id, call.id).final_score)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import httpx
+import tenacity
+from pydantic import ValidationError
+
+from airflow_provider_talkpilot import __version__
+from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.interval import Interval
+from airflow_provider_talkpilot.api.log_privacy import keep_queries_out_of_logs
+from airflow_provider_talkpilot.api.models import (
+    Agent,
+    CallDetail,
+    Health,
+    TalkPilotModel,
+    describe_invalid,
+)
+from airflow_provider_talkpilot.api.quota import Quota
+from airflow_provider_talkpilot.api.responses import BASE_URL_SHAPE, error_of, parse_json
+from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
+
+_KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
+_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+_REFUSALS_OF_ONE_REQUEST = 10
+_REDIRECTS = 3
+
+Model = TypeVar("Model", bound=TalkPilotModel)
+
+
+class TalkPilotClient:
+    """Talks to one TalkPilot API with one key. Thread-safe; use as a context manager.
+
+    :param base_url: the API's base URL with its ``/v1``; https, or http to a loopback address.
+    :param api_key: ``tp_live_`` and 32 hex digits; sent to the base URL's host alone.
+    :param quota: the governor of the key's quota; one of its own by default.
+    :param timeout: seconds to wait for data of an answer.
+    :param connect_timeout: seconds to wait for a connection.
+    :param tries: how often a request is sent when the network or the server fails.
+    :param connections: size of the connection pool.
+    :raises ConfigurationError: when the base URL or the key can never work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        quota: Quota | None = None,
+        timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        tries: int = 7,
+        connections: int = 16,
+    ) -> None:
+        self.base_url = _checked_base_url(base_url)
+        self.quota = quota or Quota()
+        self.requests: Counter[str] = Counter()
+        self._counting = Lock()
+        self._http = httpx.Client(
+            headers={
+                "X-API-Key": _checked_key(api_key),
+                "Accept": "application/json",
+                "User-Agent": f"airflow-provider-talkpilot/{__version__}",
+            },
+            timeout=httpx.Timeout(timeout, connect=connect_timeout),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            # Redirects are followed by _exchange, and only within the API's own host.
+            follow_redirects=False,
+        )
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_transient),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
+            stop=tenacity.stop_after_attempt(tries),
+            reraise=True,
+        )
+        keep_queries_out_of_logs()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"TalkPilotClient({self.base_url!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def health(self) -> Health:
+        """Ask whether a TalkPilot API answers at the base URL; needs no valid key."""
+        return self._validated(Health, "health", "health")
+
+    def agents(self) -> list[Agent]:
+        """List every agent that the key can see (``agents:read``), in the API's order.
+
+        :raises WalkMovedError: when the list kept changing while it was read.
+        """
+        return walk_agents(self)
+
+    def walk_calls(
+        self, agent_id: str, interval: Interval, filters: CallFilters | None = None
+    ) -> Iterator[CallPage]:
+        """Walk an agent's calls of an interval (``calls:read``), soft-deleted ones included.
+
+        Lazy: a page is asked for when it is consumed. Only a walk that ends without an error was
+        whole; what it gave before is not to be used.
+
+        :param agent_id: UUID of the agent.
+        :param interval: which calls, by ``created_at``.
+        :param filters: select among them; then the walk is a selection, not the interval.
+        :return: an iterator of pages of at most 100 calls, newest first.
+        :raises WalkMovedError: when the list changed while it was read.
+        """
+        return walk_calls(self, require_uuid("agent id", agent_id), interval, filters)
+
+    def call(self, agent_id: str, call_id: str) -> CallDetail:
+        """Fetch one call with its detail fields (``calls:read``).
+
+        :param agent_id: UUID of the agent.
+        :param call_id: the call's ``id``.
+        :raises NotFoundError: when the call was erased or the agent is not visible to the key.
+        """
+        agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
+        return self._validated(CallDetail, "detail", f"agents/{agent_id}/calls/{call_id}")
+
+    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+        """Send one GET within the quota, again where the network or the server fails.
+
+        :param kind: what the request is counted as in ``requests``.
+        :param path: path below the base URL.
+        :param params: query parameters.
+        :return: the response's JSON object.
+        :raises TalkPilotError: the typed error of what went wrong.
+        """
+        url = httpx.URL(f"{self.base_url}/{path}", params=params)
+        return self._retrying(self._within_quota, kind, url)
+
+    def _validated(self, model: type[Model], kind: str, path: str) -> Model:
+        body = self.get(kind, path)
+        try:
+            return model.model_validate(body)
+        except ValidationError as error:
+            raise errors.UnexpectedResponseError(
+                f"GET {self.base_url}/{path} answered with a record that does not fit "
+                f"({describe_invalid(error)}).",
+                status=200,
+            ) from None
+
+    def _within_quota(self, kind: str, url: httpx.URL) -> dict[str, Any]:
+        for _ in range(_REFUSALS_OF_ONE_REQUEST):
+            self.quota.acquire()
+            try:
+                response = self._exchange(kind, url)
+            except BaseException:
+                self.quota.unanswered()
+                raise
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                self.quota.answered(response.headers)
+                return parse_json(response)
+            retry_after = self.quota.refuse(response.headers)
+        refusal = error_of(response)
+        raise errors.RateLimitedError(
+            f"{refusal} It refused {_REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told:"
+            " leave this connection a part of the quota, or raise the key's limit.",
+            retry_after=retry_after,
+            status=refusal.status,
+            code=refusal.code,
+            request_id=refusal.request_id,
+        )
+
+    def _exchange(self, kind: str, url: httpx.URL) -> httpx.Response:
+        """One request and its answer, following redirects within the API's own origin."""
+        for _ in range(_REDIRECTS):
+            with self._counting:
+                self.requests[kind] += 1
+            try:
+                response = self._http.get(url)
+            except httpx.DecodingError:
+                raise errors.UnreadableResponseError(
+                    f"{self.base_url} answered with a body that cannot be decoded.", status=200
+                ) from None
+            except httpx.TransportError as error:
+                raise errors.ConnectionFailedError(
+                    f"No answer from {self.base_url} ({_describe(error)}). Check the network and "
+                    f"the base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
+                ) from None
+            target = response.next_request.url if response.next_request else None
+            if target is None or _origin(target) != _origin(url):
+                break
+            url = target
+        return response
+
+
+def require_uuid(name: str, value: object) -> str:
+    """Return ``value`` if it is a UUID.
+
+    :raises ConfigurationError: when it is not; such an id would otherwise reach the URL.
+    """
+    try:
+        UUID(str(value))
+    except ValueError:
+        raise errors.ConfigurationError(
+            f"The {name} {value!r} is no UUID: copy it from TalkPilot's dashboard or from the list "
+            "of agents."
+        ) from None
+    return str(value)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(
+        error,
+        errors.ServerError | errors.ConnectionFailedError | errors.UnreadableResponseError,
+    )
+
+
+def _checked_base_url(base_url: str) -> str:
+    try:
+        url = httpx.URL((base_url or "").strip())
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise errors.ConfigurationError(
+            f"The base URL {base_url!r} is no address: its shape is {BASE_URL_SHAPE}."
+        )
+    if url.scheme == "http" and not _LOOPBACK.fullmatch(url.host):
+        raise errors.ConfigurationError(
+            f"The base URL {base_url!r} is plain http, which would show the API key to the "
+            "network: use https."
+        )
+    if url.userinfo or url.query or url.fragment:
+        raise errors.ConfigurationError(
+            f"The base URL must have no user, query or fragment: its shape is {BASE_URL_SHAPE}."
+        )
+    return str(url).rstrip("/")
+
+
+def _checked_key(api_key: str) -> str:
+    api_key = (api_key or "").strip()
+    if not _KEY_SHAPE.fullmatch(api_key):
+        raise errors.ConfigurationError(
+            "The API key is malformed: it is tp_live_ and 32 hex digits, and "
+            f"{f'{len(api_key)} characters were given' if api_key else 'none was given'}. Copy it "
+            "again from TalkPilot's dashboard into the connection's password."
+        )
+    return api_key
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _describe(error: httpx.TransportError) -> str:
+    kind = type(error).__name__
+    return f"{kind}: {error}" if str(error) else kind

@@ -1,0 +1,106 @@
+"""Half-open intervals of ``created_at``: every call belongs to exactly one of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pendulum
+
+from airflow_provider_talkpilot.api.errors import IntervalError
+
+# The API does not say whether a call exactly on `from` or `to` is listed, so we ask for this
+# much more on each side and keep [start, end) ourselves.
+MARGIN = timedelta(seconds=1)
+
+# Clocks of two machines differ; an interval that ended this little "in the future" is over.
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """The calls with ``start <= created_at < end``.
+
+    :param start: aware datetime, kept in UTC.
+    :param end: aware datetime after ``start``, kept in UTC.
+    :raises IntervalError: when a bound is naive, or ``end`` is not after ``start``.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            bound = getattr(self, name)
+            if bound.tzinfo is None:
+                raise IntervalError(f"The interval's {name} {bound} has no time zone; give UTC.")
+            object.__setattr__(self, name, _plain_utc(bound))
+        if self.start == self.end:
+            raise IntervalError(
+                f"The interval {self} has zero length, so it can hold no call. Give an end after "
+                "the start. In Airflow 3, schedule='@daily' makes such intervals: use "
+                "CronDataIntervalTimetable('@daily', timezone='UTC')."
+            )
+        if self.start > self.end:
+            raise IntervalError(f"The interval {self} is reversed: swap its start and end.")
+
+    @classmethod
+    def parse(cls, start: datetime | str | None, end: datetime | str | None) -> Interval:
+        """Build an interval from datetimes or ISO 8601 texts.
+
+        :param start: first moment inside; a date means its midnight, no time zone means UTC.
+        :param end: first moment outside, likewise.
+        :return: the interval.
+        :raises IntervalError: when a bound is missing or unreadable, or as the class does.
+        """
+        if not start or not end:
+            given = f"start={start or 'none'}, end={end or 'none'}"
+            raise IntervalError(f"The interval is missing a bound ({given}): give both.")
+        return cls(_moment("start", start), _moment("end", end))
+
+    def require_over(self, now: datetime | None = None) -> None:
+        """Refuse an interval that is not over yet: calls of it can still come.
+
+        :param now: aware datetime; the machine's clock by default.
+        :raises IntervalError: when ``end`` is later than ``now``.
+        """
+        now = now or datetime.now(UTC)
+        if self.end > now + CLOCK_SKEW:
+            raise IntervalError(
+                f"The interval {self} ends in the future (it is {format_utc(now)} now): wait until "
+                "it is over, or give an earlier end."
+            )
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+    def __str__(self) -> str:
+        return f"[{format_utc(self.start)}, {format_utc(self.end)})"
+
+
+def format_utc(moment: datetime) -> str:
+    """Write an aware datetime as the API does: ISO 8601, UTC, ``Z``, fractions where needed."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _moment(name: str, value: datetime | str) -> datetime:
+    if isinstance(value, str):
+        parsed: object = None
+        with suppress(ValueError):
+            parsed = pendulum.parse(value.strip(), tz="UTC", exact=True)
+        if isinstance(parsed, datetime):
+            value = parsed
+        elif isinstance(parsed, date):
+            value = datetime(parsed.year, parsed.month, parsed.day, tzinfo=UTC)
+        else:
+            raise IntervalError(
+                f"The interval's {name} {value!r} is no date or time: write it as ISO 8601, such "
+                "as 2026-03-18 or 2026-03-18T00:00:00Z."
+            )
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _plain_utc(moment: datetime) -> datetime:
+    """A standard-library datetime in UTC, whatever subclass (pendulum) came in."""
+    return datetime.fromtimestamp(0, UTC) + (moment - datetime.fromtimestamp(0, UTC))

@@ -1,0 +1,114 @@
+"""The API's records as pydantic models. Fields we do not know are kept in ``model_extra``.
+
+Source of the fields: docs.talkpilot.io, pages api/agents and api/calls.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+
+def _as_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+UtcDatetime = Annotated[datetime, AfterValidator(_as_utc)]
+Identifier = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class TalkPilotModel(BaseModel):
+    """Base: unknown fields are kept, and no validation error repeats a caller's data."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    def __repr__(self) -> str:
+        # A repr ends up in logs and tracebacks; calls are personal data.
+        return f"{type(self).__name__}(id={getattr(self, 'id', None)!r})"
+
+    __str__ = __repr__
+
+
+class Health(TalkPilotModel):
+    """Answer of ``GET /health``."""
+
+    status: str
+    version: str | None = None
+
+
+class Agent(TalkPilotModel):
+    """An AI agent that answers telephones."""
+
+    id: Identifier
+    name: str | None = None
+    phone_number: str | None = None
+    is_active: bool | None = None
+    language: str | None = None
+    created_at: UtcDatetime | None = None
+
+
+class Call(TalkPilotModel):
+    """A call as lists give it.
+
+    ``created_at`` is the call's start. ``updated_at`` may be missing. ``done`` and ``note``
+    change later. ``phone_number`` is null once the call is purged.
+    """
+
+    id: Identifier
+    agent_id: Identifier
+    created_at: UtcDatetime
+    updated_at: UtcDatetime | None = None
+    deleted_at: UtcDatetime | None = None
+    call_id: str | None = None
+    customer_name: str | None = None
+    customer_request: str | None = None
+    phone_number: str | None = None
+    call_summary: str | None = None
+    employee: str | None = None
+    note: str | None = None
+    duration: int | None = None
+    done: bool | None = None
+    general_success: bool | None = None
+    disconnection_reason: str | None = None
+    is_purged: bool | None = None
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields that this version does not know, without the recording's signed address."""
+        return {k: v for k, v in (self.model_extra or {}).items() if k != "audio_file_url"}
+
+
+class CallDetail(Call):
+    """One call with its detail fields.
+
+    ``transcript`` is, by the documentation, a JSON *string* holding a list of messages; a plain
+    list is accepted too. ``final_score`` (1-10) is set some time after the call.
+    ``audio_file_url`` is a credential that dies after an hour: readable, never stored.
+    """
+
+    transcript: str | list[Any] | None = None
+    final_score: int | None = None
+    audio_file_url: str | None = None
+
+
+class Pagination(TalkPilotModel):
+    """``pagination`` of a list. ``pages`` of an empty list is 0 or 1 (the API does not say)."""
+
+    total: int = Field(ge=0)
+    page: int | None = None
+    limit: int | None = None
+    pages: int | None = None
+
+
+def describe_invalid(error: ValidationError) -> str:
+    """Say which fields are wrong and how, without their values.
+
+    :param error: what a model raised.
+    :return: such as ``duration: Input should be a valid integer``.
+    """
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'record'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    )

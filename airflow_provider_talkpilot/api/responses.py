@@ -1,0 +1,129 @@
+"""From an HTTP response to JSON or to a typed error that says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pydantic_core
+
+from airflow_provider_talkpilot.api import errors
+
+BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
+_CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
+
+_CURES: dict[int, tuple[type[errors.ApiError], str]] = {
+    400: (errors.BadRequestError, "Correct the named parameter."),
+    401: (
+        errors.AuthenticationError,
+        "The API key is unknown, inactive or expired: renew it, and set the connection's password.",
+    ),
+    403: (
+        errors.PermissionDeniedError,
+        "Grant the key the permission named, in TalkPilot's dashboard.",
+    ),
+    404: (
+        errors.NotFoundError,
+        "It does not exist, or the key is not allowed to see this agent.",
+    ),
+    409: (errors.ConflictError, "Try again later."),
+}
+
+
+def parse_json(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of a successful response, or raise what went wrong.
+
+    :param response: a response that was read whole.
+    :return: the object of a 200 response.
+    :raises ApiError: the subclass for the status, or for a body that is not TalkPilot's.
+    """
+    if response.is_success:
+        return _json_object(response)
+    raise error_of(response)
+
+
+def error_of(response: httpx.Response) -> errors.ApiError:
+    """Build the typed error of a response with a status other than 2xx.
+
+    :param response: the response, with the error envelope or with any other body.
+    :return: the error, ready to raise; its message quotes the ``request_id``.
+    """
+    status = response.status_code
+    if response.is_redirect:
+        return errors.UnexpectedResponseError(
+            f"{_where(response)} redirects to {_host(response.headers.get('Location', ''))}, which "
+            f"is not followed: the API key goes to its own host only. {_CHECK_HOST}",
+            status=status,
+        )
+    envelope = _envelope(response)
+    code = str(envelope.get("code") or "")
+    details = _field_errors(envelope.get("details"))
+    request_id = str(envelope["request_id"]) if envelope.get("request_id") else None
+
+    kind, cure = _CURES.get(status, (errors.ApiError, "See TalkPilot's documentation."))
+    if status >= 500:
+        kind, cure = errors.ServerError, "TalkPilot has a problem; the same request may work later."
+    elif status == 404 and not envelope:
+        cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"
+    said = str(envelope.get("message") or response.reason_phrase or "no message").rstrip(".")
+    text = f"{_where(response)} answered {status}{f' {code}' if code else ''}: {said}"
+    if details:
+        text += " (" + "; ".join(f"{d.field}: {d.message}" for d in details) + ")"
+    text += f". {cure}"
+    if request_id:
+        text += f" Request id for TalkPilot's support: {request_id}."
+    return kind(text, status=status, code=code, details=details, request_id=request_id)
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
+    content_type = response.headers.get("Content-Type", "")
+    try:
+        body = pydantic_core.from_json(response.content)
+    except ValueError:
+        if "html" in content_type or response.content.lstrip()[:1] == b"<":
+            raise errors.UnreadableResponseError(
+                f"{_where(response)} answered with HTML instead of TalkPilot's JSON. {_CHECK_HOST}",
+                status=response.status_code,
+            ) from None
+        raise errors.UnreadableResponseError(
+            f"{_where(response)} answered with a body that is no JSON "
+            f"({len(response.content)} bytes): it was cut, or comes from something else. "
+            f"{_CHECK_HOST}",
+            status=response.status_code,
+        ) from None
+    if not isinstance(body, dict):
+        raise errors.UnexpectedResponseError(
+            f"{_where(response)} answered with JSON that is no object. {_CHECK_HOST}",
+            status=response.status_code,
+        )
+    return body
+
+
+def _envelope(response: httpx.Response) -> dict[str, Any]:
+    """The ``error`` object; empty where the answer has none (the edge, a proxy, HTML)."""
+    try:
+        body = pydantic_core.from_json(response.content)
+    except ValueError:
+        return {}
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _field_errors(details: object) -> list[errors.FieldError]:
+    if not isinstance(details, list):
+        return []
+    return [
+        errors.FieldError(str(d.get("field", "")), str(d.get("message", "")))
+        for d in details
+        if isinstance(d, dict)
+    ]
+
+
+def _where(response: httpx.Response) -> str:
+    """Method and address without the query, which can hold a caller's number."""
+    request = response.request
+    return f"{request.method} {request.url.copy_with(query=None, userinfo=b'')}"
+
+
+def _host(location: str) -> str:
+    return httpx.URL(location).host or location.partition("?")[0]

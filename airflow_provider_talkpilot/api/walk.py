@@ -1,0 +1,185 @@
+"""Walking the pages of a list, and proof that the walk was whole.
+
+Pages are offsets into a list that can move under the reader: a row that goes shifts the rest up and
+one is skipped, a row that comes shifts it down and one comes twice. A walk counts only when
+``total`` was the same on every page and as many distinct ids were read as it says.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
+from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
+from airflow_provider_talkpilot.api.models import Agent, Call, Pagination, describe_invalid
+
+if TYPE_CHECKING:
+    from airflow_provider_talkpilot.api.client import TalkPilotClient
+
+PAGE_LIMIT = 100
+AGENT_WALKS = 3
+
+
+@dataclass(frozen=True)
+class CallFilters:
+    """The API's own filters. With any of them a walk is a selection of the interval.
+
+    :param done: only calls that are done (True) or not (False).
+    :param phone_number: only calls with exactly this number.
+    :param search: only calls with this text in name, phone number or summary.
+    """
+
+    done: bool | None = None
+    phone_number: str | None = None
+    search: str | None = None
+
+    def active(self) -> dict[str, str]:
+        """The filters in use, as query parameters."""
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in asdict(self).items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record that does not fit the model.
+
+    :param record: the record as the API sent it; personal data, to be kept aside only.
+    :param reason: which fields are wrong and how, without their values.
+    """
+
+    record: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class CallPage:
+    """One page of a walk: the calls inside the interval, and what did not validate.
+
+    :param total: what the list said its length is, the margin around the interval included.
+    """
+
+    calls: list[Call]
+    total: int
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def walk_calls(
+    client: TalkPilotClient, agent_id: str, interval: Interval, filters: CallFilters | None = None
+) -> Iterator[CallPage]:
+    """Walk one agent's calls; see :meth:`TalkPilotClient.walk_calls`."""
+    params = {
+        # Without deleted calls a soft delete between two pages would move the list.
+        "include_deleted": "true",
+        "from": format_utc(interval.start - MARGIN),
+        "to": format_utc(interval.end + MARGIN),
+        **(filters or CallFilters()).active(),
+    }
+    for rows, total in _walk(client, "calls", f"agents/{agent_id}/calls", params):
+        page = CallPage([], total)
+        for row in rows:
+            try:
+                call = Call.model_validate(row)
+            except ValidationError as error:
+                page.rejects.append(Reject(row, describe_invalid(error)))
+            else:
+                if call.created_at in interval:
+                    page.calls.append(call)
+        yield page
+
+
+def walk_agents(client: TalkPilotClient) -> list[Agent]:
+    """Read the whole list of agents, again where it moved; see :meth:`TalkPilotClient.agents`."""
+    for walk in range(1, AGENT_WALKS + 1):
+        try:
+            rows = [row for page, _ in _walk(client, "agents", "agents", {}) for row in page]
+            return [Agent.model_validate(row) for row in rows]
+        except WalkMovedError:
+            if walk == AGENT_WALKS:
+                raise
+        except ValidationError as error:
+            raise UnexpectedResponseError(
+                f"GET {client.base_url}/agents answered with an agent that does not fit "
+                f"({describe_invalid(error)}).",
+                status=200,
+            ) from None
+    raise AssertionError("unreachable")
+
+
+def _walk(
+    client: TalkPilotClient, kind: str, path: str, params: dict[str, str]
+) -> Iterator[tuple[list[Any], int]]:
+    """Give each page's raw rows and the list's total; end only when the walk was whole."""
+    ids = DistinctIds()
+    total: int | None = None
+    number = 0
+    while total is None or ids.seen < total:
+        number += 1
+        body = client.get(kind, path, {**params, "page": str(number), "limit": str(PAGE_LIMIT)})
+        rows, pagination = _page(f"GET {client.base_url}/{path}", body)
+        if total is not None and pagination.total != total:
+            raise WalkMovedError(
+                f"The list {path} changed while it was read: its total went from {total} to "
+                f"{pagination.total} at page {number}."
+            )
+        total = pagination.total
+        ids.add(rows)
+        if rows:
+            yield rows, total
+        elif ids.seen < total:
+            raise WalkMovedError(
+                f"The list {path} changed while it was read: page {number} is empty, and only "
+                f"{ids.seen} of {total} rows had come."
+            )
+    if (distinct := ids.distinct()) != total:
+        raise WalkMovedError(
+            f"The list {path} changed while it was read: it has {total} rows, and {distinct} "
+            f"different ones came on {number} pages."
+        )
+
+
+class DistinctIds:
+    """Counts rows and distinct ids in 8 bytes a row, so that a walk's memory stays flat."""
+
+    _BUCKETS = 256
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self._hashes = [array("q") for _ in range(self._BUCKETS)]
+
+    def add(self, rows: list[Any]) -> None:
+        """Count rows; one without an id counts as different from every other."""
+        for row in rows:
+            self.seen += 1
+            row_id = row.get("id") if isinstance(row, dict) else None
+            # Python salts the hash of a text per process: a collision does not survive a retry.
+            digest = hash(str(row_id) if row_id is not None else (self.seen, "no id"))
+            self._hashes[digest % self._BUCKETS].append(digest)
+
+    def distinct(self) -> int:
+        """How many different ids were added."""
+        return sum(len(set(bucket)) for bucket in self._hashes)
+
+
+def _page(where: str, body: dict[str, Any]) -> tuple[list[Any], Pagination]:
+    rows = body.get("data")
+    try:
+        pagination = Pagination.model_validate(body.get("pagination"))
+    except ValidationError:
+        pagination = None
+    if pagination is None or not isinstance(rows, list):
+        missing = "pagination" if pagination is None else "data"
+        raise UnexpectedResponseError(
+            f"{where} answered with a page without a usable {missing!r}, so it cannot be known "
+            "whether all calls came. Check the base URL (the connection's host), and report it to "
+            "TalkPilot if that is right.",
+            status=200,
+        )
+    return rows, pagination

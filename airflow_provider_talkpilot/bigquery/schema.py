@@ -1,0 +1,97 @@
+"""The columns of the target table, in one place: name, type, meaning, and who fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from google.cloud.bigquery import SchemaField
+
+
+class Source(Enum):
+    """Which staged rows fill a column."""
+
+    KEY = "key"
+    LIST = "list"
+    DETAIL = "detail"
+    PROVIDER = "provider"
+    STAGING = "staging"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the target or of the staging table."""
+
+    name: str
+    type: str
+    source: Source
+    description: str
+    mode: str = "NULLABLE"
+    fields: tuple[SchemaField, ...] = ()
+
+    def schema_field(self) -> SchemaField:
+        """The column as the client library wants it."""
+        return SchemaField(
+            self.name, self.type, self.mode, description=self.description, fields=self.fields
+        )
+
+
+MESSAGE_FIELDS = (
+    SchemaField("role", "STRING", description="Who spoke: agent or user."),
+    SchemaField("text", "STRING", description="What was said."),
+)
+
+_K, _L, _D, _P = Source.KEY, Source.LIST, Source.DETAIL, Source.PROVIDER
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "STRING", _K, "The call's key (UUID).", "REQUIRED"),
+    Column("agent_id", "STRING", _K, "The agent that answered (UUID).", "REQUIRED"),
+    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", "REQUIRED"),
+    Column("updated_at", "TIMESTAMP", _L, "Last change, as TalkPilot tells it."),
+    Column("deleted_at", "TIMESTAMP", _L, "When the call was soft-deleted."),
+    Column("call_id", "STRING", _L, "LiveKit's id of the call."),
+    Column("customer_name", "STRING", _L, "The caller's name."),
+    Column("customer_request", "STRING", _L, "What the caller wanted."),
+    Column("phone_number", "STRING", _L, "The caller's number; null once purged."),
+    Column("call_summary", "STRING", _L, "Summary of the call."),
+    Column("employee", "STRING", _L, "The employee asked for."),
+    Column("note", "STRING", _L, "Staff's note, edited after the call."),
+    Column("duration", "INTEGER", _L, "Length in seconds."),
+    Column("done", "BOOLEAN", _L, "Whether staff have dealt with the call."),
+    Column("general_success", "BOOLEAN", _L, "Whether the call reached its goal."),
+    Column("disconnection_reason", "STRING", _L, "How it ended: user_hangup, call_transfer, …"),
+    Column("is_purged", "BOOLEAN", _L, "Whether TalkPilot removed the personal data."),
+    Column("extra", "JSON", _L, "Fields of the API that this version does not know."),
+    Column(
+        "transcript", "RECORD", _D, "What was said, in order.", "REPEATED", fields=MESSAGE_FIELDS
+    ),
+    Column(
+        "transcript_raw", "STRING", _D, "The transcript as it came, where transcript lacks some."
+    ),
+    Column("final_score", "INTEGER", _D, "Score from 1 to 10, given after the call by an AI."),
+    Column("detail_updated_at", "TIMESTAMP", _D, "The version that the stored detail belongs to."),
+    Column("detail_synced_at", "TIMESTAMP", _D, "When the stored detail was read."),
+    Column("erased_at", "TIMESTAMP", _P, "When the call was found to be gone from TalkPilot."),
+    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot."),
+)
+
+DETAIL_FOUND = Column("detail_found", "BOOLEAN", Source.STAGING, "False: TalkPilot has no detail.")
+
+
+def names(*sources: Source) -> list[str]:
+    """Names of the columns that come from ``sources``, in the table's order."""
+    return [column.name for column in COLUMNS if column.source in sources]
+
+
+def target_schema() -> list[SchemaField]:
+    """Schema of the target table."""
+    return [column.schema_field() for column in COLUMNS]
+
+
+def staging_schema(kind: str) -> list[SchemaField]:
+    """Schema of the staging table for parts of a kind (``calls`` or ``details``)."""
+    sources = {Source.KEY, Source.LIST} | ({Source.DETAIL} if kind == "details" else set())
+    columns = [column for column in COLUMNS if column.source in sources]
+    if kind == "details":
+        columns.append(DETAIL_FOUND)
+    return [column.schema_field() for column in columns]

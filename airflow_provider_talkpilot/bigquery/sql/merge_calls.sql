@@ -1,0 +1,27 @@
+{% from '_rows.sql' import
+    newest_staged_rows, same_call_in_interval, staged_is_newer, forgets_nothing_forgotten
+    with context -%}
+-- List rows into the target: the newest row of a call wins, its details stay as they are, and a
+-- purge empties them.
+MERGE `{{ target }}` AS T
+USING {{ newest_staged_rows() }} AS S
+ON {{ same_call_in_interval() }}
+WHEN MATCHED
+  AND {{ forgets_nothing_forgotten() }}
+  AND {{ staged_is_newer() }}
+THEN UPDATE SET
+{%- for column in list_columns if column != 'extra' %}
+  {{ column }} = S.{{ column }},
+{%- endfor %}
+  -- A detail can have unknown fields that the list lacks.
+  extra = CASE
+    WHEN IFNULL(S.is_purged, FALSE) OR T.detail_synced_at IS NULL THEN S.extra
+    WHEN S.updated_at > T.updated_at THEN COALESCE(S.extra, T.extra)
+    ELSE COALESCE(T.extra, S.extra)
+  END,
+  transcript = IF(IFNULL(S.is_purged, FALSE), [], T.transcript),
+  transcript_raw = IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw),
+  erased_at = NULL
+WHEN NOT MATCHED THEN
+  INSERT ({{ (key_columns + list_columns) | join(', ') }})
+  VALUES (S.{{ (key_columns + list_columns) | join(', S.') }})

@@ -1,0 +1,28 @@
+{% from '_rows.sql' import
+    newest_staged_rows, same_call_in_interval, staged_is_newer, forgets_nothing_forgotten
+    with context -%}
+-- Details into the target: of two details of a call the one read later wins, and what else the row
+-- says changes only where the detail is the newer.
+MERGE `{{ target }}` AS T
+USING {{ newest_staged_rows() }} AS S
+ON {{ same_call_in_interval() }}
+WHEN MATCHED
+  AND S.detail_found
+  AND {{ forgets_nothing_forgotten() }}
+THEN UPDATE SET
+{%- for column in list_columns %}
+  {{ column }} = IF({{ staged_is_newer() }}, S.{{ column }}, T.{{ column }}),
+{%- endfor %}
+{%- for column in detail_columns %}
+  {{ column }} = IF(
+    T.detail_synced_at IS NULL OR S.detail_synced_at >= T.detail_synced_at,
+    S.{{ column }}, T.{{ column }}
+  ){{ ',' if not loop.last }}
+{%- endfor %}
+-- TalkPilot has no detail of this version: note that it was asked.
+WHEN MATCHED AND NOT S.detail_found THEN UPDATE SET
+  detail_updated_at = S.detail_updated_at,
+  detail_synced_at = S.detail_synced_at
+WHEN NOT MATCHED AND S.detail_found THEN
+  INSERT ({{ (key_columns + list_columns + detail_columns) | join(', ') }})
+  VALUES (S.{{ (key_columns + list_columns + detail_columns) | join(', S.') }})

@@ -1,0 +1,43 @@
+"""The name of a BigQuery table, checked before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+
+_SHAPE = re.compile(
+    r"`?(?P<project>[a-z][a-z0-9.:-]*[a-z0-9])\.(?P<dataset>\w{1,1024})\.(?P<table>[\w-]{1,1000})`?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class TableId:
+    """``project.dataset.table``."""
+
+    project: str
+    dataset: str
+    table: str
+
+    @classmethod
+    def parse(cls, text: str | None) -> TableId:
+        """Read ``project.dataset.table``.
+
+        :raises BigQueryLoadError: when it is anything else; it goes into SQL.
+        """
+        match = _SHAPE.fullmatch((text or "").strip())
+        if not match:
+            raise BigQueryLoadError(
+                f"The table id {text!r} is malformed: write project.dataset.table (for the shipped "
+                "DAGs in the Variable talkpilot_bigquery_table)."
+            )
+        return cls(**match.groupdict())
+
+    def sibling(self, table: str) -> TableId:
+        """Another table of the same dataset."""
+        return TableId(self.project, self.dataset, table)
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"

@@ -1,0 +1,46 @@
+"""What Airflow asks a provider about itself (entry point ``apache_airflow_provider``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_talkpilot import __version__
+from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, conn_fields
+
+_PACKAGE = "airflow_provider_talkpilot"
+_INTEGRATION = "TalkPilot"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider; see Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-talkpilot",
+        "name": "TalkPilot",
+        "description": "Keeps a BigQuery table equal to TalkPilot's call records.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.talkpilot.io",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [_modules("hooks.talkpilot")],
+        "operators": [_modules("operators.calls", "operators.bigquery")],
+        "connection-types": [
+            {
+                "connection-type": "talkpilot",
+                "hook-class-name": f"{_PACKAGE}.hooks.talkpilot.TalkPilotHook",
+                "hook-name": "TalkPilot",
+                "ui-field-behaviour": FIELD_BEHAVIOUR,
+                "conn-fields": conn_fields(),
+            }
+        ],
+    }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    return {
+        "integration-name": _INTEGRATION,
+        "python-modules": [f"{_PACKAGE}.{name}" for name in names],
+    }

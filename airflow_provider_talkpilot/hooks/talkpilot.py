@@ -1,0 +1,143 @@
+"""Hook of the TalkPilot API: from an Airflow connection to a client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseHook, Connection
+
+from airflow_provider_talkpilot.api import Quota, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    TalkPilotError,
+)
+from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR, widgets
+
+
+class TalkPilotHook(BaseHook):
+    """
+    Connect to the TalkPilot API.
+
+    .. code-block:: python
+
+        hook = TalkPilotHook(talkpilot_conn_id="talkpilot_default")
+        with hook.get_conn() as client:
+            agents = client.agents()
+
+    The connection's *host* is the API's base URL with its ``/v1``, its *password* the API key.
+    Extras are ``requests_per_minute``, ``requests_per_hour``, ``quota_share``, ``timeout``,
+    ``connect_timeout`` and ``tries``.
+
+    :param talkpilot_conn_id: the TalkPilot connection.
+    """
+
+    conn_name_attr = "talkpilot_conn_id"
+    default_conn_name = "talkpilot_default"
+    conn_type = "talkpilot"
+    hook_name = "TalkPilot"
+
+    def __init__(self, talkpilot_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.talkpilot_conn_id = talkpilot_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Form fields of the extras, for Airflow 2; Airflow 3 reads them from provider info."""
+        return widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Labels, placeholders and hidden fields of the form, for Airflow 2."""
+        return {
+            "hidden_fields": FIELD_BEHAVIOUR["hidden-fields"],
+            "relabeling": FIELD_BEHAVIOUR["relabeling"],
+            "placeholders": FIELD_BEHAVIOUR["placeholders"],
+        }
+
+    def get_conn(self, *, max_wait: float | None = None, **options: Any) -> TalkPilotClient:
+        """
+        Make a client; nothing is sent yet.
+
+        :param max_wait: seconds that a request may wait for the key's quota; None for as long as
+            it takes.
+        :param options: arguments of :class:`TalkPilotClient` that go before the connection's.
+        :return: the client, to be closed by the caller (a context manager).
+        :raises ConfigurationError: when the connection's host, key or extras can never work.
+        """
+        connection = self.get_connection(self.talkpilot_conn_id)
+        extras = self._extras(connection)
+        quota = Quota(
+            requests_per_minute=extras.get("requests_per_minute"),
+            requests_per_hour=extras.get("requests_per_hour"),
+            share=extras.get("quota_share", 1.0),
+            max_wait=max_wait,
+        )
+        names = ("timeout", "connect_timeout", "tries")
+        arguments = {name: extras[name] for name in names if name in extras} | options
+        return TalkPilotClient(
+            _base_url(connection),
+            connection.password or "",
+            quota=quota,
+            **arguments,
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether host and key work, and if not what to do. Never raises."""
+        try:
+            with self.get_conn(max_wait=5, tries=2, timeout=10) as client:
+                return self._test(client)
+        except TalkPilotError as error:
+            return False, str(error)
+        except Exception as error:  # noqa: BLE001  # the form shows whatever it was
+            return False, f"{type(error).__name__}: the connection could not be tested."
+
+    def _test(self, client: TalkPilotClient) -> tuple[bool, str]:
+        version = client.health().version or "unknown version"
+        try:
+            first = client.get("agents", "agents", {"page": "1", "limit": "1"})
+        except AuthenticationError as error:
+            return False, f"The host is right, but the key is not accepted. {error}"
+        except PermissionDeniedError as error:
+            return False, (
+                f"The host and the key are right, but the key may not list agents. {error} Without "
+                "it, name the agents (for the shipped DAGs in the Variable talkpilot_agent_ids)."
+            )
+        agents = first.get("data") or []
+        total = (first.get("pagination") or {}).get("total", len(agents))
+        if agents:
+            try:
+                path = f"agents/{agents[0]['id']}/calls"
+                client.get("calls", path, {"page": "1", "limit": "1"})
+            except PermissionDeniedError as error:
+                return False, f"The host and the key are right, but may not read calls. {error}"
+        return True, f"TalkPilot answers ({version}); the key can see {total} agent(s)."
+
+    def _extras(self, connection: Connection) -> dict[str, Any]:
+        """The extras that are set, as numbers."""
+        try:
+            raw = json.loads(connection.extra) if connection.extra else {}
+        except ValueError:
+            raise ConfigurationError(
+                f"The extra of the connection {self.talkpilot_conn_id!r} is no JSON: correct it."
+            ) from None
+        extras: dict[str, Any] = {}
+        for name, extra in EXTRAS.items():
+            value = raw.get(name)
+            if value in (None, ""):
+                continue
+            try:
+                extras[name] = extra.kind(value)
+            except (TypeError, ValueError):
+                raise ConfigurationError(
+                    f"{name} of the connection {self.talkpilot_conn_id!r} is {value!r}: give a "
+                    "number, or leave it empty."
+                ) from None
+        return extras
+
+
+def _base_url(connection: Connection) -> str:
+    host = (connection.host or "").strip()
+    return host if not host or "://" in host else f"https://{host}"

@@ -1,0 +1,230 @@
+"""Operators that bring TalkPilot's calls and their details to staging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+
+from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.base import (
+    airflow_errors,
+    is_true,
+    resolve_agents,
+    resolve_interval,
+)
+from airflow_provider_talkpilot.staging.area import interval_folder
+from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+DEFER_AFTER = timedelta(minutes=2)
+
+
+class TalkPilotRequestsOperator(BaseOperator):
+    """
+    Base of the operators that spend requests: they give the worker back while the quota is used up.
+
+    What was fetched is staged before the task defers; it goes on from there.
+
+    :param talkpilot_conn_id: the TalkPilot connection.
+    :param compress: gzip the staged parts.
+    :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
+        without it, wait in the worker.
+    :param defer_after: the longest wait inside the worker.
+    """
+
+    ui_color = "#e3f2ef"
+
+    def __init__(
+        self,
+        *,
+        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
+        compress: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        defer_after: timedelta = DEFER_AFTER,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.talkpilot_conn_id = talkpilot_conn_id
+        self.compress = compress
+        self.deferrable = deferrable
+        self.defer_after = defer_after
+
+    def execute(self, context: Context) -> str:
+        """Do the work, or as much as the quota allows and defer."""
+        max_wait = self.defer_after.total_seconds() if self.deferrable else None
+        try:
+            with airflow_errors():
+                hook = TalkPilotHook(self.talkpilot_conn_id)
+                with hook.get_conn(max_wait=max_wait) as client:
+                    return self._spend(client, context)
+        except QuotaExhaustedError as exhausted:
+            self.log.info("%s The task defers until then and goes on from there.", exhausted)
+            trigger = QuotaTrigger(exhausted.resume_at.isoformat())
+        self.defer(trigger=trigger, method_name="execute_complete")
+        raise AssertionError("defer() raises")
+
+    def execute_complete(self, context: Context, event: Any = None) -> str:
+        """Go on after a deferral; all state is in staging."""
+        return self.execute(context)
+
+    def _spend(self, client: TalkPilotClient, context: Context) -> str:
+        raise NotImplementedError
+
+
+class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
+    """
+    Stage the list rows of every call in an interval, from verified walks.
+
+    Costs one request per 100 calls and agent, and one for the list of agents where none is named.
+    Where it stages depends on DAG, connection, agents and interval alone, so that a retry goes on
+    where the last try stopped.
+
+    :param staging_uri: root of staging, such as ``gs://bucket/talkpilot``. (templated)
+    :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
+        key can see. (templated)
+    :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
+        interval by default. (templated)
+    :param end: first moment after the interval, likewise. (templated)
+    :param done: only calls that are done (or not). With any of these three filters the result is
+        a selection, which never counts as the whole interval.
+    :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
+    :param search: only calls with this text in name, phone number or summary. Likewise.
+    :param max_rejects: records that may fail validation before the task fails.
+    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``agents``, ``calls``,
+        ``rejected``, ``requests``.
+    """
+
+    template_fields: Sequence[str] = (
+        "staging_uri",
+        "agent_ids",
+        "start",
+        "end",
+        "talkpilot_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
+
+    def __init__(
+        self,
+        *,
+        staging_uri: str,
+        agent_ids: Sequence[str] | str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        done: bool | None = None,
+        phone_number: str | None = None,
+        search: str | None = None,
+        max_rejects: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.staging_uri = staging_uri
+        self.agent_ids = agent_ids
+        self.start = start
+        self.end = end
+        self.done = done
+        self.phone_number = phone_number
+        self.search = search
+        self.max_rejects = max_rejects
+
+    def _spend(self, client: TalkPilotClient, context: Context) -> str:
+        # A caller's number must not be a template field, whose values Airflow stores and shows.
+        phone_number, search = (
+            self.render_template(value, context) for value in (self.phone_number, self.search)
+        )
+        plan = ExtractPlan(
+            interval=resolve_interval(context, self.start, self.end),
+            agent_ids=resolve_agents(self.agent_ids),
+            filters=CallFilters(self.done, phone_number, search),
+            compress=self.compress,
+            max_rejects=self.max_rejects,
+        )
+        folder = interval_folder(
+            self.staging_uri,
+            dag_id=self.dag_id,
+            connection_id=self.talkpilot_conn_id,
+            agent_ids=plan.agent_ids,
+            filters=plan.filters,
+            interval=plan.interval,
+        )
+        manifest, path = extract_calls(client, folder, plan)
+        self.log.info(
+            "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
+            f"{manifest.rows:,}",
+            manifest.interval,
+            len(manifest.agents),
+            sum(manifest.requests.values()),
+        )
+        _push_summary(
+            context,
+            manifest,
+            agents=len(manifest.agents),
+            calls=manifest.rows,
+            rejected=manifest.rejected,
+        )
+        return str(path)
+
+
+class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
+    """
+    Stage the details (transcript, score) of the calls that an extract task staged.
+
+    Costs one request per version of a call, ever: what staging or the table already has is not
+    asked for again.
+
+    :param manifest_uri: of the extract task: ``extract.output``. (templated)
+    :param enabled: whether to; otherwise the task is skipped. (templated)
+    :param concurrency: requests in flight at most; the quota can allow fewer.
+    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``details``,
+        ``vanished``, ``requests``.
+    """
+
+    template_fields: Sequence[str] = ("manifest_uri", "enabled", "talkpilot_conn_id")
+
+    def __init__(
+        self,
+        *,
+        manifest_uri: str | XComArg,
+        enabled: bool | str = True,
+        concurrency: int = 8,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.manifest_uri = manifest_uri
+        self.enabled = enabled
+        self.concurrency = concurrency
+
+    def execute(self, context: Context) -> str:
+        """Fetch the missing details, unless turned off."""
+        if not is_true(self.enabled):
+            raise AirflowSkipException("Details are turned off for this run.")
+        return super().execute(context)
+
+    def _spend(self, client: TalkPilotClient, context: Context) -> str:
+        path = parse_uri(str(self.manifest_uri))
+        calls = Manifest.load(path)
+        options = EnrichOptions(concurrency=self.concurrency, compress=self.compress)
+        manifest, path = enrich_calls(client, path.parent, calls, options=options)
+        _push_summary(context, manifest, details=manifest.rows, vanished=manifest.vanished)
+        return str(path)
+
+
+def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:
+    """Say in a small XCom what was staged: how many, never a record."""
+    summary = {
+        "start": manifest.start.isoformat(),
+        "end": manifest.end.isoformat(),
+        "requests": manifest.requests,
+        **counts,
+    }
+    context["ti"].xcom_push(key="summary", value=summary)

@@ -1,0 +1,200 @@
+"""A BigQuery on this machine: bqemulator, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from airflow_provider_talkpilot.sandbox.processes import (
+    HOST,
+    GuardedProcess,
+    MissingExtraError,
+    answers,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from google.cloud.bigquery import Client
+
+EXTENSIONS = ("spatial", "avro")
+"""DuckDB extensions that bqemulator needs and would download."""
+
+_PACKAGES = ("bqemulator", "duckdb_extensions", *(f"duckdb_extension_{e}" for e in EXTENSIONS))
+_START_SECONDS = 60
+_LISTENS = re.compile(r'^\{.*"port": (\d+).*"event": "rest\.listen".*\}$', re.MULTILINE)
+
+
+def install_extensions(home: Path) -> None:
+    """Put the DuckDB extensions from their Python packages into a home folder, once.
+
+    :param home: DuckDB looks for them in ``.duckdb`` below it.
+    """
+    import duckdb
+
+    import_extension = importlib.import_module("duckdb_extensions").import_extension
+    directory = home / ".duckdb" / "extensions"
+    directory.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET extension_directory = ?", [str(directory)])
+        for name in EXTENSIONS:
+            if not _is_installed(connection, name):
+                try:
+                    import_extension(name, con=connection)
+                except duckdb.Error:
+                    # Another process may have put it there at the same moment.
+                    if not _is_installed(connection, name):
+                        raise
+
+
+def _is_installed(connection: DuckDBPyConnection, name: str) -> bool:
+    query = "SELECT installed FROM duckdb_extensions() WHERE extension_name = ?"
+    row = connection.execute(query, [name]).fetchone()
+    return bool(row and row[0])
+
+
+def _is_writable(home: Path) -> bool:
+    try:
+        (home / ".duckdb").mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=home / ".duckdb"):
+            return True
+    except OSError:
+        return False
+
+
+class BigQueryEmulator:
+    """A BigQuery on this machine, empty at the start and gone at the end.
+
+    :param project: the project that clients use.
+    :param gcs_root: folder where ``gs://bucket/name`` is ``bucket/name``; None makes one that
+        goes away at the end.
+    :param port: port of the REST API; 0 chooses a free one.
+    :param home: home folder for DuckDB's extensions; None is the user's, or one of its own where
+        that cannot be written to.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str = "demo",
+        gcs_root: Path | str | None = None,
+        port: int = 0,
+        home: Path | str | None = None,
+    ) -> None:
+        self.project = project
+        self.url = ""
+        self._port = port
+        self._home = None if home is None else Path(home)
+        self._process: GuardedProcess | None = None
+        self._own_folder: Path | None = None
+        self._given_root = None if gcs_root is None else Path(gcs_root)
+
+    @property
+    def gcs_root(self) -> Path:
+        """Folder of ``gs://``: a load of ``gs://bucket/name`` reads ``bucket/name`` in it."""
+        return self._given_root or self._folder() / "gcs"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables that point Airflow's Google provider at it."""
+        connection = {
+            "conn_type": "google_cloud_platform",
+            "extra": {"is_anonymous": True, "project": self.project},
+        }
+        return {
+            "BIGQUERY_EMULATOR_HOST": self.url,
+            "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(connection),
+        }
+
+    def start(self) -> Self:
+        """Start it; returns when it answers (about 3 seconds).
+
+        :raises MissingExtraError: when a package is not installed.
+        :raises EmulatorError: when it does not start.
+        """
+        if self._process is not None:
+            raise RuntimeError("the BigQuery emulator runs already")
+        for package in _PACKAGES:
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(package.replace("_", "-"))
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        home = self._home or Path(os.environ.get("HOME") or Path.home())
+        if self._home is None and not _is_writable(home):
+            home = self._folder() / "home"
+        install_extensions(home)
+        self.gcs_root.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "bqemulator", "start", "--ephemeral"]
+        command += ["--rest-host", HOST, "--grpc-host", HOST, "--grpc-port", "0"]
+        # It chooses its port itself and tells it in its log: no port can be lost in between.
+        command += ["--rest-port", str(self._port), "--log-format", "json", "--log-level", "info"]
+        command += ["--project", self.project]
+        environment = {
+            "HOME": str(home),
+            "BQEMU_GCS_LOCAL_ROOT": str(self.gcs_root),
+            # Else it leaves a folder behind, and shares it with every other emulator.
+            "BQEMU_UPLOAD_STAGING_DIR": str(self._folder() / "uploads"),
+        }
+        process = self._process = GuardedProcess(command, environment)
+
+        def port() -> int | None:
+            match = _LISTENS.search(process.log())
+            return int(match[1]) if match else None
+
+        self.url = f"http://{HOST}:{process.wait_for(port, _START_SECONDS)}"
+        process.wait_for(lambda: answers(f"{self.url}/readyz"), _START_SECONDS)
+
+    def stop(self) -> None:
+        """End it and remove what it made; may be called twice."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        if self._own_folder is not None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._own_folder)
+            self._own_folder = None
+        self.url = ""
+
+    def client(self) -> Client:
+        """A client of Google's library, without credentials."""
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.bigquery import Client
+
+        return Client(
+            project=self.project,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options={"api_endpoint": self.url},
+        )
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.stop()
+
+    def _folder(self) -> Path:
+        if self._own_folder is None:
+            self._own_folder = Path(tempfile.mkdtemp(prefix="talkpilot-sandbox-"))
+        return self._own_folder

@@ -1,0 +1,250 @@
+"""Made-up agents and calls: everything about a call follows from the seed and its number.
+
+A call is known inside by its *ordinal* (0, 1, 2, …). Its id is the ordinal, scrambled so that it
+looks like a random UUID and can be unscrambled without a table; its fields are made again
+whenever someone asks. So a million calls cost a few dozen megabytes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import random
+import uuid
+from array import array
+from bisect import bisect
+from typing import Any
+
+from airflow_provider_talkpilot.sandbox.texts import HARD_TEXTS, LANGUAGES, Language
+from airflow_provider_talkpilot.sandbox.times import DAY, SECOND, Micros, day_micros, to_iso
+
+Row = dict[str, Any]
+
+DETAIL_ONLY = ("transcript", "audio_file_url", "final_score")
+"""Fields that a list row does not have."""
+
+CYCLE = 20
+"""In every twenty calls, one of each of the kinds below."""
+
+PURGED, SOFT_DELETED, NULL_FIELDS, NO_SCORE, EMPTY_TRANSCRIPT = 3, 7, 9, 11, 13
+NULL_TRANSCRIPT, NEW_REASON, HARD_TEXT, NOT_DONE, UNPARSABLE = 15, 17, 19, 5, 1
+WITH_MICROSECONDS = 6
+
+_REASONS = ("user_hangup", "user_hangup", "call_transfer", "agent_hangup")
+_NEW_REASON = "silence_timeout"
+_MS = 1000
+# Relative number of calls in each hour of the day (UTC): two peaks, a quiet night.
+_HOURS = (1, 1, 1, 1, 1, 2, 6, 20, 60, 90, 95, 80, 50, 60, 85, 90, 70, 40, 15, 8, 5, 3, 2, 1)
+_CUMULATED = [sum(_HOURS[: hour + 1]) for hour in range(24)]
+# Ids carry 122 free bits (version and variant take six): scrambled by an affine map modulo 2^122.
+_ID_BITS = 122
+_ID_MASK = (1 << _ID_BITS) - 1
+
+
+def _number(*parts: object) -> int:
+    """A large number that follows from the parts."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest(), "big")
+
+
+def _to_uuid(bits: int) -> str:
+    high, middle, low = bits >> 74, bits >> 62 & 0xFFF, bits & (1 << 62) - 1
+    return str(uuid.UUID(int=high << 80 | 4 << 76 | middle << 64 | 2 << 62 | low))
+
+
+def _from_uuid(text: str) -> int:
+    value = uuid.UUID(text).int
+    return value >> 80 << 74 | (value >> 64 & 0xFFF) << 62 | value & (1 << 62) - 1
+
+
+class CallMaker:
+    """Makes ids and fields of calls.
+
+    :param seed: everything follows from it.
+    :param unparsable_transcripts: how many calls have a transcript that is not JSON.
+    """
+
+    def __init__(self, seed: int, unparsable_transcripts: int = 1) -> None:
+        self.seed = seed
+        self._unparsable_transcripts = unparsable_transcripts
+        self._factor = _number(seed, "factor") & _ID_MASK | 1
+        self._inverse = pow(self._factor, -1, _ID_MASK + 1)
+        self._shift = _number(seed, "shift") & _ID_MASK
+        self._random_base = _number(seed, "calls") & ((1 << 63) - 1) << 40
+
+    def call_uuid(self, ordinal: int) -> str:
+        """The id of a call."""
+        return _to_uuid((ordinal * self._factor + self._shift) & _ID_MASK)
+
+    def ordinal(self, call_uuid: str) -> int:
+        """The ordinal that has this id; a huge number when no call of this seed has."""
+        bits = _from_uuid(call_uuid)
+        ordinal = (bits - self._shift) * self._inverse & _ID_MASK
+        # A UUID of another version has other fixed bits: it maps here, but not back.
+        return ordinal if self.call_uuid(ordinal) == call_uuid.lower() else _ID_MASK
+
+    def is_unparsable(self, ordinal: int) -> bool:
+        """Whether the call's transcript is no JSON."""
+        return ordinal % CYCLE == UNPARSABLE and ordinal // CYCLE < self._unparsable_transcripts
+
+    def list_fields(self, ordinal: int, agent: Row, created: Micros, *, plain: bool) -> Row:
+        """The fields that list rows and details share.
+
+        :param ordinal: which call.
+        :param agent: the call's agent.
+        :param created: the call's start.
+        :param plain: leave the special kinds (purged, soft-deleted, …) out.
+        """
+        rng = random.Random(self._random_base + ordinal)
+        kind = -1 if plain else ordinal % CYCLE
+        words = _language(agent)
+        pick = rng.choice
+        name = f"{pick(words.first_names)} {pick(words.last_names)}"
+        request = pick(words.requests)
+        number = rng.randrange(8, 18)
+        summary = words.summary.format(name=name, request=request, number=number)
+        if kind == HARD_TEXT:
+            hard = HARD_TEXTS[ordinal // CYCLE % len(HARD_TEXTS)]
+            name, request, summary = f'{name} "{words.code}"', hard, f"{hard}\n{summary}"
+        duration = rng.randrange(8, 600)
+        done = kind != NOT_DONE and rng.random() < 0.8
+        ended = created + duration * SECOND
+        updated = ended - ended % _MS + rng.randrange(2_000, 900_000) * _MS
+        deleted = updated if kind == SOFT_DELETED else None
+        reason = _NEW_REASON if kind == NEW_REASON else pick(_REASONS)
+        row: Row = {
+            "id": self.call_uuid(ordinal),
+            "call_id": f"SCL_{rng.getrandbits(60):012x}",
+            "agent_id": agent["id"],
+            "customer_name": name,
+            "customer_request": request,
+            "phone_number": fake_phone_number(words, rng.random()),
+            "call_summary": summary,
+            "employee": pick(words.employees) if rng.random() < 0.7 else None,
+            "note": pick(words.notes) if rng.random() < 0.3 else None,
+            "duration": duration,
+            "done": done,
+            "general_success": rng.random() < 0.85,
+            "disconnection_reason": reason,
+            "is_purged": kind == PURGED,
+            "deleted_at": None if deleted is None else to_iso(deleted),
+            "created_at": to_iso(created),
+            "updated_at": to_iso(updated),
+        }
+        if kind == PURGED:
+            row["phone_number"] = None
+        elif kind == NULL_FIELDS:
+            for field in ("customer_name", "customer_request", "phone_number", "call_summary"):
+                row[field] = None
+            row.update(employee=None, note=None, done=None, general_success=None)
+        return row
+
+    def detail_fields(self, ordinal: int, agent: Row, *, plain: bool) -> Row:
+        """The fields that only details have, without ``audio_file_url``."""
+        rng = random.Random(self._random_base + ordinal + (1 << 39))
+        kind = -1 if plain else ordinal % CYCLE
+        transcript: str | None
+        if kind in (PURGED, NULL_TRANSCRIPT):
+            transcript = None
+        elif kind == EMPTY_TRANSCRIPT:
+            transcript = "[]"
+        elif not plain and self.is_unparsable(ordinal):
+            transcript = '[{"role":"agent","text":"Verbindung abgebrochen — "},{"role":"us'
+        else:
+            hard = HARD_TEXTS[ordinal // CYCLE % len(HARD_TEXTS)] if kind == HARD_TEXT else None
+            transcript = _transcript(rng, _language(agent), hard)
+        score = None if kind == NO_SCORE else rng.randrange(1, 11)
+        return {"transcript": transcript, "final_score": score}
+
+
+def _language(agent: Row) -> Language:
+    return LANGUAGES[0] if agent["language"] == "de" else LANGUAGES[1]
+
+
+def fake_phone_number(words: Language, share: float) -> str:
+    """A number that is reserved for fiction: Berlin 030 23125 xxx, or 555-01xx.
+
+    :param words: the language decides the country.
+    :param share: from 0 to 1, which of the numbers.
+    """
+    if words.code == "de":
+        return f"+493023125{int(share * 1000):03d}"
+    return f"+1{('202', '312', '415')[int(share * 300) % 3]}55501{int(share * 100):02d}"
+
+
+def _transcript(rng: random.Random, words: Language, hard: str | None) -> str:
+    texts = {
+        "name": f"{rng.choice(words.first_names)} {rng.choice(words.last_names)}",
+        "request": rng.choice(words.requests),
+        "number": rng.randrange(8, 18),
+    }
+    turns = [("agent", words.greeting)]
+    for _ in range(rng.randrange(1, 4)):
+        turns += [(role, text.format(**texts)) for role, text in words.turns]
+    if hard is not None:
+        turns.append(("user", hard))
+    turns.append(words.goodbye)
+    messages = [{"role": role, "text": text} for role, text in turns]
+    return json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
+
+
+def make_agent(seed: int, number: int, **fields: Any) -> Row:
+    """One agent, as ``GET /agents`` shows it.
+
+    :param seed: the id follows from it.
+    :param number: 0 is the first agent; even ones speak German, odd ones English.
+    :param fields: set instead of the made-up ones.
+    """
+    words = LANGUAGES[number % len(LANGUAGES)]
+    place = number // len(LANGUAGES)
+    name = words.agent_names[place % len(words.agent_names)]
+    series = place // len(words.agent_names)
+    created = day_micros(dt.date(2025, 1, 6)) + 9 * 3600 * SECOND + number * 61 * SECOND
+    return {
+        "id": _to_uuid(_number(seed, "agent", number) & _ID_MASK),
+        "name": name if series == 0 else f"{name} {series + 1}",
+        "phone_number": fake_phone_number(words, number % 100 / 100),
+        "is_active": number % 7 != 6,
+        "language": words.code,
+        "llm_provider": "openai",
+        "llm_model": "gpt-4o-mini",
+        "voice_id": f"voice-{_number(seed, 'voice', number) % 16**8:08x}",
+        "greeting": words.greeting,
+        "max_call_duration": 1800,
+        "recording_enabled": True,
+        "post_call_webhook_url": None,
+        "created_at": to_iso(created),
+        "updated_at": to_iso(created + DAY),
+        **fields,
+    }
+
+
+def plan_day(seed: int, agent: int, day: dt.date, count: int, first: int) -> array[int]:
+    """When the calls of one agent on one day start.
+
+    Of the calls there are, the first starts at 00:00:00.000, the second at 23:59:59.999 and the
+    next two at the same moment; the rest follows business hours.
+
+    :param seed: the moments follow from it.
+    :param agent: the agent's number.
+    :param day: the day, in UTC.
+    :param count: how many calls.
+    :param first: ordinal of the first of them.
+    """
+    midnight = day_micros(day)
+    rng = random.Random(_number(seed, "day", agent, day.toordinal()))
+    uniform = rng.random
+    total = _CUMULATED[-1]
+    starts = array("q", bytes(8 * count))
+    for slot in range(count):
+        hour = bisect(_CUMULATED, uniform() * total)
+        millis = int((hour + uniform()) * 3_600_000)
+        extra = 123 if (first + slot) % CYCLE == WITH_MICROSECONDS else 0
+        starts[slot] = midnight + millis * _MS + extra
+    if count > 0:
+        starts[0] = midnight
+    if count > 1:
+        starts[1] = midnight + DAY - _MS
+    if count > 3:
+        starts[3] = starts[2]
+    return starts

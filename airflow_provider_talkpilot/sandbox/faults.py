@@ -1,0 +1,176 @@
+"""Trouble on request: scripted faults that are used up, and random ones that a seed repeats."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
+
+FaultName = Literal[
+    "status",
+    "rate_limited",
+    "conflict",
+    "redirect",
+    "cut",
+    "bad_json",
+    "html",
+    "empty",
+    "slow",
+    "no_pagination",
+    "no_id",
+    "wrong_type",
+]
+FaultKind = Literal["health", "agents", "calls", "detail", "audio", "any"]
+
+PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "wrong_type"})
+"""Faults that spoil a good answer: they wait for a request that would get one (status 200)."""
+
+
+class Fault(BaseModel):
+    """A fault that the next requests meet.
+
+    ``status`` answers ``status`` with ``body``: an error envelope from the API, or HTML or
+    nothing from the edge in front of it (then without rate headers, and without using quota).
+    ``rate_limited`` is a 429 whatever the quota, ``conflict`` a 409, ``redirect`` a redirect to
+    ``location``. ``cut`` breaks the connection in mid-body; ``bad_json``, ``html`` and ``empty``
+    are bodies with status 200; ``slow`` waits ``seconds``, then answers as usual.
+    ``no_pagination`` spoils a page, ``no_id`` and ``wrong_type`` (``duration`` as text) spoil
+    one row of it or a detail.
+
+    :param fault: which.
+    :param kind: which requests meet it.
+    :param times: how many of them.
+    :param after: how many to let pass first.
+    :param status: for ``status`` (default 500) and ``redirect`` (default 302).
+    :param body: for ``status``.
+    :param location: for ``redirect``; None is another path on the same host.
+    :param retry_after: for ``rate_limited``, in seconds; None sends no such header.
+    :param seconds: for ``slow``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    fault: FaultName
+    kind: FaultKind = "any"
+    times: int = Field(default=1, ge=1)
+    after: int = Field(default=0, ge=0)
+    status: int | None = Field(default=None, ge=300, le=599)
+    body: Literal["envelope", "html", "empty"] = "envelope"
+    location: str | None = None
+    retry_after: int | None = 1
+    seconds: float = Field(default=1.0, ge=0)
+
+    def fits(self, kind: str) -> bool:
+        """Whether requests of this kind meet the fault."""
+        if self.kind not in ("any", kind) or kind == "other":
+            return False
+        if self.fault == "no_pagination":
+            return kind in ("agents", "calls")
+        if self.fault in ("no_id", "wrong_type"):
+            return kind in ("agents", "calls", "detail")
+        return True
+
+
+RANDOM_FAULTS = (
+    Fault(fault="status", status=500),
+    Fault(fault="status", status=502, body="html"),
+    Fault(fault="status", status=503, body="empty"),
+    Fault(fault="status", status=504, body="html"),
+    Fault(fault="cut"),
+    Fault(fault="bad_json"),
+)
+"""What ``random_fault_rate`` chooses from: all of it goes away when the request is sent again."""
+
+
+class Faults:
+    """The faults that are waiting.
+
+    :param settings: the random fault rate is read from here at every request.
+    """
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._waiting: list[Fault] = []
+        self._requests = 0
+        self._streak = 0
+
+    def add(self, fault: FaultName | Fault, **options: Any) -> Fault:
+        """Let coming requests meet a fault; those added first come first.
+
+        :param fault: the fault, or its name with ``options`` as in :class:`Fault`.
+        """
+        if not isinstance(fault, Fault):
+            fault = Fault(fault=fault, **options)
+        elif options:
+            fault = fault.model_copy(update=options)
+        with self._lock:
+            self._waiting.append(fault.model_copy())
+        return fault
+
+    def clear(self) -> None:
+        """Drop all that are waiting, and start the random ones over."""
+        with self._lock:
+            self._waiting.clear()
+            self._requests = self._streak = 0
+
+    @property
+    def waiting(self) -> list[Fault]:
+        """A copy of the faults that are not used up."""
+        with self._lock:
+            return [fault.model_copy() for fault in self._waiting]
+
+    def take(self, kind: str) -> Fault | None:
+        """The fault that a request meets on its way to the API, if any."""
+        with self._lock:
+            return self._scripted(kind, payload=False) or self._random(kind)
+
+    def take_payload(self, kind: str) -> Fault | None:
+        """The fault that spoils a good answer, if any."""
+        with self._lock:
+            return self._scripted(kind, payload=True)
+
+    def _scripted(self, kind: str, *, payload: bool) -> Fault | None:
+        for fault in self._waiting:
+            if (fault.fault in PAYLOAD_FAULTS) != payload or not fault.fits(kind):
+                continue
+            if fault.after > 0:
+                fault.after -= 1
+                continue
+            fault.times -= 1
+            if fault.times == 0:
+                self._waiting.remove(fault)
+            return fault
+        return None
+
+    def _random(self, kind: str) -> Fault | None:
+        rate = self._settings.random_fault_rate
+        if rate <= 0 or kind == "other":
+            return None
+        self._requests += 1
+        rng = random.Random(self._settings.random_fault_seed * 1_000_003 + self._requests)
+        if rng.random() >= rate or self._streak >= self._settings.random_fault_streak:
+            self._streak = 0
+            return None
+        self._streak += 1
+        return rng.choice(RANDOM_FAULTS)
+
+
+def spoil_rows(fault: Fault, body: dict[str, Any]) -> dict[str, Any]:
+    """Apply ``no_pagination``, ``no_id`` or ``wrong_type`` to a page or a detail."""
+    if fault.fault == "no_pagination":
+        return {name: value for name, value in body.items() if name != "pagination"}
+    row = body
+    if "data" in body and "pagination" in body:
+        if not body["data"]:
+            return body
+        row = body["data"][0]
+    if fault.fault == "no_id":
+        row.pop("id", None)
+    else:
+        row["duration"] = "ninety seconds"
+    return body

@@ -1,0 +1,80 @@
+"""Changes that happen between two requests: what makes a list move while someone walks it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from airflow_provider_talkpilot.sandbox.store import CallStore
+
+Action = Literal["edit", "score", "purge", "soft_delete", "restore", "erase", "insert_late"]
+
+
+class Script(BaseModel):
+    """One change, made right after a request was answered and before the next one is.
+
+    :param after: after this many requests of the kind, counted from when the script was added.
+    :param kind: which requests count.
+    :param action: a mutator of :class:`~airflow_provider_talkpilot.sandbox.store.CallStore`.
+    :param arguments: its arguments by name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(default=1, ge=1)
+    kind: Literal["health", "agents", "calls", "detail", "any"] = "calls"
+    action: Action
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class Scripts:
+    """The changes that are waiting; each is made once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Script] = []
+
+    def add(
+        self, action: Action, *, after: int = 1, kind: str = "calls", **arguments: Any
+    ) -> Script:
+        """Let a change happen after ``after`` requests of a kind; see :class:`Script`."""
+        return self.add_script(
+            Script.model_validate(
+                {"action": action, "after": after, "kind": kind, "arguments": arguments}
+            )
+        )
+
+    def add_script(self, script: Script) -> Script:
+        """As :meth:`add`, from a ready script."""
+        with self._lock:
+            self._waiting.append(script.model_copy())
+        return script
+
+    def clear(self) -> None:
+        """Drop all that are waiting."""
+        with self._lock:
+            self._waiting.clear()
+
+    @property
+    def waiting(self) -> list[Script]:
+        """A copy of what has not happened yet."""
+        with self._lock:
+            return [script.model_copy() for script in self._waiting]
+
+    def answered(self, kind: str, store: CallStore) -> None:
+        """A request was answered: make the changes that are due."""
+        if not self._waiting:
+            return
+        with self._lock:
+            for script in self._waiting:
+                if script.kind in ("any", kind):
+                    script.after -= 1
+            due = [script for script in self._waiting if script.after <= 0]
+            self._waiting = [script for script in self._waiting if script.after > 0]
+        for script in due:
+            mutator: Callable[..., Any] = getattr(store, script.action)
+            mutator(**script.arguments)

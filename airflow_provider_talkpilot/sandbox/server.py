@@ -1,0 +1,292 @@
+"""Runs the sandbox in a thread of this process, on a loopback port."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections import Counter
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from airflow_provider_talkpilot.sandbox.app import BASE_PATH, make_app
+from airflow_provider_talkpilot.sandbox.counters import Request
+from airflow_provider_talkpilot.sandbox.faults import Faults
+from airflow_provider_talkpilot.sandbox.scripts import Scripts
+from airflow_provider_talkpilot.sandbox.settings import ApiKey, SandboxSettings, fake_api_key
+from airflow_provider_talkpilot.sandbox.state import BeforeRequest, State
+from airflow_provider_talkpilot.sandbox.store import CallStore
+from airflow_provider_talkpilot.sandbox.times import Moment
+
+HOST = "127.0.0.1"
+_START_SECONDS = 20
+_STOP_SECONDS = 10
+
+
+def bind(port: int = 0) -> socket.socket:
+    """A bound socket on the loopback address; bound first, so that nobody can take the port.
+
+    :param port: 0 chooses a free one.
+    :raises OSError: when the port is in use.
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Sandbox:
+    """A TalkPilot on this machine.
+
+    >>> with Sandbox(days=1, requests_per_minute=None) as sandbox:
+    ...     sandbox.purge(sandbox.store.truth("2026-03-16", "2026-03-17")[0]["id"])
+
+    :param settings: how it behaves; None takes the defaults.
+    :param port: port of the API; 0 chooses a free one.
+    :param changes: fields of :class:`SandboxSettings`, instead of or on top of ``settings``.
+    """
+
+    def __init__(
+        self, settings: SandboxSettings | None = None, *, port: int = 0, **changes: Any
+    ) -> None:
+        if settings is None:
+            settings = SandboxSettings(**changes)
+        elif changes:
+            settings.patch(**changes)
+        self.state = State(settings)
+        self._port = port
+        self._sockets: list[socket.socket] = []
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Start serving; returns when requests are answered.
+
+        :raises OSError: when the port is in use.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the sandbox runs already")
+        self._sockets = [bind(self._port)]
+        try:
+            self._sockets.append(bind())
+        except OSError:
+            self._close_sockets()
+            raise
+        storage_port = self._sockets[1].getsockname()[1]
+        self.state.storage_port = storage_port
+        self.state.storage_url = f"http://{HOST}:{storage_port}"
+        config = uvicorn.Config(
+            make_app(self.state),
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run,
+            kwargs={"sockets": self._sockets},
+            name="talkpilot-sandbox",
+            daemon=True,
+        )
+        self._thread.start()
+        if not self._server.ready.wait(_START_SECONDS):
+            self.stop()
+            raise RuntimeError(f"the sandbox did not start within {_START_SECONDS} seconds")
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and close the ports; may be called twice."""
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)
+        self._close_sockets()
+        self._server = self._thread = None
+
+    def _close_sockets(self) -> None:
+        for bound in self._sockets:
+            bound.close()
+        self._sockets = []
+
+    def __enter__(self) -> Self:
+        """Start serving."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop serving."""
+        self.stop()
+
+    # Where it is, and how to get in
+
+    @property
+    def port(self) -> int:
+        """Port of the API."""
+        if not self._sockets:
+            raise RuntimeError("the sandbox is not running")
+        return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def base_url(self) -> str:
+        """The API's base URL, with its ``/v1``."""
+        return f"http://{HOST}:{self.port}{BASE_PATH}"
+
+    @property
+    def admin_url(self) -> str:
+        """The admin side, without a slash at the end."""
+        return f"http://{HOST}:{self.port}/__sandbox__"
+
+    @property
+    def storage_url(self) -> str:
+        """The host that serves recordings: another port, and no business of the API key."""
+        return self.state.storage_url or ""
+
+    @property
+    def api_key(self) -> str:
+        """The first of the keys (made up, in TalkPilot's shape)."""
+        return next(iter(self.settings.api_keys))
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """An Airflow connection to it, as JSON connections are written."""
+        return {"conn_type": "talkpilot", "host": self.base_url, "password": self.api_key}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables that point Airflow at it."""
+        return {"AIRFLOW_CONN_TALKPILOT_DEFAULT": json.dumps(self.connection)}
+
+    def add_key(self, name: str = "other", **rights: Any) -> str:
+        """Add a made-up key.
+
+        :param name: the key follows from it.
+        :param rights: fields of :class:`ApiKey`.
+        :returns: the key.
+        """
+        key = fake_api_key(name)
+        self.settings.api_keys[key] = ApiKey(**rights)
+        return key
+
+    # What happens in it
+
+    @property
+    def settings(self) -> SandboxSettings:
+        """The settings; an assignment takes effect at the next request."""
+        return self.state.settings
+
+    @property
+    def store(self) -> CallStore:
+        """Agents and calls."""
+        return self.state.store
+
+    @property
+    def faults(self) -> Faults:
+        """Trouble to come: ``sandbox.faults.add("status", kind="detail", status=503)``."""
+        return self.state.faults
+
+    @property
+    def scripts(self) -> Scripts:
+        """Changes to come: ``sandbox.scripts.add("erase", after=1, call_id=…)``."""
+        return self.state.scripts
+
+    @property
+    def before_request(self) -> BeforeRequest | None:
+        """Called with kind and count (1 is the first of its kind) before a request is answered."""
+        return self.state.before_request
+
+    @before_request.setter
+    def before_request(self, hook: BeforeRequest | None) -> None:
+        self.state.before_request = hook
+
+    @property
+    def counters(self) -> Counter[str]:
+        """A copy of the counts: health, agents, calls, detail, audio, other, refused, faults."""
+        return self.state.counters.counts
+
+    def counters_of(self, key: str | None) -> Counter[str]:
+        """The counts of one key; None is "no key"."""
+        return self.state.counters.of_key(key)
+
+    @property
+    def requests(self) -> list[Request]:
+        """A copy of the log of requests, oldest first (bounded)."""
+        return self.state.counters.requests
+
+    def reset_counters(self) -> None:
+        """Counters and log back to zero; spent quota stays spent."""
+        self.state.counters.reset()
+
+    def reset_quota(self) -> None:
+        """Give every key its whole quota back."""
+        self.state.limiter.reset()
+
+    def spend(self, requests: int, key: str | None = None) -> None:
+        """Use up quota as other software with the same key would."""
+        self.state.limiter.spend(key or self.api_key, requests)
+
+    def reset(self, **changes: Any) -> None:
+        """Make the data anew and forget everything else; ``changes`` are settings."""
+        self.state.reset(**changes)
+
+    # The store's mutators, for short
+
+    def edit(self, call_id: str, *, bump: bool = True, **fields: Any) -> str:
+        """See :meth:`CallStore.edit`."""
+        return self.store.edit(call_id, bump=bump, **fields)
+
+    def score(self, call_id: str, final_score: int | None, *, bump: bool = True) -> str:
+        """See :meth:`CallStore.score`."""
+        return self.store.score(call_id, final_score, bump=bump)
+
+    def purge(self, call_id: str) -> str:
+        """See :meth:`CallStore.purge`."""
+        return self.store.purge(call_id)
+
+    def soft_delete(self, call_id: str) -> str:
+        """See :meth:`CallStore.soft_delete`."""
+        return self.store.soft_delete(call_id)
+
+    def restore(self, call_id: str) -> str:
+        """See :meth:`CallStore.restore`."""
+        return self.store.restore(call_id)
+
+    def erase(self, call_id: str) -> None:
+        """See :meth:`CallStore.erase`."""
+        self.store.erase(call_id)
+
+    def insert_late(self, agent_id: str, created_at: Moment, **fields: Any) -> str:
+        """See :meth:`CallStore.insert_late`."""
+        return self.store.insert_late(agent_id, created_at, **fields)
+
+    def truth(
+        self, start: Moment, end: Moment, agent_ids: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """See :meth:`CallStore.truth`."""
+        return self.store.truth(start, end, agent_ids)
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, and leaves the process's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening."""
+        await super().startup(sockets=sockets)
+        self.ready.set()

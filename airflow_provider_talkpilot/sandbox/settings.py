@@ -1,0 +1,148 @@
+"""Every switch of the sandbox, in one model that may be changed while it runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Bound = Literal["exclusive", "inclusive"]
+
+DEFAULT_START = dt.date(2026, 3, 16)
+"""First day of the data when none is given: fixed, so that two runs make the same data."""
+
+READ_PERMISSIONS = ("agents:read", "calls:read")
+
+
+def fake_api_key(name: object) -> str:
+    """A made-up key in TalkPilot's shape (``tp_live_`` and 32 hex digits), the same for a name."""
+    return "tp_live_" + hashlib.sha256(f"talkpilot-sandbox:{name}".encode()).hexdigest()[:32]
+
+
+class ApiKey(BaseModel):
+    """What one API key may do.
+
+    :param active: False answers 401, as a key that was switched off in the dashboard does.
+    :param expires_at: from this moment on the key answers 401; None never expires.
+    :param permissions: for example ``["agents:read", "calls:read"]``; a missing one answers 403.
+    :param allowed_agent_ids: agents that the key sees, any other answers 404; None sees all.
+    """
+
+    model_config = ConfigDict(validate_assignment=True, extra="forbid")
+
+    active: bool = True
+    expires_at: dt.datetime | None = None
+    permissions: list[str] = Field(default_factory=lambda: list(READ_PERMISSIONS))
+    allowed_agent_ids: list[str] | None = None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether the key is active and not expired at ``now`` (Unix seconds)."""
+        if not self.active:
+            return False
+        if self.expires_at is None:
+            return True
+        expires_at = self.expires_at
+        if expires_at.tzinfo is None:
+            expires_at = expires_at.replace(tzinfo=dt.UTC)
+        return now < expires_at.timestamp()
+
+
+class SandboxSettings(BaseModel):
+    """How the sandbox behaves; an assignment is checked and takes effect at the next request.
+
+    The data (effective at the next ``reset()``):
+
+    :param seed: same settings and seed, same data.
+    :param days: how many days from ``start``, or the days themselves.
+    :param start: first day (UTC) where ``days`` is a number; None is 2026-03-16.
+    :param calls_per_day: calls per day, all agents together.
+    :param agents: how many agents.
+    :param unparsable_transcripts: how many calls have a transcript that is not JSON.
+
+    Access and rate limits:
+
+    :param api_keys: the keys; empty makes one valid key from the seed.
+    :param requests_per_minute: per key; None is unlimited (told as a limit of 1,000,000).
+    :param requests_per_hour: per key; None is unlimited.
+    :param minute_seconds: length of the "minute" in seconds, shorter for fast tests.
+    :param hour_seconds: length of the "hour" in seconds.
+    :param refused_requests_count: whether a request answered 429 uses up quota (unsaid by the
+        vendor).
+    :param rate_headers: whether responses carry ``X-RateLimit-*``.
+    :param retry_after_override: sent as ``Retry-After`` instead of the right number of seconds.
+
+    What the vendor leaves open, and tolerance:
+
+    :param from_bound: whether a call exactly at ``from`` is in.
+    :param to_bound: whether a call exactly at ``to`` is in.
+    :param empty_pages: ``pages`` of a list without rows.
+    :param list_has_updated_at: whether list rows have ``updated_at``.
+    :param detail_has_updated_at: whether details have ``updated_at``.
+    :param extra_list_fields: unknown fields merged into every list row.
+    :param extra_detail_fields: unknown fields merged into every detail.
+
+    Trouble:
+
+    :param latency_seconds: wait before every answer of the API.
+    :param random_fault_rate: share of API requests (0 to 1) that meet a random fault.
+    :param random_fault_seed: same seed and order of requests, same faults.
+    :param random_fault_streak: never more random faults than this in a row.
+    :param audio_url_seconds: life of a signed ``audio_file_url``.
+    """
+
+    model_config = ConfigDict(validate_assignment=True, extra="forbid")
+
+    seed: int = 1
+    days: int | list[dt.date] = 7
+    start: dt.date | None = None
+    calls_per_day: int = Field(default=40, ge=0)
+    agents: int = Field(default=2, ge=0, le=1000)
+    unparsable_transcripts: int = Field(default=1, ge=0)
+
+    api_keys: dict[str, ApiKey] = Field(default_factory=dict)
+    requests_per_minute: int | None = Field(default=60, ge=0)
+    requests_per_hour: int | None = Field(default=1000, ge=0)
+    minute_seconds: float = Field(default=60.0, gt=0)
+    hour_seconds: float = Field(default=3600.0, gt=0)
+    refused_requests_count: bool = False
+    rate_headers: bool = True
+    retry_after_override: int | None = None
+
+    from_bound: Bound = "exclusive"
+    to_bound: Bound = "exclusive"
+    empty_pages: Literal[0, 1] = 0
+    list_has_updated_at: bool = True
+    detail_has_updated_at: bool = True
+    extra_list_fields: dict[str, Any] = Field(default_factory=dict)
+    extra_detail_fields: dict[str, Any] = Field(default_factory=dict)
+
+    latency_seconds: float = Field(default=0.0, ge=0)
+    random_fault_rate: float = Field(default=0.0, ge=0, le=1)
+    random_fault_seed: int = 1
+    random_fault_streak: int = Field(default=2, ge=1)
+    audio_url_seconds: float = 3600.0
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Make one valid key where none was given."""
+        if not self.api_keys:
+            self.api_keys[fake_api_key(self.seed)] = ApiKey()
+
+    def set_bounds(self, bound: Bound) -> None:
+        """Set ``from_bound`` and ``to_bound`` together."""
+        self.from_bound = bound
+        self.to_bound = bound
+
+    def patch(self, **changes: Any) -> None:
+        """Change several settings at once; nothing changes when one of them is refused."""
+        checked = SandboxSettings.model_validate({**self.model_dump(), **changes})
+        for name in changes:
+            setattr(self, name, getattr(checked, name))
+
+    def dates(self) -> list[dt.date]:
+        """The days of the data, in order."""
+        if isinstance(self.days, list):
+            return sorted(set(self.days))
+        first = self.start or DEFAULT_START
+        return [first + dt.timedelta(days=n) for n in range(self.days)]

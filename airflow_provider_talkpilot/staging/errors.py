@@ -1,0 +1,48 @@
+"""What can go wrong with staged files, each message naming its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StagingError(Exception):
+    """Staged files cannot be written or read.
+
+    ``retryable`` is true: storage comes back, disks get freed, and what is staged stays.
+    """
+
+    retryable = True
+
+
+class ManifestError(StagingError):
+    """The manifest is missing or unreadable, or parts are not what it says."""
+
+    retryable = False
+
+
+class TooManyRejectsError(StagingError):
+    """More records failed validation than the run allows."""
+
+    retryable = False
+
+
+@contextmanager
+def storage_errors(action: str, place: object) -> Iterator[None]:
+    """Turn whatever a storage library raises into one line that names the cure.
+
+    :param action: such as ``write``.
+    :param place: the path, for the message.
+    :raises StagingError: instead of any exception inside the block.
+    """
+    try:
+        yield
+    except StagingError:
+        raise
+    except Exception as error:  # every storage library has exceptions of its own
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StagingError(
+            f"Cannot {action} {place} ({said}). Check that the staging URI exists, that its "
+            "connection may read and write there, and that there is space left. What was staged "
+            "before is kept, and the next try goes on from it."
+        ) from error

@@ -1,0 +1,120 @@
+"""The manifest of what one task staged; a load takes nothing without it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Literal
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import ManifestError
+from airflow_provider_talkpilot.staging.parts import Part
+
+Kind = Literal["calls", "details"]
+
+
+class AgentWalk(BaseModel):
+    """What one agent's verified walk gave.
+
+    :param agent_id: the agent.
+    :param calls: calls inside the interval that were staged.
+    :param rejected: records kept aside.
+    :param walks: how many walks it took until one was whole.
+    :param walked_at: when the walk ended.
+    """
+
+    agent_id: str
+    calls: int
+    rejected: int = 0
+    walks: int = 1
+    walked_at: datetime
+
+
+class Manifest(BaseModel):
+    """What was staged, complete, for one interval.
+
+    :param kind: ``calls`` (list rows) or ``details``.
+    :param start: first moment of the interval.
+    :param end: first moment after it.
+    :param agents: the walks, by agent; empty for details.
+    :param selection: names of the filters in use; with any, this is not the whole interval.
+    :param parts: files with the rows, in order.
+    :param rejects: files with the records that failed validation.
+    :param requests: API requests spent, by kind, tries and refusals included.
+    :param vanished: calls that the list had and whose detail was gone.
+    :param started_at: when the work began (before interruptions).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    kind: Kind
+    start: datetime
+    end: datetime
+    agents: list[AgentWalk] = Field(default_factory=list)
+    selection: list[str] = Field(default_factory=list)
+    parts: list[Part] = Field(default_factory=list)
+    rejects: list[Part] = Field(default_factory=list)
+    requests: dict[str, int] = Field(default_factory=dict)
+    vanished: int = 0
+    started_at: datetime
+
+    @property
+    def interval(self) -> Interval:
+        """The interval whose calls these are."""
+        return Interval(self.start, self.end)
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def rejected(self) -> int:
+        """Records in all rejects files."""
+        return sum(part.rows for part in self.rejects)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, hex: equal for equal content, different for a new walk."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
+        """Write the manifest under a name that holds its digest.
+
+        :return: its path.
+        """
+        path = folder / f"{self.kind}-manifest-{self.digest[:16]}.json"
+        storage.put_text(self.model_dump_json(), path)
+        return path
+
+    @classmethod
+    def load(cls, path: ObjectStoragePath) -> Manifest:
+        """Read a manifest.
+
+        :raises ManifestError: when there is none, or it is not one of ours.
+        """
+        text = storage.get_text(path)
+        if text is None:
+            raise ManifestError(
+                f"There is no manifest at {path}: nothing complete is staged there. Run the task "
+                "that stages (extract or enrich) again."
+            )
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str, place: object) -> Manifest:
+        """Read a manifest's text.
+
+        :raises ManifestError: when it is not one of ours.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            raise ManifestError(
+                f"{place} is no manifest of this version: run the task that stages it again."
+            ) from None

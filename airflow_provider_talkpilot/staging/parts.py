@@ -1,0 +1,156 @@
+"""Part files: one JSON record a line, UTF-8, ended by a line feed alone; named by their checksum.
+
+A part is immutable and its name holds the SHA-256 of its bytes, so that a torn or altered file is
+recognised by anybody who reads it, without further bookkeeping.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pydantic_core
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from pydantic import BaseModel
+
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
+
+_CHECKSUM_IN_NAME = 16
+_COPY_BUFFER = 1 << 20
+
+
+class Part(BaseModel):
+    """A staged file as the manifest names it.
+
+    :param name: file name in the interval's folder.
+    :param rows: records in it.
+    :param bytes: its size as stored.
+    :param sha256: checksum of its bytes as stored.
+    """
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Mark(NamedTuple):
+    """A point of the part being written to which it can be taken back."""
+
+    offset: int
+    rows: int
+
+
+class PartWriter:
+    """Collects records in a local temporary file and stages it as a part when told.
+
+    Use as a context manager; what was not flushed is gone at its end.
+
+    :param folder: where parts go.
+    :param kind: first word of the parts' names, such as ``calls``.
+    :param compress: gzip the parts.
+    :param first: number of the first part.
+    """
+
+    def __init__(
+        self, folder: ObjectStoragePath, kind: str, *, compress: bool = False, first: int = 0
+    ) -> None:
+        self._folder, self._kind, self._compress, self._number = folder, kind, compress, first
+        with storage_errors("make", "a temporary file"):
+            self._spool: IO[bytes] = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115
+        self.rows = 0
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the part being written, before compression."""
+        return self._spool.tell()
+
+    def write(self, records: Iterable[dict[str, Any]]) -> None:
+        """Add records to the part being written."""
+        # JSON escapes line feeds inside texts; other separators such as U+2028 end no line here.
+        lines = [pydantic_core.to_json(record) for record in records]
+        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+            self._spool.writelines(line + b"\n" for line in lines)
+        self.rows += len(lines)
+
+    def mark(self) -> Mark:
+        """Remember this point."""
+        return Mark(self._spool.tell(), self.rows)
+
+    def rollback(self, mark: Mark) -> None:
+        """Forget what was written since ``mark``; no part may have been flushed meanwhile."""
+        self._spool.seek(mark.offset)
+        self._spool.truncate()
+        self.rows = mark.rows
+
+    def flush(self) -> Part | None:
+        """Stage what was written as one part and begin the next.
+
+        :return: the part; None where nothing was written.
+        :raises StagingError: when it cannot be staged; then nothing is there under its name.
+        """
+        if not self.rows:
+            return None
+        with (
+            storage_errors("stage", f"a part in {self._folder}"),
+            tempfile.TemporaryDirectory(prefix="talkpilot-") as temporary,
+        ):
+            local = Path(temporary, "part")
+            self._spool.seek(0)
+            with local.open("wb") as target:
+                if self._compress:
+                    # No time and no name in the header: the same rows make the same part.
+                    with gzip.GzipFile("", "wb", 6, target, mtime=0) as packed:
+                        shutil.copyfileobj(self._spool, packed, _COPY_BUFFER)
+                else:
+                    shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
+            with local.open("rb") as staged:
+                sha256 = hashlib.file_digest(staged, "sha256").hexdigest()
+            suffix = ".jsonl.gz" if self._compress else ".jsonl"
+            name = f"{self._kind}-{self._number:05d}-{sha256[:_CHECKSUM_IN_NAME]}{suffix}"
+            part = Part(name=name, rows=self.rows, bytes=local.stat().st_size, sha256=sha256)
+            storage.put(local, self._folder / name)
+        self._number += 1
+        self.rollback(Mark(0, 0))
+        return part
+
+
+def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:
+    """Read a part's records one by one.
+
+    :raises ManifestError: when the file is gone.
+    """
+    with storage.open_raw(path) as raw:
+        for line in storage.decompressed(path.name, raw):
+            yield pydantic_core.from_json(line)
+
+
+def read_intact(path: ObjectStoragePath) -> tuple[Part, list[dict[str, Any]]] | None:
+    """Read a small part whole, if its bytes are the ones its name promises.
+
+    :return: the part and its records; None where it is torn, altered or gone.
+    """
+    try:
+        with storage.open_raw(path) as raw:
+            content = raw.read()
+    except ManifestError:
+        return None
+    sha256 = hashlib.sha256(content).hexdigest()
+    if f"-{sha256[:_CHECKSUM_IN_NAME]}." not in path.name:
+        return None
+    lines = storage.decompressed(path.name, io.BytesIO(content))
+    records = [pydantic_core.from_json(line) for line in lines]
+    return Part(name=path.name, rows=len(records), bytes=len(content), sha256=sha256), records

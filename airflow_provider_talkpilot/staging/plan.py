@@ -1,0 +1,166 @@
+"""The plan of an enrichment: which versions of which calls still need a request.
+
+A version of a call is ``(id, updated_at)``. A detail that is known for the version a list row
+shows, or for a newer one, is never asked for again. The plan lives in a private SQLite file, so its
+memory does not grow with the number of calls.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+_SCHEMA = """
+CREATE TABLE wanted (
+    position INTEGER PRIMARY KEY, id TEXT UNIQUE, agent_id TEXT, created_at INTEGER,
+    version INTEGER, deleted INTEGER
+);
+CREATE TABLE known (
+    id TEXT PRIMARY KEY, version INTEGER, asked_at INTEGER, scored INTEGER
+) WITHOUT ROWID;
+"""
+
+_WANT = """
+INSERT INTO wanted (id, agent_id, created_at, version, deleted) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET version = max(coalesce(version, 0), coalesce(excluded.version, 0))
+"""
+
+_KNOW = """
+INSERT INTO known (id, version, asked_at, scored) VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    version = excluded.version, asked_at = excluded.asked_at, scored = excluded.scored
+WHERE excluded.asked_at > asked_at
+"""
+
+# A list row without updated_at shows no change: any detail of that call is its detail.
+_MISSING = """
+SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted
+FROM wanted AS w LEFT JOIN known AS k USING (id)
+WHERE k.id IS NULL
+   OR w.version > coalesce(k.version, 0)
+   OR (NOT k.scored AND w.created_at > :young_since AND k.asked_at <= :asked_before)
+ORDER BY w.position
+"""
+
+
+class Wanted(NamedTuple):
+    """A call whose detail is to be asked for.
+
+    :param version: ``updated_at`` of its list row, if it has one.
+    :param deleted: whether its list row says it is soft-deleted.
+    """
+
+    id: str
+    agent_id: str
+    created_at: datetime
+    version: datetime | None
+    deleted: bool = False
+
+
+class Known(NamedTuple):
+    """A detail that staging or the warehouse has.
+
+    :param version: the version it belongs to.
+    :param asked_at: when it was asked for.
+    :param scored: whether it has a ``final_score``.
+    """
+
+    id: str
+    version: datetime | None
+    asked_at: datetime
+    scored: bool
+
+
+@dataclass(frozen=True)
+class ScoreRule:
+    """When a detail without ``final_score`` is asked for again: the score comes after the call.
+
+    :param max_age: only while the call is younger than this; zero turns the rule off.
+    :param pause: at the least this long after the last time.
+    """
+
+    max_age: timedelta = timedelta(days=3)
+    pause: timedelta = timedelta(days=1)
+
+
+class DetailPlan:
+    """Collects what is wanted and what is known; gives what is missing. A context manager.
+
+    :param rule: for details without a score.
+    :param now: aware time that ages are measured at; the machine's clock by default.
+    """
+
+    def __init__(self, rule: ScoreRule | None = None, now: datetime | None = None) -> None:
+        self._rule = rule or ScoreRule()
+        self._now = now or datetime.now(UTC)
+        # The empty name is SQLite's own temporary file, gone when closed.
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def want(self, calls: Iterable[Wanted]) -> None:
+        """Add staged list rows."""
+        self._insert(
+            _WANT,
+            (
+                (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted)
+                for c in calls
+            ),
+        )
+
+    def know(self, details: Iterable[Known]) -> None:
+        """Add details that exist; of two for one call the one asked for later counts."""
+        self._insert(
+            _KNOW, ((d.id, _micros(d.version), _micros(d.asked_at), d.scored) for d in details)
+        )
+
+    def wanted(self) -> int:
+        """Calls in the lists."""
+        return self._count("SELECT count(*) FROM wanted")
+
+    def to_fetch(self) -> int:
+        """Details to ask for: as many requests."""
+        return self._count(f"SELECT count(*) FROM ({_MISSING})")  # noqa: S608
+
+    def missing(self) -> Iterator[Wanted]:
+        """The calls to ask for, in the order of the list rows."""
+        for call_id, agent_id, created_at, version, deleted in self._db.execute(
+            _MISSING, self._bounds()
+        ):
+            started = _EPOCH + created_at * _MICROSECOND
+            yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
+
+    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._db.execute("BEGIN")
+        self._db.executemany(statement, rows)
+        self._db.execute("COMMIT")
+
+    def _count(self, statement: str) -> int:
+        parameters = self._bounds() if ":" in statement else {}
+        return int(self._db.execute(statement, parameters).fetchone()[0])
+
+    def _bounds(self) -> dict[str, int | None]:
+        return {
+            "young_since": _micros(self._now - self._rule.max_age),
+            "asked_before": _micros(self._now - self._rule.pause),
+        }
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if not micros else _EPOCH + micros * _MICROSECOND

@@ -1,0 +1,46 @@
+"""Plain words for the task's log: how far, how fast, how long still."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 30.0
+
+
+class Progress:
+    """Logs progress at a steady rate.
+
+    :param total: details to fetch.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._started = self._said = time.monotonic()
+
+    def step(self) -> None:
+        """Note one more, and say so when it is time."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said >= EVERY_SECONDS:
+            self._said = now
+            rate = self._done / (now - self._started)
+            log.info(
+                "%s of %s details (%.0f %%), %.0f a minute, about %s left.",
+                f"{self._done:,}",
+                f"{self._total:,}",
+                100 * self._done / self._total,
+                rate * 60,
+                duration((self._total - self._done) / rate),
+            )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as a person would, such as ``1 h 05 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,140 @@
+"""Whole files on any object storage: a file is there complete or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, cast
+from uuid import uuid4
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from fsspec import AbstractFileSystem
+
+from airflow_provider_talkpilot.staging.errors import (
+    ManifestError,
+    StagingError,
+    storage_errors,
+)
+
+GZIP_SUFFIX = ".gz"
+_READ_BUFFER = 1 << 20
+
+
+def parse_uri(uri: str) -> ObjectStoragePath:
+    """Turn a staging URI into a path.
+
+    :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``; one
+        without a scheme is a local folder.
+    :raises StagingError: when it is empty or its scheme is unknown.
+    """
+    uri = (uri or "").strip()
+    if not uri:
+        raise StagingError(
+            "No staging URI is given: set staging_uri (for the shipped DAGs the Variable "
+            "talkpilot_staging_uri), such as gs://bucket/talkpilot."
+        )
+    with storage_errors("use", uri):
+        path = ObjectStoragePath(uri)
+        _ = path.fs  # the scheme's library and the connection are found here, or not
+    return path
+
+
+def put(source: Path, target: ObjectStoragePath) -> None:
+    """Copy a local file to ``target`` so that nobody ever sees half of it."""
+    with storage_errors("write", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not is_local(target):
+            target.fs.put_file(str(source), target.path)  # an object appears when it is complete
+            return
+        unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
+        try:
+            shutil.copyfile(source, unfinished)
+            unfinished.replace(target.path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def put_text(text: str, target: ObjectStoragePath) -> None:
+    """Write a small text file at once, replacing one of the same name."""
+    with storage_errors("write", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not is_local(target):
+            target.fs.pipe_file(target.path, text.encode())
+            return
+        unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(target.path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def get_text(source: ObjectStoragePath) -> str | None:
+    """Read a small text file; None where there is none."""
+    with storage_errors("read", source):
+        try:
+            return cast(bytes, _fresh(source).cat_file(source.path)).decode()
+        except FileNotFoundError:
+            return None
+
+
+def delete(path: ObjectStoragePath) -> None:
+    """Delete a file; one that is gone already is fine."""
+    with storage_errors("delete", path), suppress(FileNotFoundError):
+        path.fs.rm_file(path.path)
+
+
+def list_files(folder: ObjectStoragePath, pattern: str) -> list[ObjectStoragePath]:
+    """The files of a folder whose names match a shell pattern, by name."""
+    with storage_errors("list", folder):
+        try:
+            entries = _fresh(folder).ls(folder.path, detail=False)
+        except FileNotFoundError:
+            return []
+        names = sorted(str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
+        return [folder / name for name in names if fnmatchcase(name, pattern)]
+
+
+@contextmanager
+def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
+    """Open a staged file for reading its bytes as they are stored.
+
+    :raises ManifestError: when there is none.
+    """
+    try:
+        with path.fs.open(path.path, "rb") as raw:
+            yield io.BufferedReader(raw, _READ_BUFFER)
+    except FileNotFoundError:
+        raise ManifestError(
+            f"The staged file {path} is gone: run the task that staged it again."
+        ) from None
+
+
+def decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
+    """The content of a staged file, by its name's ending."""
+    return cast("IO[bytes]", gzip.open(raw)) if name.endswith(GZIP_SUFFIX) else raw
+
+
+def size(path: ObjectStoragePath) -> int | None:
+    """Bytes of a stored file; None where there is none."""
+    with storage_errors("read", path):
+        try:
+            return int(_fresh(path).info(path.path)["size"])
+        except FileNotFoundError:
+            return None
+
+
+def is_local(path: ObjectStoragePath) -> bool:
+    """Whether the path is on this machine's file system."""
+    return path.protocol in ("", "file", "local")
+
+
+def _fresh(path: ObjectStoragePath) -> AbstractFileSystem:
+    """The path's file system without its cache of listings: others write here too."""
+    path.fs.invalidate_cache()
+    return path.fs

@@ -1,0 +1,75 @@
+"""A day of TalkPilot calls into BigQuery, complete and once, every day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+
+TABLE = "{{ var.value.talkpilot_bigquery_table }}"
+
+with DAG(
+    dag_id="talkpilot_calls_to_bigquery",
+    # "@daily" makes intervals of zero length on Airflow 3; this timetable makes real days.
+    schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=2),
+        "retry_exponential_backoff": True,
+    },
+    params={
+        "start": Param(
+            None,
+            type=["null", "string"],
+            title="Start",
+            description="First moment to take, such as 2026-03-18; empty for the run's interval.",
+        ),
+        "end": Param(
+            None,
+            type=["null", "string"],
+            title="End",
+            description="First moment not to take, such as 2026-03-19.",
+        ),
+        "enrich": Param(
+            True,
+            type="boolean",
+            title="Details",
+            description="Fetch transcripts and scores too: one request a call.",
+        ),
+    },
+    tags=["talkpilot"],
+    doc_md=__doc__,
+) as dag:
+    extract = TalkPilotExtractCallsOperator(
+        task_id="extract_calls",
+        staging_uri="{{ var.value.talkpilot_staging_uri }}",
+        agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
+        start="{{ params.start or '' }}",
+        end="{{ params.end or '' }}",
+    )
+    load_calls = TalkPilotLoadCallsOperator(
+        task_id="load_calls",
+        manifest_uri=extract.output,
+        table=TABLE,
+    )
+    enrich = TalkPilotEnrichCallsOperator(
+        task_id="enrich_calls",
+        manifest_uri=extract.output,
+        enabled="{{ params.enrich }}",
+    )
+    load_details = TalkPilotLoadCallsOperator(
+        task_id="load_details",
+        manifest_uri=enrich.output,
+        table=TABLE,
+    )
+    # Summaries arrive without waiting for the details.
+    load_calls >> load_details

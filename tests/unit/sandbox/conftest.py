@@ -1,0 +1,78 @@
+"""A running sandbox without rate limits, and a client that speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
+
+
+class Api:
+    """Short ways to ask the sandbox."""
+
+    def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
+        self.sandbox = sandbox
+        self.http = http
+
+    @property
+    def agent(self) -> str:
+        return self.sandbox.store.agent_ids[0]
+
+    def get(self, path: str, key: str | None = "", **query: Any) -> httpx.Response:
+        """GET below the base URL; ``key`` is the sandbox's own unless given, None sends none."""
+        headers = {} if key is None else {"X-API-Key": key or self.sandbox.api_key}
+        url = f"{self.sandbox.base_url}{path}"
+        return self.http.get(url, params=query or None, headers=headers)
+
+    def calls(self, agent: str | None = None, **query: Any) -> httpx.Response:
+        if "from_" in query:
+            query["from"] = query.pop("from_")
+        return self.get(f"/agents/{agent or self.agent}/calls", **query)
+
+    def rows(self, agent: str | None = None, **query: Any) -> list[dict[str, Any]]:
+        """All rows of a list, page by page."""
+        rows: list[dict[str, Any]] = []
+        for page in range(1, 1000):
+            body = self.calls(agent, limit=100, page=page, **query).json()
+            rows += body["data"]
+            if page >= body["pagination"]["pages"]:
+                break
+        return rows
+
+    def detail(self, call_id: str, agent: str | None = None) -> httpx.Response:
+        return self.get(f"/agents/{agent or self.agent}/calls/{call_id}")
+
+    def truth(self, agent: str | None = None) -> list[dict[str, Any]]:
+        """All calls of an agent."""
+        return self.sandbox.truth("2000-01-01", "2100-01-01", [agent or self.agent])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(server: Sandbox) -> Sandbox:
+    """As good as a new one: default settings but no rate limits, fresh data."""
+    settings = SandboxSettings(
+        days=2, calls_per_day=60, requests_per_minute=None, requests_per_hour=None
+    )
+    server.reset(**settings.model_dump())
+    return server
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def api(sandbox: Sandbox, http: httpx.Client) -> Api:
+    return Api(sandbox, http)

@@ -1,0 +1,89 @@
+"""Keys: who gets in, and what they see."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.sandbox import SandboxSettings
+
+
+def test_key_has_talkpilots_shape(sandbox: Any) -> None:
+    assert re.fullmatch(r"tp_live_[0-9a-f]{32}", sandbox.api_key)
+    assert sandbox.api_key == SandboxSettings().api_keys.popitem()[0]
+
+
+@pytest.mark.parametrize("path", ["/agents", "/agents/{agent}/calls", "/nothing"])
+@pytest.mark.parametrize("key", [None, "tp_live_wrong"])
+def test_no_key_or_an_unknown_one(api: Any, path: str, key: str | None) -> None:
+    answer = api.get(path.format(agent=api.agent), key=key)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "UNAUTHORIZED"
+    assert answer.json()["error"]["request_id"].startswith("req_")
+    assert "x-ratelimit-limit" in answer.headers
+
+
+def test_inactive_and_expired_keys(api: Any) -> None:
+    now = dt.datetime.now(dt.UTC)
+    inactive = api.sandbox.add_key("inactive", active=False)
+    expired = api.sandbox.add_key("expired", expires_at=now - dt.timedelta(seconds=1))
+    future = api.sandbox.add_key("future", expires_at=now + dt.timedelta(hours=1))
+    assert api.get("/agents", key=inactive).status_code == 401
+    assert api.get("/agents", key=expired).status_code == 401
+    assert api.get("/agents", key=future).status_code == 200
+    api.sandbox.settings.api_keys[future].active = False
+    assert api.get("/agents", key=future).status_code == 401
+
+
+def test_missing_permission_is_named(api: Any) -> None:
+    agents_only = api.sandbox.add_key("agents", permissions=["agents:read"])
+    calls_only = api.sandbox.add_key("calls", permissions=["calls:read"])
+    path = f"/agents/{api.agent}/calls"
+    assert api.get("/agents", key=agents_only).status_code == 200
+    assert api.get(path, key=calls_only).status_code == 200
+    for answer, name in (
+        (api.get("/agents", key=calls_only), "agents:read"),
+        (api.get(path, key=agents_only), "calls:read"),
+        (api.get(f"{path}/{api.truth()[0]['id']}", key=agents_only), "calls:read"),
+    ):
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "FORBIDDEN"
+        assert name in answer.json()["error"]["message"]
+
+
+def test_agents_outside_the_list_are_not_found(api: Any) -> None:
+    mine, other = api.sandbox.store.agent_ids
+    key = api.sandbox.add_key("one", allowed_agent_ids=[mine.upper()])
+    assert [agent["id"] for agent in api.get("/agents", key=key).json()["data"]] == [mine]
+    assert api.get(f"/agents/{mine}/calls", key=key).status_code == 200
+    for path in (f"/agents/{other}/calls", f"/agents/{other}/calls/{api.truth(other)[0]['id']}"):
+        answer = api.get(path, key=key)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "NOT_FOUND"
+
+
+def test_counters_and_log_know_keys_by_prefix_only(api: Any) -> None:
+    other = api.sandbox.add_key("other")
+    api.get("/health", key=None)
+    api.get("/agents")
+    api.calls()
+    api.detail(api.truth()[0]["id"])
+    api.get("/agents", key=other)
+    counters = api.sandbox.counters
+    assert {kind: counters[kind] for kind in ("health", "agents", "calls", "detail")} == {
+        "health": 1,
+        "agents": 2,
+        "calls": 1,
+        "detail": 1,
+    }
+    assert api.sandbox.counters_of(other) == {"agents": 1}
+    assert api.sandbox.counters_of(None) == {"health": 1}
+    assert [one.status for one in api.sandbox.requests] == [200] * 5
+    assert api.sandbox.api_key not in repr(api.sandbox.requests)
+    assert api.sandbox.requests[1].key_prefix == api.sandbox.api_key[:13]
+    api.sandbox.reset_counters()
+    assert not api.sandbox.counters
+    assert api.sandbox.requests == []

@@ -1,0 +1,114 @@
+"""``python -m airflow_provider_talkpilot.sandbox``, started and stopped as a person would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from airflow_provider_talkpilot.sandbox import __main__ as cli
+from airflow_provider_talkpilot.sandbox.server import bind
+
+pytestmark = pytest.mark.integration
+
+PROGRAM = [sys.executable, "-m", "airflow_provider_talkpilot.sandbox"]
+
+
+def read_until_ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Ready"):
+            break
+    return "".join(lines)
+
+
+def exports(text: str) -> dict[str, str]:
+    found = re.findall(r"^export (\w+)=(.*)$", text, re.MULTILINE)
+    return {name: shlex.split(value)[0] for name, value in found}
+
+
+def test_everything_starts_and_ctrl_c_stops_it(tmp_path: Path) -> None:
+    env_file = tmp_path / "sandbox.env"
+    command = [*PROGRAM, "--port", "0", "--start", "2026-03-16", "--days", "1"]
+    command += ["--calls-per-day", "7", "--agents", "1", "--gcs-root", str(tmp_path / "gcs")]
+    command += ["--env-file", str(env_file), "--requests-per-minute", "33"]
+    # A home that cannot be written to: DuckDB's extensions then get a folder that goes away.
+    (tmp_path / "home").touch()
+    (tmp_path / "tmp").mkdir()
+    environ = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        text = read_until_ready(process)
+        environment = exports(text)
+        assert exports(env_file.read_text()) == environment
+        connection = json.loads(environment["AIRFLOW_CONN_TALKPILOT_DEFAULT"])
+        assert connection["conn_type"] == "talkpilot"
+        answer = httpx.get(
+            f"{connection['host']}/agents", headers={"X-API-Key": connection["password"]}
+        )
+        assert len(answer.json()["data"]) == 1
+        assert answer.headers["x-ratelimit-limit"] == "33"
+        assert list((tmp_path / "tmp").rglob("spatial.duckdb_extension"))
+        warehouse = environment["BIGQUERY_EMULATOR_HOST"]
+        assert httpx.get(f"{warehouse}/readyz").status_code == 200
+        storage = environment["STORAGE_EMULATOR_HOST"]
+        assert httpx.get(f"{storage}/storage/v1/b/talkpilot-staging").status_code == 200
+        assert "7 calls of 1 agent, 2026-03-16 to 2026-03-16" in text
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Stopped." in rest
+    assert errors == ""
+    assert not env_file.exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    for url in (connection["host"] + "/health", warehouse, storage):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+
+
+def test_sigterm_and_no_bigquery() -> None:
+    command = [*PROGRAM, "--port", "0", "--no-bigquery", "--bounds", "inclusive"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        text = read_until_ready(process)
+        assert list(exports(text)) == ["AIRFLOW_CONN_TALKPILOT_DEFAULT"]
+        assert "280 calls of 2 agents" in text
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_port_in_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with bind() as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cli.main(["--port", str(port), "--no-bigquery"]) == 1
+    assert capsys.readouterr().err == f"Port {port} is in use: choose another with --port\n"
+
+
+def test_missing_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.delitem(sys.modules, "airflow_provider_talkpilot.sandbox.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert cli.main(["--no-bigquery"]) == 1
+    message = capsys.readouterr().err
+    assert message.endswith("pip install 'airflow-provider-talkpilot[sandbox]'\n")
+    assert message.startswith("uvicorn")
+    assert message.count("\n") == 1
+
+
+def test_wrong_option(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert cli.main(["--no-bigquery", "--fault-rate", "2"]) == 1
+    assert capsys.readouterr().err.startswith("--random-fault-rate: ")

@@ -1,0 +1,96 @@
+"""Lists that move while someone walks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def walk(api: Any, **query: Any) -> tuple[list[str], list[int]]:
+    """Ids and totals of a walk in pages of ten."""
+    ids, totals, page = [], [], 1
+    while True:
+        body = api.calls(limit=10, page=page, **query).json()
+        ids += [row["id"] for row in body["data"]]
+        totals.append(body["pagination"]["total"])
+        if page >= body["pagination"]["pages"]:
+            return ids, totals
+        page += 1
+
+
+def test_soft_delete_between_pages_skips_a_row(api: Any) -> None:
+    before, totals = walk(api)
+    api.sandbox.scripts.add("soft_delete", after=1, call_id=before[0])
+    ids, moved = walk(api)
+    assert set(before) - set(ids) == {before[10]}, "the row that slid over the page's edge"
+    assert moved[0] == totals[0]
+    assert moved[1] == totals[0] - 1
+
+
+def test_soft_delete_does_not_move_the_whole_list(api: Any) -> None:
+    before, _ = walk(api, include_deleted="true")
+    api.sandbox.scripts.add("soft_delete", after=2, call_id=before[0])
+    ids, totals = walk(api, include_deleted="true")
+    assert ids == before
+    assert set(totals) == {60}
+    assert api.sandbox.scripts.waiting == []
+
+
+def test_late_call_between_pages_doubles_a_row(api: Any) -> None:
+    api.sandbox.scripts.add(
+        "insert_late", after=3, agent_id=api.agent, created_at="2026-03-17T23:59:59.999Z"
+    )
+    ids, totals = walk(api, include_deleted="true")
+    assert len(ids) == len(set(ids)) + 1
+    assert totals == [60, 60, 60, 61, 61, 61, 61]
+
+
+def test_erased_call_is_gone(api: Any) -> None:
+    before, _ = walk(api, include_deleted="true")
+    api.sandbox.scripts.add("erase", after=1, call_id=before[0])
+    ids, totals = walk(api, include_deleted="true")
+    assert len(ids) == 59
+    assert totals == [60, 59, 59, 59, 59, 59]
+    assert api.detail(before[0]).status_code == 404
+    assert before[0] not in {row["id"] for row in api.truth()}
+
+
+def test_scripts_count_their_own_kind(api: Any) -> None:
+    call_id = api.truth()[0]["id"]
+    api.sandbox.scripts.add("score", after=2, kind="detail", call_id=call_id, final_score=10)
+    api.calls()
+    first = api.detail(call_id).json()
+    second = api.detail(call_id).json()
+    third = api.detail(call_id).json()
+    assert first == second or first["audio_file_url"] != second["audio_file_url"]
+    assert (second["final_score"] == 10) < (third["final_score"] == 10)
+    assert third["updated_at"] > second["updated_at"]
+
+
+def test_before_request_sees_every_request(api: Any) -> None:
+    seen: list[tuple[str, int]] = []
+    call_id = api.truth()[-1]["id"]
+
+    def hook(kind: str, count: int) -> None:
+        seen.append((kind, count))
+        if (kind, count) == ("calls", 2):
+            api.sandbox.erase(call_id)
+
+    api.sandbox.before_request = hook
+    assert api.calls(include_deleted="true").json()["pagination"]["total"] == 60
+    assert api.detail(call_id).status_code == 200
+    assert api.calls(include_deleted="true").json()["pagination"]["total"] == 59
+    assert api.detail(call_id).status_code == 404
+    assert seen == [("calls", 1), ("detail", 1), ("calls", 2), ("detail", 2)]
+
+
+def test_failing_hook_is_seen(api: Any) -> None:
+    def hook(kind: str, count: int) -> None:
+        raise LookupError("my mistake")
+
+    api.sandbox.before_request = hook
+    answer = api.get("/agents")
+    assert answer.status_code == 500
+    assert "my mistake" in answer.json()["error"]["message"]
+    api.sandbox.before_request = None
+    api.sandbox.scripts.add("edit", after=1, kind="any", call_id="unknown", note="x")
+    assert api.get("/agents").status_code == 500

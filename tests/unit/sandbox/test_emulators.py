@@ -1,0 +1,186 @@
+"""The BigQuery and the Cloud Storage emulator, started and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.cloud import bigquery
+
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator, pytest_plugin
+from airflow_provider_talkpilot.sandbox import bigquery as bigquery_module
+from airflow_provider_talkpilot.sandbox import storage as storage_module
+from airflow_provider_talkpilot.sandbox.processes import (
+    EmulatorError,
+    GuardedProcess,
+    MissingExtraError,
+    answers,
+)
+
+# The fixtures that users get, here without the package being installed.
+bigquery_emulator = pytest_plugin.bigquery_emulator
+storage_emulator = pytest_plugin.storage_emulator
+
+pytestmark = pytest.mark.integration
+
+
+PARENT = """
+import sys, time
+from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+
+child = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'
+process = GuardedProcess([sys.executable, '-c', child])
+pid = process.wait_for(lambda: process.log().strip() or None, 20)
+print(process.pid, pid, flush=True)
+time.sleep(600)
+"""
+
+
+def wait_until(look: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended and waits for its parent's notice does nothing any more.
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or ") Z " not in stat.read_text()
+
+
+@pytest.fixture(scope="module")
+def warehouse(bigquery_emulator: BigQueryEmulator) -> BigQueryEmulator:
+    return bigquery_emulator
+
+
+@pytest.fixture(scope="module")
+def storage(storage_emulator: StorageEmulator) -> StorageEmulator:
+    return storage_emulator
+
+
+def test_query(warehouse: BigQueryEmulator) -> None:
+    with warehouse.client() as client:
+        (row,) = client.query("SELECT 1 + 1 AS two").result(timeout=30)
+    assert row["two"] == 2
+
+
+def test_environment(warehouse: BigQueryEmulator, storage: StorageEmulator) -> None:
+    assert warehouse.environment["BIGQUERY_EMULATOR_HOST"] == warehouse.url
+    connection = json.loads(warehouse.environment["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])
+    assert connection == {
+        "conn_type": "google_cloud_platform",
+        "extra": {"is_anonymous": True, "project": "demo"},
+    }
+    assert storage.environment == {
+        "STORAGE_EMULATOR_HOST": storage.url,
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    with pytest.raises(RuntimeError, match="already"):
+        warehouse.start()
+    with pytest.raises(RuntimeError, match="already"):
+        storage.start()
+
+
+def test_what_is_stored_can_be_loaded(
+    warehouse: BigQueryEmulator, storage: StorageEmulator
+) -> None:
+    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
+    assert storage.create_bucket(bucket) == storage.create_bucket(bucket) == f"gs://{bucket}"
+    request = urllib.request.Request(
+        f"{storage.url}/upload/storage/v1/b/{bucket}/o?uploadType=media&name=a/part.jsonl",
+        data='{"id": "1", "text": "Grüße"}\n'.encode(),
+        method="POST",
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+    assert (warehouse.gcs_root / bucket / "a" / "part.jsonl").exists()
+    with warehouse.client() as client:
+        dataset = f"d{uuid.uuid4().hex[:8]}"
+        client.create_dataset(dataset)
+        config = bigquery.LoadJobConfig(
+            source_format="NEWLINE_DELIMITED_JSON",
+            schema=[bigquery.SchemaField("id", "STRING"), bigquery.SchemaField("text", "STRING")],
+        )
+        table = f"demo.{dataset}.t"
+        client.load_table_from_uri(f"gs://{bucket}/a/*.jsonl", table, job_config=config).result(
+            timeout=30
+        )
+        rows = list(client.query(f"SELECT text FROM `{table}`").result(timeout=30))
+    assert [row["text"] for row in rows] == ["Grüße"]
+
+
+def test_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    emulator = BigQueryEmulator()
+    homes: list[Path] = []
+    monkeypatch.setattr(bigquery_module, "install_extensions", homes.append)
+    monkeypatch.setattr(bigquery_module, "_START_SECONDS", 0)
+    with pytest.raises(EmulatorError):
+        emulator.start()
+    assert homes
+    assert homes[0].parent.name.startswith("talkpilot-sandbox-")
+    assert not homes[0].parent.exists()
+
+
+def test_installing_extensions_twice(tmp_path: Path) -> None:
+    bigquery_module.install_extensions(tmp_path)
+    (installed,) = tmp_path.rglob("avro.duckdb_extension")
+    first = installed.stat().st_mtime_ns
+    bigquery_module.install_extensions(tmp_path)
+    assert installed.stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize("emulator", [BigQueryEmulator, StorageEmulator])
+def test_missing_packages_are_named(
+    emulator: type[BigQueryEmulator | StorageEmulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (bigquery_module, storage_module):
+        monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install '.*\[sandbox\]'"):
+        emulator().start()
+
+
+def test_last_words_of_a_command_that_fails() -> None:
+    program = "import sys; sys.exit('no such luck')"
+    process = GuardedProcess([sys.executable, "-c", program])
+    with pytest.raises(EmulatorError, match="no such luck"):
+        process.wait_for(lambda: None, 10)
+    assert not process.is_running
+
+
+def test_port_that_nobody_answers() -> None:
+    assert answers("http://127.0.0.1:9/") is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_emulators_go_when_their_parent_is_killed(number: int) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    with parent:
+        assert parent.stdout is not None
+        guard, command = parent.stdout.readline().split()
+        assert is_alive(int(command))
+        parent.send_signal(number)
+    wait_until(lambda: not is_alive(int(guard)) and not is_alive(int(command)))
+
+
+def test_command_goes_when_its_guard_is_killed() -> None:
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    process = GuardedProcess([sys.executable, "-c", child])
+    command = process.wait_for(lambda: process.log().strip() or None, 20)
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(int(command)))
+    process.stop()

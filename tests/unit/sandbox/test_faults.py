@@ -1,0 +1,151 @@
+"""Faults: what each does, on which requests, how often."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
+from airflow_provider_talkpilot.sandbox.faults import Faults
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_status_with_envelope(api: Any, status: int) -> None:
+    api.sandbox.faults.add("status", status=status)
+    answer = api.get("/agents")
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == "INTERNAL_ERROR"
+    assert answer.json()["error"]["request_id"].startswith("req_")
+    assert "x-ratelimit-limit" in answer.headers
+    assert api.get("/agents").status_code == 200
+
+
+@pytest.mark.parametrize("body", ["html", "empty"])
+def test_status_from_the_edge(api: Any, body: str) -> None:
+    api.sandbox.faults.add("status", status=502, body=body)
+    answer = api.get("/agents")
+    assert answer.status_code == 502
+    assert ("<html>" in answer.text) == (body == "html")
+    assert bool(answer.content) == (body == "html")
+    assert "x-ratelimit-limit" not in answer.headers
+
+
+def test_kind_times_and_after(api: Any) -> None:
+    api.sandbox.faults.add("status", kind="detail", times=2, after=1, status=503)
+    call_id = api.truth()[0]["id"]
+    statuses = []
+    for _ in range(4):
+        assert api.calls().status_code == 200
+        statuses.append(api.detail(call_id).status_code)
+    assert statuses == [200, 503, 503, 200]
+    assert api.sandbox.faults.waiting == []
+    assert api.sandbox.counters["faults"] == 2
+    assert [one.fault for one in api.sandbox.requests].count("status") == 2
+
+
+@pytest.mark.parametrize("kind", ["health", "agents", "calls", "detail"])
+def test_connection_cut_in_mid_body(api: Any, kind: str) -> None:
+    api.sandbox.faults.add("cut", kind=kind)
+    path = {
+        "health": "/health",
+        "agents": "/agents",
+        "calls": f"/agents/{api.agent}/calls",
+        "detail": f"/agents/{api.agent}/calls/{api.truth()[0]['id']}",
+    }[kind]
+    with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without sending complete"):
+        api.get(path)
+    assert api.get(path).status_code == 200
+
+
+def test_bodies_that_are_no_json(api: Any) -> None:
+    for fault in ("bad_json", "html", "empty"):
+        api.sandbox.faults.add(fault, kind="calls")
+        answer = api.calls()
+        assert answer.status_code == 200
+        with pytest.raises(ValueError, match=r"line \d+ column"):
+            answer.json()
+        assert ("html" in answer.headers["content-type"]) == (fault == "html")
+
+
+def test_rows_with_wrong_shape(api: Any) -> None:
+    api.sandbox.faults.add("no_pagination")
+    api.sandbox.faults.add("no_id", kind="calls")
+    api.sandbox.faults.add("wrong_type", kind="calls")
+    api.sandbox.faults.add("no_id", kind="detail")
+    api.sandbox.faults.add("wrong_type", kind="detail")
+    call_id = api.truth()[0]["id"]
+    assert "pagination" not in api.calls().json()
+    rows = api.calls().json()["data"]
+    assert ["id" in row for row in rows] == [False] + [True] * 19
+    rows = api.calls().json()["data"]
+    assert [isinstance(row["duration"], str) for row in rows] == [True] + [False] * 19
+    assert "id" not in api.detail(call_id).json()
+    assert isinstance(api.detail(call_id).json()["duration"], str)
+    assert api.sandbox.faults.waiting == []
+    assert isinstance(api.calls().json()["data"][0]["duration"], int), "kept rows are not spoilt"
+
+
+def test_spoilt_bodies_wait_for_a_good_answer(api: Any) -> None:
+    api.sandbox.faults.add("bad_json", kind="calls")
+    assert api.calls(limit=500).status_code == 400
+    assert len(api.sandbox.faults.waiting) == 1
+
+
+@pytest.mark.parametrize("location", [None, "http://localhost:9/elsewhere"])
+def test_redirect(api: Any, location: str | None) -> None:
+    api.sandbox.faults.add("redirect", status=307, location=location)
+    answer = api.get("/agents")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == location or answer.headers["location"].startswith("/func")
+
+
+def test_429_storm_and_conflict(api: Any) -> None:
+    api.sandbox.faults.add("rate_limited", times=2, retry_after=7)
+    api.sandbox.faults.add("rate_limited", retry_after=None)
+    api.sandbox.faults.add("conflict")
+    for seconds in ("7", "7", None):
+        answer = api.get("/agents")
+        assert answer.status_code == 429
+        assert answer.headers.get("retry-after") == seconds
+    answer = api.get("/agents")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "CONFLICT")
+
+
+def test_slow_answer(api: Any) -> None:
+    with Sandbox() as other:  # of its own: the answer comes late, when another test runs
+        other.faults.add("slow", seconds=1)
+        with pytest.raises(httpx.ReadTimeout):
+            api.http.get(f"{other.base_url}/health", timeout=0.2)
+    api.sandbox.settings.latency_seconds = 0.2
+    start = time.monotonic()
+    assert api.get("/health").status_code == 200
+    assert time.monotonic() - start >= 0.2
+
+
+def test_random_faults_repeat_with_the_seed_and_end(api: Any) -> None:
+    def walk() -> list[str | None]:
+        faults = Faults(SandboxSettings(random_fault_rate=0.5, random_fault_streak=3))
+        taken = [faults.take("calls") for _ in range(200)]
+        return [f"{fault.fault}{fault.status}" if fault else None for fault in taken]
+
+    first = walk()
+    assert first == walk()
+    assert len(set(first)) == 7
+    runs = "".join("x" if one else " " for one in first).split()
+    assert max(map(len, runs)) == 3
+    api.sandbox.settings.random_fault_rate = 1.0
+    assert api.sandbox.faults.take("other") is None
+
+
+def test_wrong_faults_are_refused(api: Any) -> None:
+    with pytest.raises(ValidationError):
+        api.sandbox.faults.add("earthquake")
+    with pytest.raises(ValidationError):
+        api.sandbox.faults.add("status", times=0)
+    api.sandbox.faults.add("conflict")
+    api.sandbox.faults.clear()
+    assert api.get("/agents").status_code == 200

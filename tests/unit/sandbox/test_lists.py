@@ -1,0 +1,270 @@
+"""Lists, details and their query, as the vendor documents them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+LIST_FIELDS = {
+    "id", "call_id", "agent_id", "customer_name", "customer_request", "phone_number",
+    "call_summary", "employee", "note", "duration", "done", "general_success",
+    "disconnection_reason", "is_purged", "deleted_at", "created_at", "updated_at",
+}  # fmt: skip
+DETAIL_FIELDS = {"transcript", "audio_file_url", "final_score"}
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
+
+
+def test_health_needs_no_key(api: Any) -> None:
+    answer = api.get("/health", key=None)
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+    assert answer.json()["version"] == "1.0.0"
+    assert TIMESTAMP.fullmatch(answer.json()["timestamp"])
+    assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
+
+
+def test_agents(api: Any) -> None:
+    body = api.get("/agents").json()
+    assert body["pagination"] == {"page": 1, "limit": 20, "total": 2, "pages": 1}
+    assert {agent["language"] for agent in body["data"]} == {"de", "en"}
+    for field in ("id", "name", "phone_number", "is_active", "llm_provider", "llm_model"):
+        assert all(field in agent for agent in body["data"])
+    second = api.get("/agents", limit=1, page=2).json()
+    assert second["data"] == body["data"][1:]
+    assert second["pagination"]["pages"] == 2
+
+
+def test_list_rows_have_no_detail_fields(api: Any) -> None:
+    body = api.calls().json()
+    assert body["pagination"] == {"page": 1, "limit": 20, "total": 57, "pages": 3}
+    assert len(body["data"]) == 20
+    assert all(row.keys() == LIST_FIELDS for row in body["data"])
+    assert all(TIMESTAMP.fullmatch(row["created_at"]) for row in body["data"])
+
+
+def test_walk_is_newest_first_and_stable(api: Any) -> None:
+    rows = api.rows(include_deleted="true")
+    order = [(row["created_at"], row["id"]) for row in rows]
+    assert order == sorted(order, reverse=True)
+    assert len(set(order)) == len(rows) == 60
+    created = [row["created_at"] for row in rows]
+    assert len(set(created)) < len(created), "there are ties"
+    assert rows == api.rows(include_deleted="true")
+
+
+def test_page_beyond_the_end_is_empty(api: Any) -> None:
+    body = api.calls(page=9, limit=100).json()
+    assert body["data"] == []
+    assert body["pagination"] == {"page": 9, "limit": 100, "total": 57, "pages": 1}
+
+
+@pytest.mark.parametrize("pages", [0, 1])
+def test_pages_of_an_empty_list(api: Any, pages: int) -> None:
+    api.sandbox.settings.empty_pages = pages
+    body = api.calls(from_="2030-01-01").json()
+    assert body == {"data": [], "pagination": {"page": 1, "limit": 20, "total": 0, "pages": pages}}
+
+
+@pytest.mark.parametrize("from_in", [False, True])
+@pytest.mark.parametrize("to_in", [False, True])
+def test_bounds(api: Any, from_in: bool, to_in: bool) -> None:
+    api.sandbox.settings.from_bound = "inclusive" if from_in else "exclusive"
+    api.sandbox.settings.to_bound = "inclusive" if to_in else "exclusive"
+    rows = api.rows(
+        from_="2026-03-16T00:00:00.000Z", to="2026-03-17T00:00:00Z", include_deleted="true"
+    )
+    created = {row["created_at"] for row in rows}
+    assert ("2026-03-16T00:00:00.000Z" in created) == from_in
+    assert ("2026-03-17T00:00:00.000Z" in created) == to_in
+    assert "2026-03-16T23:59:59.999Z" in created
+    assert len(rows) == 29 + from_in + to_in
+
+
+def test_set_bounds(sandbox: Any) -> None:
+    sandbox.settings.set_bounds("inclusive")
+    assert (sandbox.settings.from_bound, sandbox.settings.to_bound) == ("inclusive", "inclusive")
+
+
+def test_bounds_compare_microseconds(api: Any) -> None:
+    fine = next(row for row in api.truth() if len(row["created_at"]) == 27)
+    moment = fine["created_at"]
+    assert fine["id"] not in {row["id"] for row in api.rows(from_=moment)}
+    api.sandbox.settings.from_bound = "inclusive"
+    assert fine["id"] in {row["id"] for row in api.rows(from_=moment)}
+
+
+def test_offset_times_are_understood(api: Any) -> None:
+    api.sandbox.settings.from_bound = "inclusive"
+    shifted = api.rows(from_="2026-03-17T01:00:00+01:00", include_deleted="1")
+    assert shifted == api.rows(from_="2026-03-17T00:00:00Z", include_deleted="true")
+    assert len(shifted) == 30
+
+
+def test_soft_deleted_are_hidden_but_answer(api: Any) -> None:
+    hidden = [row for row in api.truth() if row["deleted_at"] is not None]
+    assert len(hidden) == 3
+    assert not {row["id"] for row in hidden} & {row["id"] for row in api.rows()}
+    assert api.rows() == api.rows(include_deleted="false")
+    assert {row["id"] for row in hidden} <= {row["id"] for row in api.rows(include_deleted="true")}
+    detail = api.detail(hidden[0]["id"])
+    assert detail.status_code == 200
+    assert detail.json()["deleted_at"] == hidden[0]["deleted_at"]
+
+
+def test_filters(api: Any) -> None:
+    rows = api.rows()
+    done = api.rows(done="true")
+    open_ = api.rows(done="false")
+    assert done == [row for row in rows if row["done"] is True]
+    assert open_ == [row for row in rows if row["done"] is False]
+    assert open_
+    number = next(row["phone_number"] for row in rows if row["phone_number"])
+    assert api.rows(phone_number=number) == [r for r in rows if r["phone_number"] == number]
+    name = next(row["customer_name"] for row in rows if "ü" in (row["customer_name"] or ""))
+    found = api.rows(search=name.upper())
+    assert found
+    assert all(
+        name.casefold() in f"{r['customer_name']} {r['call_summary']}".casefold() for r in found
+    )
+    assert api.rows(search="nobody is called that") == []
+    api.sandbox.edit(open_[0]["id"], done=True)
+    assert open_[0]["id"] in {row["id"] for row in api.rows(done="true")}
+
+
+def test_detail_is_the_row_with_more(api: Any) -> None:
+    row = api.rows()[3]
+    detail = api.detail(row["id"]).json()
+    assert detail.keys() == LIST_FIELDS | DETAIL_FIELDS
+    assert {name: detail[name] for name in LIST_FIELDS} == row
+
+
+def test_truth_is_what_the_api_says(api: Any) -> None:
+    for expected in api.truth():
+        detail = api.detail(expected["id"]).json()
+        assert detail.pop("audio_file_url") is None or not expected["is_purged"]
+        assert detail == expected
+
+
+def test_uuid_of_a_call_ignores_case(api: Any) -> None:
+    call_id = api.rows()[0]["id"]
+    assert api.detail(call_id.upper()).json()["id"] == call_id
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_updated_at_can_be_missing(api: Any, there: bool) -> None:
+    api.sandbox.settings.list_has_updated_at = there
+    api.sandbox.settings.detail_has_updated_at = not there
+    row = api.calls().json()["data"][0]
+    assert ("updated_at" in row) == there
+    assert ("updated_at" in api.detail(row["id"]).json()) != there
+
+
+def test_unknown_fields(api: Any) -> None:
+    api.sandbox.settings.extra_list_fields = {"sentiment": "glad"}
+    api.sandbox.settings.extra_detail_fields = {"costs": {"cents": 12}}
+    row = api.calls().json()["data"][0]
+    assert row["sentiment"] == "glad"
+    detail = api.detail(row["id"]).json()
+    assert detail["costs"] == {"cents": 12}
+    assert "sentiment" not in detail
+
+
+def test_text_is_sent_as_it_is(api: Any) -> None:
+    body = api.calls(limit=100, include_deleted="true").content.decode()
+    assert "ü" in body
+    assert "\\u00fc" not in body
+    assert "\u2028" in body
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"page": "0"}, "page"),
+        ({"page": "-1"}, "page"),
+        ({"page": "two"}, "page"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "1e2"}, "limit"),
+        ({"from_": "yesterday"}, "from"),
+        ({"to": "2026-13-01"}, "to"),
+        ({"to": "2026-03-16T00:00:00 01:00"}, "to"),
+        ({"done": "maybe"}, "done"),
+        ({"include_deleted": "si"}, "include_deleted"),
+    ],
+)
+def test_wrong_queries(api: Any, query: dict[str, str], field: str) -> None:
+    answer = api.calls(**query)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "VALIDATION_ERROR"
+    assert [detail["field"] for detail in error["details"]] == [field]
+    assert error["request_id"].startswith("req_")
+
+
+def test_all_wrong_fields_are_named(api: Any) -> None:
+    error = api.calls(page="x", limit="500", to="?").json()["error"]
+    assert {detail["field"] for detail in error["details"]} == {"page", "limit", "to"}
+
+
+def test_wrong_uuids(api: Any) -> None:
+    answer = api.get("/agents/1/calls/2")
+    assert answer.status_code == 400
+    fields = {detail["field"] for detail in answer.json()["error"]["details"]}
+    assert fields == {"agentId", "callId"}
+    assert api.get("/agents/nope/calls").status_code == 400
+
+
+def test_not_found(api: Any) -> None:
+    other = "00000000-0000-4000-8000-000000000000"
+    agents = api.sandbox.store.agent_ids
+    call_id = api.truth(agents[0])[0]["id"]
+    for answer in (
+        api.calls(other),
+        api.detail(other),
+        api.detail(call_id, agents[1]),
+        api.detail(agents[0]),
+        api.get("/nothing"),
+        api.http.post(f"{api.sandbox.base_url}/agents", headers={"X-API-Key": api.sandbox.api_key}),
+    ):
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "NOT_FOUND"
+        assert answer.json()["error"]["request_id"].startswith("req_")
+
+
+def test_transcript_is_json_in_a_string(api: Any) -> None:
+    whole = next(row for row in api.truth() if row["transcript"] and len(row["transcript"]) > 400)
+    messages = json.loads(api.detail(whole["id"]).json()["transcript"])
+    assert {message["role"] for message in messages} == {"agent", "user"}
+    assert all(message.keys() == {"role", "text"} for message in messages)
+
+
+def test_recording_is_on_another_host_and_expires(api: Any) -> None:
+    sandbox = api.sandbox
+    row = next(row for row in api.truth() if not row["is_purged"])
+    url = api.detail(row["id"]).json()["audio_file_url"]
+    assert url.startswith(sandbox.storage_url)
+    assert not url.startswith(sandbox.base_url[: -len("/functions/v1/api/v1")])
+    first = api.http.get(url)
+    assert first.headers["content-type"] == "audio/wav"
+    assert first.content[:4] == b"RIFF"
+    assert first.content == api.http.get(url).content
+    assert "x-ratelimit-limit" not in first.headers
+    assert api.http.get(url[:-1] + "x").status_code == 400
+    api.http.get(url, headers={"X-API-Key": sandbox.api_key})
+    leaks = [one for one in sandbox.requests if one.kind == "audio" and one.key_prefix]
+    assert len(leaks) == 1, "the log tells when a key went to the storage host"
+    sandbox.settings.audio_url_seconds = -1
+    dead = api.detail(row["id"]).json()["audio_file_url"]
+    assert api.http.get(dead).status_code == 400
+    sandbox.purge(row["id"])
+    assert api.http.get(url).status_code == 400
+    assert api.detail(row["id"]).json()["audio_file_url"] is None
+
+
+def test_hosts_do_not_answer_for_each_other(api: Any) -> None:
+    path = "/functions/v1/api/v1/health"
+    assert api.http.get(api.sandbox.storage_url + path).status_code != 200
+    assert api.http.get(api.sandbox.storage_url + "/__sandbox__/settings").status_code != 200
