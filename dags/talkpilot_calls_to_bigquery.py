@@ -55,6 +55,7 @@ with DAG(
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
+        deferrable=True,
     )
     load_calls = TalkPilotLoadCallsOperator(
         task_id="load_calls",
@@ -65,6 +66,9 @@ with DAG(
         task_id="enrich_calls",
         manifest_uri=extract.output,
         enabled="{{ params.enrich }}",
+        table=TABLE,
+        # Used-up quota frees the worker; the triggerer waits.
+        deferrable=True,
     )
     load_details = TalkPilotLoadCallsOperator(
         task_id="load_details",

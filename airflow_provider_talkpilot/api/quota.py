@@ -118,6 +118,7 @@ class Quota:
         self._blocked_until = 0.0
         self._refusals_in_a_row = 0
         self._reset_delay = 0.0
+        self._closed = False
 
     def acquire(self) -> None:
         """Wait until a request may leave, and count it as in flight.
@@ -125,7 +126,12 @@ class Quota:
         :raises QuotaExhaustedError: when that is further away than ``max_wait``.
         """
         with self._changed:
-            while (wait := self._wait_seconds()) != 0:
+            while (wait := self._wait_seconds()) != 0 or self._closed:
+                if self._closed:
+                    raise QuotaExhaustedError(
+                        "The client was closed while a request waited for the key's quota.",
+                        resume_at=datetime.fromtimestamp(self._clock.now(), UTC),
+                    )
                 if wait is not None and self.max_wait is not None and wait > self.max_wait:
                     resume_at = datetime.fromtimestamp(self._clock.now() + wait, UTC)
                     raise QuotaExhaustedError(
@@ -139,6 +145,15 @@ class Quota:
             self._own += 1
             for budget in self._budgets:
                 budget.spend(self._clock.now())
+
+    def close(self) -> None:
+        """Let nothing leave any more; whoever waits gets a :class:`QuotaExhaustedError` at once.
+
+        For the end of a task: its threads must not sit out an hour's wait.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Note the answer to a request in flight, whatever its status but 429."""

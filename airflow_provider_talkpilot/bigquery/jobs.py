@@ -42,7 +42,8 @@ def run_job(client: Client, name: str, location: str | None, submit: Callable[[s
         try:
             return _finished(submit(job_id))
         except Conflict:  # started by another since we looked
-            return _finished(_find(client, job_id, location))
+            theirs: Job = _find(client, job_id, location)
+            return _finished(theirs)
     raise BigQueryLoadError(f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery.")
 
 

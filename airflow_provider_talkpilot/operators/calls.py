@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
-from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
+from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.bigquery.known import known_details
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.base import (
     airflow_errors,
@@ -21,6 +24,7 @@ from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
@@ -184,25 +188,41 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
 
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: whether to; otherwise the task is skipped. (templated)
+    :param table: the table whose details are known; none, and only staging is asked. (templated)
+    :param gcp_conn_id: the Google Cloud connection for that. (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
+    :param rescore_days: a detail without ``final_score`` is asked for again, at most once a day,
+        while the call is younger than this; 0 never.
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``details``,
         ``vanished``, ``requests``.
     """
 
-    template_fields: Sequence[str] = ("manifest_uri", "enabled", "talkpilot_conn_id")
+    template_fields: Sequence[str] = (
+        "manifest_uri",
+        "enabled",
+        "table",
+        "gcp_conn_id",
+        "talkpilot_conn_id",
+    )
 
     def __init__(
         self,
         *,
         manifest_uri: str | XComArg,
         enabled: bool | str = True,
+        table: str | None = None,
+        gcp_conn_id: str = "google_cloud_default",
         concurrency: int = 8,
+        rescore_days: float = 3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
+        self.table = table
+        self.gcp_conn_id = gcp_conn_id
         self.concurrency = concurrency
+        self.rescore_days = rescore_days
 
     def execute(self, context: Context) -> str:
         """Fetch the missing details, unless turned off."""
@@ -213,10 +233,23 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = parse_uri(str(self.manifest_uri))
         calls = Manifest.load(path)
-        options = EnrichOptions(concurrency=self.concurrency, compress=self.compress)
-        manifest, path = enrich_calls(client, path.parent, calls, options=options)
+        options = EnrichOptions(
+            concurrency=self.concurrency,
+            compress=self.compress,
+            score_rule=ScoreRule(max_age=timedelta(days=self.rescore_days)),
+        )
+        manifest, path = enrich_calls(
+            client, path.parent, calls, known=self._known(calls.interval), options=options
+        )
         _push_summary(context, manifest, details=manifest.rows, vanished=manifest.vanished)
         return str(path)
+
+    def _known(self, interval: Interval) -> Iterator[Known]:
+        if not self.table:
+            return iter(())
+        target = TableId.parse(self.table)
+        hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
+        return known_details(hook.get_client(), target, interval)
 
 
 def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:

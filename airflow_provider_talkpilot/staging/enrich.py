@@ -6,8 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -68,115 +67,136 @@ def enrich_calls(
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
     """
     options = options or EnrichOptions()
-    started_at = datetime.now(UTC)
+    manifest = _begin(folder, calls)
     with DetailPlan(options.score_rule) as plan:
         plan.want(_wanted(folder, calls))
         plan.know(known)
-        staged = _staged_details(folder, plan)
+        manifest.parts, number = _staged_details(folder, plan)
         total = plan.to_fetch()
         _log_plan(calls, plan.wanted(), total)
-        with PartWriter(folder, "details", compress=options.compress, first=len(staged)) as writer:
-            fetching = _Fetching(client, writer, options.concurrency, Progress(total))
-            fetching.run(plan.missing())
-        staged += fetching.staged
-    if fetching.vanished:
+        with PartWriter(folder, "details", compress=options.compress, first=number) as writer:
+            batches = _Batches(folder, writer, manifest, client)
+            _fetch_all(client, plan.missing(), batches, options.concurrency, Progress(total))
+    if manifest.vanished:
         log.warning(
             "%d call(s) vanished between the list and their detail; the next walk of the interval "
             "shows whether they were erased.",
-            fetching.vanished,
+            manifest.vanished,
         )
     # Another run of the interval may have loaded, and then deleted, what was there before.
-    staged = [part for part in staged if storage.size(folder / part.name) == part.bytes]
-    manifest = Manifest(
+    manifest.parts = [p for p in manifest.parts if storage.size(folder / p.name) == p.bytes]
+    path = manifest.save(folder)
+    Manifest.delete_checkpoint(folder, "details")
+    return manifest, path
+
+
+def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
+    """The manifest to fill, with what an interrupted try has spent."""
+    before = Manifest.load_checkpoint(folder, "details")
+    return Manifest(
         kind="details",
         start=calls.start,
         end=calls.end,
         selection=calls.selection,
-        parts=staged,
-        requests={kind: client.requests[kind] for kind in sorted(client.requests)},
-        vanished=fetching.vanished,
-        started_at=started_at,
+        requests=before.requests if before else {},
+        started_at=before.started_at if before else datetime.now(UTC),
     )
-    return manifest, manifest.save(folder)
 
 
-class _Fetching:
-    """Requests in flight, bounded, their answers taken in the plan's order."""
+class _Batches:
+    """Stages details as they come, so that a kill costs at most one batch."""
 
     def __init__(
-        self, client: TalkPilotClient, writer: PartWriter, concurrency: int, progress: Progress
+        self,
+        folder: ObjectStoragePath,
+        writer: PartWriter,
+        manifest: Manifest,
+        client: TalkPilotClient,
     ) -> None:
-        self._client, self._writer, self._progress = client, writer, progress
-        self._concurrency = concurrency
-        self._in_flight: deque[Future[dict[str, Any] | None]] = deque()
+        self._folder, self._writer, self._manifest = folder, writer, manifest
+        self._client = client
+        self._spent_before = dict(manifest.requests)
         self._flushed_at = time.monotonic()
-        self.staged: list[Part] = []
-        self.vanished = 0
 
-    def run(self, missing: Iterator[Wanted]) -> None:
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="talkpilot") as pool:
-            try:
-                for call in missing:
-                    self._in_flight.append(pool.submit(self._fetch, call))
-                    if len(self._in_flight) > 2 * self._concurrency:
-                        self._take(self._in_flight[0])
-                while self._in_flight:
-                    self._take(self._in_flight[0])
-            finally:
-                self._keep_what_came(pool)
-                self._flush()
+    @property
+    def seconds_left(self) -> float:
+        """Until the batch must be staged, however small it is."""
+        return max(0.0, self._flushed_at + BATCH_SECONDS - time.monotonic())
 
-    def _fetch(self, call: Wanted) -> dict[str, Any] | None:
-        """The detail's row; None for a call that vanished after it was listed."""
-        try:
-            detail = self._client.call(call.agent_id, call.id)
-        except NotFoundError as error:
-            if not error.code:  # not TalkPilot's own 404: there is no API at this address
-                raise
-            if not call.deleted:
-                return None
-            return missing_detail_row(
-                call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
-            )
-        return detail_row(detail, call.version, datetime.now(UTC))
-
-    def _take(self, future: Future[dict[str, Any] | None]) -> None:
-        """Write the oldest answer; stage the batch when it is full or old."""
-        while True:
-            try:
-                due = self._flushed_at + BATCH_SECONDS - time.monotonic()
-                row = future.result(timeout=max(0.0, due))
-                break
-            except NotYet:
-                if future.done():
-                    raise
-                self._flush()
-        self._in_flight.popleft()
-        self._write(row)
-        if self._writer.rows >= BATCH_ROWS:
-            self._flush()
-
-    def _keep_what_came(self, pool: ThreadPoolExecutor) -> None:
-        """After an error: every answer that was paid for is kept."""
-        for future in self._in_flight:
-            future.cancel()
-        pool.shutdown(wait=True)
-        for future in self._in_flight:
-            if not future.cancelled() and future.exception() is None:
-                self._write(future.result())
-        self._in_flight.clear()
-
-    def _write(self, row: dict[str, Any] | None) -> None:
+    def add(self, row: dict[str, Any] | None) -> None:
+        """Add a detail's row, or note that there is none."""
         if row is None:
-            self.vanished += 1
-        else:
-            self._writer.write([row])
-        self._progress.step()
+            self._manifest.vanished += 1
+            return
+        self._writer.write([row])
+        if self._writer.rows >= BATCH_ROWS:
+            self.flush()
 
-    def _flush(self) -> None:
-        if part := self._writer.flush():
-            self.staged.append(part)
+    def flush(self) -> None:
+        """Stage what came since the last time."""
+        part = self._writer.flush()
+        self._manifest.add_requests(self._spent_before, self._client.requests)
+        if part:
+            self._manifest.parts.append(part)
+            self._manifest.save_checkpoint(self._folder)
         self._flushed_at = time.monotonic()
+
+
+def _fetch_all(
+    client: TalkPilotClient,
+    missing: Iterator[Wanted],
+    batches: _Batches,
+    concurrency: int,
+    progress: Progress,
+) -> None:
+    """Keep a bounded number of requests in flight; take their answers in the plan's order."""
+    in_flight: deque[Future[dict[str, Any] | None]] = deque()
+
+    def take_oldest() -> None:
+        while not _is_done(in_flight[0], batches.seconds_left):
+            batches.flush()
+        batches.add(in_flight.popleft().result())
+        progress.step()
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="talkpilot") as pool:
+        try:
+            for call in missing:
+                in_flight.append(pool.submit(_fetch, client, call))
+                if len(in_flight) > 2 * concurrency:
+                    take_oldest()
+            while in_flight:
+                take_oldest()
+        except BaseException:
+            # Stage what is here first: whoever ends this task may not wait. Then keep every answer
+            # that is still coming, for it is paid for.
+            batches.flush()
+            client.quota.close()
+            pool.shutdown(wait=True, cancel_futures=True)
+            for future in in_flight:
+                if not future.cancelled() and future.exception() is None:
+                    batches.add(future.result())
+            raise
+        finally:
+            batches.flush()
+
+
+def _is_done(future: Future[dict[str, Any] | None], seconds: float) -> bool:
+    return bool(wait([future], timeout=seconds).done)
+
+
+def _fetch(client: TalkPilotClient, call: Wanted) -> dict[str, Any] | None:
+    """The detail's row; None for a call that vanished after it was listed."""
+    try:
+        detail = client.call(call.agent_id, call.id)
+    except NotFoundError as error:
+        if not error.code:  # not TalkPilot's own 404: there is no API at this address
+            raise
+        if not call.deleted:
+            return None
+        return missing_detail_row(
+            call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
+        )
+    return detail_row(detail, call.version, datetime.now(UTC))
 
 
 def _wanted(folder: ObjectStoragePath, calls: Manifest) -> Iterator[Wanted]:
@@ -192,16 +212,20 @@ def _wanted(folder: ObjectStoragePath, calls: Manifest) -> Iterator[Wanted]:
             )
 
 
-def _staged_details(folder: ObjectStoragePath, plan: DetailPlan) -> list[Part]:
-    """Enter the intact detail parts of earlier tries into the plan."""
+def _staged_details(folder: ObjectStoragePath, plan: DetailPlan) -> tuple[list[Part], int]:
+    """Enter the intact detail parts of earlier tries into the plan.
+
+    :return: those with details that the warehouse lacks, and the number of the next part.
+    """
     staged = []
-    for path in storage.list_files(folder, "details-*.jsonl*"):
+    paths = storage.list_files(folder, "details-*.jsonl*")
+    for path in paths:
         intact = read_intact(path)
         if intact is None:
             log.warning("Not using %s: it is torn or gone.", path)
             continue
         part, records = intact
-        plan.know(
+        news = plan.know(
             Known(
                 row["id"],
                 _moment(row["detail_updated_at"]) if row["detail_updated_at"] else None,
@@ -210,8 +234,9 @@ def _staged_details(folder: ObjectStoragePath, plan: DetailPlan) -> list[Part]:
             )
             for row in records
         )
-        staged.append(part)
-    return staged
+        if news:
+            staged.append(part)
+    return staged, len(paths)
 
 
 def _log_plan(calls: Manifest, wanted: int, to_fetch: int) -> None:

@@ -13,14 +13,13 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import WalkMovedError
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
+from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.json"
 # A list read longer ago says too little about the interval as it is now.
 CHECKPOINT_AGE = timedelta(hours=6)
 # A part ends after the first whole walk beyond this many bytes, or this many seconds.
@@ -67,7 +66,7 @@ def extract_calls(
     with _Extraction(client, folder, plan) as extraction:
         manifest = extraction.run()
     path = manifest.save(folder)
-    storage.delete(folder / CHECKPOINT)
+    Manifest.delete_checkpoint(folder, "calls")
     return manifest, path
 
 
@@ -176,23 +175,14 @@ class _Extraction:
                 staged.append(part)
         self._manifest.agents += self._walked
         self._walked = []
-        spent = dict(self._client.requests)
-        self._manifest.requests = {
-            kind: self._spent_before.get(kind, 0) + spent.get(kind, 0)
-            for kind in sorted({*self._spent_before, *spent})
-        }
-        storage.put_text(self._manifest.model_dump_json(), self._folder / CHECKPOINT)
+        self._manifest.add_requests(self._spent_before, self._client.requests)
+        self._manifest.save_checkpoint(self._folder)
         self._flushed_at = time.monotonic()
 
     def _resume(self) -> Manifest | None:
         """The unfinished work of an earlier try, where it is recent and all there."""
-        path = self._folder / CHECKPOINT
-        text = storage.get_text(path)
-        if text is None:
-            return None
-        try:
-            found = Manifest.parse(text, path)
-        except ManifestError:
+        found = Manifest.load_checkpoint(self._folder, "calls")
+        if found is None:
             return None
         whole = all(storage.size(self._folder / p.name) == p.bytes for p in found.parts)
         recent = datetime.now(UTC) - found.started_at < CHECKPOINT_AGE

@@ -92,6 +92,31 @@ class Manifest(BaseModel):
         storage.put_text(self.model_dump_json(), path)
         return path
 
+    def save_checkpoint(self, folder: ObjectStoragePath) -> None:
+        """Write down unfinished work, for whoever goes on."""
+        storage.put_text(self.model_dump_json(), _checkpoint(folder, self.kind))
+
+    @classmethod
+    def load_checkpoint(cls, folder: ObjectStoragePath, kind: Kind) -> Manifest | None:
+        """Read unfinished work; None where there is none that this version understands."""
+        path = _checkpoint(folder, kind)
+        text = storage.get_text(path)
+        try:
+            return None if text is None else cls.parse(text, path)
+        except ManifestError:
+            return None
+
+    @staticmethod
+    def delete_checkpoint(folder: ObjectStoragePath, kind: Kind) -> None:
+        """Forget unfinished work: it is finished."""
+        storage.delete(_checkpoint(folder, kind))
+
+    def add_requests(self, before: dict[str, int], spent: dict[str, int]) -> None:
+        """Set ``requests`` to what an interrupted try spent and what this one did."""
+        self.requests = {
+            kind: before.get(kind, 0) + spent.get(kind, 0) for kind in sorted({*before, *spent})
+        }
+
     @classmethod
     def load(cls, path: ObjectStoragePath) -> Manifest:
         """Read a manifest.
@@ -118,3 +143,7 @@ class Manifest(BaseModel):
             raise ManifestError(
                 f"{place} is no manifest of this version: run the task that stages it again."
             ) from None
+
+
+def _checkpoint(folder: ObjectStoragePath, kind: Kind) -> ObjectStoragePath:
+    return folder / f"{kind}-checkpoint.json"

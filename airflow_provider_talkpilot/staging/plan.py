@@ -116,9 +116,12 @@ class DetailPlan:
             ),
         )
 
-    def know(self, details: Iterable[Known]) -> None:
-        """Add details that exist; of two for one call the one asked for later counts."""
-        self._insert(
+    def know(self, details: Iterable[Known]) -> int:
+        """Add details that exist; of two for one call the one asked for later counts.
+
+        :return: how many of them were news.
+        """
+        return self._insert(
             _KNOW, ((d.id, _micros(d.version), _micros(d.asked_at), d.scored) for d in details)
         )
 
@@ -138,10 +141,12 @@ class DetailPlan:
             started = _EPOCH + created_at * _MICROSECOND
             yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
 
-    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        before = self._db.total_changes
         self._db.execute("BEGIN")
         self._db.executemany(statement, rows)
         self._db.execute("COMMIT")
+        return self._db.total_changes - before
 
     def _count(self, statement: str) -> int:
         parameters = self._bounds() if ":" in statement else {}
