@@ -75,6 +75,6 @@ class TalkPilotLoadCallsOperator(BaseOperator):
                 impersonation_chain=self.impersonation_chain,
             )
             # The connection's project pays for the jobs; the table can be in another.
-            client = hook.get_client(location=self.location)
+            client = hook.get_client(project_id=hook.project_id, location=self.location)
             result = load_calls(client, path.parent, manifest, target, location=self.location)
         return asdict(result)

@@ -212,7 +212,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         enabled: bool | str = True,
         table: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
-        concurrency: int = 8,
+        concurrency: int = 32,
         rescore_days: float = 3,
         **kwargs: Any,
     ) -> None:
@@ -249,7 +249,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             return iter(())
         target = TableId.parse(self.table)
         hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
-        return known_details(hook.get_client(), target, interval)
+        return known_details(hook.get_client(project_id=hook.project_id), target, interval)
 
 
 def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:

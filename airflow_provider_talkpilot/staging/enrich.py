@@ -41,7 +41,7 @@ class EnrichOptions:
     :param score_rule: when a detail without a score is asked for again.
     """
 
-    concurrency: int = 8
+    concurrency: int = 32
     compress: bool = False
     score_rule: ScoreRule = ScoreRule()
 

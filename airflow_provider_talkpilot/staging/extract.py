@@ -26,6 +26,9 @@ CHECKPOINT_AGE = timedelta(hours=6)
 PART_BYTES = 64 * 1024 * 1024
 PART_SECONDS = 60.0
 WALKS = 3
+# A walk cannot be cut in two. Beyond this many pages waiting for the quota in the worker is cheaper
+# than throwing the walk away.
+PATIENT_PAGES = 100
 
 
 @dataclass(frozen=True)
@@ -128,20 +131,10 @@ class _Extraction:
     def _walk(self, agent_id: str) -> AgentWalk:
         """Walk one agent until a walk was whole; rows of the others are taken back."""
         marks = self._parts.mark(), self._rejects.mark()
+        max_wait = self._client.quota.max_wait
         for walk in range(1, WALKS + 1):
             try:
-                calls = rejected = 0
-                for page in self._client.walk_calls(
-                    agent_id, self._plan.interval, self._plan.filters
-                ):
-                    now = datetime.now(UTC)
-                    self._parts.write(call_row(call, now) for call in page.calls)
-                    self._rejects.write(
-                        {"agent_id": agent_id, "reason": reject.reason, "record": reject.record}
-                        for reject in page.rejects
-                    )
-                    calls += len(page.calls)
-                    rejected += len(page.rejects)
+                calls, rejected = self._read(agent_id)
             except BaseException as error:
                 self._parts.rollback(marks[0])
                 self._rejects.rollback(marks[1])
@@ -156,7 +149,26 @@ class _Extraction:
                     walks=walk,
                     walked_at=datetime.now(UTC),
                 )
+            finally:
+                self._client.quota.max_wait = max_wait
         raise AssertionError("unreachable")
+
+    def _read(self, agent_id: str) -> tuple[int, int]:
+        """Write one walk's rows; return the number of calls and of rejects."""
+        calls = rejected = 0
+        pages = self._client.walk_calls(agent_id, self._plan.interval, self._plan.filters)
+        for number, page in enumerate(pages, 1):
+            now = datetime.now(UTC)
+            self._parts.write(call_row(call, now) for call in page.calls)
+            self._rejects.write(
+                {"agent_id": agent_id, "reason": reject.reason, "record": reject.record}
+                for reject in page.rejects
+            )
+            calls += len(page.calls)
+            rejected += len(page.rejects)
+            if number >= PATIENT_PAGES:
+                self._client.quota.max_wait = None
+        return calls, rejected
 
     def _part_is_due(self) -> bool:
         return (
