@@ -13,12 +13,13 @@ Usable without Airflow::
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import ip_address
 from threading import Lock
 from typing import Any, Self, TypeVar
-from uuid import UUID
 
 import httpx
 import tenacity
@@ -27,8 +28,8 @@ from pydantic import ValidationError
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api import errors
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.log_privacy import keep_queries_out_of_logs
 from airflow_provider_talkpilot.api.models import (
+    UUID_PATTERN,
     Agent,
     CallDetail,
     Health,
@@ -36,11 +37,12 @@ from airflow_provider_talkpilot.api.models import (
     describe_invalid,
 )
 from airflow_provider_talkpilot.api.quota import Quota
+from airflow_provider_talkpilot.api.redaction import keep_queries_out_of_logs, plain
 from airflow_provider_talkpilot.api.responses import BASE_URL_SHAPE, error_of, parse_json
 from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
 
 _KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
-_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+_UUID = re.compile(UUID_PATTERN)
 _REFUSALS_OF_ONE_REQUEST = 10
 _REDIRECTS = 3
 
@@ -72,6 +74,9 @@ class TalkPilotClient:
         connections: int = 16,
     ) -> None:
         self.base_url = _checked_base_url(base_url)
+        _check_options(
+            timeout=timeout, connect_timeout=connect_timeout, tries=tries, connections=connections
+        )
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()
         self._counting = Lock()
@@ -81,15 +86,20 @@ class TalkPilotClient:
                 "Accept": "application/json",
                 "User-Agent": f"airflow-provider-talkpilot/{__version__}",
             },
-            timeout=httpx.Timeout(timeout, connect=connect_timeout),
+            # For a connection of the pool every thread waits as long as the others need it.
+            timeout=httpx.Timeout(timeout, connect=connect_timeout, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            # Redirects are followed by _exchange, and only within the API's own host.
+            # Redirects are followed by _within_quota, and only within the API's own host.
             follow_redirects=False,
+            # A proxy of the environment is for other machines; it would see the key in plain http.
+            trust_env=self.base_url.startswith("https:"),
         )
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
-            stop=tenacity.stop_after_attempt(tries),
+            stop=tenacity.stop_after_attempt(tries)
+            | tenacity.stop_when_event_set(self.quota.closed),
+            sleep=tenacity.sleep_using_event(self.quota.closed),
             reraise=True,
         )
         keep_queries_out_of_logs()
@@ -168,48 +178,42 @@ class TalkPilotClient:
             ) from None
 
     def _within_quota(self, kind: str, url: httpx.URL) -> dict[str, Any]:
-        for _ in range(_REFUSALS_OF_ONE_REQUEST):
-            self.quota.acquire()
+        """One request until it is answered: refusals are waited out, own redirects followed."""
+        refusals = redirects = 0
+        while True:
+            permit = self.quota.acquire()
             try:
                 response = self._exchange(kind, url)
             except BaseException:
-                self.quota.unanswered()
+                self.quota.unanswered(permit)
                 raise
-            if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
-                self.quota.answered(response.headers)
+            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                waiting = self.quota.refuse(permit, response.headers)
+                refusals += 1
+                if refusals == _REFUSALS_OF_ONE_REQUEST:
+                    raise _refused_for_good(response, waiting)
+                continue
+            self.quota.answered(permit, response.headers)
+            target = response.next_request.url if response.next_request else None
+            if target is None or _origin(target) != _origin(url) or redirects == _REDIRECTS:
                 return parse_json(response)
-            retry_after = self.quota.refuse(response.headers)
-        refusal = error_of(response)
-        raise errors.RateLimitedError(
-            f"{refusal} It refused {_REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told:"
-            " leave this connection a part of the quota, or raise the key's limit.",
-            retry_after=retry_after,
-            status=refusal.status,
-            code=refusal.code,
-            request_id=refusal.request_id,
-        )
+            url = target
+            redirects += 1
 
     def _exchange(self, kind: str, url: httpx.URL) -> httpx.Response:
-        """One request and its answer, following redirects within the API's own origin."""
-        for _ in range(_REDIRECTS):
-            with self._counting:
-                self.requests[kind] += 1
-            try:
-                response = self._http.get(url)
-            except httpx.DecodingError:
-                raise errors.UnreadableResponseError(
-                    f"{self.base_url} answered with a body that cannot be decoded.", status=200
-                ) from None
-            except httpx.TransportError as error:
-                raise errors.ConnectionFailedError(
-                    f"No answer from {self.base_url} ({_describe(error)}). Check the network and "
-                    f"the base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
-                ) from None
-            target = response.next_request.url if response.next_request else None
-            if target is None or _origin(target) != _origin(url):
-                break
-            url = target
-        return response
+        with self._counting:
+            self.requests[kind] += 1
+        try:
+            return self._http.get(url)
+        except httpx.DecodingError:
+            raise errors.UnreadableResponseError(
+                f"{self.base_url} answered with a body that cannot be decoded.", status=200
+            ) from None
+        except httpx.TransportError as error:
+            raise errors.ConnectionFailedError(
+                f"No answer from {self.base_url} ({_describe(error)}). Check the network and "
+                f"the base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
+            ) from None
 
 
 def require_uuid(name: str, value: object) -> str:
@@ -217,13 +221,11 @@ def require_uuid(name: str, value: object) -> str:
 
     :raises ConfigurationError: when it is not; such an id would otherwise reach the URL.
     """
-    try:
-        UUID(str(value))
-    except ValueError:
+    if not _UUID.fullmatch(str(value)):
         raise errors.ConfigurationError(
-            f"The {name} {value!r} is no UUID: copy it from TalkPilot's dashboard or from the list "
-            "of agents."
-        ) from None
+            f"The {name} {plain(value)!r} is no UUID: copy it from TalkPilot's dashboard or from "
+            "the list of agents."
+        )
     return str(value)
 
 
@@ -234,25 +236,53 @@ def _is_transient(error: BaseException) -> bool:
     )
 
 
+def _refused_for_good(response: httpx.Response, waiting: float) -> errors.RateLimitedError:
+    refusal = error_of(response)
+    return errors.RateLimitedError(
+        f"{refusal} It refused {_REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
+        retry_after=waiting,
+        status=refusal.status,
+        code=refusal.code,
+        request_id=refusal.request_id,
+    )
+
+
 def _checked_base_url(base_url: str) -> str:
     try:
         url = httpx.URL((base_url or "").strip())
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise errors.ConfigurationError(
-            f"The base URL {base_url!r} is no address: its shape is {BASE_URL_SHAPE}."
-        )
-    if url.scheme == "http" and not _LOOPBACK.fullmatch(url.host):
-        raise errors.ConfigurationError(
-            f"The base URL {base_url!r} is plain http, which would show the API key to the "
-            "network: use https."
-        )
     if url.userinfo or url.query or url.fragment:
         raise errors.ConfigurationError(
             f"The base URL must have no user, query or fragment: its shape is {BASE_URL_SHAPE}."
         )
+    if url.scheme not in ("http", "https") or not url.host:
+        raise errors.ConfigurationError(
+            f"The base URL {plain(base_url or '')!r} is no address: its shape is {BASE_URL_SHAPE}."
+        )
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise errors.ConfigurationError(
+            f"The base URL {plain(url)!r} is plain http, which would show the API key to the "
+            "network: use https."
+        )
     return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_options(**options: float) -> None:
+    for name, value in options.items():
+        least = 1 if name in ("tries", "connections") else 0
+        if not least <= value < math.inf or value == 0:
+            raise errors.ConfigurationError(
+                f"{name} is {value}: give {'at least 1' if least else 'a number over 0'}, or leave "
+                "it empty."
+            )
 
 
 def _checked_key(api_key: str) -> str:

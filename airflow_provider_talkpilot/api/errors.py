@@ -138,3 +138,9 @@ class QuotaExhaustedError(TalkPilotError):
     def __init__(self, message: str, *, resume_at: datetime) -> None:
         super().__init__(message)
         self.resume_at = resume_at
+
+
+class ClosedError(TalkPilotError):
+    """Requests were stopped in this process, with ``Quota.close()``."""
+
+    retryable = True

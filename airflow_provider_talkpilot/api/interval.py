@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pendulum
 
 from airflow_provider_talkpilot.api.errors import IntervalError
+from airflow_provider_talkpilot.api.redaction import plain
 
 # The API does not say whether a call exactly on `from` or `to` is listed, so we ask for this
 # much more on each side and keep [start, end) ourselves.
@@ -16,6 +17,8 @@ MARGIN = timedelta(seconds=1)
 
 # Clocks of two machines differ; an interval that ended this little "in the future" is over.
 CLOCK_SKEW = timedelta(minutes=1)
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +38,7 @@ class Interval:
             bound = getattr(self, name)
             if bound.tzinfo is None:
                 raise IntervalError(f"The interval's {name} {bound} has no time zone; give UTC.")
-            object.__setattr__(self, name, _plain_utc(bound))
+            object.__setattr__(self, name, _plain_utc(name, bound))
         if self.start == self.end:
             raise IntervalError(
                 f"The interval {self} has zero length, so it can hold no call. Give an end after "
@@ -46,8 +49,8 @@ class Interval:
             raise IntervalError(f"The interval {self} is reversed: swap its start and end.")
 
     @classmethod
-    def parse(cls, start: datetime | str | None, end: datetime | str | None) -> Interval:
-        """Build an interval from datetimes or ISO 8601 texts.
+    def parse(cls, start: date | str | None, end: date | str | None) -> Interval:
+        """Build an interval from datetimes, dates or ISO 8601 texts.
 
         :param start: first moment inside; a date means its midnight, no time zone means UTC.
         :param end: first moment outside, likewise.
@@ -72,6 +75,16 @@ class Interval:
                 "it is over, or give an earlier end."
             )
 
+    @property
+    def asked_from(self) -> datetime:
+        """``from`` of the request: earlier than the start, for what exactly on it may be out."""
+        return max(self.start, _FIRST + MARGIN) - MARGIN
+
+    @property
+    def asked_to(self) -> datetime:
+        """``to`` of the request, likewise later than the end."""
+        return min(self.end, _LAST - MARGIN) + MARGIN
+
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= moment < self.end
 
@@ -84,23 +97,30 @@ def format_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _moment(name: str, value: datetime | str) -> datetime:
+def _moment(name: str, value: date | str) -> datetime:
+    moment: object = value
     if isinstance(value, str):
-        parsed: object = None
-        with suppress(ValueError):
-            parsed = pendulum.parse(value.strip(), tz="UTC", exact=True)
-        if isinstance(parsed, datetime):
-            value = parsed
-        elif isinstance(parsed, date):
-            value = datetime(parsed.year, parsed.month, parsed.day, tzinfo=UTC)
-        else:
-            raise IntervalError(
-                f"The interval's {name} {value!r} is no date or time: write it as ISO 8601, such "
-                "as 2026-03-18 or 2026-03-18T00:00:00Z."
-            )
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+        moment = None
+        # Not what pendulum reads besides dates: "now" would be another interval in every try.
+        if value.strip()[:4].isdigit():
+            with suppress(ValueError, OverflowError):
+                moment = pendulum.parse(value.strip(), tz="UTC", exact=True)
+    if isinstance(moment, datetime):
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if isinstance(moment, date):
+        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    raise IntervalError(
+        f"The interval's {name} {plain(value)!r} is no date or time: write it as ISO 8601, such "
+        "as 2026-03-18 or 2026-03-18T00:00:00Z."
+    )
 
 
-def _plain_utc(moment: datetime) -> datetime:
+def _plain_utc(name: str, moment: datetime) -> datetime:
     """A standard-library datetime in UTC, whatever subclass (pendulum) came in."""
-    return datetime.fromtimestamp(0, UTC) + (moment - datetime.fromtimestamp(0, UTC))
+    epoch = datetime.fromtimestamp(0, UTC)
+    try:
+        return epoch + timedelta(microseconds=(moment - epoch) // timedelta(microseconds=1))
+    except OverflowError:
+        raise IntervalError(
+            f"The interval's {name} is outside the years 1 to 9999 in UTC: give a moment inside."
+        ) from None

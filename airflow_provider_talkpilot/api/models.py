@@ -5,18 +5,31 @@ Source of the fields: docs.talkpilot.io, pages api/agents and api/calls.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+INT64 = range(-(2**63), 2**63)
+
 
 def _as_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not moment.tzinfo:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment is outside the years 1 to 9999 in UTC") from None
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(_as_utc)]
-Identifier = Annotated[str, Field(min_length=1, max_length=200)]
+# Ids become parts of addresses, so nothing but a UUID may pass for one.
+Identifier = Annotated[str, Field(pattern=UUID_PATTERN)]
+# What BigQuery's INTEGER holds.
+Integer = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
 
 
 class TalkPilotModel(BaseModel):
@@ -24,11 +37,10 @@ class TalkPilotModel(BaseModel):
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
-    def __repr__(self) -> str:
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         # A repr ends up in logs and tracebacks; calls are personal data.
-        return f"{type(self).__name__}(id={getattr(self, 'id', None)!r})"
-
-    __str__ = __repr__
+        if hasattr(self, "id"):
+            yield "id", self.id
 
 
 class Health(TalkPilotModel):
@@ -68,7 +80,7 @@ class Call(TalkPilotModel):
     call_summary: str | None = None
     employee: str | None = None
     note: str | None = None
-    duration: int | None = None
+    duration: Integer | None = None
     done: bool | None = None
     general_success: bool | None = None
     disconnection_reason: str | None = None
@@ -76,8 +88,12 @@ class Call(TalkPilotModel):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Fields that this version does not know, without the recording's signed address."""
-        return {k: v for k, v in (self.model_extra or {}).items() if k != "audio_file_url"}
+        """Fields that this version does not know, without the recording's signed address.
+
+        Numbers that a BigQuery JSON column cannot hold are texts in it.
+        """
+        fields = self.model_extra or {}
+        return {k: _storable(v) for k, v in fields.items() if k != "audio_file_url"}
 
 
 class CallDetail(Call):
@@ -89,7 +105,7 @@ class CallDetail(Call):
     """
 
     transcript: str | list[Any] | None = None
-    final_score: int | None = None
+    final_score: Integer | None = None
     audio_file_url: str | None = None
 
 
@@ -100,6 +116,18 @@ class Pagination(TalkPilotModel):
     page: int | None = None
     limit: int | None = None
     pages: int | None = None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, int) and value not in INT64:
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def describe_invalid(error: ValidationError) -> str:

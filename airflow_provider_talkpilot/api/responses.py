@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import pydantic_core
 
 from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain
 
 BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
 _CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
@@ -27,6 +28,10 @@ _CURES: dict[int, tuple[type[errors.ApiError], str]] = {
         "It does not exist, or the key is not allowed to see this agent.",
     ),
     409: (errors.ConflictError, "Try again later."),
+    429: (
+        errors.ApiError,
+        "Leave this connection a larger part of the quota, or raise the key's limit.",
+    ),
 }
 
 
@@ -34,7 +39,7 @@ def parse_json(response: httpx.Response) -> dict[str, Any]:
     """Return the JSON object of a successful response, or raise what went wrong.
 
     :param response: a response that was read whole.
-    :return: the object of a 200 response.
+    :return: the object of a 2xx response.
     :raises ApiError: the subclass for the status, or for a body that is not TalkPilot's.
     """
     if response.is_success:
@@ -50,23 +55,22 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     """
     status = response.status_code
     if response.is_redirect:
-        return errors.UnexpectedResponseError(
-            f"{_where(response)} redirects to {_host(response.headers.get('Location', ''))}, which "
-            f"is not followed: the API key goes to its own host only. {_CHECK_HOST}",
-            status=status,
-        )
+        return _redirect_error(response)
     envelope = _envelope(response)
-    code = str(envelope.get("code") or "")
-    details = _field_errors(envelope.get("details"))
-    request_id = str(envelope["request_id"]) if envelope.get("request_id") else None
+    code = plain(envelope.get("code") or "")
+    # A server may quote what it was asked for.
+    asked = response.request.url.params
+    personal = [asked[name] for name in PERSONAL_PARAMETERS if asked.get(name)]
+    details = _field_errors(envelope.get("details"), personal)
+    request_id = plain(envelope["request_id"]) if envelope.get("request_id") else None
 
     kind, cure = _CURES.get(status, (errors.ApiError, "See TalkPilot's documentation."))
     if status >= 500:
         kind, cure = errors.ServerError, "TalkPilot has a problem; the same request may work later."
     elif status == 404 and not envelope:
         cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"
-    said = str(envelope.get("message") or response.reason_phrase or "no message").rstrip(".")
-    text = f"{_where(response)} answered {status}{f' {code}' if code else ''}: {said}"
+    said = plain(envelope.get("message") or response.reason_phrase or "no message", *personal)
+    text = f"{_where(response)} answered {status}{f' {code}' if code else ''}: {said.rstrip('.')}"
     if details:
         text += " (" + "; ".join(f"{d.field}: {d.message}" for d in details) + ")"
     text += f". {cure}"
@@ -75,21 +79,37 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     return kind(text, status=status, code=code, details=details, request_id=request_id)
 
 
+def _redirect_error(response: httpx.Response) -> errors.ApiError:
+    """The error of a redirect that was not followed."""
+    target = response.next_request.url if response.next_request else None
+    if target is None:
+        said = f"{_where(response)} answered {response.status_code}, a redirect that leads nowhere."
+    elif target.host == response.request.url.host and target.scheme == response.request.url.scheme:
+        said = f"{_where(response)} redirects again and again."
+    else:
+        said = (
+            f"{_where(response)} redirects to {target.scheme}://{target.netloc.decode()}, which is "
+            "not followed: the API key goes to its own host only."
+        )
+    return errors.UnexpectedResponseError(f"{said} {_CHECK_HOST}", status=response.status_code)
+
+
 def _json_object(response: httpx.Response) -> dict[str, Any]:
-    content_type = response.headers.get("Content-Type", "")
     try:
-        body = pydantic_core.from_json(response.content)
+        body = parse_json_text(response.content)
     except ValueError:
+        content_type = response.headers.get("Content-Type", "")
         if "html" in content_type or response.content.lstrip()[:1] == b"<":
-            raise errors.UnreadableResponseError(
-                f"{_where(response)} answered with HTML instead of TalkPilot's JSON. {_CHECK_HOST}",
-                status=response.status_code,
-            ) from None
+            said = "with HTML instead of TalkPilot's JSON."
+        elif not response.content:
+            said = "with an empty body."
+        else:
+            said = (
+                f"with a body that is no JSON ({len(response.content)} bytes): it was cut, or "
+                "comes from something else."
+            )
         raise errors.UnreadableResponseError(
-            f"{_where(response)} answered with a body that is no JSON "
-            f"({len(response.content)} bytes): it was cut, or comes from something else. "
-            f"{_CHECK_HOST}",
-            status=response.status_code,
+            f"{_where(response)} answered {said} {_CHECK_HOST}", status=response.status_code
         ) from None
     if not isinstance(body, dict):
         raise errors.UnexpectedResponseError(
@@ -102,18 +122,18 @@ def _json_object(response: httpx.Response) -> dict[str, Any]:
 def _envelope(response: httpx.Response) -> dict[str, Any]:
     """The ``error`` object; empty where the answer has none (the edge, a proxy, HTML)."""
     try:
-        body = pydantic_core.from_json(response.content)
+        body = parse_json_text(response.content)
     except ValueError:
         return {}
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, dict) else {}
 
 
-def _field_errors(details: object) -> list[errors.FieldError]:
+def _field_errors(details: object, personal: list[str]) -> list[errors.FieldError]:
     if not isinstance(details, list):
         return []
     return [
-        errors.FieldError(str(d.get("field", "")), str(d.get("message", "")))
+        errors.FieldError(plain(d.get("field", "")), plain(d.get("message", ""), *personal))
         for d in details
         if isinstance(d, dict)
     ]
@@ -123,7 +143,3 @@ def _where(response: httpx.Response) -> str:
     """Method and address without the query, which can hold a caller's number."""
     request = response.request
     return f"{request.method} {request.url.copy_with(query=None, userinfo=b'')}"
-
-
-def _host(location: str) -> str:
-    return httpx.URL(location).host or location.partition("?")[0]

@@ -10,19 +10,28 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
-from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
-from airflow_provider_talkpilot.api.models import Agent, Call, Pagination, describe_invalid
+from airflow_provider_talkpilot.api.interval import Interval, format_utc
+from airflow_provider_talkpilot.api.models import (
+    Agent,
+    Call,
+    Pagination,
+    UtcDatetime,
+    describe_invalid,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.api.client import TalkPilotClient
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
+
+_created_at: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class CallFilters:
     """
 
     done: bool | None = None
-    phone_number: str | None = None
-    search: str | None = None
+    phone_number: str | None = field(default=None, repr=False)
+    search: str | None = field(default=None, repr=False)
 
     def active(self) -> dict[str, str]:
         """The filters in use, as query parameters."""
@@ -55,7 +64,7 @@ class Reject:
     :param reason: which fields are wrong and how, without their values.
     """
 
-    record: Any
+    record: Any = field(repr=False)
     reason: str
 
 
@@ -78,8 +87,8 @@ def walk_calls(
     params = {
         # Without deleted calls a soft delete between two pages would move the list.
         "include_deleted": "true",
-        "from": format_utc(interval.start - MARGIN),
-        "to": format_utc(interval.end + MARGIN),
+        "from": format_utc(interval.asked_from),
+        "to": format_utc(interval.asked_to),
         **(filters or CallFilters()).active(),
     }
     for rows, total in _walk(client, "calls", f"agents/{agent_id}/calls", params):
@@ -88,11 +97,21 @@ def walk_calls(
             try:
                 call = Call.model_validate(row)
             except ValidationError as error:
-                page.rejects.append(Reject(row, describe_invalid(error)))
+                if not _is_elsewhere(row, interval):
+                    page.rejects.append(Reject(row, describe_invalid(error)))
             else:
                 if call.created_at in interval:
                     page.calls.append(call)
         yield page
+
+
+def _is_elsewhere(row: Any, interval: Interval) -> bool:
+    """Whether a row that does not fit says all the same that it belongs to another interval."""
+    created_at = row.get("created_at") if isinstance(row, dict) else None
+    try:
+        return _created_at.validate_python(created_at) not in interval
+    except ValidationError:
+        return False
 
 
 def walk_agents(client: TalkPilotClient) -> list[Agent]:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO
@@ -29,7 +30,7 @@ from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_target
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import ManifestError
+from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -159,15 +160,27 @@ def _submit_load(
         return client.load_table_from_uri(
             uris, str(staging), job_id=job_id, location=location, job_config=config
         )
-    with tempfile.TemporaryFile(prefix="talkpilot-") as rows:
-        _collect(folder, manifest, rows)
+    with _collected(folder, manifest) as rows:
         return client.load_table_from_file(
             rows, str(staging), rewind=True, job_id=job_id, location=location, job_config=config
         )
 
 
+def _collected(folder: ObjectStoragePath, manifest: Manifest) -> IO[bytes]:
+    """All parts as one temporary file, for BigQuery takes one upload a job."""
+    with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+        rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - the caller closes it
+        try:
+            _collect(folder, manifest, rows)
+            rows.flush()
+        except BaseException:
+            with suppress(OSError):  # what a full disk refused is tried again
+                rows.close()
+            raise
+    return rows
+
+
 def _collect(folder: ObjectStoragePath, manifest: Manifest, rows: IO[bytes]) -> None:
-    """Put all parts into one file, for BigQuery takes one upload a job."""
     for part in manifest.parts:
         with storage.open_raw(folder / part.name) as raw:
             if hashlib.file_digest(raw, "sha256").hexdigest() != part.sha256:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 
 _SHAPE = re.compile(
-    r"`?(?P<project>[a-z][a-z0-9.:-]*[a-z0-9])\.(?P<dataset>\w{1,1024})\.(?P<table>[\w-]{1,1000})`?",
+    r"`?(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]*[a-z0-9])\.(?P<dataset>\w{1,1024})\.(?P<table>[\w-]{1,1000})`?",
     re.ASCII,
 )
 

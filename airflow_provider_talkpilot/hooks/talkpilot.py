@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook, Connection
@@ -120,21 +121,27 @@ class TalkPilotHook(BaseHook):
         try:
             raw = json.loads(connection.extra) if connection.extra else {}
         except ValueError:
+            raw = None
+        if not isinstance(raw, dict):
             raise ConfigurationError(
-                f"The extra of the connection {self.talkpilot_conn_id!r} is no JSON: correct it."
-            ) from None
+                f"The extra of the connection {self.talkpilot_conn_id!r} is no JSON object: "
+                "correct it."
+            )
         extras: dict[str, Any] = {}
         for name, extra in EXTRAS.items():
             value = raw.get(name)
             if value in (None, ""):
                 continue
             try:
-                extras[name] = extra.kind(value)
-            except (TypeError, ValueError):
+                number = extra.kind(value)
+            except (OverflowError, TypeError, ValueError):
+                number = 0
+            if not 0 < number < math.inf:
                 raise ConfigurationError(
                     f"{name} of the connection {self.talkpilot_conn_id!r} is {value!r}: give a "
-                    "number, or leave it empty."
-                ) from None
+                    "number over 0, or leave it empty."
+                )
+            extras[name] = number
         return extras
 
 

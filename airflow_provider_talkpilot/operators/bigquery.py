@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
+from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.load import load_calls
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.operators.base import airflow_errors
@@ -64,7 +65,7 @@ class TalkPilotLoadCallsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load and merge."""
-        with airflow_errors():
+        with airflow_errors(), bigquery_errors(self.gcp_conn_id):
             target = TableId.parse(self.table)
             path = parse_uri(str(self.manifest_uri))
             manifest = Manifest.load(path)

@@ -11,6 +11,7 @@ from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.known import known_details
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
@@ -246,10 +247,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
 
     def _known(self, interval: Interval) -> Iterator[Known]:
         if not self.table:
-            return iter(())
+            return
         target = TableId.parse(self.table)
-        hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
-        return known_details(hook.get_client(project_id=hook.project_id), target, interval)
+        with bigquery_errors(self.gcp_conn_id):
+            hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
+            client = hook.get_client(project_id=hook.project_id)
+            yield from known_details(client, target, interval)
 
 
 def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:

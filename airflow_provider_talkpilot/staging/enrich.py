@@ -14,20 +14,28 @@ from typing import Any
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter
 
-from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import NotFoundError
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
-from airflow_provider_talkpilot.staging.progress import Progress, duration
+from airflow_provider_talkpilot.staging.progress import (
+    PER_HOUR,
+    PER_MINUTE,
+    Progress,
+    duration,
+    seconds_for,
+)
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
 
 log = logging.getLogger(__name__)
 
-# What a kill can cost: details that are fetched and not staged yet.
+# What a kill can cost: details that were asked for and are not staged yet.
 BATCH_ROWS = 100
 BATCH_SECONDS = 60.0
+# Parts get no smaller than this, however many requests are in flight.
+LEAST_ROWS = 20
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -73,7 +81,7 @@ def enrich_calls(
         plan.know(known)
         manifest.parts, number = _staged_details(folder, plan)
         total = plan.to_fetch()
-        _log_plan(calls, plan.wanted(), total)
+        _log_plan(calls.interval, plan.wanted(), total, client.quota)
         with PartWriter(folder, "details", compress=options.compress, first=number) as writer:
             batches = _Batches(folder, writer, manifest, client)
             _fetch_all(client, plan.missing(), batches, options.concurrency, Progress(total))
@@ -115,6 +123,7 @@ class _Batches:
     ) -> None:
         self._folder, self._writer, self._manifest = folder, writer, manifest
         self._client = client
+        self.full = BATCH_ROWS
         self._spent_before = dict(manifest.requests)
         self._flushed_at = time.monotonic()
 
@@ -129,7 +138,7 @@ class _Batches:
             self._manifest.vanished += 1
             return
         self._writer.write([row])
-        if self._writer.rows >= BATCH_ROWS:
+        if self._writer.rows >= self.full:
             self.flush()
 
     def flush(self) -> None:
@@ -151,6 +160,9 @@ def _fetch_all(
 ) -> None:
     """Keep a bounded number of requests in flight; take their answers in the plan's order."""
     in_flight: deque[Future[dict[str, Any] | None]] = deque()
+    # An answer that is slow must not idle the threads: some more wait for it.
+    window = concurrency + concurrency // 2
+    batches.full = max(LEAST_ROWS, BATCH_ROWS - window)
 
     def take_oldest() -> None:
         while not _is_done(in_flight[0], batches.seconds_left):
@@ -162,7 +174,7 @@ def _fetch_all(
         try:
             for call in missing:
                 in_flight.append(pool.submit(_fetch, client, call))
-                if len(in_flight) > 2 * concurrency:
+                if len(in_flight) >= window:
                     take_oldest()
             while in_flight:
                 take_oldest()
@@ -239,12 +251,19 @@ def _staged_details(folder: ObjectStoragePath, plan: DetailPlan) -> tuple[list[P
     return staged, len(paths)
 
 
-def _log_plan(calls: Manifest, wanted: int, to_fetch: int) -> None:
+def _log_plan(interval: Interval, wanted: int, to_fetch: int, quota: Quota) -> None:
     log.info(
-        "Details of %s: %s call(s), %s known, %s to fetch, as many requests%s.",
-        calls.interval,
+        "Details of %s: %s call(s), %s known, %s to fetch.",
+        interval,
         f"{wanted:,}",
         f"{wanted - to_fetch:,}",
         f"{to_fetch:,}",
-        f": about {duration(to_fetch / 1000 * 3600)} at 1,000 an hour" if to_fetch else "",
     )
+    if to_fetch:
+        log.info(
+            "That is %s request(s): about %s at %s a minute and %s an hour.",
+            f"{to_fetch:,}",
+            duration(seconds_for(to_fetch, quota.per_minute, quota.per_hour)),
+            f"{quota.per_minute or PER_MINUTE:,}",
+            f"{quota.per_hour or PER_HOUR:,}",
+        )

@@ -15,6 +15,12 @@ class StagingError(Exception):
     retryable = True
 
 
+class StagingUriError(StagingError):
+    """The staging URI can never work."""
+
+    retryable = False
+
+
 class ManifestError(StagingError):
     """The manifest is missing or unreadable, or parts are not what it says."""
 

@@ -11,9 +11,10 @@ import hashlib
 import io
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pydantic_core
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -64,7 +65,8 @@ class PartWriter:
     ) -> None:
         self._folder, self._kind, self._compress, self._number = folder, kind, compress, first
         with storage_errors("make", "a temporary file"):
-            self._spool: IO[bytes] = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115
+            # No buffer: what a full disk refused must not be written again by a rollback or close.
+            self._spool = tempfile.TemporaryFile(prefix="talkpilot-", buffering=0)  # noqa: SIM115
         self.rows = 0
 
     def __enter__(self) -> PartWriter:
@@ -79,11 +81,17 @@ class PartWriter:
         return self._spool.tell()
 
     def write(self, records: Iterable[dict[str, Any]]) -> None:
-        """Add records to the part being written."""
+        """Add records to the part being written: all of them or, with an error, none."""
         # JSON escapes line feeds inside texts; other separators such as U+2028 end no line here.
-        lines = [pydantic_core.to_json(record) for record in records]
-        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
-            self._spool.writelines(line + b"\n" for line in lines)
+        lines = [pydantic_core.to_json(record) + b"\n" for record in records]
+        mark, rest = self.mark(), memoryview(b"".join(lines))
+        try:
+            with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+                while rest:
+                    rest = rest[self._spool.write(rest) :]
+        except BaseException:
+            self.rollback(mark)
+            raise
         self.rows += len(lines)
 
     def mark(self) -> Mark:
@@ -131,11 +139,16 @@ class PartWriter:
 def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:
     """Read a part's records one by one.
 
-    :raises ManifestError: when the file is gone.
+    :raises ManifestError: when the file is gone or torn.
     """
-    with storage.open_raw(path) as raw:
-        for line in storage.decompressed(path.name, raw):
-            yield pydantic_core.from_json(line)
+    try:
+        with storage.open_raw(path) as raw:
+            for line in storage.decompressed(path.name, raw):
+                yield pydantic_core.from_json(line)
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error):
+        raise ManifestError(
+            f"The staged file {path} is torn or was altered: run the task that staged it again."
+        ) from None
 
 
 def read_intact(path: ObjectStoragePath) -> tuple[Part, list[dict[str, Any]]] | None:

@@ -8,10 +8,13 @@ memory does not grow with the number of calls.
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
+
+from airflow_provider_talkpilot.staging.errors import storage_errors
 
 _SCHEMA = """
 CREATE TABLE wanted (
@@ -143,9 +146,13 @@ class DetailPlan:
 
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
         before = self._db.total_changes
-        self._db.execute("BEGIN")
-        self._db.executemany(statement, rows)
-        self._db.execute("COMMIT")
+        try:
+            self._db.execute("BEGIN")
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:  # the disk is full
+            with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+                raise
         return self._db.total_changes - before
 
     def _count(self, statement: str) -> int:

@@ -1,4 +1,4 @@
-"""Plain words for the task's log: how far, how fast, how long still."""
+"""Plain words for the task's log: how much there is to do, how far, how fast, how long still."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 30.0
+# TalkPilot's limits unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
+PER_MINUTE, PER_HOUR = 60, 1000
 
 
 class Progress:
@@ -36,6 +38,19 @@ class Progress:
                 rate * 60,
                 duration((self._total - self._done) / rate),
             )
+
+
+def seconds_for(requests: int, per_minute: int | None = None, per_hour: int | None = None) -> float:
+    """How long requests take where nobody else spends the quota.
+
+    :param requests: how many.
+    :param per_minute: the key's limit, None for TalkPilot's default.
+    :param per_hour: likewise.
+    :return: seconds, from the start of an hour and a minute of the quota.
+    """
+    per_minute, per_hour = per_minute or PER_MINUTE, per_hour or PER_HOUR
+    hours, rest = divmod(max(0, requests - 1), per_hour)
+    return hours * 3600 + (rest + 1) / per_minute * 60
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,39 +19,56 @@ from fsspec import AbstractFileSystem
 from airflow_provider_talkpilot.staging.errors import (
     ManifestError,
     StagingError,
+    StagingUriError,
     storage_errors,
 )
 
 GZIP_SUFFIX = ".gz"
 _READ_BUFFER = 1 << 20
+_URI_SHAPE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://[^/].*|(file://)?/.*", re.DOTALL)
 
 
 def parse_uri(uri: str) -> ObjectStoragePath:
     """Turn a staging URI into a path.
 
-    :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``; one
-        without a scheme is a local folder.
-    :raises StagingError: when it is empty or its scheme is unknown.
+    :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``, or
+        ``/folder``.
+    :raises StagingUriError: when it is empty or of another shape, or its scheme is unknown.
     """
     uri = (uri or "").strip()
     if not uri:
-        raise StagingError(
+        raise StagingUriError(
             "No staging URI is given: set staging_uri (for the shipped DAGs the Variable "
             "talkpilot_staging_uri), such as gs://bucket/talkpilot."
         )
-    with storage_errors("use", uri):
-        path = ObjectStoragePath(uri)
-        _ = path.fs  # the scheme's library and the connection are found here, or not
+    # A relative folder would be another one for every worker.
+    if not _URI_SHAPE.fullmatch(uri):
+        raise StagingUriError(
+            f"The staging URI {uri!r} is malformed: its shape is gs://bucket/folder, or /folder "
+            "for a folder that all workers share."
+        )
+    try:
+        with storage_errors("use", uri):
+            path = ObjectStoragePath(uri)
+            _ = path.fs  # the scheme's library and the connection are found here, or not
+    except StagingError as error:
+        if isinstance(error.__cause__, ValueError | ImportError):
+            raise StagingUriError(
+                f"The staging URI {uri!r} cannot be used ({error.__cause__}): correct it, or "
+                "install the Airflow provider of its scheme."
+            ) from None
+        raise
     return path
 
 
 def put(source: Path, target: ObjectStoragePath) -> None:
     """Copy a local file to ``target`` so that nobody ever sees half of it."""
     with storage_errors("write", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not is_local(target):
-            target.fs.put_file(str(source), target.path)  # an object appears when it is complete
+            # No mkdir: it would make a bucket of a misspelt name. An object appears when complete.
+            target.fs.put_file(str(source), target.path)
             return
+        target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
         try:
             shutil.copyfile(source, unfinished)
@@ -62,10 +80,10 @@ def put(source: Path, target: ObjectStoragePath) -> None:
 def put_text(text: str, target: ObjectStoragePath) -> None:
     """Write a small text file at once, replacing one of the same name."""
     with storage_errors("write", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not is_local(target):
             target.fs.pipe_file(target.path, text.encode())
             return
+        target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
         try:
             unfinished.write_text(text, encoding="utf-8")

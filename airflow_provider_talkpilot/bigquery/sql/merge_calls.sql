@@ -10,12 +10,14 @@ WHEN MATCHED
   AND {{ forgets_nothing_forgotten() }}
   AND {{ staged_is_newer() }}
 THEN UPDATE SET
-{%- for column in list_columns if column != 'extra' %}
+{%- for column in list_columns if column not in ('updated_at', 'extra') %}
   {{ column }} = S.{{ column }},
 {%- endfor %}
-  -- A detail can have unknown fields that the list lacks.
+  -- A detail can tell updated_at, and have unknown fields, where the list does not.
+  updated_at = COALESCE(S.updated_at, T.updated_at),
   extra = CASE
-    WHEN IFNULL(S.is_purged, FALSE) OR T.detail_synced_at IS NULL THEN S.extra
+    WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
+    WHEN T.detail_synced_at IS NULL THEN S.extra
     WHEN S.updated_at > T.updated_at THEN COALESCE(S.extra, T.extra)
     ELSE COALESCE(T.extra, S.extra)
   END,

@@ -10,9 +10,15 @@ WHEN MATCHED
   AND S.detail_found
   AND {{ forgets_nothing_forgotten() }}
 THEN UPDATE SET
-{%- for column in list_columns %}
+{%- for column in list_columns if column != 'extra' %}
   {{ column }} = IF({{ staged_is_newer() }}, S.{{ column }}, T.{{ column }}),
 {%- endfor %}
+  -- A list row can have unknown fields that the detail lacks; a purge leaves none behind.
+  extra = CASE
+    WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
+    WHEN {{ staged_is_newer() }} THEN COALESCE(S.extra, T.extra)
+    ELSE COALESCE(T.extra, S.extra)
+  END,
 {%- for column in detail_columns %}
   {{ column }} = IF(
     T.detail_synced_at IS NULL OR S.detail_synced_at >= T.detail_synced_at,

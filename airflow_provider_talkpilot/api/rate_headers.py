@@ -1,0 +1,80 @@
+"""What a response says about the key's quota: ``X-RateLimit-*``, ``Retry-After`` and ``Date``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+# Believing a server whose clock is this close to ours beats correcting by a one-second header.
+CLOCK_TOLERANCE = 2.0
+# A window's end further away than this is no minute's; it would stop us for as long.
+LONGEST_WINDOW = 3900.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateHeaders:
+    """The minute window as one response told it.
+
+    :param limit: requests allowed in the window.
+    :param remaining: requests left in it, after this one.
+    :param reset: Unix time of the window's end by our clock.
+    :param window: the server's own figure for the end, which names the window.
+    """
+
+    limit: int
+    remaining: int
+    reset: float
+    window: float
+
+    @classmethod
+    def parse(cls, headers: Mapping[str, str], now: float) -> RateHeaders | None:
+        """Read ``X-RateLimit-*``; None where one is missing or can be no such figure.
+
+        :param headers: of any response.
+        :param now: Unix time by our clock.
+        """
+        try:
+            limit = int(headers["X-RateLimit-Limit"])
+            remaining = int(headers["X-RateLimit-Remaining"])
+            window = float(headers["X-RateLimit-Reset"])
+        except (KeyError, ValueError):
+            return None
+        reset = window + _clock_skew(headers, now)
+        if not abs(reset - now) <= LONGEST_WINDOW:  # also where it is no number
+            return None
+        return cls(limit, max(0, remaining), reset, window)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that ``Retry-After`` asks to wait, from its number or its date.
+
+    :param headers: of a 429.
+    :param now: Unix time by our clock.
+    :return: None where the header is missing, unreadable or not in the future.
+    """
+    value = headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        moment = _http_date(value)
+        seconds = -1.0 if moment is None else moment + _clock_skew(headers, now) - now
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _clock_skew(headers: Mapping[str, str], now: float) -> float:
+    """Seconds by which our clock is ahead of the server's, 0 where that is next to nothing."""
+    sent_at = _http_date(headers.get("Date", ""))
+    skew = 0.0 if sent_at is None else now - sent_at
+    return skew if abs(skew) > CLOCK_TOLERANCE else 0.0
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    # "-0000" and a missing zone come without a time zone; HTTP dates are GMT.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

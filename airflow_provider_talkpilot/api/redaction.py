@@ -1,0 +1,43 @@
+"""Keeping keys and callers out of what people and logs get to read."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import httpx
+
+PERSONAL_PARAMETERS = frozenset({"phone_number", "search"})
+
+_KEY = re.compile(r"tp_live_\w+")
+_MOST_CHARACTERS = 500
+
+
+def plain(text: object, *secrets: str) -> str:
+    """One line of bounded length, without API keys.
+
+    :param text: from a person or from a server.
+    :param secrets: texts to take out as well.
+    """
+    line = " ".join(_KEY.sub("tp_live_…", str(text)).split())
+    for secret in secrets:
+        line = line.replace(secret, "…")
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
+
+
+def keep_queries_out_of_logs() -> None:
+    """Take personal query parameters out of the URLs that httpx logs, once per process."""
+    logger = logging.getLogger("httpx")
+    if _strip_query not in logger.filters:
+        logger.addFilter(_strip_query)
+
+
+def _strip_query(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.copy_with(query=None)
+            if isinstance(arg, httpx.URL) and PERSONAL_PARAMETERS & set(arg.params)
+            else arg
+            for arg in record.args
+        )
+    return True

@@ -1,0 +1,404 @@
+"""``make demo``: the shipped DAG, run by Airflow itself against services of this machine.
+
+A TalkPilot with made-up calls, a BigQuery emulator and an Airflow home are made for the run and
+are gone at its end, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+
+DAG = "talkpilot_calls_to_bigquery"
+DAGS_FOLDER = Path(__file__).resolve().parents[1] / "dags"
+TABLE = "demo.talkpilot.calls"
+AGENTS = 3
+CALLS_PER_DAY = 16
+# TalkPilot's default limits. Both days and the second run fit into one minute of them.
+REQUESTS_PER_MINUTE, REQUESTS_PER_HOUR = 60, 1000
+PAGE = 100
+
+MIGRATE_SECONDS = 180
+RUN_SECONDS = 180
+STOP_SECONDS = 5
+LOG_LINES = 20
+# The caller's own Airflow, Google Cloud and Python have no say here.
+NOT_OURS = (
+    "AIRFLOW_",
+    "BIGQUERY_",
+    "CLOUDSDK_",
+    "GCLOUD_",
+    "GOOGLE_",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "STORAGE_",
+)
+STEPS = 5
+
+
+class DemoError(Exception):
+    """What went wrong, for a person.
+
+    :param log: the lines of Airflow's log that tell more.
+    """
+
+    def __init__(self, message: str, log: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class Airflow:
+    """Airflow's command line with a home of its own; what it prints goes to a file.
+
+    :param home: the folder that everything of Airflow goes to.
+    :param log: the file.
+    :param settings: environment variables for it.
+    """
+
+    def __init__(self, home: Path, log: Path, settings: Mapping[str, str]) -> None:
+        self._log = log
+        self._environment = _without_callers(os.environ) | {
+            "AIRFLOW_HOME": str(home / "airflow"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "HOME": str(home),
+            "PYTHONUNBUFFERED": "1",
+            **settings,
+        }
+
+    def run(self, *arguments: str, seconds: float) -> None:
+        """Run one command to its end.
+
+        :raises DemoError: when it fails, or takes longer than ``seconds``.
+        """
+        with self._log.open("ab") as log:
+            begin = log.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                # A Ctrl-C is for this program, which then ends the command.
+                start_new_session=True,
+            )
+            try:
+                self._wait(process, begin, seconds)
+            finally:
+                _end(process)
+
+    def _wait(self, process: subprocess.Popen[bytes], begin: int, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if process.wait(0.5):
+                    raise DemoError("Airflow's command failed.", self._tail(begin))
+                return
+            tail = self._tail(begin)
+            if any("up_for_retry" in line.lower() for line in tail):
+                # The next try is minutes away; nobody who watches a demo waits for it.
+                raise DemoError("A task of the DAG failed.", tail)
+            if time.monotonic() > deadline:
+                raise DemoError(f"Airflow did not end within {seconds:.0f} seconds.", tail)
+
+    def _tail(self, begin: int) -> list[str]:
+        """The last lines, without those that dag test repeats while it waits."""
+        with self._log.open("rb") as log:
+            log.seek(begin)
+            lines = log.read().decode(errors="replace").splitlines()
+        return [line for line in lines if "No tasks to run" not in line][-LOG_LINES:]
+
+
+class Demo:
+    """The steps, and what they need from each other."""
+
+    def __init__(self, sandbox: Sandbox, bigquery: BigQueryEmulator, airflow: Airflow) -> None:
+        self.sandbox, self.bigquery, self.airflow = sandbox, bigquery, airflow
+        self.days = sandbox.settings.dates()
+        self.spent: list[tuple[str, Counter[str], Counter[str]]] = []
+        self._step = 1
+
+    def migrate(self) -> None:
+        """Make Airflow's database."""
+        step = f"Making an Airflow {version('apache-airflow')} for this run alone (5 to 60 s)"
+        with self.step(step):
+            self.airflow.run("db", "migrate", seconds=MIGRATE_SECONDS)
+
+    def load(self, day: dt.date, *, again: bool = False) -> None:
+        """Run the DAG for one day."""
+        note = ", once more" if again else ""
+        with self.step(f"Airflow runs the DAG for {day}{note} (15 to 30 s)") as notes:
+            self.sandbox.reset_counters()
+            # A run by hand is for the interval that ends at its date.
+            ends = day + dt.timedelta(days=1)
+            self.airflow.run("dags", "test", DAG, ends.isoformat(), seconds=RUN_SECONDS)
+            spent = self.sandbox.counters
+            notes.append(f": {_requests(spent)} requests, {spent['detail']} of them for details")
+        self.spent.append((f"{day}{note}", spent, self._least(day, again=again)))
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[list[str]]:
+        """Say what happens, how long it took, and what else there is to say then."""
+        self._step += 1
+        say(f"{self._step}/{STEPS}  {what} …")
+        begin = time.monotonic()
+        notes: list[str] = []
+        yield notes
+        say(f"     done in {time.monotonic() - begin:.0f} s{''.join(notes)}")
+
+    def check(self) -> None:
+        """The table holds what TalkPilot holds: every call, every detail.
+
+        :raises DemoError: when it does not.
+        """
+        truth = {call["id"]: _essence(call) for call in self._truth()}
+        rows = self._query(f"SELECT * FROM `{TABLE}`")  # noqa: S608
+        table = {row["id"]: _essence(row) for row in rows}
+        if len(rows) != len(table) or table != truth:
+            wrong = sum(table.get(key) != truth.get(key) for key in table.keys() | truth.keys())
+            raise DemoError(f"{wrong} of {len(truth)} calls differ from the API's.")
+        say(f"The table {TABLE} holds what TalkPilot holds: {len(table)} calls.")
+        say()
+
+    def show(self) -> None:
+        """Print what a person would like to see."""
+        self._show_days()
+        self._show_calls()
+        self._show_requests()
+
+    def _show_days(self) -> None:
+        names = {agent["id"]: str(agent["name"]) for agent in self.sandbox.store.agents}
+        rows = self._query(
+            "SELECT DATE(created_at) AS day, agent_id, COUNT(*) AS calls, "  # noqa: S608
+            "COUNTIF(ARRAY_LENGTH(transcript) > 0) AS transcripts, AVG(final_score) AS score, "
+            f"AVG(duration) AS duration FROM `{TABLE}` GROUP BY day, agent_id"
+        )
+        rows.sort(key=lambda row: (row["day"], names[row["agent_id"]]))
+        width = max(map(len, names.values()))
+        say(f"  day         {'agent':<{width}}  calls  transcripts  mean score  mean length")
+        for row in rows:
+            score = "-" if row["score"] is None else f"{row['score']:.1f}"
+            say(
+                f"  {row['day']}  {names[row['agent_id']]:<{width}}  {row['calls']:>5}"
+                f"  {row['transcripts']:>11}  {score:>10}  {_minutes(row['duration']):>11}"
+            )
+        say()
+
+    def _show_calls(self) -> None:
+        rows = self._query(
+            f"SELECT * FROM `{TABLE}` WHERE ARRAY_LENGTH(transcript) > 1 "  # noqa: S608
+            "AND deleted_at IS NULL AND EXTRACT(HOUR FROM created_at) >= 9 "
+            "ORDER BY created_at LIMIT 3"
+        )
+        say("Three of the rows (made-up people, numbers that belong to nobody):")
+        for row in rows:
+            score = "no score yet" if row["final_score"] is None else f"score {row['final_score']}"
+            caller = row["customer_name"] or "somebody"
+            length = _minutes(row["duration"])
+            say(f"  {row['created_at']:%Y-%m-%d %H:%M} UTC  {caller}, {length}, {score}")
+            for message in row["transcript"][:2]:
+                text = textwrap.shorten(message["text"], 84, placeholder=" …")
+                say(f"      {message['role'] + ':':<7}{text}")
+        say()
+
+    def _show_requests(self) -> None:
+        width = max(len(name) for name, _, _ in self.spent)
+        say("Requests")
+        say(f"  {'':<{width}}  lists  details  refused  least possible")
+        for name, spent, least in self.spent:
+            lists = spent["agents"] + spent["calls"]
+            say(
+                f"  {name:<{width}}  {lists:>5}  {spent['detail']:>7}  {spent['refused']:>7}"
+                f"  {least['lists']:>6} + {least['details']}"
+            )
+        say("  A detail is asked for once per version of a call. The second run read the lists to")
+        say("  see what changed; nothing had, so it asked for no detail again.")
+        say()
+
+    def _least(self, day: dt.date, *, again: bool) -> Counter[str]:
+        """The fewest requests that can show a day: the agents, their pages, a detail a call."""
+        calls = Counter(call["agent_id"] for call in self._truth(day))
+        pages = sum(max(1, -(-calls[one] // PAGE)) for one in self.sandbox.store.agent_ids)
+        return Counter(lists=1 + pages, details=0 if again else calls.total())
+
+    def _truth(self, *days: dt.date) -> list[dict[str, Any]]:
+        chosen = days or self.days
+        end = chosen[-1] + dt.timedelta(days=1)
+        return self.sandbox.truth(chosen[0].isoformat(), end.isoformat())
+
+    def _query(self, sql: str) -> list[dict[str, Any]]:
+        with contextlib.closing(self.bigquery.client()) as client:
+            return [dict(row) for row in client.query(sql).result(timeout=60)]
+
+
+def main() -> int:
+    """Run it all.
+
+    :return: the exit code.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    # A text that this terminal cannot show is no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    descriptor, name = tempfile.mkstemp(prefix="talkpilot-demo-", suffix=".log")
+    os.close(descriptor)
+    log = Path(name)
+    try:
+        _run(log)
+    except KeyboardInterrupt:
+        log.unlink()
+        say()
+        say("Stopped. Nothing is left behind.")
+        return 130
+    except SystemExit:
+        log.unlink()
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it was, a person reads it
+        return _failed(error, log)
+    log.unlink()
+    _say_what_next()
+    return 0
+
+
+def _run(log: Path) -> None:
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    begin = time.monotonic()
+    today = dt.datetime.now(dt.UTC).date()
+    say("TalkPilot's calls into BigQuery, on this machine alone: no key, no account.")
+    say("It takes one to two minutes and cleans up after itself. Ctrl-C ends it.")
+    say()
+    with contextlib.ExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(prefix="talkpilot-demo-", ignore_cleanup_errors=True)
+        home = Path(stack.enter_context(folder))
+        say(f"1/{STEPS}  Starting a TalkPilot with made-up calls and a BigQuery emulator (5 s) …")
+        sandbox = Sandbox(
+            start=today - dt.timedelta(days=2),
+            days=2,
+            agents=AGENTS,
+            calls_per_day=CALLS_PER_DAY,
+            requests_per_minute=REQUESTS_PER_MINUTE,
+            requests_per_hour=REQUESTS_PER_HOUR,
+        )
+        stack.enter_context(sandbox)
+        bigquery = stack.enter_context(BigQueryEmulator(home=home, gcs_root=home / "gcs"))
+        # Called first when all ends: another Ctrl-C must not disturb the cleaning.
+        stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        settings = {
+            **sandbox.environment,
+            **bigquery.environment,
+            "AIRFLOW_VAR_TALKPILOT_STAGING_URI": (home / "staging").as_uri(),
+            "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": TABLE,
+        }
+        say(f"     {len(sandbox.store)} calls of {AGENTS} agents, yesterday and the day before")
+        say(f"     limits as TalkPilot's default: {REQUESTS_PER_MINUTE} requests a minute, "
+            f"{REQUESTS_PER_HOUR:,} an hour")  # fmt: skip
+        demo = Demo(sandbox, bigquery, Airflow(home, log, settings))
+        demo.migrate()
+        first, second = demo.days
+        demo.load(first)
+        demo.load(second)
+        demo.load(second, again=True)
+        say()
+        demo.check()
+        demo.show()
+    say(f"All stopped and removed after {time.monotonic() - begin:.0f} s.")
+
+
+def say(line: str = "") -> None:
+    """Print a line, now."""
+    print(line, flush=True)
+
+
+def _say_what_next() -> None:
+    say()
+    say("Next")
+    say('  your own key and project      README.md, "Set it up"')
+    say("  the same services, kept       .venv/bin/python -m airflow_provider_talkpilot.sandbox")
+    say("  the tests                     make test")
+
+
+def _failed(error: Exception, log: Path) -> int:
+    """Say what went wrong, with the end of Airflow's log, which is kept."""
+    say()
+    said = str(error) if isinstance(error, DemoError) else f"{type(error).__name__}: {error}"
+    say(f"The demo failed: {said}")
+    if not log.stat().st_size:
+        log.unlink()
+        return 1
+    lines = error.log if isinstance(error, DemoError) else ()
+    if lines:
+        say("The last lines of Airflow's log:")
+        say()
+    for line in lines:
+        say(f"  {line[:400]}")
+    say()
+    say(f"The whole log is kept in {log}")
+    return 1
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command and whatever it started; Airflow's heeds SIGINT sooner than SIGTERM."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _without_callers(environment: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environment.items() if not k.startswith(NOT_OURS)}
+
+
+def _essence(call: Mapping[str, Any]) -> tuple[object, ...]:
+    """What must be equal in a call of the API and its row, in one shape for both."""
+    transcript = call["transcript"] or []
+    if isinstance(transcript, str):
+        try:
+            transcript = json.loads(transcript)
+        except ValueError:  # kept as it came, beside an empty one
+            transcript = []
+    texts = tuple((message["role"], message["text"]) for message in transcript)
+    moments = tuple(_moment(call[name]) for name in ("created_at", "updated_at", "deleted_at"))
+    names = ("agent_id", "call_summary", "phone_number", "note", "done", "final_score")
+    return moments, tuple(call[name] for name in names), texts
+
+
+def _moment(value: dt.datetime | str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _requests(spent: Counter[str]) -> int:
+    return sum(spent[kind] for kind in ("health", "agents", "calls", "detail"))
+
+
+def _minutes(seconds: float | None) -> str:
+    seconds = round(seconds or 0)
+    return f"{seconds // 60}:{seconds % 60:02d} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

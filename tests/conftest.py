@@ -1,0 +1,60 @@
+"""Airflow for the tests: a home of its own, nothing of the caller's, and local servers."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+# What the caller's shell says about Airflow and Google is for the caller's own work.
+_NOT_OURS = (
+    "AIRFLOW_CONN_",
+    "AIRFLOW_VAR_",
+    "BIGQUERY_EMULATOR_HOST",
+    "CLOUDSDK_",
+    "GCLOUD_",
+    "GOOGLE_",
+    "STORAGE_EMULATOR_HOST",
+)
+
+
+def _prepare() -> None:
+    """Set what Airflow reads while it is imported; make has done so already, bare pytest not."""
+    for name in [name for name in os.environ if name.startswith(_NOT_OURS)]:
+        del os.environ[name]
+    if "AIRFLOW_HOME" not in os.environ:
+        home = tempfile.mkdtemp(prefix="talkpilot-airflow-")
+        atexit.register(_remove, home, os.getpid())
+        os.environ["AIRFLOW_HOME"] = home
+    defaults = {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # Else gcsfs asks Google about every bucket, for a minute each time.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _remove(home: str, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked child
+        shutil.rmtree(home, ignore_errors=True)
+
+
+_prepare()
+
+
+def _allow_operators_outside_a_task_runner() -> None:
+    """Else every execute() in a test logs a warning; the switch is Airflow's own for tests."""
+    if find_spec("airflow.sdk"):
+        from airflow.sdk.bases.operator import ExecutorSafeguard
+    else:
+        from airflow.models.baseoperator import ExecutorSafeguard
+    ExecutorSafeguard.test_mode = True
+
+
+_allow_operators_outside_a_task_runner()

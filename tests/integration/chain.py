@@ -1,0 +1,99 @@
+"""The tasks of the shipped DAG, one after the other, as a user's DAG would run them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.sandbox import Sandbox
+from google.cloud.bigquery import Client
+
+from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows
+from tests.support.tasks import Outcome, run_task
+
+DAY = dt.date(2026, 3, 16)
+
+Interval = tuple[str, str]
+
+
+def day(number: int = 0) -> Interval:
+    """The data interval of the sandbox's first day, or of another."""
+    first = DAY + dt.timedelta(days=number)
+    return first.isoformat(), (first + dt.timedelta(days=1)).isoformat()
+
+
+class Chain:
+    """Extract, load, enrich and load again."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        bigquery: Client,
+        table: str,
+        staging_uri: str,
+        interval: Interval | None = None,
+    ) -> None:
+        self.sandbox, self.bigquery, self.table = sandbox, bigquery, table
+        self.staging_uri = staging_uri
+        self.interval = interval or day()
+        self.extract_options: dict[str, Any] = {}
+        self.enrich_options: dict[str, Any] = {}
+
+    def extract(self, **options: Any) -> Outcome:
+        arguments = {"interval": self.interval, "staging_uri": self.staging_uri}
+        return run_task(
+            TalkPilotExtractCallsOperator, **(arguments | self.extract_options | options)
+        )
+
+    def enrich(self, manifest_uri: str, **options: Any) -> Outcome:
+        arguments = {"interval": self.interval, "manifest_uri": manifest_uri, "table": self.table}
+        return run_task(TalkPilotEnrichCallsOperator, **(arguments | self.enrich_options | options))
+
+    def load(self, manifest_uri: str, **options: Any) -> Outcome:
+        arguments = {"interval": self.interval, "manifest_uri": manifest_uri, "table": self.table}
+        return run_task(TalkPilotLoadCallsOperator, **(arguments | options))
+
+    def summaries(self) -> str:
+        """Extract and load; gives the manifest."""
+        calls = str(self.extract().returned)
+        self.load(calls)
+        return calls
+
+    def run(self) -> tuple[str, str]:
+        """All four tasks; gives the manifests of calls and details."""
+        calls = self.summaries()
+        details = str(self.enrich(calls).returned)
+        self.load(details)
+        return calls, details
+
+    def rows(self, *, own_times: bool = False) -> list[Row]:
+        return table_rows(self.bigquery, self.table, own_times=own_times)
+
+    def assert_table_is_truth(
+        self, *intervals: Interval, agent_ids: list[str] | None = None, **expected: Any
+    ) -> None:
+        """The table holds exactly what the API holds in the intervals; none: in the chain's own."""
+        truth = [
+            call
+            for start, end in intervals or [self.interval]
+            for call in self.sandbox.truth(start, end, agent_ids)
+        ]
+        assert truth, "a test on nothing proves nothing"
+        assert_equal_rows(self.rows(), expected_rows(truth, **expected))
+
+
+def local(uri: str) -> Path:
+    """The path of a file:// URI."""
+    return Path(urlsplit(uri).path)
+
+
+def staged_files(uri: str) -> list[Path]:
+    """Every file below a local staging URI, hidden ones too."""
+    return sorted(path for path in local(uri).rglob("*") if path.is_file())

@@ -1,0 +1,552 @@
+"""Wrong settings and broken surroundings: what a user reads, and that nothing is harmed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from google.cloud.bigquery import DEFAULT_RETRY, Client, Dataset
+from google.cloud.exceptions import NotFound
+
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.sandbox.processes import free_port
+from tests.integration.chain import Chain, day, local, staged_files
+from tests.support.jobs import Jobs
+
+LATER, NEVER = AirflowException, AirflowFailException
+"""A retry can help; none can, before somebody mends something."""
+
+
+def contents(uri: str) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in staged_files(uri)}
+
+
+def state_of(bigquery: Client, table: str) -> Any:
+    try:
+        bigquery.get_table(table)
+        return sorted(map(repr, bigquery.query(f"SELECT * FROM `{table}`").result()))
+    except NotFound:
+        return []  # a load makes the table before anything else
+
+
+def assert_message(
+    error: tuple[type[BaseException], str], kind: type[BaseException], *cures: str
+) -> None:
+    """The exact exception, one line, and in it what to do; no secret."""
+    assert error[0] is kind, error
+    assert error[1]
+    assert len(error[1].splitlines()) == 1, error[1]
+    assert "tp_live_" not in error[1].replace("tp_live_ and 32 hex digits", ""), error[1]
+    for cure in cures:
+        assert cure in error[1]
+
+
+class Refusals:
+    """Watches a task fail."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+
+    @contextmanager
+    def expect(self, kind: type[BaseException], *cures: str) -> Iterator[None]:
+        """The task fails as told, loads nothing, and loses nothing that was staged."""
+        chain, table = self.chain, self.chain.table
+        staged, before = contents(chain.staging_uri), state_of(chain.bigquery, table)
+        with pytest.raises(Exception) as caught:  # noqa: PT011, PT012 - its type is checked below
+            yield
+        assert_message((type(caught.value), str(caught.value)), kind, *cures)
+        assert state_of(chain.bigquery, table) == before
+        now = contents(chain.staging_uri)
+        assert {path: now.get(path) for path in staged} == staged
+
+
+@pytest.fixture
+def refusals(chain: Chain) -> Refusals:
+    """Something is staged already when the task fails."""
+    chain.extract(start="2026-03-17", end="2026-03-17T12:00:00")
+    return Refusals(chain)
+
+
+@pytest.fixture
+def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Changes the TalkPilot connection."""
+
+    def change(**fields: Any) -> None:
+        connection = {**sandbox.connection, "extra": {"tries": 2}, **fields}
+        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
+
+    return change
+
+
+class OtherServer(ThreadingHTTPServer):
+    """A web server that is no TalkPilot: the same answer to every GET."""
+
+    def __init__(self, status: int, body: bytes, content_type: str) -> None:
+        self.answer = status, body, content_type
+        super().__init__(("127.0.0.1", 0), OtherServer.Handler)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert isinstance(self.server, OtherServer)
+            status, body, content_type = self.server.answer
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+
+@contextmanager
+def other_server(status: int, body: bytes, content_type: str) -> Iterator[str]:
+    with OtherServer(status, body, content_type) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+# The base URL
+
+
+def test_a_web_page_instead_of_the_api(refusals: Refusals, connect: Callable[..., None]) -> None:
+    page = b"<!doctype html>\n<html><body>Welcome</body></html>\n"
+    with other_server(200, page, "text/html") as url:
+        connect(host=f"{url}/functions/v1/api/v1")
+        with refusals.expect(LATER, "HTML", "base URL", "connection's host"):
+            refusals.chain.extract()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>\nnot here\n</html>", b'{"message":"no Route"}'])
+def test_404_everywhere(refusals: Refusals, connect: Callable[..., None], body: bytes) -> None:
+    with other_server(404, body, "text/html") as url:
+        connect(host=url)
+        with refusals.expect(NEVER, "no TalkPilot API at this address", "connection's host"):
+            refusals.chain.extract()
+
+
+def test_404_everywhere_for_named_agents(refusals: Refusals, connect: Callable[..., None]) -> None:
+    """Not the same as an agent that does not exist."""
+    with other_server(404, b"", "text/html") as url:
+        connect(host=url)
+        with refusals.expect(NEVER, "no TalkPilot API at this address", "connection's host"):
+            refusals.chain.extract(agent_ids=refusals.chain.sandbox.store.agent_ids)
+
+
+def test_404_everywhere_for_details(refusals: Refusals, connect: Callable[..., None]) -> None:
+    """Above all, not the same as calls that vanished."""
+    calls = refusals.chain.extract().returned
+    with other_server(404, b"", "text/html") as url:
+        connect(host=url)
+        with refusals.expect(NEVER, "no TalkPilot API at this address", "connection's host"):
+            refusals.chain.enrich(calls)
+
+
+def test_json_of_something_else(refusals: Refusals, connect: Callable[..., None]) -> None:
+    with other_server(200, b'{"hello":"world"}', "application/json") as url:
+        connect(host=url)
+        with refusals.expect(NEVER, "connection's host"):
+            refusals.chain.extract()
+
+
+def test_nobody_listens(refusals: Refusals, connect: Callable[..., None]) -> None:
+    connect(host=f"http://127.0.0.1:{free_port()}/functions/v1/api/v1")
+    with refusals.expect(LATER, "No answer", "connection's host"):
+        refusals.chain.extract()
+
+
+def test_no_such_host(refusals: Refusals, connect: Callable[..., None]) -> None:
+    connect(host="https://no-such-project.invalid/functions/v1/api/v1")
+    with refusals.expect(LATER, "No answer", "connection's host"):
+        refusals.chain.extract()
+
+
+@pytest.mark.parametrize("host", ["http://example.com/functions/v1/api/v1", "http://10.0.0.1/v1"])
+def test_plain_http(refusals: Refusals, connect: Callable[..., None], host: str) -> None:
+    connect(host=host)
+    with refusals.expect(NEVER, "plain http", "https"):
+        refusals.chain.extract()
+
+
+@pytest.mark.parametrize("host", [None, "", "   ", "ftp://example.com/", "https://"])
+def test_no_address(refusals: Refusals, connect: Callable[..., None], host: str | None) -> None:
+    connect(host=host)
+    with refusals.expect(NEVER, "base URL"):
+        refusals.chain.extract()
+
+
+@pytest.mark.parametrize(
+    ("extra", "cure"),
+    [
+        ({"quota_share": 2}, "quota_share"),
+        ({"requests_per_minute": "many"}, "requests_per_minute"),
+        ({"requests_per_hour": 0}, "requests_per_hour"),
+        ({"tries": 0}, "tries"),
+        ({"timeout": -1}, "timeout"),
+        ({"timeout": "NaN"}, "timeout"),
+        ("[1]", "no JSON object"),
+    ],
+    ids=str,
+)
+def test_options_that_make_no_sense(
+    refusals: Refusals, connect: Callable[..., None], extra: Any, cure: str
+) -> None:
+    connect(extra=extra)
+    with refusals.expect(NEVER, cure):
+        refusals.chain.extract()
+
+
+# The key
+
+
+@pytest.mark.parametrize(
+    "key", [None, "", "tp_live_", "tp_live_" + "0" * 31, "sk_" + "0" * 32, "tp_live_" + "g" * 32]
+)
+def test_malformed_key(refusals: Refusals, connect: Callable[..., None], key: str | None) -> None:
+    connect(password=key)
+    with refusals.expect(NEVER, "malformed", "connection's password"):
+        refusals.chain.extract()
+    assert refusals.chain.sandbox.counters["other"] == 0
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [
+        None,
+        {"active": False},
+        {"expires_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)},
+    ],
+    ids=["unknown", "inactive", "expired"],
+)
+@pytest.mark.parametrize("task", ["extract", "enrich"])
+def test_refused_key(
+    refusals: Refusals, connect: Callable[..., None], rights: dict[str, Any] | None, task: str
+) -> None:
+    chain = refusals.chain
+    calls = chain.extract().returned
+    key = chain.sandbox.add_key("refused", **rights or {})
+    if rights is None:
+        del chain.sandbox.settings.api_keys[key]
+    connect(password=key)
+    with refusals.expect(NEVER, "401", "unknown, inactive or expired", "renew", "req_"):
+        chain.extract() if task == "extract" else chain.enrich(calls)
+
+
+@pytest.mark.parametrize("permission", ["agents:read", "calls:read"])
+def test_missing_permission(
+    refusals: Refusals, connect: Callable[..., None], permission: str
+) -> None:
+    others = [each for each in ("agents:read", "calls:read") if each != permission]
+    connect(password=refusals.chain.sandbox.add_key("narrow", permissions=others))
+    with refusals.expect(NEVER, "403", permission, "Grant", "req_"):
+        refusals.chain.extract()
+
+
+def test_named_agents_need_no_permission_for_agents(
+    chain: Chain, connect: Callable[..., None]
+) -> None:
+    connect(password=chain.sandbox.add_key("narrow", permissions=["calls:read"]))
+    chain.extract_options["agent_ids"] = chain.sandbox.store.agent_ids
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+# The agents
+
+
+@pytest.mark.parametrize(
+    "agent_ids", [["agent-1"], "agent-1", '["../../health"]', [""], [None], [1]], ids=str
+)
+def test_agent_id_that_is_no_uuid(refusals: Refusals, agent_ids: Any) -> None:
+    refusals.chain.sandbox.reset_counters()
+    with refusals.expect(NEVER, "no UUID", "dashboard"):
+        refusals.chain.extract(agent_ids=agent_ids)
+    assert not refusals.chain.sandbox.counters
+
+
+@pytest.mark.parametrize("agent_ids", ['{"a": 1}', "17", {"a": 1}], ids=str)
+def test_agents_that_are_no_list(refusals: Refusals, agent_ids: Any) -> None:
+    with refusals.expect(NEVER, "JSON list of agent ids"):
+        refusals.chain.extract(agent_ids=agent_ids)
+
+
+def test_agent_that_does_not_exist(refusals: Refusals) -> None:
+    agent = "00000000-0000-4000-8000-000000000000"
+    with refusals.expect(NEVER, agent, "not allowed to see"):
+        refusals.chain.extract(agent_ids=[agent])
+
+
+def test_agent_that_the_key_may_not_see(refusals: Refusals, connect: Callable[..., None]) -> None:
+    seen, hidden = refusals.chain.sandbox.store.agent_ids
+    connect(password=refusals.chain.sandbox.add_key("one agent", allowed_agent_ids=[seen]))
+    with refusals.expect(NEVER, hidden, "not allowed to see"):
+        refusals.chain.extract(agent_ids=[seen, hidden])
+
+
+# The interval
+
+
+@pytest.mark.parametrize(
+    ("interval", "options", "cures"),
+    [
+        (("2026-03-16", "2026-03-16"), {}, ["zero length", "CronDataIntervalTimetable"]),
+        (("2026-03-17", "2026-03-16"), {}, ["reversed", "swap"]),
+        (None, {}, ["no data interval", "data_interval_start", "params start and end"]),
+        (day(), {"start": "2026-03-16"}, ["missing a bound", "give both"]),
+        (day(), {"end": "2026-03-17"}, ["missing a bound", "give both"]),
+        (None, {"start": "2026-03-16"}, ["missing a bound", "give both"]),
+        (day(), {"start": "2026-03-17", "end": "2026-03-16"}, ["reversed", "swap"]),
+        (day(), {"start": "2026-03-16", "end": "2026-03-16T00:00Z"}, ["zero length"]),
+        (day(), {"start": "yesterday", "end": "2026-03-17"}, ["'yesterday'", "ISO 8601"]),
+        (day(), {"start": "16.03.2026", "end": "2026-03-17"}, ["ISO 8601"]),
+        (day(), {"start": "2026-03-16", "end": "2099-01-01"}, ["future", "earlier end"]),
+    ],
+    ids=str,
+)
+def test_interval(
+    refusals: Refusals, interval: Any, options: dict[str, Any], cures: list[str]
+) -> None:
+    refusals.chain.sandbox.reset_counters()
+    with refusals.expect(NEVER, *cures):
+        refusals.chain.extract(interval=interval, **options)
+    assert not refusals.chain.sandbox.counters
+
+
+# Staging
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "  ", "nope://bucket/x", "gs:/bucket", "gs:///x", "://", "relative/folder"], ids=str
+)
+def test_staging_uri_that_is_none(refusals: Refusals, uri: str) -> None:
+    refusals.chain.sandbox.reset_counters()
+    with refusals.expect(NEVER, "taging URI"):
+        refusals.chain.extract(staging_uri=uri)
+    assert not refusals.chain.sandbox.counters, "requests are not spent on what cannot be kept"
+
+
+def test_staging_in_a_bucket_that_is_missing(refusals: Refusals, bucket: str) -> None:
+    with refusals.expect(LATER, "staging URI exists"):
+        refusals.chain.extract(staging_uri=bucket.replace("@test-", "@missing-"))
+
+
+def test_staging_below_a_file(refusals: Refusals, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with refusals.expect(LATER, "staging URI exists", "may read and write"):
+        refusals.chain.extract(staging_uri=(tmp_path / "file" / "staging").as_uri())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o500)
+    with refusals.expect(LATER, "may read and write"):
+        refusals.chain.extract(staging_uri=folder.as_uri())
+
+
+@pytest.mark.parametrize("file_bytes", [0, 5_000, 20_000])
+def test_disk_full_while_extracting(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
+    ended = jobs.run(
+        TalkPilotExtractCallsOperator,
+        file_bytes=file_bytes,
+        interval=chain.interval,
+        staging_uri=chain.staging_uri,
+    )
+    assert ended.error
+    assert_message(ended.error, LATER, "space left")
+    assert not list(local(chain.staging_uri).rglob("*manifest*"))
+
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("file_bytes", [0, 5_000, 20_000])
+def test_disk_full_while_enriching(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
+    calls = chain.summaries()
+    ended = jobs.run(TalkPilotEnrichCallsOperator, file_bytes=file_bytes, manifest_uri=calls)
+    assert ended.error
+    assert_message(ended.error, LATER, "space left")
+    assert not list(local(chain.staging_uri).rglob("details-manifest*"))
+
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("file_bytes", [0, 5_000])
+def test_disk_full_while_loading(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
+    calls = chain.extract().returned
+    ended = jobs.run(
+        TalkPilotLoadCallsOperator, file_bytes=file_bytes, manifest_uri=calls, table=chain.table
+    )
+    assert ended.error
+    assert_message(ended.error, LATER, "space left")
+    assert state_of(chain.bigquery, chain.table) == []
+
+    chain.load(calls)
+    chain.assert_table_is_truth(details=False)
+
+
+# What is staged
+
+
+def test_manifest_that_is_missing(refusals: Refusals) -> None:
+    chain = refusals.chain
+    calls = str(chain.extract().returned)
+    local(calls).unlink()
+    for task in (chain.enrich, chain.load):
+        with refusals.expect(NEVER, "no manifest", "extract or enrich"):
+            task(calls)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"version":2}', "[]"])
+def test_manifest_that_is_none(refusals: Refusals, content: str) -> None:
+    chain = refusals.chain
+    calls = str(chain.extract().returned)
+    local(calls).write_text(content)
+    for task in (chain.enrich, chain.load):
+        with refusals.expect(NEVER, "no manifest of this version", "again"):
+            task(calls)
+
+
+def test_manifest_uri_that_is_nothing(refusals: Refusals) -> None:
+    for uri in ("", "None", "file:///nowhere/calls-manifest-0.json"):
+        with refusals.expect(NEVER):
+            refusals.chain.load(uri)
+
+
+@pytest.mark.parametrize("harm", ["gone", "longer", "shorter", "altered"])
+def test_part_that_is_not_what_the_manifest_says(refusals: Refusals, harm: str) -> None:
+    chain = refusals.chain
+    calls = str(chain.extract().returned)
+    [part] = local(calls).parent.glob("calls-0*.jsonl")
+    content = part.read_bytes()
+    if harm == "gone":
+        part.unlink()
+    else:
+        changed = {
+            "longer": content + b"\n",
+            "shorter": content[:-10],
+            "altered": content.replace(b"true", b"null", 1),
+        }[harm]
+        part.write_bytes(changed)
+    with refusals.expect(NEVER, part.name, "again"):
+        chain.load(calls)
+    if harm != "altered":
+        with refusals.expect(NEVER, part.name, "again"):
+            chain.enrich(calls)
+
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_page_without_pagination(refusals: Refusals) -> None:
+    refusals.chain.sandbox.faults.add("no_pagination", kind="calls")
+    with refusals.expect(NEVER, "pagination"):
+        refusals.chain.extract()
+
+
+def test_list_of_agents_without_pagination(refusals: Refusals) -> None:
+    refusals.chain.sandbox.faults.add("no_pagination", kind="agents")
+    with refusals.expect(NEVER, "pagination"):
+        refusals.chain.extract()
+
+
+# BigQuery
+
+
+@pytest.mark.parametrize(
+    "given", ["", "calls", "dataset.calls", "a.b.c.d", "p.d.t; DROP TABLE x", "demo.da ta.t", None]
+)
+def test_table_id(refusals: Refusals, given: str | None) -> None:
+    calls = refusals.chain.extract().returned
+    with refusals.expect(NEVER, "malformed", "project.dataset.table"):
+        refusals.chain.load(calls, table=given)
+
+
+def test_dataset_in_another_location(refusals: Refusals) -> None:
+    chain = refusals.chain
+    calls = chain.extract().returned
+    dataset = Dataset(chain.table.rpartition(".")[0])
+    dataset.location = "EU"
+    chain.bigquery.create_dataset(dataset)
+    with refusals.expect(NEVER, "EU", "US", "leave location empty"):
+        chain.load(calls, location="US")
+
+
+def test_table_that_is_another(refusals: Refusals) -> None:
+    chain = refusals.chain
+    calls = chain.extract().returned
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    chain.bigquery.query(f"CREATE TABLE `{chain.table}` (id INT64, note STRING)").result()
+    with refusals.expect(NEVER, "id (INTEGER, not STRING)", "created_at (missing", "Name another"):
+        chain.load(calls)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [(403, "accessDenied", NEVER), (400, "invalid", NEVER), (401, "authError", NEVER)],
+)
+def test_bigquery_refuses(
+    refusals: Refusals,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    reason: str,
+    kind: type[BaseException],
+) -> None:
+    chain = refusals.chain
+    calls = chain.extract().returned
+    body = {"error": {"code": status, "message": "Access Denied:\nno", "errors": [
+        {"reason": reason, "message": "Access Denied:\nno"}]}}  # fmt: skip
+    with other_server(status, json.dumps(body).encode(), "application/json") as url:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", url)
+        for task in (chain.load, chain.enrich):
+            with refusals.expect(kind, "Google Cloud connection 'google_cloud_default'"):
+                task(calls)
+
+
+@pytest.mark.parametrize("status", [500, 503, None], ids=["500", "503", "nobody listens"])
+def test_bigquery_is_down(
+    refusals: Refusals, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
+    chain = refusals.chain
+    calls = chain.extract().returned
+    with other_server(status or 500, b"down", "text/plain") as url:
+        address = url if status else f"http://127.0.0.1:{free_port()}"
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
+        for task in (chain.load, chain.enrich):
+            with refusals.expect(LATER, "BigQuery"):
+                task(calls)
+
+
+def test_google_connection_without_credentials(
+    refusals: Refusals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chain = refusals.chain
+    calls = chain.extract().returned
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type":"google_cloud_platform"}')
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    with refusals.expect(NEVER, "google_cloud_default", "redentials"):
+        chain.load(calls)

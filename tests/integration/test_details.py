@@ -1,0 +1,243 @@
+"""One request per version of a call, ever: whatever ended, was deleted, or changed in between."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
+from tests.integration.chain import Chain, local
+
+CALLS = 46
+
+
+def details_asked(chain: Chain) -> int:
+    """Detail requests since the last time."""
+    asked = chain.sandbox.counters["detail"]
+    chain.sandbox.reset_counters()
+    return asked
+
+
+def forget_staging(chain: Chain) -> None:
+    shutil.rmtree(local(chain.staging_uri))
+
+
+def age_details(chain: Chain, days: int) -> None:
+    """As if the table's details had been asked for some days earlier."""
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET detail_synced_at ="
+        f" TIMESTAMP_SUB(detail_synced_at, INTERVAL {days} DAY) WHERE TRUE"
+    ).result()
+
+
+def test_the_warehouse_knows_what_staging_forgot(chain: Chain) -> None:
+    chain.run()
+    assert details_asked(chain) == CALLS
+    forget_staging(chain)
+    _, details = chain.run()
+    assert details_asked(chain) == 0
+    assert details.endswith(".json")
+    chain.assert_table_is_truth()
+
+
+def test_staging_knows_what_was_never_loaded(chain: Chain) -> None:
+    calls = chain.summaries()
+    chain.enrich(calls)
+    assert details_asked(chain) == CALLS
+    chain.load(str(chain.enrich(calls).returned))
+    assert details_asked(chain) == 0
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("keep_staging", [True, False])
+def test_only_changed_versions_are_asked_for(chain: Chain, keep_staging: bool) -> None:
+    chain.run()
+    details_asked(chain)
+    ids = [call["id"] for call in chain.sandbox.truth(*chain.interval)]
+    chain.sandbox.edit(ids[3], note="Rückruf erledigt ✓")
+    chain.sandbox.score(ids[5], 9)
+    chain.sandbox.edit(ids[7], done=True)
+    if not keep_staging:
+        forget_staging(chain)
+    chain.run()
+    assert details_asked(chain) == 3
+    chain.assert_table_is_truth()
+
+
+def test_a_run_without_anything_new_loads_nothing(chain: Chain) -> None:
+    chain.run()
+    calls = chain.summaries()
+    again = chain.enrich(calls)
+    assert again.xcoms["summary"]["details"] == 0
+    assert chain.load(str(again.returned)).returned["load_job_id"] is None
+
+
+class TestLateScores:
+    @pytest.fixture
+    def unscored(self, chain: Chain) -> int:
+        """Yesterday's calls are in the table; so many of them have no score."""
+        yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+        chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
+        chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
+        chain.run()
+        details_asked(chain)
+        truth = chain.sandbox.truth(*chain.interval)
+        count = sum(call["final_score"] is None for call in truth)
+        assert count
+        return count
+
+    def test_not_twice_a_day(self, chain: Chain, unscored: int) -> None:
+        forget_staging(chain)
+        chain.run()
+        assert details_asked(chain) == 0
+
+    def test_again_after_a_day(self, chain: Chain, unscored: int) -> None:
+        late = [c for c in chain.sandbox.truth(*chain.interval) if c["final_score"] is None]
+        # A score need not move updated_at.
+        chain.sandbox.score(late[0]["id"], 7, bump=False)
+        age_details(chain, 1)
+        forget_staging(chain)
+        chain.run()
+        assert details_asked(chain) == unscored
+        chain.assert_table_is_truth()
+
+    def test_never_when_turned_off(self, chain: Chain, unscored: int) -> None:
+        age_details(chain, 1)
+        forget_staging(chain)
+        chain.enrich_options["rescore_days"] = 0
+        chain.run()
+        assert details_asked(chain) == 0
+
+
+def test_old_calls_without_a_score_are_left_alone(chain: Chain) -> None:
+    chain.run()
+    details_asked(chain)
+    age_details(chain, 30)
+    forget_staging(chain)
+    chain.run()
+    assert details_asked(chain) == 0
+
+
+@pytest.mark.parametrize("in_list", [True, False])
+@pytest.mark.parametrize("in_detail", [True, False])
+def test_it_ends_without_updated_at(chain: Chain, in_list: bool, in_detail: bool) -> None:
+    chain.sandbox.settings.list_has_updated_at = in_list
+    chain.sandbox.settings.detail_has_updated_at = in_detail
+    chain.run()
+    assert details_asked(chain) == CALLS
+    forget_staging(chain)
+    chain.run()
+    assert details_asked(chain) == 0
+
+
+def test_a_call_that_vanishes_before_its_detail(chain: Chain) -> None:
+    calls = chain.summaries()
+    gone = chain.sandbox.truth(*chain.interval)[10]["id"]
+    chain.sandbox.erase(gone)
+    ended = chain.enrich(calls)
+    assert ended.xcoms["summary"]["vanished"] == 1
+    assert ended.xcoms["summary"]["details"] == CALLS - 1
+    chain.load(str(ended.returned))
+    assert [row["id"] for row in chain.rows() if row["detail_synced_at"] is None] == [gone]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"active": False}, "401"), ({"permissions": ["agents:read"]}, "calls:read")],
+)
+def test_a_key_that_dies_half_way(chain: Chain, change: dict[str, object], says: str) -> None:
+    calls = chain.summaries()
+    sandbox = chain.sandbox
+    key = sandbox.settings.api_keys[sandbox.api_key]
+    good = key.model_copy()
+
+    def break_key(kind: str, count: int) -> None:
+        if kind == "detail" and count == 21:
+            for name, value in change.items():
+                setattr(key, name, value)
+
+    sandbox.before_request = break_key
+    with pytest.raises(AirflowFailException, match=says):
+        chain.enrich(calls, concurrency=2)
+    sandbox.before_request = None
+    stopped_after = details_asked(chain)
+    assert stopped_after < CALLS, "it stopped at once"
+
+    sandbox.settings.api_keys[sandbox.api_key] = good
+    chain.load(str(chain.enrich(calls).returned))
+    assert details_asked(chain) == CALLS - 20, "what was fetched before is not asked for again"
+    chain.assert_table_is_truth()
+
+
+def test_two_runs_at_once_do_no_harm(chain: Chain) -> None:
+    calls = chain.summaries()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(chain.enrich, calls, concurrency=2) for _ in range(2)]
+        manifests = [str(run.result().returned) for run in runs]
+    for manifest in manifests:
+        chain.load(manifest)
+    chain.assert_table_is_truth()
+    details_asked(chain)
+    chain.run()
+    assert details_asked(chain) == 0
+
+
+def test_details_can_be_turned_off(chain: Chain) -> None:
+    calls = chain.summaries()
+    for off in (False, "False", "false", ""):
+        with pytest.raises(AirflowSkipException):
+            chain.enrich(calls, enabled=off)
+    assert details_asked(chain) == 0
+
+
+class TestDeferral:
+    @pytest.fixture(autouse=True)
+    def _hour_of_thirty(self, chain: Chain) -> None:
+        # The extraction costs 3. The quota comes back only when a test says so.
+        chain.sandbox.settings.patch(
+            requests_per_minute=60, requests_per_hour=30, hour_seconds=7200.0
+        )
+        chain.sandbox.reset_quota()
+
+    def test_used_up_quota_frees_the_worker(self, chain: Chain) -> None:
+        calls = chain.summaries()
+        before = dt.datetime.now(dt.UTC)
+        with pytest.raises(TaskDeferred) as deferred:
+            chain.enrich(calls, deferrable=True, defer_after=dt.timedelta(seconds=2))
+        assert deferred.value.method_name == "execute_complete"
+        assert isinstance(deferred.value.trigger, QuotaTrigger)
+        resume_at = dt.datetime.fromisoformat(deferred.value.trigger.resume_at)
+        assert before < resume_at < before + dt.timedelta(hours=2, minutes=1)
+        refused = chain.sandbox.counters["refused"]
+        assert chain.sandbox.counters["detail"] - refused == 27, "all of the hour was used"
+        # The hour's end comes without notice: what is in flight then is refused.
+        assert 1 <= refused <= 6
+
+        chain.sandbox.reset_quota()
+        chain.sandbox.settings.requests_per_hour = None
+        ended = chain.enrich(calls, method="execute_complete", deferrable=True)
+        assert details_asked(chain) == CALLS + refused, "nothing was answered twice"
+        assert ended.xcoms["summary"]["requests"] == {"detail": CALLS + refused}
+        chain.load(str(ended.returned))
+        chain.assert_table_is_truth()
+
+    def test_extraction_defers_between_agents_and_goes_on(self, chain: Chain) -> None:
+        chain.sandbox.settings.requests_per_hour = 2
+        with pytest.raises(TaskDeferred):
+            chain.extract(deferrable=True, defer_after=dt.timedelta(seconds=2))
+        assert chain.sandbox.counters["calls"] == 2, "one answered, one refused"
+        chain.sandbox.reset_counters()
+        chain.sandbox.reset_quota()
+        chain.sandbox.settings.requests_per_hour = None
+        calls = chain.extract(method="execute_complete", deferrable=True)
+        assert chain.sandbox.counters["calls"] == 1, "the first agent is not walked again"
+        chain.load(str(calls.returned))
+        chain.assert_table_is_truth(details=False)

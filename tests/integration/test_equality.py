@@ -1,0 +1,133 @@
+"""The table equals the API, field by field, on every interval that was run."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_talkpilot.sandbox.settings import Bound
+from tests.integration.chain import Chain, day
+
+BOUNDS: tuple[Bound, ...] = ("exclusive", "inclusive")
+
+
+def test_summaries_then_details(chain: Chain) -> None:
+    calls = chain.summaries()
+    chain.assert_table_is_truth(details=False)
+
+    chain.load(chain.enrich(calls).returned)
+    chain.assert_table_is_truth()
+
+
+def test_the_data_hold_every_kind_of_call(chain: Chain) -> None:
+    """The other tests here prove little if the calls are all alike."""
+    truth = chain.sandbox.truth(*chain.interval)
+    assert {call["agent_id"] for call in truth} == set(chain.sandbox.store.agent_ids)
+    assert any(call["is_purged"] for call in truth)
+    assert any(call["deleted_at"] for call in truth)
+    assert any(call["phone_number"] is None and not call["is_purged"] for call in truth)
+    assert any(call["final_score"] is None for call in truth)
+    assert any("\u2028" in (call["transcript"] or "") or "\\" in call["call_summary"]
+               for call in truth if call["call_summary"])  # fmt: skip
+    starts = {call["created_at"][11:] for call in truth}
+    assert {"00:00:00.000Z", "23:59:59.999Z"} <= starts
+    assert any(len(start) == len("00:00:00.000000Z") for start in starts)
+
+
+@pytest.mark.parametrize("from_bound", BOUNDS)
+@pytest.mark.parametrize("to_bound", BOUNDS)
+def test_midnights_are_in_exactly_one_day(chain: Chain, from_bound: Bound, to_bound: Bound) -> None:
+    sandbox = chain.sandbox
+    sandbox.settings.patch(from_bound=from_bound, to_bound=to_bound)
+    for agent_id in sandbox.store.agent_ids:
+        for moment in (
+            "2026-03-15T23:59:58.999Z",
+            "2026-03-15T23:59:59.000Z",
+            "2026-03-15T23:59:59.999Z",
+            "2026-03-15T23:59:59.999999Z",
+            "2026-03-16T00:00:00.000Z",
+            "2026-03-16T00:00:00.001Z",
+            "2026-03-16T23:59:59.999Z",
+            "2026-03-17T00:00:00.000Z",
+            "2026-03-17T00:00:00.001Z",
+            "2026-03-17T00:00:01.000Z",
+            "2026-03-17T00:00:01.001Z",
+            "2026-03-17T23:59:59.999Z",
+            "2026-03-18T00:00:00.000Z",
+            "2026-03-18T00:00:00.001Z",
+            "2026-03-18T00:00:01.000Z",
+        ):
+            sandbox.insert_late(agent_id, moment)
+
+    chain.summaries()
+    chain.assert_table_is_truth(day(0), details=False)
+    chain.interval = day(1)
+    chain.summaries()
+    chain.assert_table_is_truth(day(0), day(1), details=False)
+
+
+def test_days_in_any_order(chain: Chain) -> None:
+    for number in (1, 0):
+        chain.interval = day(number)
+        chain.run()
+    chain.assert_table_is_truth(day(0), day(1))
+
+
+def test_hours_make_the_same_table_as_a_day(chain: Chain) -> None:
+    hours = [("00:00", "09:00"), ("09:00", "09:30"), ("09:30", "24:00")]
+    bounds = [f"2026-03-16T{start}:00" for start, _ in hours] + ["2026-03-17T00:00:00"]
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        chain.interval = start, end
+        chain.run()
+    chain.assert_table_is_truth(day(0))
+
+
+def test_one_agent_of_two(chain: Chain) -> None:
+    chosen = chain.sandbox.store.agent_ids[1:]
+    chain.extract_options["agent_ids"] = chosen
+    chain.run()
+    chain.assert_table_is_truth(agent_ids=chosen)
+
+
+@pytest.mark.parametrize("given", ["explicit", "params"])
+def test_an_interval_other_than_the_runs(chain: Chain, given: str) -> None:
+    start, end = day(1)
+    chain.interval = day(0)
+    if given == "explicit":
+        chain.extract_options |= {"start": start, "end": end}
+    else:
+        chain.extract_options |= {
+            "start": "{{ params.start }}",
+            "end": "{{ params.end }}",
+            "params": {"start": start, "end": end},
+        }
+    chain.run()
+    chain.assert_table_is_truth(day(1))
+
+
+def test_a_second_run_changes_nothing(chain: Chain) -> None:
+    chain.run()
+    before = chain.rows()
+    chain.run()
+    assert chain.rows() == before
+
+
+def test_an_empty_interval_makes_an_empty_table(chain: Chain) -> None:
+    chain.interval = "2026-01-05", "2026-01-06"
+    calls, details = chain.run()
+    assert chain.rows() == []
+    assert calls
+    assert details
+
+
+def test_what_changed_arrives_with_the_next_run(chain: Chain) -> None:
+    sandbox = chain.sandbox
+    chain.run()
+    live = [c for c in sandbox.truth(*chain.interval) if not c["is_purged"] and not c["deleted_at"]]
+    sandbox.edit(live[0]["id"], note='Neu: \u2028 "ja"\n🙂', done=not live[0]["done"])
+    sandbox.score(live[1]["id"], 3)
+    sandbox.purge(live[2]["id"])
+    sandbox.soft_delete(live[3]["id"])
+    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:34:56.789Z")
+
+    chain.run()
+    chain.assert_table_is_truth()

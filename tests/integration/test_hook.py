@@ -1,0 +1,142 @@
+"""The hook's test button tells the usual mistakes apart, and never raises."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.sandbox.processes import free_port
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def ask(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[bool, str]:
+    connection = json.dumps({**sandbox.connection, **fields})
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
+    good, message = TalkPilotHook().test_connection()
+    assert len(message.splitlines()) == 1
+    assert sandbox.api_key not in message
+    return good, message
+
+
+def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, message = ask(sandbox, monkeypatch)
+    assert good
+    assert "1.0.0" in message
+    assert "2 agent(s)" in message
+
+
+def test_it_costs_three_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(sandbox, monkeypatch)
+    assert dict(sandbox.counters) == {"health": 1, "agents": 1, "calls": 1}
+
+
+def test_a_host_without_scheme_is_https(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = sandbox.base_url.removeprefix("http://")
+    connection = json.dumps({**sandbox.connection, "host": host})
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
+    with TalkPilotHook().get_conn() as client:
+        assert client.base_url == f"https://{host}"
+
+
+@pytest.mark.parametrize(
+    ("rights", "says"),
+    [
+        (None, "the key is not accepted"),
+        ({"active": False}, "the key is not accepted"),
+        ({"expires_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "the key is not accepted"),
+        ({"permissions": ["calls:read"]}, "may not list agents"),
+        ({"permissions": ["agents:read"]}, "may not read calls"),
+    ],
+    ids=["unknown", "inactive", "expired", "no agents:read", "no calls:read"],
+)
+def test_a_key_that_will_not_do(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, rights: dict[str, Any] | None, says: str
+) -> None:
+    key = sandbox.add_key("wanting", **rights or {})
+    if rights is None:
+        del sandbox.settings.api_keys[key]
+    good, message = ask(sandbox, monkeypatch, password=key)
+    assert not good
+    assert says in message
+    assert message.startswith("The host")
+
+
+def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = sandbox.add_key("blind", allowed_agent_ids=[])
+    good, message = ask(sandbox, monkeypatch, password=key)
+    assert good
+    assert "0 agent(s)" in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"host": ""}, "base URL"),
+        ({"host": "http://example.com/functions/v1/api/v1"}, "plain http"),
+        ({"host": "https://no-such-project.invalid/functions/v1/api/v1"}, "No answer"),
+        ({"password": ""}, "none was given"),
+        ({"password": "tp_live_123"}, "malformed"),
+        ({"extra": {"quota_share": 7}}, "quota_share"),
+        ({"extra": {"timeout": "long"}}, "timeout"),
+        ({"extra": "no json"}, "JSON"),
+    ],
+    ids=str,
+)
+def test_a_connection_that_cannot_work(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], says: str
+) -> None:
+    good, message = ask(sandbox, monkeypatch, **fields)
+    assert not good
+    assert says in message
+
+
+def test_a_wrong_path_is_a_wrong_host(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, message = ask(sandbox, monkeypatch, host=sandbox.base_url.removesuffix("/v1"))
+    assert not good
+    assert "base URL" in message
+
+
+def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, message = ask(sandbox, monkeypatch, host=f"http://127.0.0.1:{free_port()}/v1")
+    assert not good
+    assert "No answer" in message
+
+
+@pytest.mark.parametrize("fault", ["status", "html", "bad_json", "cut", "empty", "no_pagination"])
+def test_trouble_is_told_and_not_raised(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    sandbox.faults.add(fault, times=20)
+    good, message = ask(sandbox, monkeypatch)
+    assert message
+    assert good is (fault == "no_pagination")
+
+
+def test_no_such_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> Any:
+        raise LookupError("secret\nin two lines")
+
+    monkeypatch.setattr(TalkPilotHook, "get_connection", missing)
+    good, message = TalkPilotHook("nowhere").test_connection()
+    assert not good
+    assert "secret" not in message
+
+
+def test_options_reach_the_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numbers or, as forms send them, as texts; empty ones count as not given."""
+    extra = {"requests_per_minute": "2", "requests_per_hour": "", "tries": 3, "quota_share": None}
+    connection = json.dumps({**sandbox.connection, "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
+    with TalkPilotHook().get_conn(max_wait=0) as client:
+        client.health()
+        client.health()
+        with pytest.raises(Exception, match="quota is used up"):
+            client.health()

@@ -1,0 +1,144 @@
+"""Loads: any number of times, in any order, and what is forgotten stays forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.chain import Chain
+from tests.support.tables import tables
+
+
+def live_call(chain: Chain, number: int = 0) -> dict[str, Any]:
+    """A call with everything: not purged, not deleted, a transcript and a phone number."""
+    found = [
+        call
+        for call in chain.sandbox.truth(*chain.interval)
+        if not call["is_purged"] and not call["deleted_at"] and call["phone_number"]
+        and (call["transcript"] or "").startswith('[{"role"')
+        and (call["transcript"] or "").endswith("}]")
+    ]  # fmt: skip
+    return found[number]
+
+
+def row_of(chain: Chain, call: dict[str, Any]) -> dict[str, Any]:
+    [row] = [row for row in chain.rows() if row["id"] == call["id"]]
+    return row
+
+
+def test_loading_twice(chain: Chain) -> None:
+    calls, details = chain.run()
+    before = chain.rows(own_times=True)
+    for manifest in (calls, details, details, calls):
+        chain.load(manifest)
+    assert chain.rows(own_times=True) == before
+    chain.assert_table_is_truth()
+
+
+def test_details_before_calls(chain: Chain) -> None:
+    calls = chain.extract().returned
+    chain.load(chain.enrich(calls).returned)
+    chain.assert_table_is_truth()
+    chain.load(calls)
+    chain.assert_table_is_truth()
+
+
+def test_staging_tables_are_dropped(chain: Chain) -> None:
+    chain.run()
+    assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+def test_what_a_load_tells(chain: Chain) -> None:
+    calls = chain.extract().returned
+    first, second = chain.load(calls).returned, chain.load(calls).returned
+    assert first["rows"] == second["rows"] == 46
+    assert first["changed"] == 46
+    assert first["merge_job_id"].startswith("talkpilot-merge-")
+    assert first["merge_job_id"] != second["merge_job_id"]
+
+
+def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:
+    call = live_call(chain)
+    old_calls, old_details = chain.run()
+    chain.sandbox.edit(call["id"], note="the newer note", final_score=9)
+    new_calls, new_details = chain.run()
+    assert row_of(chain, call)["note"] == "the newer note"
+
+    for manifest in (old_calls, old_details, new_calls, old_details, old_calls):
+        chain.load(manifest)
+        chain.assert_table_is_truth()
+    chain.load(new_details)
+    chain.assert_table_is_truth()
+
+
+def test_an_edit_without_a_new_version_still_arrives(chain: Chain) -> None:
+    """TalkPilot promises an updated_at; the row read later wins where it did not move."""
+    call = live_call(chain)
+    old, _ = chain.run()
+    chain.sandbox.edit(call["id"], bump=False, note="silently changed")
+    chain.run()
+    assert row_of(chain, call)["note"] == "silently changed"
+    chain.load(old)
+    assert row_of(chain, call)["note"] == "silently changed"
+
+
+def test_purged_stays_purged(chain: Chain) -> None:
+    call = live_call(chain)
+    old_calls, old_details = chain.run()
+    assert row_of(chain, call)["transcript"]
+    chain.sandbox.purge(call["id"])
+    new_calls = chain.summaries()
+    row = row_of(chain, call)
+    assert row["is_purged"]
+    assert (row["transcript"], row["transcript_raw"], row["phone_number"]) == ([], None, None)
+
+    for manifest in (old_calls, old_details, new_calls):
+        chain.load(manifest)
+        row = row_of(chain, call)
+        assert (row["transcript"], row["transcript_raw"], row["phone_number"]) == ([], None, None)
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_a_purged_transcript_that_does_not_parse(chain: Chain) -> None:
+    [call] = [
+        call
+        for call in chain.sandbox.truth(*chain.interval)
+        if (call["transcript"] or "").endswith('{"role":"us')
+    ][:1]
+    chain.run()
+    assert row_of(chain, call)["transcript_raw"] == call["transcript"]
+    chain.sandbox.purge(call["id"])
+    chain.summaries()
+    assert row_of(chain, call)["transcript_raw"] is None
+
+
+def test_soft_deleted_and_restored(chain: Chain) -> None:
+    call = live_call(chain)
+    chain.run()
+    chain.sandbox.soft_delete(call["id"])
+    chain.run()
+    assert row_of(chain, call)["deleted_at"]
+    chain.assert_table_is_truth()
+    chain.sandbox.restore(call["id"])
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_only_the_interval_is_touched(chain: Chain) -> None:
+    """Rows of other days that the API no longer has, or has otherwise, stay."""
+    chain.interval = "2026-03-17", "2026-03-18"
+    call = live_call(chain)
+    chain.run()
+    chain.sandbox.edit(call["id"], note="changed meanwhile")
+    before = row_of(chain, call)
+    chain.interval = "2026-03-16", "2026-03-17"
+    chain.run()
+    assert row_of(chain, call) == before
+
+
+def test_other_columns_of_the_users_stay(chain: Chain) -> None:
+    chain.run()
+    chain.bigquery.query(f"ALTER TABLE `{chain.table}` ADD COLUMN reviewed BOOL").result()
+    chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed = TRUE WHERE TRUE").result()
+    chain.run()
+    assert {row.pop("reviewed") for row in chain.rows()} == {True}

@@ -1,0 +1,51 @@
+"""Memory is flat in the number of calls."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
+from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from tests.support.jobs import Jobs
+
+CALLS_A_DAY, DAYS = 2_000, 100
+SPARE_KIB = 30 * 1024
+
+
+@pytest.fixture
+def big_sandbox(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """200,000 calls in a process of their own; the environment that points at it."""
+    ready = tmp_path / "environment"
+    command = [sys.executable, "-m", "airflow_provider_talkpilot.sandbox", "--no-bigquery"]
+    command += ["--port", "0", "--start", "2026-01-01", "--env-file", str(ready)]
+    command += ["--days", str(DAYS), "--calls-per-day", str(CALLS_A_DAY)]
+    command += ["--requests-per-minute", "none", "--requests-per-hour", "none"]
+    process = GuardedProcess(command)
+    try:
+        text = process.wait_for(lambda: ready.read_text() if ready.exists() else None, 60)
+        yield dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
+    finally:
+        process.stop()
+
+
+def test_two_hundred_thousand_calls(
+    jobs: Jobs, big_sandbox: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in big_sandbox.items():
+        monkeypatch.setenv(name, value.strip("'"))
+    peaks = {}
+    for calls, end in ((CALLS_A_DAY, "2026-01-02"), (CALLS_A_DAY * DAYS, "2026-04-11")):
+        ended = jobs.run(
+            TalkPilotExtractCallsOperator,
+            interval=("2026-01-01", end),
+            staging_uri=(tmp_path / "staging").as_uri(),
+        )
+        manifest = json.loads(Path(ended.returned.removeprefix("file://")).read_text())
+        assert sum(part["rows"] for part in manifest["parts"]) == calls
+        peaks[calls] = ended.peak_kib
+    assert peaks[CALLS_A_DAY * DAYS] - peaks[CALLS_A_DAY] < SPARE_KIB

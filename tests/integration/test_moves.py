@@ -1,0 +1,139 @@
+"""The list moves while it is walked: the result is right, or there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+from google.cloud.exceptions import NotFound
+
+from tests.integration.chain import Chain, local
+
+
+@pytest.fixture
+def long_list(chain: Chain) -> list[dict[str, Any]]:
+    """One agent's 250 calls, newest first: three pages."""
+    chain.sandbox.reset(days=1, agents=1, calls_per_day=250)
+    return chain.sandbox.truth(*chain.interval)[::-1]
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("row", [0, 99, 100, 150, 249])
+def test_a_soft_delete_moves_nothing(
+    chain: Chain, long_list: list[dict[str, Any]], row: int, after: int
+) -> None:
+    chain.sandbox.scripts.add("soft_delete", after=after, call_id=long_list[row]["id"])
+    chain.extract()
+    assert chain.sandbox.counters["calls"] == 3
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("row", [5, 130, 249])
+def test_an_erased_call(
+    chain: Chain, long_list: list[dict[str, Any]], row: int, after: int
+) -> None:
+    chain.sandbox.scripts.add("erase", after=after, call_id=long_list[row]["id"])
+    chain.summaries()
+    chain.assert_table_is_truth(details=False)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("created_at", ["2026-03-16T23:59:59Z", "2026-03-16T00:00:00Z"])
+def test_a_late_row(
+    chain: Chain, long_list: list[dict[str, Any]], created_at: str, after: int
+) -> None:
+    agent_id = long_list[0]["agent_id"]
+    chain.sandbox.scripts.add("insert_late", after=after, agent_id=agent_id, created_at=created_at)
+    chain.summaries()
+    chain.assert_table_is_truth(details=False)
+    assert len(chain.rows()) == 251
+
+
+def test_one_goes_and_one_comes_so_that_the_total_stays(
+    chain: Chain, long_list: list[dict[str, Any]]
+) -> None:
+    """The newer row shifts the rest down, and one comes twice."""
+    scripts, agent_id = chain.sandbox.scripts, long_list[0]["agent_id"]
+    scripts.add("erase", after=1, call_id=long_list[-10]["id"])
+    scripts.add("insert_late", after=1, agent_id=agent_id, created_at="2026-03-16T23:59:59.998Z")
+    chain.summaries()
+    chain.assert_table_is_truth(details=False)
+    assert chain.sandbox.counters["calls"] == 6
+
+
+@pytest.mark.parametrize("moving", ["total", "rows"])
+def test_a_list_that_never_rests(
+    chain: Chain, long_list: list[dict[str, Any]], moving: str
+) -> None:
+    sandbox, agent_id = chain.sandbox, long_list[0]["agent_id"]
+    doomed = reversed(long_list)
+
+    def move(kind: str, count: int) -> None:
+        if kind == "calls":
+            sandbox.insert_late(agent_id, "2026-03-16T23:59:59.998Z")
+            if moving == "rows":
+                sandbox.erase(next(doomed)["id"])
+
+    sandbox.before_request = move
+    with pytest.raises(AirflowException) as caught:
+        chain.extract()
+    assert type(caught.value) is AirflowException, "a later try can find the list at rest"
+    assert "changed while it was read" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert 3 <= sandbox.counters["calls"] <= 9
+    assert not list(local(chain.staging_uri).rglob("calls-*"))
+    with pytest.raises(NotFound):
+        chain.bigquery.get_table(chain.table)
+
+    sandbox.before_request = None
+    chain.summaries()
+    chain.assert_table_is_truth(details=False)
+
+
+def test_agents_that_are_finished_are_kept(chain: Chain) -> None:
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=3, calls_per_day=600)
+    restless = sandbox.store.agents[-1]["id"]
+
+    def move(kind: str, count: int) -> None:
+        if kind == "calls":
+            sandbox.insert_late(restless, "2026-03-16T00:00:00.002Z")
+
+    sandbox.before_request = move
+    with pytest.raises(AirflowException):
+        chain.extract()
+    sandbox.before_request = None
+    sandbox.reset_counters()
+    chain.summaries()
+    assert sandbox.counters["calls"] == 3
+    chain.assert_table_is_truth(details=False)
+
+
+def test_agents_that_come_while_they_are_listed(chain: Chain) -> None:
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=150, calls_per_day=150)
+    added: list[str] = []
+
+    def add(kind: str, count: int) -> None:
+        if kind == "agents" and count == 2:
+            added.append(sandbox.store.add_agent())
+            sandbox.insert_late(added[0], "2026-03-16T12:00:00Z")
+
+    sandbox.before_request = add
+    chain.summaries()
+    assert added
+    chain.assert_table_is_truth(details=False)
+
+
+def test_a_call_erased_between_its_list_and_its_detail(chain: Chain) -> None:
+    sandbox = chain.sandbox
+    gone = sandbox.truth(*chain.interval)[5]["id"]
+    sandbox.scripts.add("erase", kind="detail", after=1, call_id=gone)
+    calls = chain.extract().returned
+    details = chain.enrich(calls, concurrency=1)
+    assert details.xcoms["summary"]["vanished"] in (0, 1)
+    assert details.xcoms["summary"]["details"] in (45, 46)
+    chain.load(details.returned)
+    rows = [row for row in chain.rows() if row["id"] != gone]
+    assert {row["id"] for row in rows} == {c["id"] for c in sandbox.truth(*chain.interval)}

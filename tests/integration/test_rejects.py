@@ -1,0 +1,106 @@
+"""Records that do not fit: kept aside, counted, and never loaded unnoticed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from google.cloud.exceptions import NotFound
+
+from tests.integration.chain import Chain, local
+
+
+def newest(chain: Chain) -> dict[str, Any]:
+    """The row that the sandbox spoils: the first of the first list that is walked."""
+    agent_id = chain.sandbox.store.agents[0]["id"]
+    return chain.sandbox.truth(*chain.interval, [agent_id])[-1]
+
+
+@pytest.fixture(params=["no_id", "wrong_type"])
+def spoiled(chain: Chain, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A call that comes without ``id``, or with a text as its ``duration``."""
+    chain.sandbox.reset(days=1)
+    chain.sandbox.faults.add(request.param, kind="calls")
+    return newest(chain)
+
+
+def rejects(chain: Chain) -> list[dict[str, Any]]:
+    [path] = local(chain.staging_uri).rglob("rejects-*.jsonl")
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_the_task_fails_and_says_where_to_look(chain: Chain, spoiled: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        chain.extract()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    [path] = local(chain.staging_uri).rglob("rejects-*.jsonl")
+    assert str(path) in message
+    assert "max_rejects" in message
+    assert not list(local(chain.staging_uri).rglob("*manifest*"))
+    with pytest.raises(NotFound):
+        chain.bigquery.get_table(chain.table)
+
+
+def test_what_is_kept(chain: Chain, spoiled: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException):
+        chain.extract()
+    [reject] = rejects(chain)
+    assert reject["agent_id"] == spoiled["agent_id"]
+    for name in ("call_id", "customer_name", "call_summary", "created_at"):
+        assert reject["record"][name] == spoiled[name]
+    assert reject["reason"].startswith(("id: ", "duration: "))
+
+
+def test_reasons_hold_no_values(chain: Chain, spoiled: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        chain.extract()
+    [reject] = rejects(chain)
+    for text in (reject["reason"], str(caught.value)):
+        assert "ninety" not in text
+        for name, value in spoiled.items():
+            if isinstance(value, str) and name != "agent_id":
+                assert value not in text
+
+
+def test_the_next_try_asks_again(chain: Chain, spoiled: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException):
+        chain.extract()
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_allowed_rejects(chain: Chain, spoiled: dict[str, Any]) -> None:
+    chain.extract_options["max_rejects"] = 1
+    staged = chain.extract()
+    assert staged.xcoms["summary"]["rejected"] == 1
+    total = len(chain.sandbox.truth(*chain.interval))
+    assert staged.xcoms["summary"]["calls"] == total - 1
+    chain.load(staged.returned)
+    there = {row["id"] for row in chain.rows()}
+    wanted = {call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    assert there == wanted - {spoiled["id"]}
+    assert rejects(chain)
+
+
+def test_one_more_than_allowed(chain: Chain) -> None:
+    chain.sandbox.reset(days=1)
+    chain.sandbox.faults.add("wrong_type", kind="calls", times=2)
+    with pytest.raises(AirflowFailException, match=r"^2 record\(s\).*1 allowed"):
+        chain.extract(max_rejects=1)
+
+
+def test_a_detail_that_does_not_fit(chain: Chain) -> None:
+    """The task fails without showing a value, and what it had fetched is kept."""
+    calls = chain.summaries()
+    chain.sandbox.faults.add("wrong_type", kind="detail", after=20)
+    with pytest.raises(AirflowFailException) as caught:
+        chain.enrich(calls, concurrency=1)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "ninety" not in str(caught.value)
+    asked = chain.sandbox.counters["detail"]
+    chain.load(chain.enrich(calls).returned)
+    assert chain.sandbox.counters["detail"] <= 46 + 1 + (asked - 21)
+    chain.assert_table_is_truth()

@@ -1,0 +1,151 @@
+"""What TalkPilot's documentation leaves open: the same table under every reading."""
+
+from __future__ import annotations
+
+from itertools import product
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+
+from tests.integration.chain import Chain, day
+
+EXTRA: dict[str, Any] = {
+    "sentiment": "positiv \u2028 🙂",
+    "tags": ["a", {"b": None}],
+    "cost": 0.25,
+    "nothing": None,
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between the client's tries take no time."""
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda seconds: None))
+
+
+@pytest.mark.parametrize("pages", [0, 1])
+def test_pages_of_an_empty_list(chain: Chain, pages: Literal[0, 1]) -> None:
+    chain.sandbox.settings.empty_pages = pages
+    chain.sandbox.store.add_agent(name="Nobody calls")
+    chain.run()
+    chain.assert_table_is_truth()
+    chain.interval = "2026-01-05", "2026-01-06"
+    chain.run()
+    chain.assert_table_is_truth(day())
+
+
+@pytest.mark.parametrize(
+    ("in_list", "in_detail"), [each for each in product([True, False], repeat=2) if not all(each)]
+)
+def test_without_updated_at(chain: Chain, in_list: bool, in_detail: bool) -> None:
+    sandbox = chain.sandbox
+    sandbox.settings.patch(list_has_updated_at=in_list, detail_has_updated_at=in_detail)
+    calls = chain.summaries()
+    chain.assert_table_is_truth(details=False, list_has_version=in_list)
+
+    chain.load(chain.enrich(calls).returned)
+    versions = {"list_has_version": in_list, "detail_has_version": in_detail}
+    chain.assert_table_is_truth(**versions)
+    spent = sandbox.counters["detail"]
+    before = chain.rows()
+
+    chain.run()
+    assert sandbox.counters["detail"] == spent, "no version shows a change: nothing to ask again"
+    assert chain.rows() == before
+
+
+def test_an_edit_arrives_without_updated_at(chain: Chain) -> None:
+    sandbox = chain.sandbox
+    sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
+    chain.run()
+    sandbox.edit(sandbox.truth(*chain.interval)[5]["id"], note="edited later")
+    chain.run()
+    chain.assert_table_is_truth(list_has_version=False, detail_has_version=False)
+
+
+def test_unknown_fields_of_both(chain: Chain) -> None:
+    chain.sandbox.settings.patch(extra_list_fields=EXTRA, extra_detail_fields=EXTRA)
+    calls = chain.summaries()
+    chain.assert_table_is_truth(details=False, extra=EXTRA)
+    chain.load(chain.enrich(calls).returned)
+    chain.assert_table_is_truth(extra=EXTRA)
+
+
+def test_unknown_fields_of_details_alone(chain: Chain) -> None:
+    chain.sandbox.settings.patch(extra_detail_fields=EXTRA)
+    chain.run()
+    chain.assert_table_is_truth(extra=EXTRA)
+    chain.run()
+    chain.assert_table_is_truth(extra=EXTRA)
+
+
+def test_unknown_fields_of_the_list_alone(chain: Chain) -> None:
+    chain.sandbox.settings.patch(extra_list_fields=EXTRA)
+    chain.run()
+    chain.assert_table_is_truth(extra=EXTRA)
+    chain.run()
+    chain.assert_table_is_truth(extra=EXTRA)
+
+
+def test_an_unknown_field_that_holds_null_or_odd_names(chain: Chain) -> None:
+    odd = {"with space": 1, "Ünïcode": "ß", "a.b": [], "": "empty", "transcript_url": None}
+    chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
+    chain.run()
+    chain.assert_table_is_truth(extra=odd)
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "not counted"])
+def test_refused_requests(chain: Chain, counted: bool) -> None:
+    sandbox = chain.sandbox
+    sandbox.settings.patch(requests_per_minute=40, minute_seconds=2, refused_requests_count=counted)
+    sandbox.spend(25)  # other software on the same key
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("retry_after", [0, None], ids=["zero", "missing"])
+def test_a_refusal_without_a_usable_time(chain: Chain, retry_after: int | None) -> None:
+    for kind in ("agents", "calls", "detail"):
+        chain.sandbox.faults.add("rate_limited", kind=kind, retry_after=retry_after)
+    chain.sandbox.settings.rate_headers = retry_after is not None
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_no_rate_headers(chain: Chain) -> None:
+    chain.sandbox.settings.rate_headers = False
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("rate", "seed"), [(0.1, 3), (0.15, 1), (0.2, 2)])
+def test_random_faults(chain: Chain, rate: float, seed: int) -> None:
+    sandbox = chain.sandbox
+    sandbox.settings.patch(random_fault_rate=rate, random_fault_seed=seed)
+    chain.run()
+    chain.run()
+    assert sandbox.counters["faults"] > 0
+    sandbox.settings.random_fault_rate = 0
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", ["agents", "calls", "detail"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "status", "status": 500},
+        {"fault": "status", "status": 502, "body": "html"},
+        {"fault": "status", "status": 504, "body": "empty"},
+        {"fault": "cut"},
+        {"fault": "bad_json"},
+        {"fault": "empty"},
+    ],
+    ids=lambda fault: "-".join(str(part) for part in fault.values()),
+)
+def test_a_fault_that_goes_away(chain: Chain, kind: str, fault: dict[str, Any]) -> None:
+    chain.sandbox.faults.add(**fault, kind=kind, times=2)
+    chain.run()
+    chain.assert_table_is_truth()

@@ -1,0 +1,72 @@
+"""Runs an operator as a task: rendered templates, a context, recorded XComs; no database."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
+
+DAG_ID = "calls"
+_numbers = itertools.count()
+
+
+@dataclass
+class TaskInstance:
+    """What an operator asks of a task instance."""
+
+    task_id: str
+    dag_id: str = DAG_ID
+    run_id: str = "manual__test"
+    map_index: int = -1
+    try_number: int = 1
+    xcoms: dict[str, Any] = field(default_factory=dict)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task left behind.
+
+    :param returned: what ``execute`` returned.
+    :param xcoms: what was pushed besides.
+    :param rendered: the template fields as Airflow would store and show them.
+    """
+
+    returned: Any
+    xcoms: dict[str, Any]
+    rendered: dict[str, Any]
+
+
+def run_task(
+    operator: type[BaseOperator],
+    *,
+    interval: tuple[str, str] | None = None,
+    params: dict[str, Any] | None = None,
+    dag_id: str = DAG_ID,
+    method: str = "execute",
+    **arguments: Any,
+) -> Outcome:
+    """Run one task to its end; what it raises comes through.
+
+    :param operator: the operator's class.
+    :param interval: the run's data interval; None for a run that has none.
+    :param params: the run's params.
+    :param method: what to call; the name that a deferral gave.
+    :param arguments: the operator's.
+    """
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        task = operator(task_id=f"task_{next(_numbers)}", **arguments)
+    ti = TaskInstance(task.task_id, dag_id)
+    context: Any = {"ti": ti, "task_instance": ti, "dag": dag, "task": task, "params": params or {}}
+    if interval:
+        start, end = (datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in interval)
+        context |= {"data_interval_start": start, "data_interval_end": end, "run_id": ti.run_id}
+    task.render_template_fields(context)
+    returned = getattr(task, method)(context)
+    rendered = {name: getattr(task, name) for name in task.template_fields}
+    return Outcome(returned, ti.xcoms, rendered)

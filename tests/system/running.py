@@ -1,0 +1,287 @@
+"""Airflow as a user runs it: its command line, and all its processes, in a home of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from airflow_provider_talkpilot.sandbox.processes import free_port
+
+REPOSITORY = Path(__file__).parents[2]
+SHIPPED_DAGS = REPOSITORY / "dags"
+DAG = "talkpilot_calls_to_bigquery"
+
+COMMAND_SECONDS = 150
+START_SECONDS = 120
+STOP_SECONDS = 15
+GRACE_SECONDS = 4
+TAIL = 6000
+
+# What the caller's shell says about Airflow and Google is for the caller's own work.
+_NOT_OURS = ("AIRFLOW", "BIGQUERY_", "CLOUDSDK_", "GCLOUD_", "GOOGLE_", "STORAGE_", "GCSFS_")
+
+Found = TypeVar("Found")
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """The caller's environment without Airflow's and Google's variables, and with ``settings``."""
+    bin_folder = str(Path(sys.executable).parent)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_OURS)}
+    path = f"{bin_folder}{os.pathsep}{kept.get('PATH', '')}"
+    return kept | {"PATH": path, "NO_PROXY": "127.0.0.1,localhost"} | settings
+
+
+def eventually(
+    look: Callable[[], Found | None],
+    seconds: float,
+    what: str,
+    tail: Callable[[], str] = str,
+) -> Found:
+    """Look again and again until something is found; fail with ``what`` and the log's tail."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:.0f} s: {what}\n{tail()}")
+        time.sleep(0.25)
+
+
+def processes_with(name: str, value: str) -> list[int]:
+    """Ids of the processes that have this environment variable (Linux)."""
+    wanted = f"{name}={value}".encode()
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if wanted in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
+
+
+class Airflow:
+    """Airflow's command line.
+
+    :param home: its AIRFLOW_HOME and its HOME; made where it is missing.
+    :param dags: its DAGs folder.
+    """
+
+    def __init__(self, home: Path, dags: Path = SHIPPED_DAGS) -> None:
+        self.home = home
+        home.mkdir(exist_ok=True)
+        self.environment = clean_environment(
+            HOME=str(home),
+            AIRFLOW_HOME=str(home),
+            AIRFLOW__CORE__DAGS_FOLDER=str(dags),
+            AIRFLOW__CORE__LOAD_EXAMPLES="False",
+            AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+            PYTHONUNBUFFERED="1",
+        )
+
+    def run(self, *arguments: str, settings: Mapping[str, str] | None = None) -> str:
+        """Run one command to its end; it must succeed.
+
+        :param settings: environment variables for it.
+        :return: what it printed.
+        """
+        ended = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.environment | dict(settings or {}),
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        text = ended.stdout.decode(errors="replace")
+        if ended.returncode:
+            command = " ".join(arguments)
+            pytest.fail(f"airflow {command} ended with {ended.returncode}\n{text[-TAIL:]}")
+        return text
+
+    def json(self, *arguments: str) -> Any:
+        """Run one command with ``--output json``; lines before the JSON are warnings."""
+        text = self.run(*arguments, "--output", "json")
+        return json.loads(text[text.index("[") :])
+
+
+class Standalone:
+    """``airflow standalone`` and its REST API; a context manager.
+
+    :param airflow: the command line to start it with.
+    :param settings: environment variables for all its processes.
+    """
+
+    def __init__(self, airflow: Airflow, settings: Mapping[str, str]) -> None:
+        self.airflow = airflow
+        self.output = airflow.home / "standalone.out"
+        port = free_port()
+        self._url = f"http://127.0.0.1:{port}"
+        self._environment = {
+            **airflow.environment,
+            "AIRFLOW__API__BASE_URL": self._url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._url}/execution/",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._http = httpx.Client(base_url=self._url, timeout=30, trust_env=False)
+
+    def __enter__(self) -> Standalone:
+        with self.output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                start_new_session=True,
+            )
+        try:
+            eventually(self._is_healthy, START_SECONDS, "Airflow answers", self.tail)
+            self._log_in()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_SECONDS)
+        # Some of its processes have sessions of their own; all of them have this home.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + STOP_SECONDS
+            while left := processes_with("AIRFLOW_HOME", str(self.airflow.home)):
+                for one in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(one, number)
+                self._process.poll()
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
+        self._process.wait(STOP_SECONDS)
+
+    def tail(self) -> str:
+        """The end of what all its processes printed."""
+        return self.output.read_text(errors="replace")[-TAIL:]
+
+    def get(self, path: str) -> Any:
+        """GET below ``/api/v2``."""
+        return self._answer(self._http.get(f"/api/v2/{path}"))
+
+    def unpause(self, dag: str) -> None:
+        """Wait until the DAG is known, and unpause it."""
+
+        def known() -> bool | None:
+            return True if self._http.get(f"/api/v2/dags/{dag}").is_success else None
+
+        eventually(known, START_SECONDS, f"the DAG {dag} is there", self.tail)
+        self._answer(self._http.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}))
+
+    def trigger(self, dag: str, **body: Any) -> str:
+        """Trigger a run; gives its id."""
+        answer = self._http.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None} | body)
+        return str(self._answer(answer)["dag_run_id"])
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """All runs of a DAG."""
+        return list(self.get(f"dags/{dag}/dagRuns?limit=100")["dag_runs"])
+
+    def end_of(self, dag: str, run: str, seconds: float) -> str:
+        """Wait until a run has ended; gives its state."""
+
+        def state() -> str | None:
+            found = str(self.get(f"dags/{dag}/dagRuns/{run}")["state"])
+            return found if found in ("success", "failed") else None
+
+        return eventually(state, seconds, f"{run} ends", lambda: self.logs(dag, run)[-TAIL:])
+
+    def states(self, dag: str, run: str) -> dict[str, str]:
+        """The state of each task of a run."""
+        tasks = self.get(f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+        return {task["task_id"]: str(task["state"]) for task in tasks}
+
+    def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
+        """A task's log, as the user interface shows it."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
+        answer = self._http.get(path, headers={"Accept": "application/json"})
+        lines = self._answer(answer)["content"]
+        return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+
+    def logs(self, dag: str, run: str) -> str:
+        """The logs of all tasks of a run, for a failing test."""
+        texts = []
+        for task, state in self.states(dag, run).items():
+            with suppress(Exception):
+                texts.append(f"--- {task}: {state}\n{self.log(dag, run, task)[-2500:]}")
+        return "\n".join(texts)
+
+    def _is_healthy(self) -> bool | None:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.fail(f"airflow standalone ended\n{self.tail()}")
+        with suppress(httpx.TransportError):
+            answer = self._http.get("/api/v2/monitor/health")
+            if answer.is_success and all(
+                answer.json()[part]["status"] == "healthy"
+                for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+            ):
+                return True
+        return None
+
+    def _log_in(self) -> None:
+        passwords = self.airflow.home / "simple_auth_manager_passwords.json.generated"
+        [(name, password)] = json.loads(passwords.read_text()).items()
+        answer = self._http.post("/auth/token", json={"username": name, "password": password})
+        self._http.headers["Authorization"] = f"Bearer {self._answer(answer)['access_token']}"
+
+    def _answer(self, answer: httpx.Response) -> Any:
+        assert answer.is_success, f"{answer.request.url}: {answer.status_code} {answer.text[:2000]}"
+        return answer.json()
+
+
+@contextmanager
+def program(
+    command: list[str], environment: Mapping[str, str], output: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs in the background, its output in a file; ended at the end."""
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

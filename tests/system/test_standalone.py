@@ -1,0 +1,207 @@
+"""A whole Airflow: scheduler, API server, DAG processor, triggerer; asked over REST."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from tests.support.tables import Row, assert_equal_rows, expected_rows
+from tests.system.conftest import DAY, Services
+from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, eventually
+
+pytestmark = pytest.mark.airflow3
+
+SCARCE_DAG = "talkpilot_scarce_quota"
+RUN_SECONDS = 150
+# Of the scarce key: the details of 30 calls do not fit in beside the lists.
+SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 6
+
+
+class Stage:
+    """A running Airflow, the services it talks to, and what its runs were."""
+
+    def __init__(self, airflow: Standalone, services: Services, scarce: Services) -> None:
+        self.airflow, self.services, self.scarce = airflow, services, scarce
+        self.runs: dict[str, str] = {}
+
+    def trigger(self, name: str, dag: str, **body: Any) -> None:
+        self.runs[name] = self.airflow.trigger(dag, **body)
+
+    def end_of(self, name: str, dag: str = DAG) -> str:
+        return self.airflow.end_of(dag, self.runs[name], RUN_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def stage(
+    bigquery_emulator: BigQueryEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("standalone")
+    dags = folder / "dags"
+    shutil.copytree(SHIPPED_DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).parent / "dags" / f"{SCARCE_DAG}.py", dags)
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    days = [*(DAY + timedelta(days=n) for n in range(4)), yesterday]
+    project, staging = bigquery_emulator.project, folder / "staging"
+    with (
+        Sandbox(days=days, calls_per_day=14, seed=7) as sandbox,
+        Sandbox(
+            seed=8,
+            days=[DAY],
+            calls_per_day=SCARCE_CALLS,
+            requests_per_minute=None,
+            requests_per_hour=SCARCE_HOUR,
+            hour_seconds=1e6,  # it ends when the test gives the quota back
+            retry_after_override=RETRY_AFTER,
+        ) as scarce,
+    ):
+        services = Services(sandbox, bigquery_emulator, f"{project}.standalone.calls", staging)
+        scarce_services = Services(scarce, bigquery_emulator, f"{project}.scarce.calls", staging)
+        settings = {
+            **services.environment,
+            "AIRFLOW_CONN_TALKPILOT_SCARCE": json.dumps(scarce.connection),
+            "AIRFLOW_VAR_SCARCE_TABLE": scarce_services.table,
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            "TEST_PHONE_NUMBER": _phone_number(scarce_services),
+        }
+        airflow = Airflow(folder / "airflow", dags)
+        with Standalone(airflow, settings) as standalone:
+            yield Stage(standalone, services, scarce_services)
+
+
+def test_runs_and_their_intervals(stage: Stage) -> None:
+    airflow, services = stage.airflow, stage.services
+    for dag in (DAG, SCARCE_DAG):
+        airflow.unpause(dag)
+    stage.trigger("no interval", DAG)
+    stage.trigger("scarce", SCARCE_DAG, **_interval(DAY))
+
+    # Unpaused, the scheduler makes the run of the last whole day by itself.
+    def scheduled() -> dict[str, Any] | None:
+        found = [run for run in airflow.runs(DAG) if run["run_type"] == "scheduled"]
+        return found[0] if found else None
+
+    run = eventually(scheduled, RUN_SECONDS, "a scheduled run", airflow.tail)
+    stage.runs["scheduled"] = run["dag_run_id"]
+    last_day = datetime.fromisoformat(run["data_interval_start"]).date()
+    assert datetime.fromisoformat(run["data_interval_end"]).date() - last_day == timedelta(days=1)
+    assert stage.end_of("scheduled") == "success", airflow.logs(DAG, run["dag_run_id"])
+
+    stage.trigger("interval", DAG, **_interval(DAY))
+    assert stage.end_of("interval") == "success", airflow.logs(DAG, stage.runs["interval"])
+    params = {"start": _text(DAY + timedelta(days=1)), "end": _text(DAY + timedelta(days=3))}
+    stage.trigger("params", DAG, conf=params)
+    assert stage.end_of("params") == "success", airflow.logs(DAG, stage.runs["params"])
+
+    days = [last_day, *(DAY + timedelta(days=n) for n in range(3))]
+    truth = [call for day in days for call in services.truth(day)]
+    assert len(truth) >= 3 * 14
+    assert_equal_rows(services.rows(), expected_rows(truth))
+    assert set(_asked(services.sandbox).values()) == {1}
+
+
+def test_a_run_without_an_interval_fails_with_one_clear_line(stage: Stage) -> None:
+    assert stage.end_of("no interval") == "failed"
+    run = stage.runs["no interval"]
+    # Nothing to be gained from a retry, so there is none.
+    log = stage.airflow.log(DAG, run, "extract_calls")
+    assert "This run has no data interval" in log
+    assert "trigger it with data_interval_start and data_interval_end" in log
+    states = stage.airflow.states(DAG, run)
+    assert states.pop("extract_calls") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+
+
+def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> None:
+    airflow, scarce = stage.airflow, stage.scarce
+    run = stage.runs["scarce"]
+
+    def deferred() -> bool | None:
+        # Until the test gives the quota back, it defers again and again.
+        return airflow.states(SCARCE_DAG, run)["enrich_calls"] == "deferred" or None
+
+    eventually(deferred, RUN_SECONDS, "deferred", lambda: airflow.logs(SCARCE_DAG, run))
+    before = sum(_asked(scarce.sandbox).values())
+    assert 0 < before < SCARCE_CALLS
+    scarce.sandbox.reset_quota()
+    assert stage.end_of("scarce", SCARCE_DAG) == "success", airflow.logs(SCARCE_DAG, run)
+    assert_equal_rows(scarce.rows(), expected_rows(scarce.truth(DAY)))
+    assert _asked(scarce.sandbox) == {call["id"]: 1 for call in scarce.truth(DAY)}
+    assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
+
+
+def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
+    """In logs at DEBUG, XComs, rendered fields or anything else that Airflow keeps."""
+    secrets: dict[str, str] = {}
+    for services in (stage.services, stage.scarce):
+        secrets |= dict.fromkeys(services.sandbox.settings.api_keys, "a key")
+        secrets |= _personal(services.sandbox.truth("2026-01-01", "2100-01-01"))
+    assert len(secrets) > 200
+    home = stage.airflow.airflow.home
+    files = [path for path in home.rglob("*") if path.is_file()]
+    logs = [path for path in files if path.suffix == ".log"]
+    assert any(path.suffix == ".db" for path in files)
+    assert any("DEBUG" in path.read_text().upper() for path in logs)
+    # The search finds what is there: a table's name, as rendered, logged and returned.
+    for suffix in (".db", ".log"):
+        texts = [path.read_bytes() for path in files if path.suffix.startswith(suffix)]
+        assert any(stage.services.table.encode() in text for text in texts)
+    found = []
+    for path in files:
+        text = path.read_bytes().decode(errors="replace")
+        # At DEBUG, Airflow's own supervisor shows what it masks from then on.
+        lines = [line for line in text.splitlines() if "MaskSecret" not in line]
+        kept = "\n".join(lines)
+        escaped = kept.encode().decode("unicode_escape", errors="replace") if "\\u" in kept else ""
+        found += [
+            f"{what} in {path.relative_to(home)}"
+            for secret, what in secrets.items()
+            if secret in kept or secret in escaped
+        ]
+    assert not found, "\n".join(sorted(found)[:20])
+
+
+def _interval(day: date) -> dict[str, Any]:
+    start, end = _text(day), _text(day + timedelta(days=1))
+    return {"logical_date": start, "data_interval_start": start, "data_interval_end": end}
+
+
+def _text(day: date) -> str:
+    return f"{day}T00:00:00Z"
+
+
+def _asked(sandbox: Sandbox) -> Counter[str]:
+    """How often each call's detail was answered."""
+    return Counter(
+        request.path.rpartition("/")[2]
+        for request in sandbox.requests
+        if request.kind == "detail" and request.status == 200
+    )
+
+
+def _phone_number(services: Services) -> str:
+    """A number that no other field could hold by chance."""
+    return next(str(call["phone_number"]) for call in services.truth(DAY) if call["phone_number"])
+
+
+def _personal(calls: list[Row]) -> dict[str, str]:
+    """What belongs to callers, by what it is."""
+    texts = {}
+    for call in calls:
+        for field in ("customer_name", "phone_number", "call_summary"):
+            if call[field]:
+                texts[call[field]] = field
+        try:
+            messages = json.loads(call["transcript"] or "[]")
+        except ValueError:
+            texts[call["transcript"]] = "transcript"
+            continue
+        texts |= {m["text"]: "transcript" for m in messages if len(m["text"]) > 15}
+    return texts

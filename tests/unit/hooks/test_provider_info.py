@@ -1,0 +1,106 @@
+"""What Airflow reads about the provider, and the connection's form on both Airflows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_talkpilot import __version__
+from airflow_provider_talkpilot.get_provider_info import get_provider_info
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+
+
+def schema(name: str) -> dict[str, Any]:
+    text = (Path(airflow.__file__).parent / name).read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.fixture
+def connection_type() -> dict[str, Any]:
+    [found] = get_provider_info()["connection-types"]
+    return dict(found)
+
+
+def test_it_fits_airflows_schema() -> None:
+    jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
+
+
+@pytest.mark.airflow3
+def test_the_connection_type_fits_the_schema_of_provider_files(
+    connection_type: dict[str, Any],
+) -> None:
+    whole = schema("provider.yaml.schema.json")
+    part = {**whole["properties"]["connection-types"], "definitions": whole.get("definitions", {})}
+    jsonschema.validate([connection_type], part)
+
+
+def test_airflow_finds_it() -> None:
+    [entry] = [
+        entry
+        for entry in entry_points(group="apache_airflow_provider")
+        if entry.value.startswith("airflow_provider_talkpilot")
+    ]
+    assert entry.load()() == get_provider_info()
+    assert get_provider_info()["versions"] == [__version__]
+
+
+def test_every_module_and_class_that_it_names_exists() -> None:
+    info = get_provider_info()
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for group in info.get(kind, []):
+            for module in group["python-modules"]:
+                assert importlib.import_module(module)
+    names = [each["hook-class-name"] for each in info["connection-types"]]
+    names += info.get("extra-links", [])
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute)
+
+
+def test_the_connection_type_is_the_hooks(connection_type: dict[str, Any]) -> None:
+    assert connection_type["connection-type"] == TalkPilotHook.conn_type == "talkpilot"
+    assert connection_type["hook-name"] == TalkPilotHook.hook_name
+    assert TalkPilotHook.default_conn_name == "talkpilot_default"
+
+
+def test_both_airflows_name_and_hide_the_same(connection_type: dict[str, Any]) -> None:
+    new, old = connection_type["ui-field-behaviour"], TalkPilotHook.get_ui_field_behaviour()
+    assert new["hidden-fields"] == old["hidden_fields"]
+    assert new["relabeling"] == old["relabeling"]
+    assert new["placeholders"] == old["placeholders"]
+    customized = schema("customized_form_field_behaviours.schema.json")
+    jsonschema.validate(old, customized)
+
+
+@pytest.mark.skipif(find_spec("flask_appbuilder") is None, reason="only Airflow 2 builds widgets")
+def test_airflow_2_builds_the_same_fields(connection_type: dict[str, Any]) -> None:
+    from flask import Flask
+    from wtforms import Form
+
+    fields = connection_type["conn-fields"]
+    widgets = TalkPilotHook.get_connection_form_widgets()
+    assert list(widgets) == list(fields)
+    with Flask(__name__).test_request_context():
+        form = type("ConnectionForm", (Form,), widgets)()
+        for name, field in fields.items():
+            assert form[name].label.text == field["label"]
+            assert str(form[name].description) == field["description"]
+            assert f'name="{name}"' in str(form[name]())
+        empty = type("ConnectionForm", (Form,), widgets)(data={})
+        assert empty.validate()
+
+
+@pytest.mark.airflow3
+def test_no_default_is_shown_as_if_it_were_set(connection_type: dict[str, Any]) -> None:
+    for field in connection_type["conn-fields"].values():
+        assert "null" in field["schema"]["type"]
+        assert field["schema"].get("default") is None
