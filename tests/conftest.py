@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,11 +51,11 @@ _prepare()
 
 def _allow_operators_outside_a_task_runner() -> None:
     """Else every execute() in a test logs a warning; the switch is Airflow's own for tests."""
-    if find_spec("airflow.sdk"):
-        from airflow.sdk.bases.operator import ExecutorSafeguard
-    else:
-        from airflow.models.baseoperator import ExecutorSafeguard
-    ExecutorSafeguard.test_mode = True
+    is_new = find_spec("airflow.sdk") is not None
+    module = import_module(
+        "airflow.sdk.bases.operator" if is_new else "airflow.models.baseoperator"
+    )
+    module.ExecutorSafeguard.test_mode = True
 
 
 _allow_operators_outside_a_task_runner()

@@ -38,7 +38,12 @@ from airflow_provider_talkpilot.api.models import (
 )
 from airflow_provider_talkpilot.api.quota import Quota
 from airflow_provider_talkpilot.api.redaction import keep_queries_out_of_logs, plain
-from airflow_provider_talkpilot.api.responses import BASE_URL_SHAPE, error_of, parse_json
+from airflow_provider_talkpilot.api.responses import (
+    BASE_URL_SHAPE,
+    error_of,
+    origin,
+    parse_json,
+)
 from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
 
 _KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
@@ -195,7 +200,7 @@ class TalkPilotClient:
                 continue
             self.quota.answered(permit, response.headers)
             target = response.next_request.url if response.next_request else None
-            if target is None or _origin(target) != _origin(url) or redirects == _REDIRECTS:
+            if target is None or origin(target) != origin(url) or redirects == _REDIRECTS:
                 return parse_json(response)
             url = target
             redirects += 1
@@ -294,10 +299,6 @@ def _checked_key(api_key: str) -> str:
             "again from TalkPilot's dashboard into the connection's password."
         )
     return api_key
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def _describe(error: httpx.TransportError) -> str:

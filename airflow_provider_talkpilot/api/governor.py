@@ -193,7 +193,7 @@ class Governor:
         if rate:
             self._observe(permit, rate, now)
         self._own = max(0, self._own - 1)
-        is_used_up = rate is None or rate.remaining == 0
+        is_used_up = rate is not None and rate.remaining == 0
         if is_used_up and self._late == late_before:  # not just too early
             self._was_refused = True
         if self._asking_from is None or permit.number >= self._asking_from:
@@ -206,14 +206,14 @@ class Governor:
     def _wait_after_refusal(self, told: float | None, is_used_up: bool, now: float) -> float:
         if self._window and is_used_up:
             end = self._end(self._window) - now
-            if end > 0 and (told is None or told <= end + 1):
+            if end > 0 and (told is None or abs(told - end) <= 1):
                 # The minute is used up, and we know better than a whole number when the next one
                 # begins. One request of each process is no stampede; a late one would find the
                 # next minute used up, too.
                 self._rounds = 0
                 return end
         # A server that keeps refusing after the time it named gets more room every time.
-        backoff = RETRY_AFTER_FLOOR * 2 ** min(max(0, self._rounds - 1), 6)
+        backoff = RETRY_AFTER_FLOOR * 2.0 ** min(max(0, self._rounds - 1), 6)
         return min(max(told or 0, backoff), RETRY_AFTER_CEILING) + JITTER * self._jitter.random()
 
     def _is_unmetered(self) -> bool:

@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-import pendulum
-
 from airflow_provider_talkpilot.api.errors import IntervalError
 from airflow_provider_talkpilot.api.redaction import plain
 
@@ -101,10 +99,8 @@ def _moment(name: str, value: date | str) -> datetime:
     moment: object = value
     if isinstance(value, str):
         moment = None
-        # Not what pendulum reads besides dates: "now" would be another interval in every try.
-        if value.strip()[:4].isdigit():
-            with suppress(ValueError, OverflowError):
-                moment = pendulum.parse(value.strip(), tz="UTC", exact=True)
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value.strip())
     if isinstance(moment, datetime):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if isinstance(moment, date):
@@ -117,10 +113,10 @@ def _moment(name: str, value: date | str) -> datetime:
 
 def _plain_utc(name: str, moment: datetime) -> datetime:
     """A standard-library datetime in UTC, whatever subclass (pendulum) came in."""
-    epoch = datetime.fromtimestamp(0, UTC)
     try:
-        return epoch + timedelta(microseconds=(moment - epoch) // timedelta(microseconds=1))
-    except OverflowError:
+        utc = moment.astimezone(UTC)
+    except (OverflowError, ValueError):
         raise IntervalError(
             f"The interval's {name} is outside the years 1 to 9999 in UTC: give a moment inside."
         ) from None
+    return datetime.combine(utc.date(), utc.time(), UTC)

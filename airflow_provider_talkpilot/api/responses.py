@@ -79,12 +79,17 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     return kind(text, status=status, code=code, details=details, request_id=request_id)
 
 
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """What must be the same in two addresses for the API key to go to both."""
+    return url.scheme, url.host, url.port
+
+
 def _redirect_error(response: httpx.Response) -> errors.ApiError:
     """The error of a redirect that was not followed."""
     target = response.next_request.url if response.next_request else None
     if target is None:
         said = f"{_where(response)} answered {response.status_code}, a redirect that leads nowhere."
-    elif target.host == response.request.url.host and target.scheme == response.request.url.scheme:
+    elif origin(target) == origin(response.request.url):
         said = f"{_where(response)} redirects again and again."
     else:
         said = (

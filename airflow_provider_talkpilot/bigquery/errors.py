@@ -9,7 +9,6 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError, TransportError
 from requests.exceptions import RequestException
 
-
 _TRANSIENT = {408, 409, 412, 429}
 
 

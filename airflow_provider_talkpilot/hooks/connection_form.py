@@ -70,11 +70,12 @@ def conn_fields() -> dict[str, Any]:
 def widgets() -> dict[str, Any]:
     """The options as form widgets (Airflow 2, whose web server has these packages)."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-    from wtforms import FloatField, IntegerField
+    from wtforms import IntegerField, StringField
     from wtforms.validators import Optional
 
     return {
-        name: (IntegerField if extra.kind is int else FloatField)(
+        # Airflow 2 refuses a hook with any other kind of field; the hook checks the numbers.
+        name: (IntegerField if extra.kind is int else StringField)(
             extra.label,
             widget=BS3TextFieldWidget(),
             validators=[Optional()],

@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.api import Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     AuthenticationError,
     ConfigurationError,
+    NotFoundError,
     PermissionDeniedError,
     TalkPilotError,
 )
@@ -96,7 +97,10 @@ class TalkPilotHook(BaseHook):
             return False, f"{type(error).__name__}: the connection could not be tested."
 
     def _test(self, client: TalkPilotClient) -> tuple[bool, str]:
-        version = client.health().version or "unknown version"
+        try:
+            version = client.health().version or "unknown version"
+        except NotFoundError as error:
+            return False, f"There is no TalkPilot API at this base URL: mend the host. {error}"
         try:
             first = client.get("agents", "agents", {"page": "1", "limit": "1"})
         except AuthenticationError as error:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import NotFoundError
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.batches import Batches
+from airflow_provider_talkpilot.staging.fetch import fetch_details
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
@@ -27,15 +24,8 @@ from airflow_provider_talkpilot.staging.progress import (
     duration,
     seconds_for,
 )
-from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
 
 log = logging.getLogger(__name__)
-
-# What a kill can cost: details that were asked for and are not staged yet.
-BATCH_ROWS = 100
-BATCH_SECONDS = 60.0
-# Parts get no smaller than this, however many requests are in flight.
-LEAST_ROWS = 20
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -83,8 +73,8 @@ def enrich_calls(
         total = plan.to_fetch()
         _log_plan(calls.interval, plan.wanted(), total, client.quota)
         with PartWriter(folder, "details", compress=options.compress, first=number) as writer:
-            batches = _Batches(folder, writer, manifest, client)
-            _fetch_all(client, plan.missing(), batches, options.concurrency, Progress(total))
+            batches = Batches(folder, writer, manifest, client)
+            fetch_details(client, plan.missing(), batches, options.concurrency, Progress(total))
     if manifest.vanished:
         log.warning(
             "%d call(s) vanished between the list and their detail; the next walk of the interval "
@@ -109,106 +99,6 @@ def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
         requests=before.requests if before else {},
         started_at=before.started_at if before else datetime.now(UTC),
     )
-
-
-class _Batches:
-    """Stages details as they come, so that a kill costs at most one batch."""
-
-    def __init__(
-        self,
-        folder: ObjectStoragePath,
-        writer: PartWriter,
-        manifest: Manifest,
-        client: TalkPilotClient,
-    ) -> None:
-        self._folder, self._writer, self._manifest = folder, writer, manifest
-        self._client = client
-        self.full = BATCH_ROWS
-        self._spent_before = dict(manifest.requests)
-        self._flushed_at = time.monotonic()
-
-    @property
-    def seconds_left(self) -> float:
-        """Until the batch must be staged, however small it is."""
-        return max(0.0, self._flushed_at + BATCH_SECONDS - time.monotonic())
-
-    def add(self, row: dict[str, Any] | None) -> None:
-        """Add a detail's row, or note that there is none."""
-        if row is None:
-            self._manifest.vanished += 1
-            return
-        self._writer.write([row])
-        if self._writer.rows >= self.full:
-            self.flush()
-
-    def flush(self) -> None:
-        """Stage what came since the last time."""
-        part = self._writer.flush()
-        self._manifest.add_requests(self._spent_before, self._client.requests)
-        if part:
-            self._manifest.parts.append(part)
-            self._manifest.save_checkpoint(self._folder)
-        self._flushed_at = time.monotonic()
-
-
-def _fetch_all(
-    client: TalkPilotClient,
-    missing: Iterator[Wanted],
-    batches: _Batches,
-    concurrency: int,
-    progress: Progress,
-) -> None:
-    """Keep a bounded number of requests in flight; take their answers in the plan's order."""
-    in_flight: deque[Future[dict[str, Any] | None]] = deque()
-    # An answer that is slow must not idle the threads: some more wait for it.
-    window = concurrency + concurrency // 2
-    batches.full = max(LEAST_ROWS, BATCH_ROWS - window)
-
-    def take_oldest() -> None:
-        while not _is_done(in_flight[0], batches.seconds_left):
-            batches.flush()
-        batches.add(in_flight.popleft().result())
-        progress.step()
-
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="talkpilot") as pool:
-        try:
-            for call in missing:
-                in_flight.append(pool.submit(_fetch, client, call))
-                if len(in_flight) >= window:
-                    take_oldest()
-            while in_flight:
-                take_oldest()
-        except BaseException:
-            # Stage what is here first: whoever ends this task may not wait. Then keep every answer
-            # that is still coming, for it is paid for.
-            batches.flush()
-            client.quota.close()
-            pool.shutdown(wait=True, cancel_futures=True)
-            for future in in_flight:
-                if not future.cancelled() and future.exception() is None:
-                    batches.add(future.result())
-            raise
-        finally:
-            batches.flush()
-
-
-def _is_done(future: Future[dict[str, Any] | None], seconds: float) -> bool:
-    return bool(wait([future], timeout=seconds).done)
-
-
-def _fetch(client: TalkPilotClient, call: Wanted) -> dict[str, Any] | None:
-    """The detail's row; None for a call that vanished after it was listed."""
-    try:
-        detail = client.call(call.agent_id, call.id)
-    except NotFoundError as error:
-        if not error.code:  # not TalkPilot's own 404: there is no API at this address
-            raise
-        if not call.deleted:
-            return None
-        return missing_detail_row(
-            call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
-        )
-    return detail_row(detail, call.version, datetime.now(UTC))
 
 
 def _wanted(folder: ObjectStoragePath, calls: Manifest) -> Iterator[Wanted]:

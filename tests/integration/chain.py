@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from google.cloud.bigquery import Client
+
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
-from google.cloud.bigquery import Client
-
 from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows
 from tests.support.tasks import Outcome, run_task
 

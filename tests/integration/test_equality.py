@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from airflow_provider_talkpilot.sandbox.settings import Bound
@@ -75,7 +77,7 @@ def test_days_in_any_order(chain: Chain) -> None:
 def test_hours_make_the_same_table_as_a_day(chain: Chain) -> None:
     hours = [("00:00", "09:00"), ("09:00", "09:30"), ("09:30", "24:00")]
     bounds = [f"2026-03-16T{start}:00" for start, _ in hours] + ["2026-03-17T00:00:00"]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         chain.interval = start, end
         chain.run()
     chain.assert_table_is_truth(day(0))

@@ -36,9 +36,7 @@ def test_it_costs_three_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     assert dict(sandbox.counters) == {"health": 1, "agents": 1, "calls": 1}
 
 
-def test_a_host_without_scheme_is_https(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_without_scheme_is_https(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     host = sandbox.base_url.removeprefix("http://")
     connection = json.dumps({**sandbox.connection, "host": host})
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)

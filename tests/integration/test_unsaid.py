@@ -45,8 +45,7 @@ def test_without_updated_at(chain: Chain, in_list: bool, in_detail: bool) -> Non
     chain.assert_table_is_truth(details=False, list_has_version=in_list)
 
     chain.load(chain.enrich(calls).returned)
-    versions = {"list_has_version": in_list, "detail_has_version": in_detail}
-    chain.assert_table_is_truth(**versions)
+    chain.assert_table_is_truth(list_has_version=in_list, detail_has_version=in_detail)
     spent = sandbox.counters["detail"]
     before = chain.rows()
 

@@ -38,5 +38,7 @@ def work(
 
 
 if __name__ == "__main__":
-    where, key, agent_id, call_id, end = sys.argv[1:]
-    work(where, key, agent_id, call_id, float(end))
+    where, key, agent_id, call_id = sys.argv[1:]
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    work(where, key, agent_id, call_id, float(sys.stdin.readline()))

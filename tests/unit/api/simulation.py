@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import partial
 from typing import Literal
 
 from airflow_provider_talkpilot.api.governor import PATIENCE, Governor
@@ -90,7 +91,6 @@ class Process:
     latency: tuple[float, float] = (0.05, 0.3)
     begins: float = 0.0
     losses: float = 0.0
-    paced: bool = True
     busy: int = 0
     done_at: float = 0.0
 
@@ -111,7 +111,7 @@ class World:
 
     def run(self, seconds: float = 1e9) -> None:
         for process in self.processes:
-            self.at(START + process.begins, lambda process=process: self._work(process))
+            self.at(START + process.begins, partial(self._work, process))
         while self._events and self._events[0][0] <= START + seconds:
             self.now, _, happen = heapq.heappop(self._events)
             happen()

@@ -29,7 +29,7 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.quota import Clock
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.limits import Verdict
-from tests.unit.api import quota_worker
+from tests.unit.api import quota_worker, simulation
 from tests.unit.api.conftest import MakeClient
 
 WINDOW = 3
@@ -54,6 +54,18 @@ class Windows:
         return self.refused.total() / (self.refused.total() + self.accepted.total())
 
 
+def hear(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    with process.stdout:
+        return process.stdout.readline()
+
+
+def say(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdin is not None
+    with process.stdin:
+        process.stdin.write(text)
+
+
 @pytest.fixture(scope="module")
 def measured() -> dict[int, Windows]:
     """One, two and four processes at work, each group on a key of its own, at the same time."""
@@ -76,18 +88,26 @@ def measured() -> dict[int, Windows]:
 
         limiter.check = counting  # type: ignore[method-assign]
         call = sandbox.truth("2026-03-16", "2026-03-17")[0]
-        # The middle of a window, so that the last one is not taken for a whole one.
-        until = (math.floor(time.time() / WINDOW) + 2 + WINDOWS + 0.5) * WINDOW
         running = [
             subprocess.Popen(
-                [sys.executable, quota_worker.__file__]
-                + [sandbox.base_url, keys[number], call["agent_id"], call["id"], str(until)],
+                [
+                    *(sys.executable, quota_worker.__file__, sandbox.base_url, keys[number]),
+                    *(call["agent_id"], call["id"]),
+                ],
                 cwd=Path(__file__).parents[3],
                 env={**os.environ, "PYTHONPATH": "."},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for number in by_processes
             for _ in range(number)
         ]
+        assert [hear(process) for process in running] == ["ready\n"] * len(running)
+        # The middle of a window, so that the last one is not taken for a whole one.
+        until = (math.floor(time.time() / WINDOW) + 1 + WINDOWS + 0.5) * WINDOW
+        for process in running:
+            say(process, f"{until}\n")
         assert [process.wait() for process in running] == [0] * len(running)
     return by_processes
 
@@ -111,33 +131,30 @@ def test_processes_on_one_key_share_its_quota(
     assert windows.share_refused <= most_refused
 
 
-def test_the_hours_end_is_waited_for(
-    sandbox: Sandbox, agent: str, make_client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    sandbox.settings.patch(requests_per_hour=10, hour_seconds=2)
+def test_the_hours_end_is_waited_for(sandbox: Sandbox, make_client: MakeClient) -> None:
+    sandbox.settings.patch(requests_per_hour=8, hour_seconds=2)
     client = make_client()
     with ThreadPoolExecutor(4) as pool:
-        totals = list(pool.map(lambda _: len(client.agents()), range(25)))
+        totals = list(pool.map(lambda _: len(client.agents()), range(15)))
 
-    assert totals == [1] * 25
+    assert totals == [1] * 15
     # Of one process nobody asks again before the time that the refusal names: what is refused is
     # at most what was in flight when an hour's quota ended.
     assert client.quota.refused == sandbox.counters["refused"] <= 4 * 3
-    assert sandbox.counters["agents"] == 25 + sandbox.counters["refused"]
+    assert sandbox.counters["agents"] == 15 + sandbox.counters["refused"]
 
 
-def test_a_long_wait_frees_the_caller(
-    sandbox: Sandbox, make_client: MakeClient, agent: str
-) -> None:
+def test_a_long_wait_frees_the_caller(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.settings.patch(requests_per_hour=3, hour_seconds=3600)
     client = make_client(quota=Quota(max_wait=30))
     hour_end = (math.floor(time.time() / 3600) + 1) * 3600
     if hour_end - time.time() < 60:  # the hour that the clock shows is about to end
         sandbox.settings.hour_seconds = 7200
         hour_end = (math.floor(time.time() / 7200) + 1) * 7200
+    for _ in range(3):
+        client.agents()
     with pytest.raises(QuotaExhaustedError, match="used up until") as caught:
-        for _ in range(4):
-            client.agents()
+        client.agents()
     # Retry-After is rounded up, and the wake-up is spread over half a second.
     assert timedelta(0) <= caught.value.resume_at - datetime.fromtimestamp(hour_end, UTC)
     assert caught.value.resume_at - datetime.fromtimestamp(hour_end, UTC) <= timedelta(seconds=3)
@@ -152,9 +169,10 @@ def test_a_long_wait_frees_the_caller(
 def test_a_part_of_the_quota_is_left_to_others(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.settings.patch(requests_per_minute=20, minute_seconds=3600)
     client = make_client(quota=Quota(share=0.5, max_wait=0))
+    for _ in range(10):
+        client.agents()
     with pytest.raises(QuotaExhaustedError):
-        for _ in range(20):
-            client.agents()
+        client.agents()
     assert sandbox.counters["agents"] == 10
     assert client.quota.refused == 0
 
@@ -173,7 +191,7 @@ def test_what_other_software_spends_is_seen(sandbox: Sandbox, make_client: MakeC
 
 @pytest.mark.parametrize("retry_after", [None, 0, -5])
 def test_a_refusal_that_names_no_time_costs_one_request_a_try(
-    sandbox: Sandbox, make_client: MakeClient, agent: str, retry_after: int | None
+    sandbox: Sandbox, make_client: MakeClient, retry_after: int | None
 ) -> None:
     """dlt-hub/dlt#4036: Retry-After: 0 burned all tries within a moment."""
     sandbox.faults.add("rate_limited", times=2, retry_after=retry_after)
@@ -189,7 +207,7 @@ def test_endless_refusals_end_in_an_error_that_says_what_to_do(
 ) -> None:
     sandbox.faults.add("rate_limited", times=100, retry_after=1)
     client = make_client(quota=Quota(clock=FakeClock()))
-    with pytest.raises(RateLimitedError, match="part of the quota.*req_.*10 times") as caught:
+    with pytest.raises(RateLimitedError, match=r"part of the quota.*req_.*10 times") as caught:
         client.agents()
     assert caught.value.status == 429
     assert caught.value.code == "RATE_LIMITED"
@@ -207,17 +225,22 @@ def test_without_rate_headers_nothing_is_held_back(
     assert len(permits) == 100
 
 
-def test_waiting_is_told_once_for_all_threads(
-    sandbox: Sandbox, make_client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_waiting_is_told_once_for_all_threads(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "airflow_provider_talkpilot")
-    clock = FakeClock()
-    sandbox.state.limiter._clock = clock.now
-    sandbox.settings.patch(requests_per_minute=10)
-    client = make_client(quota=Quota(clock=clock))
+    clock, limits, lock = FakeClock(), simulation.Server(per_minute=10), threading.Lock()
+    quota = Quota(clock=clock)
+
+    def request(_: int) -> None:
+        permit = quota.acquire()
+        with lock:
+            accepted, headers = limits.answer(clock.now())
+        assert accepted
+        quota.answered(permit, headers)
+
     with ThreadPoolExecutor(8) as pool:
-        assert len(list(pool.map(lambda _: client.agents(), range(65)))) == 65
-    assert sandbox.counters["refused"] == 0
+        list(pool.map(request, range(65)))
+
+    assert quota.refused == 0
     lines = [r.getMessage() for r in caplog.records if r.name.startswith("airflow_provider")]
     assert len(lines) == 1
     assert "quota is used up: waiting for it until" in lines[0]

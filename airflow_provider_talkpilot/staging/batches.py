@@ -1,0 +1,68 @@
+"""Details staged as they come, so that a kill costs at most one batch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.parts import PartWriter
+
+# What a kill can cost: details that were asked for and are not staged yet.
+BATCH_ROWS = 100
+BATCH_SECONDS = 60.0
+# Parts get no smaller than this, however many requests are in flight.
+LEAST_ROWS = 20
+
+
+class Batches:
+    """Turns details into parts, and notes each in the manifest and its checkpoint.
+
+    :param folder: where parts go.
+    :param writer: writes them.
+    :param manifest: gets the parts, the requests spent, and the calls that vanished.
+    :param client: counts the requests.
+    """
+
+    def __init__(
+        self,
+        folder: ObjectStoragePath,
+        writer: PartWriter,
+        manifest: Manifest,
+        client: TalkPilotClient,
+    ) -> None:
+        self._folder, self._writer, self._manifest = folder, writer, manifest
+        self._client = client
+        self._spent_before = dict(manifest.requests)
+        self._flushed_at = time.monotonic()
+        self._full = BATCH_ROWS
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the batch must be staged, however small it is."""
+        return max(0.0, self._flushed_at + BATCH_SECONDS - time.monotonic())
+
+    def leave_room_for(self, in_flight: int) -> None:
+        """Stage earlier, since so many more details are lost with a kill."""
+        self._full = max(LEAST_ROWS, BATCH_ROWS - in_flight)
+
+    def add(self, row: dict[str, Any] | None) -> None:
+        """Add a detail's row; None notes that the call vanished."""
+        if row is None:
+            self._manifest.vanished += 1
+            return
+        self._writer.write([row])
+        if self._writer.rows >= self._full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Stage what came since the last time."""
+        part = self._writer.flush()
+        self._manifest.add_requests(self._spent_before, self._client.requests)
+        if part:
+            self._manifest.parts.append(part)
+            self._manifest.save_checkpoint(self._folder)
+        self._flushed_at = time.monotonic()

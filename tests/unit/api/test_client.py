@@ -1,0 +1,242 @@
+"""What a client accepts, what it sends, and that nothing of it shows what must not be seen."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot import __version__
+from airflow_provider_talkpilot.api import CallFilters, Quota, Reject, TalkPilotClient, errors
+from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.unit.api.conftest import DAY, MakeClient
+from tests.unit.api.raw_server import RawServer
+
+KEY = "tp_live_0123456789abcdef0123456789ABCDEF"
+URL = "https://abc.supabase.co/functions/v1/api/v1"
+
+
+@pytest.mark.parametrize("url", [f"{URL}/", f" {URL}\n", f"{URL}//"])
+def test_the_base_url_may_have_slashes_and_spaces_around(url: str) -> None:
+    assert TalkPilotClient(url, KEY).base_url == URL
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8971/v1",
+        "http://LOCALHOST/v1",
+        "http://127.0.0.1/v1",
+        "http://127.8.9.1:1/v1",
+        "http://[::1]:8971/v1",
+    ],
+)
+def test_plain_http_to_the_own_machine_is_allowed(url: str) -> None:
+    TalkPilotClient(url, KEY).close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://abc.supabase.co/v1",
+        "http://localhost.example.com/v1",
+        "http://127.0.0.1.nip.io/v1",
+        "http://10.0.0.1/v1",
+        "http://[2001:db8::1]/v1",
+        "http://0.0.0.0/v1",
+    ],
+)
+def test_plain_http_to_others_is_refused(url: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"plain http.*use https"):
+        TalkPilotClient(url, KEY)
+
+
+@pytest.mark.parametrize("url", ["", "abc.supabase.co", "ftp://abc", "https://", KEY])
+def test_no_address(url: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="is no address: its shape is") as caught:
+        TalkPilotClient(url, KEY)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@abc.co/v1", f"{URL}?a=secret", f"{URL}#secret"])
+def test_no_user_query_or_fragment(url: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="no user, query or fragment") as caught:
+        TalkPilotClient(url, KEY)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"  {KEY}\r\n", KEY.replace("ABCDEF", "abcdef")])
+def test_a_key_may_be_pasted_with_spaces_around(
+    key: str, sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    with RawServer(b'{"status":"ok"}') as server:
+        assert make_client(base_url=server.url, api_key=key).health().status == "ok"
+        assert server.seen[0][1]["x-api-key"] == key.strip()
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("", "none was given"),
+        ("tp_live_123", "11 characters"),
+        (f"{KEY}0", "41 characters"),
+        (f"tp_test_{KEY[8:]}", "40 characters"),
+        (f"{KEY[:-1]}ß", "40 characters"),
+        (f"{KEY[:20]}\n{KEY[20:]}", "41 characters"),
+    ],
+)
+def test_a_malformed_key_is_not_repeated(key: str, says: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"malformed.*{says}.*password") as caught:
+        TalkPilotClient(URL, key)
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tries": 0},
+        {"timeout": 0},
+        {"timeout": -1},
+        {"timeout": float("nan")},
+        {"connect_timeout": float("inf")},
+        {"connections": 0},
+    ],
+)
+def test_options_that_can_never_work(options: dict[str, Any]) -> None:
+    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(options))} is .*: give "):
+        TalkPilotClient(URL, KEY, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"share": 0}, {"share": 1.1}, {"requests_per_minute": 0}, {"requests_per_hour": -1}]
+)
+def test_quotas_that_can_never_work(options: dict[str, Any]) -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"give (at least 1|a number over 0)"):
+        Quota(**options)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "support", "../agents", "{0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f}", KEY, None]
+)
+def test_ids_that_are_no_uuid_reach_no_url(client: TalkPilotClient, wrong: Any) -> None:
+    good = "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f"
+    for ids in ((wrong, good), (good, wrong)):
+        with pytest.raises(errors.ConfigurationError, match="is no UUID: copy it") as caught:
+            client.call(*ids)
+        assert KEY not in str(caught.value)
+    with pytest.raises(errors.ConfigurationError, match="is no UUID"):
+        client.walk_calls(wrong, DAY)
+    assert not client.requests
+
+
+def test_health_needs_no_valid_key(sandbox: Sandbox, make_client: MakeClient) -> None:
+    client = make_client(api_key=KEY)
+    health = client.health()
+    assert (health.status, health.version) == ("ok", "1.0.0")
+    assert client.requests == {"health": 1}
+
+
+def test_a_proxy_of_the_environment_does_not_see_the_key(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with TalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
+            assert len(client.agents()) == 1
+        assert proxy.seen == []
+
+
+def test_requests_are_counted_and_say_who_asks(client: TalkPilotClient, sandbox: Sandbox) -> None:
+    client.health()
+    (agent,) = client.agents()
+    (call, *_) = next(client.walk_calls(agent.id, DAY)).calls
+    client.call(agent.id, call.id)
+    assert client.requests == {"health": 1, "agents": 1, "calls": 1, "detail": 1}
+    assert client.requests == sandbox.counters
+    with RawServer(b'{"status":"ok"}') as server:
+        with TalkPilotClient(server.url, KEY) as other:
+            other.health()
+        assert server.seen[0][1]["user-agent"] == f"airflow-provider-talkpilot/{__version__}"
+
+
+def test_all_agents_beyond_a_page_come_in_order(sandbox: Sandbox, client: TalkPilotClient) -> None:
+    sandbox.reset(agents=230, calls_per_day=0)
+    assert [agent.id for agent in client.agents()] == sandbox.store.agent_ids[::-1]
+    assert client.requests["agents"] == 3
+
+
+def test_agents_that_move_are_read_again(sandbox: Sandbox, client: TalkPilotClient) -> None:
+    sandbox.reset(agents=120, calls_per_day=0)
+
+    def add_one(kind: str, count: int) -> None:
+        if count == 2:
+            sandbox.store.add_agent()
+
+    sandbox.before_request = add_one
+    assert len({agent.id for agent in client.agents()}) == 121
+    assert client.requests["agents"] == 4
+
+
+def test_closing_the_quota_ends_retries(sandbox: Sandbox, make_client: MakeClient) -> None:
+    sandbox.faults.add("status", status=503, times=100)
+    client = make_client()
+    sandbox.before_request = lambda kind, count: client.quota.close()
+    with pytest.raises((errors.ServerError, errors.ClosedError)):
+        client.agents()
+    assert sandbox.counters["agents"] == 1
+
+
+def test_no_secret_and_no_caller_in_any_log_at_any_level(
+    sandbox: Sandbox, make_client: MakeClient, agent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore", "airflow_provider_talkpilot"):
+        caplog.set_level(logging.DEBUG, name)
+    rows = sandbox.truth("2026-03-16", "2026-03-17")
+    named = next(row for row in rows if row["phone_number"] and row["customer_name"])
+    filters = CallFilters(phone_number=named["phone_number"], search=named["customer_name"])
+    client = make_client()
+    sandbox.faults.add("rate_limited", kind="agents")
+    sandbox.faults.add("status", kind="detail", status=502, body="html")
+    sandbox.faults.add("wrong_type", kind="calls")
+    client.agents()
+    for _ in client.walk_calls(agent, DAY):
+        pass
+    for _ in client.walk_calls(agent, DAY, filters):
+        pass
+    client.call(agent, named["id"])
+    with pytest.raises(errors.AuthenticationError):
+        make_client(api_key=KEY).agents()
+
+    logged = "\n".join(
+        f"{record.getMessage()} {record.args} {record.exc_text}" for record in caplog.records
+    )
+    assert "agents" in logged  # something is logged at all
+    for secret in (sandbox.api_key, KEY, sandbox.api_key[8:]):
+        assert secret not in logged
+    digits = named["phone_number"].lstrip("+")
+    words = named["customer_name"].split()
+    for text in (digits, *words, named["call_summary"][:20], "audio_file_url", "transcript"):
+        assert text not in logged
+
+
+def test_nothing_shows_secrets_or_callers(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    row = next(r for r in sandbox.truth("2026-03-16", "2026-03-17") if r["phone_number"])
+    detail = client.call(agent, row["id"])
+    page = next(client.walk_calls(agent, DAY))
+    page.rejects.append(Reject(row, "duration: wrong"))
+    filters = CallFilters(phone_number=row["phone_number"], search=row["customer_name"])
+    shown = " ".join(
+        text
+        for thing in (client, client.quota, detail, page, page.rejects, filters, client.agents())
+        for text in (repr(thing), str(thing), f"{thing}")
+    )
+    shown += repr(list(detail.__repr_args__()))
+    assert row["id"] in shown
+    for hidden in (sandbox.api_key, row["phone_number"], row["customer_name"], "https://"):
+        assert hidden not in shown

@@ -1,0 +1,222 @@
+"""Each thing that can go wrong is an error of its own type, whose message says what to do."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from airflow_provider_talkpilot.api import CallFilters, errors
+from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.unit.api.conftest import DAY, MakeClient
+from tests.unit.api.raw_server import RawServer
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+def first_page(client: object, agent: str) -> object:
+    return next(client.walk_calls(agent, DAY))  # type: ignore[attr-defined]
+
+
+def test_unknown_key(sandbox: Sandbox, make_client: MakeClient) -> None:
+    client = make_client(api_key="tp_live_" + "0" * 32)
+    with pytest.raises(errors.AuthenticationError, match=r"renew it.*password.*req_") as caught:
+        client.agents()
+    assert (caught.value.status, caught.value.code) == (401, "UNAUTHORIZED")
+    assert f"support: {caught.value.request_id}." in str(caught.value)
+    assert sandbox.counters["agents"] == 1
+
+
+def test_missing_permission(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
+    client = make_client(api_key=sandbox.add_key("agents only", permissions=["agents:read"]))
+    assert len(client.agents()) == 1
+    with pytest.raises(errors.PermissionDeniedError, match=r"calls:read.*Grant.*req_"):
+        first_page(client, agent)
+    assert sandbox.counters["calls"] == 1
+
+
+def test_agent_that_the_key_may_not_see(
+    sandbox: Sandbox, make_client: MakeClient, agent: str
+) -> None:
+    client = make_client(api_key=sandbox.add_key("none", allowed_agent_ids=[]))
+    with pytest.raises(errors.NotFoundError, match=r"not allowed to see this agent.*req_"):
+        first_page(client, agent)
+    assert sandbox.counters["calls"] == 1
+
+
+def test_unknown_call(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
+    with pytest.raises(errors.NotFoundError, match="does not exist") as caught:
+        make_client().call(agent, UNKNOWN)
+    assert caught.value.code == "NOT_FOUND"
+    assert sandbox.counters["detail"] == 1
+
+
+def test_wrong_parameter_is_named(sandbox: Sandbox, make_client: MakeClient) -> None:
+    with pytest.raises(errors.BadRequestError, match=r"\(limit: Must be at most 100\)") as caught:
+        make_client().get("agents", "agents", {"limit": "1000"})
+    assert caught.value.details == (errors.FieldError("limit", "Must be at most 100"),)
+    assert sandbox.counters["agents"] == 1
+
+
+def test_conflict(sandbox: Sandbox, make_client: MakeClient) -> None:
+    sandbox.faults.add("conflict")
+    with pytest.raises(errors.ConflictError, match=r"409 CONFLICT.*Try again.*req_"):
+        make_client().agents()
+
+
+@pytest.mark.parametrize("body", ["envelope", "html", "empty"])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_server_errors_are_tried_again(
+    sandbox: Sandbox, make_client: MakeClient, status: int, body: str
+) -> None:
+    sandbox.faults.add("status", status=status, body=body, times=2)
+    assert len(make_client().agents()) == 1
+    assert sandbox.counters["agents"] == 3
+
+
+@pytest.mark.parametrize("body", ["envelope", "html", "empty"])
+def test_lasting_server_error(sandbox: Sandbox, make_client: MakeClient, body: str) -> None:
+    sandbox.faults.add("status", status=503, body=body, times=100)
+    with pytest.raises(errors.ServerError, match=r"503.*TalkPilot has a problem") as caught:
+        make_client(tries=4).agents()
+    assert sandbox.counters["agents"] == 4
+    assert caught.value.retryable
+    assert (caught.value.request_id is not None) == (body == "envelope")
+
+
+@pytest.mark.parametrize("fault", ["cut", "bad_json", "html", "empty"])
+def test_spoiled_bodies_are_tried_again(
+    sandbox: Sandbox, make_client: MakeClient, fault: str
+) -> None:
+    sandbox.faults.add(fault, times=2)  # type: ignore[arg-type]
+    client = make_client()
+    assert len(client.agents()) == 1
+    assert sandbox.counters["agents"] == client.requests["agents"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "says"),
+    [
+        ("cut", errors.ConnectionFailedError, "No answer from http://127.0.0.1"),
+        ("bad_json", errors.UnreadableResponseError, r"no JSON \(\d+ bytes\): it was cut"),
+        ("html", errors.UnreadableResponseError, "HTML instead of TalkPilot's JSON"),
+        ("empty", errors.UnreadableResponseError, "empty body"),
+    ],
+)
+def test_lasting_spoiled_bodies(
+    sandbox: Sandbox, make_client: MakeClient, fault: str, error: type[Exception], says: str
+) -> None:
+    sandbox.faults.add(fault, times=100)  # type: ignore[arg-type]
+    with pytest.raises(error, match=f"{says}.*the base URL") as caught:
+        make_client(tries=2).agents()
+    assert "supabase.co/functions/v1/api/v1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_path_of_the_base_url(sandbox: Sandbox, make_client: MakeClient) -> None:
+    with RawServer(b"<html>not here</html>", 404) as other:
+        with pytest.raises(errors.NotFoundError, match="no TalkPilot API at this address"):
+            make_client(base_url=other.url).agents()
+        assert len(other.seen) == 1
+
+
+def test_nobody_listens(make_client: MakeClient) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = make_client(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}", tries=2)
+        with pytest.raises(errors.ConnectionFailedError, match="Check the network and the base"):
+            client.agents()
+    assert client.requests["agents"] == 2
+
+
+def test_time_out(sandbox: Sandbox, make_client: MakeClient) -> None:
+    sandbox.faults.add("slow", seconds=1)
+    client = make_client(timeout=0.3)
+    assert len(client.agents()) == 1
+    assert client.requests["agents"] == 2
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"1"])
+def test_json_that_is_no_object(make_client: MakeClient, body: bytes) -> None:
+    with (
+        RawServer(body) as other,
+        pytest.raises(errors.UnexpectedResponseError, match="JSON that is no object"),
+    ):
+        make_client(base_url=other.url).agents()
+
+
+def test_detail_that_does_not_fit(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
+    sandbox.faults.add("wrong_type", kind="detail")
+    call = sandbox.truth("2026-03-16", "2026-03-17")[0]
+    with pytest.raises(errors.UnexpectedResponseError, match="duration: Input should be"):
+        make_client().call(agent, call["id"])
+    assert sandbox.counters["detail"] == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect_to_another_host_never_sees_the_key(
+    sandbox: Sandbox, make_client: MakeClient, status: int
+) -> None:
+    with RawServer(b'{"data":[],"pagination":{"total":0}}') as other:
+        sandbox.faults.add("redirect", status=status, location=f"{other.url}/agents")
+        with pytest.raises(errors.UnexpectedResponseError, match="its own host only") as caught:
+            make_client().agents()
+        assert other.url.removesuffix("/v1") in str(caught.value)
+        assert other.seen == []
+    assert sandbox.counters["agents"] == 1
+
+
+def test_redirect_within_the_host_is_followed(sandbox: Sandbox, make_client: MakeClient) -> None:
+    path = sandbox.base_url.partition(f":{sandbox.port}")[2]
+    sandbox.faults.add("redirect", location=f"{path}/agents?limit=100&page=1")
+    client = make_client()
+    assert len(client.agents()) == 1
+    assert sandbox.counters["agents"] == client.requests["agents"] == 2
+
+
+def test_redirects_in_a_circle_end(make_client: MakeClient) -> None:
+    with RawServer(b"", 302, {"Location": "/v1/agents"}) as other:
+        with pytest.raises(errors.UnexpectedResponseError, match="redirects again and again"):
+            make_client(base_url=other.url).agents()
+        assert len(other.seen) == 4
+
+
+def test_redirect_to_nowhere(make_client: MakeClient) -> None:
+    with (
+        RawServer(b"", 304) as other,
+        pytest.raises(errors.UnexpectedResponseError, match="leads nowhere"),
+    ):
+        make_client(base_url=other.url).agents()
+
+
+def test_a_long_and_strange_message_becomes_one_short_line(make_client: MakeClient) -> None:
+    key = "tp_live_" + "a" * 32
+    message = f"Key {key}\nis\r\nbad " + "x" * 10_000
+    body = json.dumps({"error": {"code": "BAD_REQUEST", "message": message, "details": "?"}})
+    with (
+        RawServer(body.encode(), 400) as other,
+        pytest.raises(errors.BadRequestError, match="Key tp_live_… is bad") as caught,
+    ):
+        make_client(base_url=other.url).agents()
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_does_not_repeat_what_was_searched_for(
+    make_client: MakeClient, agent: str
+) -> None:
+    number = "+493023125042"
+    body = {
+        "code": "VALIDATION_ERROR",
+        "message": f"{number} is no number",
+        "details": [{"field": "phone_number", "message": f"{number} is wrong"}],
+    }
+    with RawServer(json.dumps({"error": body}).encode(), 400) as other:
+        walk = make_client(base_url=other.url).walk_calls(
+            agent, DAY, CallFilters(phone_number=number)
+        )
+        with pytest.raises(errors.BadRequestError, match="phone_number") as caught:
+            next(walk)
+    assert number not in str(caught.value)
+    assert number not in str(caught.value.details)

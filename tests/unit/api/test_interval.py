@@ -1,0 +1,104 @@
+"""Intervals are half-open, in UTC, and a wrong one says in a line what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pendulum
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.api.errors import IntervalError
+
+START, END = datetime(2026, 3, 18, tzinfo=UTC), datetime(2026, 3, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-03-18", "2026-03-19"),
+        (" 2026-03-18T00:00:00Z ", "2026-03-19T00:00:00+00:00"),
+        ("2026-03-18T01:00:00+01:00", "2026-03-18T19:00:00-05:00"),
+        ("20260318", "2026-03-19 00:00"),
+        (START, END),
+        (date(2026, 3, 18), date(2026, 3, 19)),
+        (datetime(2026, 3, 18), datetime(2026, 3, 19)),  # noqa: DTZ001 - no zone means UTC
+        (pendulum.datetime(2026, 3, 18), pendulum.datetime(2026, 3, 19)),
+        (pendulum.datetime(2026, 3, 18, 1, tz="Europe/Berlin"), END),
+        (START.astimezone(timezone(timedelta(hours=9))), END),
+    ],
+)
+def test_bounds_in_every_shape(start: Any, end: Any) -> None:
+    interval = Interval.parse(start, end)
+    assert (interval.start, interval.end) == (START, END)
+    assert type(interval.start) is type(interval.end) is datetime
+    assert interval.start.tzinfo is UTC
+    assert str(interval) == "[2026-03-18T00:00:00Z, 2026-03-19T00:00:00Z)"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "cure"),
+    [
+        (None, "2026-03-19", r"missing a bound \(start=none, end=2026-03-19\): give both"),
+        ("2026-03-18", "", r"missing a bound \(start=2026-03-18, end=none\): give both"),
+        ("2026-03-18", "2026-03-18", "zero length.*Give an end.*CronDataIntervalTimetable"),
+        (START, START, "zero length"),
+        ("2026-03-19", "2026-03-18", "reversed: swap its start and end"),
+        ("yesterday", "2026-03-18", "start 'yesterday' is no date or time: write it as ISO 8601"),
+        ("now", "2027-03-18", "no date or time"),
+        ("12:00", "13:00", "no date or time"),
+        ("2026-03-18", "2026-13-18", "end '2026-13-18' is no date"),
+        ("2026-03-18/2026-03-19", "2026-03-20", "no date or time"),
+        ("P1D", "2026-03-20", "no date or time"),
+        ("2026-02-30", "2026-03-20", "no date or time"),
+        ("2026-03-18\nx", "2026-03-20", "no date or time"),
+        ("0001-01-01T00:00:00+10:00", "2026-03-20", "start is outside the years 1 to 9999"),
+        ("2026-03-18", "9999-12-31T23:59:59-10:00", "end is outside the years 1 to 9999"),
+        (7, "2026-03-20", "no date or time"),
+    ],
+)
+def test_a_wrong_interval_names_the_cure_in_one_line(start: Any, end: Any, cure: str) -> None:
+    with pytest.raises(IntervalError, match=cure) as caught:
+        Interval.parse(start, end)
+    assert "\n" not in str(caught.value)
+    assert not caught.value.retryable
+
+
+def test_naive_datetimes_are_refused_where_utc_is_not_stated() -> None:
+    with pytest.raises(IntervalError, match=r"start .* has no time zone; give UTC"):
+        Interval(datetime(2026, 3, 18), END)  # noqa: DTZ001
+    with pytest.raises(IntervalError, match=r"end .* has no time zone; give UTC"):
+        Interval(START, datetime(2026, 3, 19))  # noqa: DTZ001
+
+
+def test_an_interval_that_is_not_over_is_refused() -> None:
+    interval = Interval(START, END)
+    interval.require_over(END)
+    interval.require_over(END - timedelta(seconds=30))  # clocks differ
+    with pytest.raises(IntervalError, match=r"in the future \(it is 2026-03-18T23:50:00Z now\): "):
+        interval.require_over(END - timedelta(minutes=10))
+    with pytest.raises(IntervalError, match="give an earlier end"):
+        Interval.parse("2026-03-18", "2999-01-01").require_over()
+
+
+def test_it_is_half_open() -> None:
+    interval = Interval(START, END)
+    assert START in interval
+    assert END - timedelta(microseconds=1) in interval
+    assert END not in interval
+    assert START - timedelta(microseconds=1) not in interval
+
+
+@given(st.text() | st.datetimes().map(str), st.text() | st.datetimes().map(str))
+def test_any_text_is_an_interval_or_an_interval_error(start: str, end: str) -> None:
+    try:
+        interval = Interval.parse(start, end)
+    except IntervalError as error:
+        message = str(error)
+    else:
+        message = str(interval)
+        assert interval.start < interval.end
+    assert "\n" not in message

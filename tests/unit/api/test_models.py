@@ -1,0 +1,148 @@
+"""Records: what the facts leave open is tolerated, what cannot be stored is rejected or a text."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from airflow_provider_talkpilot.api import Call, CallDetail, TalkPilotClient
+from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.api.models import describe_invalid
+from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.unit.api.conftest import DAY
+from tests.unit.api.raw_server import RawServer
+
+ID = "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f"
+LEAST: dict[str, Any] = {"id": ID, "agent_id": ID, "created_at": "2026-03-18T00:00:00.000Z"}
+
+
+def test_every_detail_of_the_sandbox_is_read_as_it_is(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    for row in sandbox.truth("2026-03-16", "2026-03-17")[:60]:
+        detail = client.call(agent, row["id"])
+        sent = detail.model_dump(mode="json", exclude={"audio_file_url"})
+        for name in ("created_at", "updated_at", "deleted_at"):
+            moment = getattr(detail, name)
+            assert moment == (row[name] and datetime.fromisoformat(row[name]))
+            sent[name] = row[name]
+        assert sent == row
+
+
+def test_unknown_fields_are_kept_without_the_recordings_address(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    sandbox.settings.extra_list_fields = {"mood": {"score": 3}, "audio_file_url": "https://x"}
+    sandbox.settings.extra_detail_fields = {"mood": ["glad"], "n": None}
+    page = next(client.walk_calls(agent, DAY))
+    assert all(call.extra == {"mood": {"score": 3}} for call in page.calls)
+    detail = client.call(agent, page.calls[0].id)
+    assert detail.extra == {"mood": ["glad"], "n": None}
+
+
+def test_all_but_id_agent_and_start_may_be_missing_or_null() -> None:
+    assert Call.model_validate(LEAST).created_at == datetime(2026, 3, 18, tzinfo=UTC)
+    nulls = dict.fromkeys(set(CallDetail.model_fields) - set(LEAST))
+    assert CallDetail.model_validate(LEAST | nulls).transcript is None
+
+
+@pytest.mark.parametrize("value", ["2026-03-18T01:00:00+01:00", "2026-03-18T00:00:00"])
+def test_moments_are_in_utc_and_without_a_zone_they_mean_it(value: str) -> None:
+    call = Call.model_validate(LEAST | {"created_at": value})
+    assert call.created_at == datetime(2026, 3, 18, tzinfo=UTC)
+    assert call.created_at.utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"id": None}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": "../../agents"}, "id"),
+        ({"id": 7}, "id"),
+        ({"agent_id": None}, "agent_id"),
+        ({"created_at": None}, "created_at"),
+        ({"created_at": "yesterday"}, "created_at"),
+        ({"created_at": "0001-01-01T00:00:00+14:00"}, "created_at"),
+        ({"duration": "SECRET"}, "duration"),
+        ({"duration": 2**63}, "duration"),
+        ({"duration": -(2**63) - 1}, "duration"),
+        ({"duration": float("nan")}, "duration"),
+        ({"duration": 1.5}, "duration"),
+        ({"final_score": 10**30}, "final_score"),
+        ({"customer_name": {"first": "SECRET"}}, "customer_name"),
+        ({"done": "SECRET"}, "done"),
+    ],
+)
+def test_what_cannot_be_stored_is_invalid_and_says_why(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CallDetail.model_validate(LEAST | wrong)
+    reason = describe_invalid(caught.value)
+    assert reason.startswith(f"{field}: ")
+    assert "SECRET" not in reason + str(caught.value)
+
+
+def test_numbers_that_a_json_column_cannot_hold_become_texts() -> None:
+    odd = {"a": [2**63, {"b": -(2**64)}], "c": float("inf"), "d": 2**63 - 1, "e": True, "f": 0.5}
+    assert Call.model_validate(LEAST | odd).extra == {
+        "a": ["9223372036854775808", {"b": "-18446744073709551616"}],
+        "c": "inf",
+        "d": 2**63 - 1,
+        "e": True,
+        "f": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (rb'{"t":"cut \ud83d"}', {"t": "cut \ufffd"}),
+        (rb'{"t":"\udc4d cut"}', {"t": "\ufffd cut"}),
+        (rb'{"t":"\ud83d\ud83d\udc4d"}', {"t": "\ufffd\U0001f44d"}),
+        (rb'{"\ud83d":["\ud83d",{"x":"\ude00"}]}', {"\ufffd": ["\ufffd", {"x": "\ufffd"}]}),
+        (b'{"t":"broken \xf0\x9f"}', {"t": "broken \ufffd"}),
+        (b'\xef\xbb\xbf{"t":1}', {"t": 1}),
+        (b'{"t":NaN,"u":-Infinity}', {"t": "NaN", "u": "-Infinity"}),
+        (b'{"t":123456789012345678901234567890}', {"t": 123456789012345678901234567890}),
+        (
+            '{"t":"zwei\u2028Zeilen, Größe"}'.encode(),
+            {"t": "zwei\u2028Zeilen, Größe"},
+        ),
+    ],
+)
+def test_bodies_that_are_nearly_json_are_read_all_the_same(body: bytes, value: Any) -> None:
+    parsed = parse_json_text(body)
+    assert parsed == value
+    json.dumps(parsed, ensure_ascii=False).encode()  # all of it can be written
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" ", b"{", b'{"t":"cut', b"<html>", b"[" * 100_000, b"{'t':1}", b"\xff\xfe"]
+)
+def test_what_is_no_json_is_none(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json_text(body)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(), st.lists))
+def test_json_is_read_as_the_standard_library_does(value: Any) -> None:
+    for ascii_only in (True, False):
+        assert parse_json_text(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+def test_half_an_emoji_in_a_page_costs_no_other_row(client: TalkPilotClient) -> None:
+    rows = [LEAST, LEAST | {"id": ID.replace("0d", "1d"), "note": "\ud83d"}]
+    body = json.dumps({"data": rows, "pagination": {"total": 2}}).encode()
+    with (
+        RawServer(body) as server,
+        TalkPilotClient(server.url, "tp_live_" + "0" * 32) as other,
+    ):
+        day = type(DAY).parse("2026-03-18", "2026-03-19")
+        (page,) = other.walk_calls(ID, day)
+    assert [call.note for call in page.calls] == [None, "\ufffd"]

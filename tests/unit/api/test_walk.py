@@ -1,0 +1,244 @@
+"""A walk is whole or an error, costs the fewest requests, and puts each call in one interval."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Call, CallFilters, Interval, TalkPilotClient, errors
+from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.unit.api.conftest import DAY, MakeClient
+from tests.unit.api.raw_server import RawServer
+
+MIDNIGHT = datetime(2026, 3, 16, tzinfo=UTC)
+
+
+def walk(client: TalkPilotClient, agent: str, interval: Interval = DAY) -> list[Call]:
+    return [call for page in client.walk_calls(agent, interval) for call in page.calls]
+
+
+def ids(calls: list[Call]) -> list[str]:
+    return [call.id for call in calls]
+
+
+def truth(sandbox: Sandbox, interval: Interval = DAY) -> list[str]:
+    """Ids, newest first."""
+    return [row["id"] for row in sandbox.truth(interval.start, interval.end)][::-1]
+
+
+@pytest.mark.parametrize("bound", ["exclusive", "inclusive"])
+def test_all_calls_of_the_interval_come_with_soft_deleted_ones(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str, bound: Any
+) -> None:
+    sandbox.settings.set_bounds(bound)
+    calls = walk(client, agent)
+    assert sorted(ids(calls)) == sorted(truth(sandbox))
+    assert any(call.deleted_at for call in calls)
+    moments = [call.created_at for call in calls]
+    assert moments == sorted(moments, reverse=True)
+
+
+@pytest.mark.parametrize("number", [0, 1, 99, 100, 101, 200, 450])
+def test_a_walk_costs_a_request_for_each_hundred_calls(
+    sandbox: Sandbox, client: TalkPilotClient, number: int
+) -> None:
+    sandbox.reset(days=1, calls_per_day=number)
+    # A day apart from others, so that the margin around the interval holds no call.
+    assert len(walk(client, sandbox.store.agent_ids[0])) == number
+    assert sandbox.counters["calls"] == max(1, -(-number // 100))
+
+
+@pytest.mark.parametrize("pages", [0, 1])
+def test_an_empty_list_is_whole(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str, pages: Any
+) -> None:
+    sandbox.settings.empty_pages = pages
+    assert list(client.walk_calls(agent, Interval.parse("2025-01-01", "2025-01-02"))) == []
+    assert sandbox.counters["calls"] == 1
+
+
+def test_pages_are_asked_for_when_they_are_consumed(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    pages = client.walk_calls(agent, DAY)
+    assert sandbox.counters["calls"] == 0
+    assert len(next(pages).calls) <= 100
+    assert sandbox.counters["calls"] == 1
+    next(pages)
+    assert sandbox.counters["calls"] == 2
+
+
+@pytest.mark.parametrize("change", ["erase", "late row", "erase on the last page", "both"])
+def test_a_list_that_moves_is_no_walk(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str, change: str
+) -> None:
+    newest, oldest = truth(sandbox)[0], truth(sandbox)[-1]
+    if change in ("erase", "both"):
+        sandbox.scripts.add("erase", after=1, call_id=newest)
+    if change == "erase on the last page":
+        sandbox.scripts.add("erase", after=2, call_id=oldest)
+    if change in ("late row", "both"):
+        sandbox.scripts.add(
+            "insert_late", after=2, agent_id=agent, created_at="2026-03-16T23:59:59.9999Z"
+        )
+    with pytest.raises(errors.WalkMovedError, match=r"changed while it was read: .*") as caught:
+        walk(client, agent)
+    assert caught.value.retryable
+    # Walked again it is whole.
+    assert sorted(ids(walk(client, agent))) == sorted(truth(sandbox))
+
+
+def test_a_soft_delete_does_not_move_the_list(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    sandbox.scripts.add("soft_delete", after=1, call_id=truth(sandbox)[0])
+    assert sorted(ids(walk(client, agent))) == sorted(truth(sandbox))
+
+
+def test_rows_that_come_twice_under_the_same_total_are_found(make_client: MakeClient) -> None:
+    row = {
+        "id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f",
+        "agent_id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f",
+        "created_at": "2026-03-16T12:00:00Z",
+    }
+    body = {"data": [row, row], "pagination": {"page": 1, "limit": 100, "total": 2, "pages": 1}}
+    with _answering(body) as server:
+        client = make_client(base_url=server.url)
+        with pytest.raises(errors.WalkMovedError, match="2 rows, and 1 different"):
+            walk(client, row["agent_id"])
+
+
+def test_a_list_that_ends_too_early_is_found(make_client: MakeClient, agent: str) -> None:
+    body = {"data": [], "pagination": {"total": 5}}
+    with _answering(body) as server:
+        client = make_client(base_url=server.url)
+        with pytest.raises(errors.WalkMovedError, match="page 1 is empty, and only 0 of 5"):
+            walk(client, agent)
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"data": []}, "pagination"),
+        ({"data": [], "pagination": {"total": -1}}, "pagination"),
+        ({"data": [], "pagination": {"total": None}}, "pagination"),
+        ({"data": {}, "pagination": {"total": 0}}, "data"),
+        ({"pagination": {"total": 0}}, "data"),
+    ],
+)
+def test_a_page_that_cannot_prove_anything(
+    make_client: MakeClient, agent: str, body: Any, names: str
+) -> None:
+    with _answering(body) as server:
+        client = make_client(base_url=server.url)
+        with pytest.raises(errors.UnexpectedResponseError, match=f"without a usable '{names}'"):
+            walk(client, agent)
+
+
+def _answering(body: Any) -> RawServer:
+    return RawServer(json.dumps(body).encode())
+
+
+def test_a_page_without_pagination(sandbox: Sandbox, client: TalkPilotClient, agent: str) -> None:
+    sandbox.faults.add("no_pagination", kind="calls")
+    with pytest.raises(errors.UnexpectedResponseError, match="report it to TalkPilot"):
+        walk(client, agent)
+
+
+@pytest.mark.parametrize(("fault", "says"), [("no_id", "id: "), ("wrong_type", "duration: ")])
+def test_rejects_are_kept_with_a_reason_and_without_values(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str, fault: Any, says: str
+) -> None:
+    sandbox.faults.add(fault, kind="calls", after=1)
+    pages = list(client.walk_calls(agent, DAY))
+    (reject,) = [reject for page in pages for reject in page.rejects]
+    assert reject.reason.startswith(says)
+    for value in map(str, reject.record.values()):
+        assert len(value) < 8 or value not in reject.reason
+    assert sum(len(page.calls) for page in pages) == len(truth(sandbox)) - 1
+
+
+def test_a_reject_of_the_next_interval_is_not_ours(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    late = sandbox.insert_late(agent, "2026-03-17T00:00:00Z")
+    sandbox.edit(late, duration="long")
+    this = list(client.walk_calls(agent, DAY))
+    following = list(client.walk_calls(agent, Interval.parse("2026-03-17", "2026-03-18")))
+    assert [reject for page in this for reject in page.rejects] == []
+    assert len([reject for page in following for reject in page.rejects]) == 1
+
+
+@given(
+    data=st.data(),
+    bounds=st.tuples(*[st.sampled_from(["exclusive", "inclusive"])] * 2),
+)
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_each_call_is_in_exactly_one_of_adjacent_intervals(
+    server: Sandbox, data: st.DataObject, bounds: Any
+) -> None:
+    server.reset(
+        days=1,
+        calls_per_day=20,
+        agents=1,
+        requests_per_minute=None,
+        requests_per_hour=None,
+        from_bound=bounds[0],
+        to_bound=bounds[1],
+    )
+    agent = server.store.agent_ids[0]
+    millisecond = timedelta(milliseconds=1)
+    day = timedelta(days=1)
+    for boundary in (MIDNIGHT, MIDNIGHT + day):
+        for moment in (boundary - millisecond, boundary, boundary + millisecond):
+            server.insert_late(agent, moment)
+    starts = [
+        datetime.fromisoformat(row["created_at"])
+        for row in server.truth("2026-03-01", "2026-04-01")
+    ]
+    # Cuts at calls, a millisecond beside them, and anywhere.
+    near = st.sampled_from(starts).flatmap(
+        lambda at: st.sampled_from([at, at - millisecond, at + millisecond])
+    )
+    anywhere = st.timedeltas(timedelta(0), day).map(lambda after: MIDNIGHT + after)
+    cuts = data.draw(st.lists(near | anywhere, max_size=4))
+    first, last = MIDNIGHT - day, MIDNIGHT + 2 * day
+    edges = sorted({first, last, MIDNIGHT, MIDNIGHT + day, *cuts})
+
+    with TalkPilotClient(server.base_url, server.api_key) as client:
+        found = Counter[str]()
+        for start, end in itertools.pairwise(edges):
+            calls = walk(client, agent, Interval(start, end))
+            assert all(start <= call.created_at < end for call in calls)
+            found.update(ids(calls))
+    assert found == Counter(row["id"] for row in server.truth(first, last))
+
+
+def test_filters_are_the_apis_own(sandbox: Sandbox, client: TalkPilotClient, agent: str) -> None:
+    rows = sandbox.truth(DAY.start, DAY.end)
+    number = next(row["phone_number"] for row in rows if row["phone_number"])
+    for filters, fits in (
+        (CallFilters(done=False), lambda row: row["done"] is False),
+        (CallFilters(done=True), lambda row: row["done"] is True),
+        (CallFilters(phone_number=number), lambda row: row["phone_number"] == number),
+    ):
+        pages = list(client.walk_calls(agent, DAY, filters))
+        found = {call.id for page in pages for call in page.calls}
+        assert found == {row["id"] for row in rows if fits(row)}
+        assert found
+
+
+def test_intervals_at_the_ends_of_time(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    everything = Interval.parse("0001-01-01", "9999-12-31T23:59:59.999999")
+    assert len(walk(client, agent, everything)) == 500

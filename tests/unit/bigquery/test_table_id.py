@@ -1,0 +1,60 @@
+"""Names of tables go into SQL: they are checked before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("demo.calls.calls", ("demo", "calls", "calls")),
+        ("my-project-1.data_set.my-table", ("my-project-1", "data_set", "my-table")),
+        ("`demo.calls.calls`", ("demo", "calls", "calls")),
+        (" demo.calls.calls\n", ("demo", "calls", "calls")),
+        ("example.com:project.d.t", ("example.com:project", "d", "t")),
+    ],
+)
+def test_names(text: str, parts: tuple[str, str, str]) -> None:
+    table = TableId.parse(text)
+    assert (table.project, table.dataset, table.table) == parts
+    assert TableId.parse(str(table)) == table
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "calls",
+        "d.t",
+        "a.b.c.d",
+        "Project.d.t",
+        "1p.d.t",
+        "p.d.t`; DROP TABLE x; --",
+        "p.d.t t",
+        "p.d-x.t",
+        "p.d.",
+        "p.d.t$20260316",
+        "pröject.d.t",
+        "p p.d.t",
+    ],
+)
+def test_what_is_none(text: str | None) -> None:
+    with pytest.raises(BigQueryLoadError, match=r"project\.dataset\.table") as caught:
+        TableId.parse(text)
+    assert not caught.value.retryable
+
+
+@given(st.text(st.sampled_from("ab1_-.:` ;'\"\n\\/*$"), max_size=12))
+def test_nothing_gets_out_of_the_backticks(text: str) -> None:
+    try:
+        table = TableId.parse(text)
+    except BigQueryLoadError:
+        return
+    assert not set(str(table)) & set("` ;'\"\n\\/*$")

@@ -1,0 +1,89 @@
+"""The plan of an enrichment, against a model that is plain enough to be right."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
+
+NOW = datetime(2026, 3, 20, tzinfo=UTC)
+
+ids = st.sampled_from("abcde")
+days = st.integers(0, 8).map(lambda days: NOW - timedelta(days=days))
+versions = st.none() | st.integers(1, 4).map(lambda day: datetime(2026, 3, day, tzinfo=UTC))
+# One agent and one start a call, as the API has it.
+wanted = st.builds(
+    lambda call, version: Wanted(call, "agent", NOW - timedelta(days=ord(call) - 97), version),
+    ids,
+    versions,
+)
+known = st.builds(Known, ids, versions, days, st.booleans())
+rules = st.builds(
+    ScoreRule,
+    max_age=st.integers(0, 4).map(lambda days: timedelta(days=days)),
+    pause=st.integers(0, 4).map(lambda days: timedelta(days=days)),
+)
+
+
+def model(
+    calls: list[Wanted], details: list[Known], rule: ScoreRule
+) -> list[tuple[str, datetime | None]]:
+    """Which calls to ask for, each with the newest version that a list row showed."""
+    newest: dict[str, Wanted] = {}
+    for call in calls:
+        before = newest.get(call.id)
+        if before is None:
+            newest[call.id] = call
+        elif call.version and (before.version is None or call.version > before.version):
+            newest[call.id] = before._replace(version=call.version)
+    latest: dict[str, Known] = {}
+    for detail in details:
+        if detail.id not in latest or detail.asked_at > latest[detail.id].asked_at:
+            latest[detail.id] = detail
+    missing = []
+    for call in newest.values():
+        have = latest.get(call.id)
+        if have is None or (call.version and (have.version is None or call.version > have.version)):
+            ask = True
+        else:
+            young = call.created_at > NOW - rule.max_age
+            rested = have.asked_at <= NOW - rule.pause
+            ask = not have.scored and young and rested
+        if ask:
+            missing.append((call.id, call.version))
+    return missing
+
+
+@given(st.lists(wanted), st.lists(known), rules)
+def test_against_the_model(calls: list[Wanted], details: list[Known], rule: ScoreRule) -> None:
+    with DetailPlan(rule, NOW) as plan:
+        plan.want(calls)
+        plan.know(details)
+        found = list(plan.missing())
+        assert [(call.id, call.version) for call in found] == model(calls, details, rule)
+        assert plan.to_fetch() == len(found)
+        assert plan.wanted() == len({call.id for call in calls})
+        for call in found:
+            assert call.created_at == NOW - timedelta(days=ord(call.id) - 97)
+
+
+@given(st.lists(wanted, min_size=1), rules)
+def test_nothing_is_missing_once_it_is_known(calls: list[Wanted], rule: ScoreRule) -> None:
+    with DetailPlan(rule, NOW) as plan:
+        plan.want(calls)
+        plan.know(Known(c.id, c.version, NOW, True) for c in list(plan.missing()))
+        assert plan.to_fetch() == 0
+
+
+def test_the_times_are_kept_to_the_microsecond() -> None:
+    version = datetime(2026, 3, 16, 1, 2, 3, 456789, tzinfo=UTC)
+    with DetailPlan(now=NOW) as plan:
+        plan.want([Wanted("a", "agent", version, version)])
+        plan.know([Known("a", version - timedelta(microseconds=1), NOW, True)])
+        [call] = plan.missing()
+        assert (call.created_at, call.version) == (version, version)
+        plan.know([Known("a", version, NOW + timedelta(microseconds=1), True)])
+        assert plan.to_fetch() == 0

@@ -1,0 +1,149 @@
+"""Rows as the table has them, made from the API's records."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Call, CallDetail
+from airflow_provider_talkpilot.bigquery.schema import staging_schema
+from airflow_provider_talkpilot.staging.rows import (
+    call_row,
+    detail_row,
+    missing_detail_row,
+    parse_transcript,
+)
+
+NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
+VERSION = datetime(2026, 3, 17, 12, tzinfo=UTC)
+
+texts = st.text(max_size=20)
+messages = st.lists(
+    st.fixed_dictionaries({"role": texts | st.none(), "text": texts | st.none()}), max_size=5
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    return {
+        "id": "7b0a2f0c-0000-4000-8000-000000000001",
+        "agent_id": "7b0a2f0c-0000-4000-8000-000000000002",
+        "created_at": "2026-03-16T10:00:00.123456Z",
+        "updated_at": VERSION.isoformat(),
+        **fields,
+    }
+
+
+@given(messages)
+def test_what_the_documentation_shows_parses(sent: list[dict[str, str | None]]) -> None:
+    for transcript in (json.dumps(sent), json.dumps(sent, ensure_ascii=False), list(sent)):
+        assert parse_transcript(transcript) == (sent, None)
+
+
+@given(json_values)
+def test_nothing_of_a_transcript_is_lost(value: Any) -> None:
+    """Either the messages hold it all, or it is kept as it came."""
+    sent = json.dumps(value)
+    parsed, raw = parse_transcript(sent)
+    if raw is None:
+        assert value is None or isinstance(value, list)
+        assert parsed == [{"role": None, "text": None, **message} for message in value or []]
+    else:
+        assert raw == sent
+
+
+@given(st.text())
+def test_any_text_is_kept(text: str) -> None:
+    parsed, raw = parse_transcript(text)
+    assert raw == text or (raw is None and json.loads(text) in (parsed, None))
+
+
+@pytest.mark.parametrize(
+    ("sent", "parsed", "raw"),
+    [
+        (None, [], None),
+        ("null", [], None),
+        ("[]", [], None),
+        ("", [], ""),
+        ("not JSON", [], "not JSON"),
+        ('[{"role":"agent","te', [], '[{"role":"agent","te'),
+        ('{"role":"agent"}', [], '{"role":"agent"}'),
+        ('["agent"]', [], '["agent"]'),
+        ('[{"text":1}]', [], '[{"text":1}]'),
+        ('[{"role":"user"}]', [{"role": "user", "text": None}], None),
+        (
+            '[{"role":"user","text":"a","at":3}]',
+            [{"role": "user", "text": "a"}],
+            '[{"role":"user","text":"a","at":3}]',
+        ),
+        ([{"role": "user", "text": "\u2028"}], [{"role": "user", "text": "\u2028"}], None),
+        ([1], [], "[1]"),
+    ],
+)
+def test_transcripts(sent: Any, parsed: list[dict[str, Any]], raw: str | None) -> None:
+    assert parse_transcript(sent) == (parsed, raw)
+
+
+def columns(kind: str) -> set[str]:
+    return {field.name for field in staging_schema(kind)}
+
+
+# Left out where there is nothing to say; BigQuery reads that as null.
+OPTIONAL = {"extra"}
+
+
+def test_list_rows_and_the_schema_agree() -> None:
+    row = call_row(Call.model_validate(record(new_field=1)), NOW)
+    assert set(row) == columns("calls")
+    assert set(call_row(Call.model_validate(record()), NOW)) == columns("calls") - OPTIONAL
+
+
+def test_detail_rows_and_the_schema_agree() -> None:
+    detail = CallDetail.model_validate(record(new_field=1, transcript="?", audio_file_url="https:"))
+    assert set(detail_row(detail, None, NOW)) == columns("details")
+
+
+def test_rows_of_missing_details_fit_the_schema() -> None:
+    row = missing_detail_row("id", "agent", NOW, VERSION, NOW)
+    assert set(row) <= columns("details")
+    required = {f.name for f in staging_schema("details") if f.mode == "REQUIRED"}
+    assert required <= set(row)
+    assert row["detail_found"] is False
+
+
+def test_unknown_fields_go_to_extra_and_the_recording_nowhere() -> None:
+    sent = record(mood="happy", nested={"a": [None]}, audio_file_url="https://signed")
+    for row in (
+        call_row(Call.model_validate(sent), NOW),
+        detail_row(CallDetail.model_validate(sent), None, NOW),
+    ):
+        assert row["extra"] == {"mood": "happy", "nested": {"a": [None]}}
+        assert "signed" not in repr(row)
+
+
+@pytest.mark.parametrize(
+    ("listed", "answered", "settled"),
+    [
+        (VERSION, VERSION, VERSION),
+        (VERSION, VERSION + timedelta(1), VERSION + timedelta(1)),
+        (VERSION, VERSION - timedelta(1), VERSION),
+        (None, VERSION, VERSION),
+        (VERSION, None, VERSION),
+        (None, None, None),
+    ],
+)
+def test_the_version_that_a_detail_settles(
+    listed: datetime | None, answered: datetime | None, settled: datetime | None
+) -> None:
+    sent = record(updated_at=answered.isoformat() if answered else None)
+    row = detail_row(CallDetail.model_validate(sent), listed, NOW)
+    assert row["updated_at"] == row["detail_updated_at"] == settled
