@@ -6,8 +6,6 @@ import atexit
 import os
 import shutil
 import tempfile
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 # What the caller's shell says about Airflow and Google is for the caller's own work.
@@ -47,15 +45,3 @@ def _remove(home: str, owner: int) -> None:
 
 
 _prepare()
-
-
-def _allow_operators_outside_a_task_runner() -> None:
-    """Else every execute() in a test logs a warning; the switch is Airflow's own for tests."""
-    is_new = find_spec("airflow.sdk") is not None
-    module = import_module(
-        "airflow.sdk.bases.operator" if is_new else "airflow.models.baseoperator"
-    )
-    module.ExecutorSafeguard.test_mode = True
-
-
-_allow_operators_outside_a_task_runner()

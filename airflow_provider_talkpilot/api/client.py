@@ -37,7 +37,7 @@ from airflow_provider_talkpilot.api.models import (
     describe_invalid,
 )
 from airflow_provider_talkpilot.api.quota import Quota
-from airflow_provider_talkpilot.api.redaction import keep_queries_out_of_logs, plain
+from airflow_provider_talkpilot.api.redaction import keep_requests_out_of_logs, plain
 from airflow_provider_talkpilot.api.responses import (
     BASE_URL_SHAPE,
     error_of,
@@ -107,7 +107,7 @@ class TalkPilotClient:
             sleep=tenacity.sleep_using_event(self.quota.closed),
             reraise=True,
         )
-        keep_queries_out_of_logs()
+        keep_requests_out_of_logs(self.base_url)
 
     def __enter__(self) -> Self:
         return self

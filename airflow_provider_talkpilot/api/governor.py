@@ -147,6 +147,9 @@ class Governor:
         if room <= 0:
             # What is in flight may be in the server's count already: its answers tell.
             return None if self._in_flight else self._end(window) - now
+        if len(self._in_flight) >= max(1, window.limit // SHARED_SPREAD):
+            # The hour ends without notice, and then all that is in flight is refused.
+            return None
         is_alone = self._is_alone and not self._others()
         return 0 if is_alone or len(self._in_flight) < self._spread(room, now) else None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pydantic_core
 
 from airflow_provider_talkpilot.api import Call, CallDetail
+from airflow_provider_talkpilot.api.json_text import parse_json_text
 
 LIST_FIELDS = tuple(Call.model_fields)
 
@@ -82,7 +83,7 @@ def parse_transcript(
         return [], None
     raw = transcript if isinstance(transcript, str) else _json(transcript)
     try:
-        parsed = pydantic_core.from_json(raw)
+        parsed = parse_json_text(raw)
     except ValueError:
         return [], raw
     if parsed is None:

@@ -116,7 +116,7 @@ def test_one_process_uses_the_whole_quota_and_is_never_refused(
     measured: dict[int, Windows],
 ) -> None:
     windows = measured[1]
-    assert len(windows.whole) >= WINDOWS
+    assert len(windows.whole) >= WINDOWS - 1  # the first may have begun too late to be whole
     assert set(windows.whole) == {LIMIT}
     assert windows.refused.total() == 0
 
@@ -126,7 +126,7 @@ def test_processes_on_one_key_share_its_quota(
     measured: dict[int, Windows], processes: int, most_refused: float
 ) -> None:
     windows = measured[processes]
-    assert len(windows.whole) >= WINDOWS
+    assert len(windows.whole) >= WINDOWS - 1  # the first may have begun too late to be whole
     assert sum(windows.whole) >= 0.95 * LIMIT * len(windows.whole)
     assert windows.share_refused <= most_refused
 
