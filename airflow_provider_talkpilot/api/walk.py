@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,13 +25,21 @@ from airflow_provider_talkpilot.api.models import (
     describe_invalid,
 )
 
-if TYPE_CHECKING:
-    from airflow_provider_talkpilot.api.client import TalkPilotClient
-
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
 _created_at: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
+
+
+class PageSource(Protocol):
+    """Who sends the requests: the client."""
+
+    @property
+    def base_url(self) -> str:
+        """The API's base URL, for messages."""
+
+    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+        """Send one GET below the base URL and return the JSON object."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class CallPage:
 
 
 def walk_calls(
-    client: TalkPilotClient, agent_id: str, interval: Interval, filters: CallFilters | None = None
+    source: PageSource, agent_id: str, interval: Interval, filters: CallFilters | None = None
 ) -> Iterator[CallPage]:
     """Walk one agent's calls; see :meth:`TalkPilotClient.walk_calls`."""
     params = {
@@ -91,7 +99,7 @@ def walk_calls(
         "to": format_utc(interval.asked_to),
         **(filters or CallFilters()).active(),
     }
-    for rows, total in _walk(client, "calls", f"agents/{agent_id}/calls", params):
+    for rows, total in _walk(source, "calls", f"agents/{agent_id}/calls", params):
         page = CallPage([], total)
         for row in rows:
             try:
@@ -114,18 +122,18 @@ def _is_elsewhere(row: Any, interval: Interval) -> bool:
         return False
 
 
-def walk_agents(client: TalkPilotClient) -> list[Agent]:
+def walk_agents(source: PageSource) -> list[Agent]:
     """Read the whole list of agents, again where it moved; see :meth:`TalkPilotClient.agents`."""
     for walk in range(1, AGENT_WALKS + 1):
         try:
-            rows = [row for page, _ in _walk(client, "agents", "agents", {}) for row in page]
+            rows = [row for page, _ in _walk(source, "agents", "agents", {}) for row in page]
             return [Agent.model_validate(row) for row in rows]
         except WalkMovedError:
             if walk == AGENT_WALKS:
                 raise
         except ValidationError as error:
             raise UnexpectedResponseError(
-                f"GET {client.base_url}/agents answered with an agent that does not fit "
+                f"GET {source.base_url}/agents answered with an agent that does not fit "
                 f"({describe_invalid(error)}).",
                 status=200,
             ) from None
@@ -133,7 +141,7 @@ def walk_agents(client: TalkPilotClient) -> list[Agent]:
 
 
 def _walk(
-    client: TalkPilotClient, kind: str, path: str, params: dict[str, str]
+    source: PageSource, kind: str, path: str, params: dict[str, str]
 ) -> Iterator[tuple[list[Any], int]]:
     """Give each page's raw rows and the list's total; end only when the walk was whole."""
     ids = DistinctIds()
@@ -141,8 +149,8 @@ def _walk(
     number = 0
     while total is None or ids.seen < total:
         number += 1
-        body = client.get(kind, path, {**params, "page": str(number), "limit": str(PAGE_LIMIT)})
-        rows, pagination = _page(f"GET {client.base_url}/{path}", body)
+        body = source.get(kind, path, {**params, "page": str(number), "limit": str(PAGE_LIMIT)})
+        rows, pagination = _page(f"GET {source.base_url}/{path}", body)
         if total is not None and pagination.total != total:
             raise WalkMovedError(
                 f"The list {path} changed while it was read: its total went from {total} to "

@@ -357,10 +357,11 @@ def test_staging_below_a_file(refusals: Refusals, tmp_path: Path) -> None:
         refusals.chain.extract(staging_uri=(tmp_path / "file" / "staging").as_uri())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> None:
     folder = tmp_path / "read-only"
     folder.mkdir(mode=0o500)
+    if os.access(folder, os.W_OK):  # root; the kernel refuses even that in its own folders
+        folder = Path("/sys/kernel")
     with refusals.expect(LATER, "may read and write"):
         refusals.chain.extract(staging_uri=folder.as_uri())
 
