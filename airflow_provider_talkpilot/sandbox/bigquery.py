@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_talkpilot.sandbox.processes import (
@@ -21,6 +18,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
     MissingExtraError,
     answers,
 )
+from airflow_provider_talkpilot.sandbox.service import Emulator
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -71,7 +69,7 @@ def _is_writable(home: Path) -> bool:
         return False
 
 
-class BigQueryEmulator:
+class BigQueryEmulator(Emulator):
     """A BigQuery on this machine, empty at the start and gone at the end.
 
     :param project: the project that clients use.
@@ -90,18 +88,8 @@ class BigQueryEmulator:
         port: int = 0,
         home: Path | str | None = None,
     ) -> None:
-        self.project = project
-        self.url = ""
-        self._port = port
+        super().__init__(project, gcs_root, port)
         self._home = None if home is None else Path(home)
-        self._process: GuardedProcess | None = None
-        self._own_folder: Path | None = None
-        self._given_root = None if gcs_root is None else Path(gcs_root)
-
-    @property
-    def gcs_root(self) -> Path:
-        """Folder of ``gs://``: a load of ``gs://bucket/name`` reads ``bucket/name`` in it."""
-        return self._given_root or self._folder() / "gcs"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -159,17 +147,6 @@ class BigQueryEmulator:
         self.url = f"http://{HOST}:{process.wait_for(port, _START_SECONDS)}"
         process.wait_for(lambda: answers(f"{self.url}/readyz"), _START_SECONDS)
 
-    def stop(self) -> None:
-        """End it and remove what it made; may be called twice."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-        if self._own_folder is not None:
-            with contextlib.suppress(OSError):
-                shutil.rmtree(self._own_folder)
-            self._own_folder = None
-        self.url = ""
-
     def client(self) -> Client:
         """A client of Google's library, without credentials."""
         from google.auth.credentials import AnonymousCredentials
@@ -180,21 +157,3 @@ class BigQueryEmulator:
             credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
             client_options={"api_endpoint": self.url},
         )
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.stop()
-
-    def _folder(self) -> Path:
-        if self._own_folder is None:
-            self._own_folder = Path(tempfile.mkdtemp(prefix="talkpilot-sandbox-"))
-        return self._own_folder

