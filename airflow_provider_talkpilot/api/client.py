@@ -155,6 +155,7 @@ class TalkPilotClient:
         :param agent_id: UUID of the agent.
         :param call_id: the call's ``id``.
         :raises NotFoundError: when the call was erased or the agent is not visible to the key.
+        :raises InvalidRecordError: when the answer is no call that fits.
         """
         agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
         return self._validated(CallDetail, "detail", f"agents/{agent_id}/calls/{call_id}")
@@ -176,10 +177,11 @@ class TalkPilotClient:
         try:
             return model.model_validate(body)
         except ValidationError as error:
-            raise errors.UnexpectedResponseError(
-                f"GET {self.base_url}/{path} answered with a record that does not fit "
-                f"({describe_invalid(error)}).",
-                status=200,
+            reason = describe_invalid(error)
+            raise errors.InvalidRecordError(
+                f"GET {self.base_url}/{path} answered with a record that does not fit ({reason}).",
+                record=body,
+                reason=reason,
             ) from None
 
     def _within_quota(self, kind: str, url: httpx.URL) -> dict[str, Any]:

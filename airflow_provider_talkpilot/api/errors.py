@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 class TalkPilotError(Exception):
@@ -107,6 +108,19 @@ class ServerError(ApiError):
 
 class UnexpectedResponseError(ApiError):
     """The answer is not TalkPilot's: a redirect, a page without ``pagination``, a wrong record."""
+
+
+class InvalidRecordError(UnexpectedResponseError):
+    """A record that does not fit its model.
+
+    :param record: the record as the API sent it; personal data, to be kept aside only.
+    :param reason: which fields are wrong and how, without their values.
+    """
+
+    def __init__(self, message: str, *, record: dict[str, Any], reason: str) -> None:
+        super().__init__(message, status=200)
+        self.record = record
+        self.reason = reason
 
 
 class UnreadableResponseError(UnexpectedResponseError):

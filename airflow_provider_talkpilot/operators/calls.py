@@ -194,8 +194,10 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param rescore_days: a detail without ``final_score`` is asked for again, at most once a day,
         while the call is younger than this; 0 never.
+    :param max_rejects: records that may fail validation before the task fails; it asks for the
+        other details first.
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``details``,
-        ``vanished``, ``requests``.
+        ``vanished``, ``rejected``, ``requests``.
     """
 
     template_fields: Sequence[str] = (
@@ -215,6 +217,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         gcp_conn_id: str = "google_cloud_default",
         concurrency: int = 32,
         rescore_days: float = 3,
+        max_rejects: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -224,6 +227,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         self.gcp_conn_id = gcp_conn_id
         self.concurrency = concurrency
         self.rescore_days = rescore_days
+        self.max_rejects = max_rejects
 
     def execute(self, context: Context) -> str:
         """Fetch the missing details, unless turned off."""
@@ -238,11 +242,18 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             concurrency=self.concurrency,
             compress=self.compress,
             score_rule=ScoreRule(max_age=timedelta(days=self.rescore_days)),
+            max_rejects=self.max_rejects,
         )
         manifest, path = enrich_calls(
             client, path.parent, calls, known=self._known(calls.interval), options=options
         )
-        _push_summary(context, manifest, details=manifest.rows, vanished=manifest.vanished)
+        _push_summary(
+            context,
+            manifest,
+            details=manifest.rows,
+            vanished=manifest.vanished,
+            rejected=manifest.rejected,
+        )
         return str(path)
 
     def _known(self, interval: Interval) -> Iterator[Known]:

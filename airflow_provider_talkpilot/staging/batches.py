@@ -14,6 +14,8 @@ from airflow_provider_talkpilot.staging.parts import PartWriter
 # What a kill can cost: details that were asked for and are not staged yet.
 BATCH_ROWS = 100
 BATCH_SECONDS = 60.0
+# Nothing has come for so long (the quota is used up): staging what is here costs no time.
+IDLE_SECONDS = 5.0
 # Parts get no smaller than this, however many requests are in flight.
 LEAST_ROWS = 20
 
@@ -23,6 +25,7 @@ class Batches:
 
     :param folder: where parts go.
     :param writer: writes them.
+    :param rejects: writes the records that failed validation.
     :param manifest: gets the parts, the requests spent, and the calls that vanished.
     :param client: counts the requests.
     """
@@ -31,19 +34,22 @@ class Batches:
         self,
         folder: ObjectStoragePath,
         writer: PartWriter,
+        rejects: PartWriter,
         manifest: Manifest,
         client: TalkPilotClient,
     ) -> None:
         self._folder, self._writer, self._manifest = folder, writer, manifest
-        self._client = client
+        self._rejects, self._client = rejects, client
+        self.rejected = 0
         self._spent_before = dict(manifest.requests)
         self._flushed_at = time.monotonic()
         self._full = BATCH_ROWS
 
     @property
     def seconds_left(self) -> float:
-        """Until the batch must be staged, however small it is."""
-        return max(0.0, self._flushed_at + BATCH_SECONDS - time.monotonic())
+        """To wait for another answer until the batch must be staged, however small it is."""
+        left = self._flushed_at + BATCH_SECONDS - time.monotonic()
+        return min(IDLE_SECONDS, max(0.0, left))
 
     def leave_room_for(self, in_flight: int) -> None:
         """Stage earlier, since so many more details are lost with a kill."""
@@ -58,9 +64,16 @@ class Batches:
         if self._writer.rows >= self._full:
             self.flush()
 
+    def reject(self, record: dict[str, Any]) -> None:
+        """Keep a record aside that failed validation."""
+        self._rejects.write([record])
+        self.rejected += 1
+
     def flush(self) -> None:
         """Stage what came since the last time."""
         part = self._writer.flush()
+        if rejects := self._rejects.flush():
+            self._manifest.rejects.append(rejects)
         self._manifest.add_requests(self._spent_before, self._client.requests)
         if part:
             self._manifest.parts.append(part)

@@ -37,11 +37,13 @@ class EnrichOptions:
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param compress: gzip the parts.
     :param score_rule: when a detail without a score is asked for again.
+    :param max_rejects: records that may fail validation before the run fails.
     """
 
     concurrency: int = 32
     compress: bool = False
     score_rule: ScoreRule = ScoreRule()
+    max_rejects: int = 0
 
 
 def enrich_calls(
@@ -63,6 +65,8 @@ def enrich_calls(
     :param options: concurrency, compression, the rule for late scores.
     :return: the manifest of all details staged for the interval, and its path.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
+    :raises TooManyRejectsError: when more records than allowed did not validate; the others are
+        staged.
     """
     options = options or EnrichOptions()
     manifest = _begin(folder, calls)
@@ -72,9 +76,20 @@ def enrich_calls(
         manifest.parts, number = _staged_details(folder, plan)
         total = plan.to_fetch()
         _log_plan(calls.interval, plan.wanted(), total, client.quota)
-        with PartWriter(folder, "details", compress=options.compress, first=number) as writer:
-            batches = Batches(folder, writer, manifest, client)
-            fetch_details(client, plan.missing(), batches, options.concurrency, Progress(total))
+        with (
+            PartWriter(folder, "details", compress=options.compress, first=number) as writer,
+            PartWriter(folder, "rejects", compress=options.compress) as rejects,
+        ):
+            batches = Batches(folder, writer, rejects, manifest, client)
+            fetch_details(
+                client,
+                plan.missing(),
+                batches,
+                options.concurrency,
+                Progress(total),
+                options.max_rejects,
+            )
+    manifest.require_rejects_within(options.max_rejects, folder)
     if manifest.vanished:
         log.warning(
             "%d call(s) vanished between the list and their detail; the next walk of the interval "

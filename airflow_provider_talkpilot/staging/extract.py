@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import WalkMovedError
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row
@@ -110,8 +109,7 @@ class _Extraction:
                     self._flush()
         finally:
             self._flush()
-        if self._manifest.rejected > self._plan.max_rejects:
-            raise self._too_many_rejects()
+        self._manifest.require_rejects_within(self._plan.max_rejects, self._folder)
         return self._manifest
 
     def _agents_left(self) -> list[str]:
@@ -200,11 +198,3 @@ class _Extraction:
         recent = datetime.now(UTC) - found.started_at < CHECKPOINT_AGE
         # Rejects made the earlier try fail; asking again is how they can become right.
         return found if whole and recent and not found.rejects else None
-
-    def _too_many_rejects(self) -> TooManyRejectsError:
-        names = ", ".join(str(self._folder / part.name) for part in self._manifest.rejects)
-        return TooManyRejectsError(
-            f"{self._manifest.rejected} record(s) of {self._plan.interval} failed validation, "
-            f"{self._plan.max_rejects} allowed. They are kept, with the reason of each, in {names}."
-            " Report them to TalkPilot, or allow them with max_rejects."
-        )

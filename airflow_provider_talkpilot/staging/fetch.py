@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_talkpilot.api import TalkPilotClient
-from airflow_provider_talkpilot.api.errors import NotFoundError
+from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.plan import Wanted
 from airflow_provider_talkpilot.staging.progress import Progress
@@ -21,6 +21,8 @@ from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_r
 # in one round trip only make threads wait for each other.
 WORK_SECONDS = 0.001
 LEAST_IN_FLIGHT = 4
+# A few records that do not fit are accidents. More are a change of the API: asking on is waste.
+MOST_ACCIDENTS = 10
 
 
 class Answer(NamedTuple):
@@ -28,10 +30,19 @@ class Answer(NamedTuple):
 
     :param row: the detail's row; None for a call that vanished after it was listed.
     :param seconds: how long it took.
+    :param reject: in place of a row, a record that failed validation and why.
     """
 
     row: dict[str, Any] | None
     seconds: float
+    reject: dict[str, Any] | None = None
+
+    def hand_to(self, batches: Batches) -> None:
+        """Leave what came where it belongs."""
+        if self.reject is None:
+            batches.add(self.row)
+        else:
+            batches.reject(self.reject)
 
 
 def fetch_details(
@@ -40,14 +51,18 @@ def fetch_details(
     batches: Batches,
     concurrency: int,
     progress: Progress,
+    max_rejects: int = 0,
 ) -> None:
     """Ask for details; whatever ends it early, every answer that came is staged.
+
+    Ends early, without an error, when many more records than allowed failed validation.
 
     :param client: the API; after an error its quota is closed.
     :param missing: the calls, in order.
     :param batches: takes the rows, in the same order.
     :param concurrency: requests in flight at most.
     :param progress: is told of every answer.
+    :param max_rejects: records that may fail validation.
     :raises TalkPilotError: what ended it.
     """
     in_flight: deque[Future[Answer]] = deque()
@@ -62,12 +77,14 @@ def fetch_details(
             batches.flush()
         answer = in_flight.popleft().result()
         round_trip = min(round_trip, answer.seconds)
-        batches.add(answer.row)
+        answer.hand_to(batches)
         progress.step()
 
     with ThreadPoolExecutor(concurrency, thread_name_prefix="talkpilot") as pool:
         try:
             for call in missing:
+                if batches.rejected > max_rejects + MOST_ACCIDENTS:
+                    break
                 in_flight.append(pool.submit(_fetch, client, call))
                 while len(in_flight) >= min(most, _useful(round_trip)):
                     take_oldest()
@@ -81,7 +98,7 @@ def fetch_details(
             pool.shutdown(wait=True, cancel_futures=True)
             for future in in_flight:
                 if not future.cancelled() and future.exception() is None:
-                    batches.add(future.result().row)
+                    future.result().hand_to(batches)
             raise
         finally:
             batches.flush()
@@ -99,6 +116,7 @@ def _is_done(future: Future[Answer], seconds: float) -> bool:
 def _fetch(client: TalkPilotClient, call: Wanted) -> Answer:
     began = time.monotonic()
     row: dict[str, Any] | None = None
+    reject: dict[str, Any] | None = None
     try:
         detail = client.call(call.agent_id, call.id)
     except NotFoundError as error:
@@ -108,6 +126,10 @@ def _fetch(client: TalkPilotClient, call: Wanted) -> Answer:
             row = missing_detail_row(
                 call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
             )
+    except InvalidRecordError as error:
+        # The recording's signed address is a credential: it is stored nowhere.
+        record = {k: v for k, v in error.record.items() if k != "audio_file_url"}
+        reject = {"agent_id": call.agent_id, "reason": error.reason, "record": record}
     else:
         row = detail_row(detail, call.version, datetime.now(UTC))
-    return Answer(row, time.monotonic() - began)
+    return Answer(row, time.monotonic() - began, reject)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import ManifestError
+from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.parts import Part
 
 Kind = Literal["calls", "details"]
@@ -82,6 +82,21 @@ class Manifest(BaseModel):
     def digest(self) -> str:
         """SHA-256 of the manifest, hex: equal for equal content, different for a new walk."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def require_rejects_within(self, allowed: int, folder: ObjectStoragePath) -> None:
+        """Refuse more records that failed validation than are allowed.
+
+        :param allowed: how many.
+        :param folder: where the rejects files are, for the message.
+        :raises TooManyRejectsError: when there are more.
+        """
+        if self.rejected > allowed:
+            names = ", ".join(str(folder / part.name) for part in self.rejects)
+            raise TooManyRejectsError(
+                f"{self.rejected} record(s) of {self.interval} failed validation, {allowed} "
+                f"allowed. They are kept, with the reason of each, in {names}. Report them to "
+                "TalkPilot, or allow them with max_rejects."
+            )
 
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
         """Write the manifest under a name that holds its digest.

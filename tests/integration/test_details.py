@@ -10,7 +10,9 @@ import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
+    timeout,
 )
 
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
@@ -241,3 +243,33 @@ class TestDeferral:
         assert chain.sandbox.counters["calls"] == 1, "the first agent is not walked again"
         chain.load(str(calls.returned))
         chain.assert_table_is_truth(details=False)
+
+
+class TestStopped:
+    """A task that is cancelled or runs out of time leaves what it fetched, and ends soon."""
+
+    def test_out_of_time_in_the_middle_of_requests(self, chain: Chain) -> None:
+        calls = chain.summaries()
+        chain.sandbox.settings.latency_seconds = 0.2
+        with pytest.raises(AirflowTaskTimeout), timeout(seconds=2):
+            chain.enrich(calls, concurrency=2)
+        chain.sandbox.settings.latency_seconds = 0.0
+        answered = chain.sandbox.counters["detail"]
+        assert answered < CALLS
+        chain.load(str(chain.enrich(calls).returned))
+        assert details_asked(chain) == CALLS, "what was in flight was kept too"
+        chain.assert_table_is_truth()
+
+    def test_out_of_time_while_waiting_for_the_quota(self, chain: Chain) -> None:
+        calls = chain.summaries()
+        # The minute never ends within the test: only a wait that can be ended ends.
+        chain.sandbox.settings.patch(requests_per_minute=20, minute_seconds=7200.0)
+        chain.sandbox.reset_quota()
+        with pytest.raises(AirflowTaskTimeout), timeout(seconds=4):
+            chain.enrich(calls)
+        assert details_asked(chain) == 20
+        chain.sandbox.settings.requests_per_minute = None
+        chain.sandbox.reset_quota()
+        chain.load(str(chain.enrich(calls).returned))
+        assert details_asked(chain) == CALLS - 20
+        chain.assert_table_is_truth()
