@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.connections import Connections
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import (
     UUID_PATTERN,
@@ -63,7 +64,6 @@ class TalkPilotClient:
     :param timeout: seconds to wait for data of an answer.
     :param connect_timeout: seconds to wait for a connection.
     :param tries: how often a request is sent when the network or the server fails.
-    :param connections: size of the connection pool.
     :raises ConfigurationError: when the base URL or the key can never work.
     """
 
@@ -76,24 +76,19 @@ class TalkPilotClient:
         timeout: float = 30.0,
         connect_timeout: float = 10.0,
         tries: int = 7,
-        connections: int = 16,
     ) -> None:
         self.base_url = _checked_base_url(base_url)
-        _check_options(
-            timeout=timeout, connect_timeout=connect_timeout, tries=tries, connections=connections
-        )
+        _check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()
         self._counting = Lock()
-        self._http = httpx.Client(
+        self._connections = Connections(
             headers={
                 "X-API-Key": _checked_key(api_key),
                 "Accept": "application/json",
                 "User-Agent": f"airflow-provider-talkpilot/{__version__}",
             },
-            # For a connection of the pool every thread waits as long as the others need it.
-            timeout=httpx.Timeout(timeout, connect=connect_timeout, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            timeout=httpx.Timeout(timeout, connect=connect_timeout),
             # Redirects are followed by _within_quota, and only within the API's own host.
             follow_redirects=False,
             # A proxy of the environment is for other machines; it would see the key in plain http.
@@ -120,7 +115,7 @@ class TalkPilotClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connections.close()
 
     def health(self) -> Health:
         """Ask whether a TalkPilot API answers at the base URL; needs no valid key."""
@@ -211,7 +206,7 @@ class TalkPilotClient:
         with self._counting:
             self.requests[kind] += 1
         try:
-            return self._http.get(url)
+            return self._connections.get(url)
         except httpx.DecodingError:
             raise errors.UnreadableResponseError(
                 f"{self.base_url} answered with a body that cannot be decoded.", status=200
@@ -284,7 +279,7 @@ def _is_loopback(host: str) -> bool:
 
 def _check_options(**options: float) -> None:
     for name, value in options.items():
-        least = 1 if name in ("tries", "connections") else 0
+        least = 1 if name == "tries" else 0
         if not least <= value < math.inf or value == 0:
             raise errors.ConfigurationError(
                 f"{name} is {value}: give {'at least 1' if least else 'a number over 0'}, or leave "

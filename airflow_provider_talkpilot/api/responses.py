@@ -13,6 +13,9 @@ from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain
 BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
 _CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
 
+# Every TalkPilot has these.
+_ALWAYS_THERE = ("/health", "/agents")
+
 _CURES: dict[int, tuple[type[errors.ApiError], str]] = {
     400: (errors.BadRequestError, "Correct the named parameter."),
     401: (
@@ -67,7 +70,7 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     kind, cure = _CURES.get(status, (errors.ApiError, "See TalkPilot's documentation."))
     if status >= 500:
         kind, cure = errors.ServerError, "TalkPilot has a problem; the same request may work later."
-    elif status == 404 and not envelope:
+    elif status == 404 and (not envelope or response.request.url.path.endswith(_ALWAYS_THERE)):
         cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"
     said = plain(envelope.get("message") or response.reason_phrase or "no message", *personal)
     text = f"{_where(response)} answered {status}{f' {code}' if code else ''}: {said.rstrip('.')}"

@@ -78,8 +78,8 @@ def load_calls(
     :raises ManifestError: when a part is missing or is not what the manifest says.
     :raises BigQueryLoadError: when a job failed or loaded something else than was staged.
     """
-    location = ensure_target(client, target, location)
     _check_parts(folder, manifest)
+    location = ensure_target(client, target, location)
     if not manifest.parts:
         log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
         return LoadResult(rows=0)

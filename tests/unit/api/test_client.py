@@ -100,7 +100,6 @@ def test_a_malformed_key_is_not_repeated(key: str, says: str) -> None:
         {"timeout": -1},
         {"timeout": float("nan")},
         {"connect_timeout": float("inf")},
-        {"connections": 0},
     ],
 )
 def test_options_that_can_never_work(options: dict[str, Any]) -> None:
