@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 CLOCK_TOLERANCE = 2.0
 # A window's end further away than this is no minute's; it would stop us for as long.
 LONGEST_WINDOW = 3900.0
+LONGEST_MINUTE = 61.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class RateHeaders:
         reset = window + _clock_skew(headers, now)
         if not abs(reset - now) <= LONGEST_WINDOW:  # also where it is no number
             return None
-        return cls(limit, max(0, remaining), reset, window)
+        # No minute ends later. Where it seems to, our clock is behind, and no Date says so.
+        return cls(limit, max(0, remaining), min(reset, now + LONGEST_MINUTE), window)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

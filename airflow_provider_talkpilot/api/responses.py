@@ -13,6 +13,9 @@ from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain
 BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
 _CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
 
+# Request Timeout and Too Early: nothing was done, and the same request may work.
+_EDGE_TIMEOUTS = (408, 425)
+
 # Every TalkPilot has these.
 _ALWAYS_THERE = ("/health", "/agents")
 
@@ -28,7 +31,7 @@ _CURES: dict[int, tuple[type[errors.ApiError], str]] = {
     ),
     404: (
         errors.NotFoundError,
-        "It does not exist, or the key is not allowed to see this agent.",
+        "It does not exist, or the key is not allowed to see this agent: check the agent ids.",
     ),
     409: (errors.ConflictError, "Try again later."),
     429: (
@@ -68,7 +71,7 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     request_id = plain(envelope["request_id"]) if envelope.get("request_id") else None
 
     kind, cure = _CURES.get(status, (errors.ApiError, "See TalkPilot's documentation."))
-    if status >= 500:
+    if status >= 500 or status in _EDGE_TIMEOUTS:
         kind, cure = errors.ServerError, "TalkPilot has a problem; the same request may work later."
     elif status == 404 and (not envelope or response.request.url.path.endswith(_ALWAYS_THERE)):
         cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"

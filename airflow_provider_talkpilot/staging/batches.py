@@ -67,6 +67,7 @@ class Batches:
     def reject(self, record: dict[str, Any]) -> None:
         """Keep a record aside that failed validation."""
         self._rejects.write([record])
+        self._manifest.reject_reason = self._manifest.reject_reason or record["reason"]
         self.rejected += 1
 
     def flush(self) -> None:

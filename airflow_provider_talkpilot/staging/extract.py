@@ -158,10 +158,11 @@ class _Extraction:
         for number, page in enumerate(pages, 1):
             now = datetime.now(UTC)
             self._parts.write(call_row(call, now) for call in page.calls)
-            self._rejects.write(
-                {"agent_id": agent_id, "reason": reject.reason, "record": reject.record}
-                for reject in page.rejects
-            )
+            for reject in page.rejects:
+                self._manifest.reject_reason = self._manifest.reject_reason or reject.reason
+                self._rejects.write(
+                    [{"agent_id": agent_id, "reason": reject.reason, "record": reject.record}]
+                )
             calls += len(page.calls)
             rejected += len(page.rejects)
             if number >= PATIENT_PAGES:

@@ -59,7 +59,7 @@ def fetch_details(
 
     :param client: the API; after an error its quota is closed.
     :param missing: the calls, in order.
-    :param batches: takes the rows, in the same order.
+    :param batches: takes the rows, in the same order but for what would wait too long.
     :param concurrency: requests in flight at most.
     :param progress: is told of every answer.
     :param max_rejects: records that may fail validation.
@@ -72,10 +72,17 @@ def fetch_details(
     batches.leave_room_for(most)
 
     def take_oldest() -> None:
-        nonlocal round_trip
         while not _is_done(in_flight[0], batches.seconds_left):
+            # It waits, for the quota perhaps: what came behind it shall be safe meanwhile.
+            for future in [future for future in list(in_flight)[1:] if future.done()]:
+                take(future)
             batches.flush()
-        answer = in_flight.popleft().result()
+        take(in_flight[0])
+
+    def take(future: Future[Answer]) -> None:
+        nonlocal round_trip
+        in_flight.remove(future)
+        answer = future.result()
         round_trip = min(round_trip, answer.seconds)
         answer.hand_to(batches)
         progress.step()

@@ -44,6 +44,7 @@ class Manifest(BaseModel):
     :param selection: names of the filters in use; with any, this is not the whole interval.
     :param parts: files with the rows, in order.
     :param rejects: files with the records that failed validation.
+    :param reject_reason: why the first of them failed, without its values.
     :param requests: API requests spent, by kind, tries and refusals included.
     :param vanished: calls that the list had and whose detail was gone.
     :param started_at: when the work began (before interruptions).
@@ -59,6 +60,7 @@ class Manifest(BaseModel):
     selection: list[str] = Field(default_factory=list)
     parts: list[Part] = Field(default_factory=list)
     rejects: list[Part] = Field(default_factory=list)
+    reject_reason: str = ""
     requests: dict[str, int] = Field(default_factory=dict)
     vanished: int = 0
     started_at: datetime
@@ -94,8 +96,8 @@ class Manifest(BaseModel):
             names = ", ".join(str(folder / part.name) for part in self.rejects)
             raise TooManyRejectsError(
                 f"{self.rejected} record(s) of {self.interval} failed validation, {allowed} "
-                f"allowed. They are kept, with the reason of each, in {names}. Report them to "
-                "TalkPilot, or allow them with max_rejects."
+                f"allowed; the first: {self.reject_reason}. They are kept, with the reason of "
+                f"each, in {names}. Report them to TalkPilot, or allow them with max_rejects."
             )
 
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:

@@ -1,0 +1,140 @@
+"""Enrichment: one bad detail holds nothing back, and what waits is staged meanwhile."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any, cast
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import InvalidRecordError
+from airflow_provider_talkpilot.staging import batches, fetch
+from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.storage import parse_uri
+
+START = datetime(2026, 3, 16, tzinfo=UTC)
+AGENT_ID = "00000000-0000-4000-8000-00000000000a"
+
+
+def call_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+class Client:
+    """Answers details; those in ``bad`` do not fit, and ``slow`` waits until it is let go."""
+
+    def __init__(self, *, bad: range = range(0), slow: int | None = None) -> None:
+        self.quota, self.requests = Quota(), Counter[str]()
+        self.bad, self.slow, self.let_go = bad, slow, Event()
+
+    def call(self, agent_id: str, call_id: str) -> CallDetail:
+        self.requests["detail"] += 1
+        number = int(call_id[-12:])
+        record = {
+            "id": call_id,
+            "agent_id": agent_id,
+            "created_at": START,
+            "final_score": 7,
+            "audio_file_url": "https://storage.example/signed",
+        }
+        if number == self.slow:
+            assert self.let_go.wait(10)
+        if number in self.bad:
+            raise InvalidRecordError("It does not fit.", record=record, reason="final_score: no")
+        return CallDetail.model_validate(record)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ObjectStoragePath:
+    return parse_uri(tmp_path.as_uri())
+
+
+def stage(folder: ObjectStoragePath, count: int) -> Manifest:
+    """What an extract task leaves behind."""
+    manifest = Manifest(kind="calls", start=START, end=START + timedelta(days=1), started_at=START)
+    with PartWriter(folder, "calls") as writer:
+        writer.write(
+            {"id": call_id(number), "agent_id": AGENT_ID, "created_at": START}
+            for number in range(count)
+        )
+        part = writer.flush()
+    manifest.parts += [part] if part else []
+    return manifest
+
+
+def enrich(folder: ObjectStoragePath, calls: Manifest, client: Client, **options: Any) -> Manifest:
+    found, _ = enrich_calls(
+        cast(TalkPilotClient, client), folder, calls, options=EnrichOptions(**options)
+    )
+    return found
+
+
+def rejected(folder: ObjectStoragePath) -> list[dict[str, Any]]:
+    return [
+        json.loads(line)
+        for path in sorted(Path(folder.path).glob("rejects-*"))
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+def test_a_detail_that_does_not_fit_holds_nothing_back(folder: ObjectStoragePath) -> None:
+    calls = stage(folder, 150)
+    with pytest.raises(TooManyRejectsError, match=r"^1 record\(s\).*0 allowed.*rejects-.*max_rej"):
+        enrich(folder, calls, Client(bad=range(1)), concurrency=1)
+    [reject] = rejected(folder)
+    assert (reject["agent_id"], reject["reason"]) == (AGENT_ID, "final_score: no")
+    assert reject["record"]["id"] == call_id(0)
+    assert "audio_file_url" not in reject["record"]
+
+    again = Client()
+    assert enrich(folder, calls, again).rows == 150
+    assert again.requests["detail"] == 1, "the others are staged"
+
+
+def test_details_that_do_not_fit_can_be_allowed(folder: ObjectStoragePath) -> None:
+    manifest = enrich(folder, stage(folder, 30), Client(bad=range(2)), max_rejects=2)
+    assert (manifest.rows, manifest.rejected) == (28, 2)
+
+
+def test_an_api_that_changed_is_not_asked_on(folder: ObjectStoragePath) -> None:
+    client = Client(bad=range(500))
+    with pytest.raises(TooManyRejectsError):
+        enrich(folder, stage(folder, 500), client, concurrency=4)
+    assert client.requests["detail"] <= fetch.MOST_ACCIDENTS + 1 + 6
+    assert len(rejected(folder)) == client.requests["detail"]
+
+
+@pytest.mark.parametrize("slow", [0, 3])
+def test_what_came_is_staged_while_another_waits(
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, slow: int
+) -> None:
+    monkeypatch.setattr(batches, "IDLE_SECONDS", 0.05)
+    client, calls = Client(slow=slow), stage(folder, 4)
+
+    def seen() -> int:
+        paths = Path(folder.path).glob("details-0*.jsonl")
+        return sum(len(path.read_bytes().splitlines()) for path in paths)
+
+    def staged_meanwhile(*_: object) -> bool:
+        until = time.monotonic() + 10
+        while seen() < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        staged = seen()
+        client.let_go.set()
+        return staged == 3
+
+    with ThreadPoolExecutor(1) as pool:
+        watcher = pool.submit(staged_meanwhile)
+        assert enrich(folder, calls, client).rows == 4
+        assert watcher.result(), "three were staged before the fourth came"
