@@ -41,6 +41,7 @@ class Batches:
         self._folder, self._writer, self._manifest = folder, writer, manifest
         self._rejects, self._client = rejects, client
         self.rejected = 0
+        self._rows: list[dict[str, Any]] = []
         self._spent_before = dict(manifest.requests)
         self._flushed_at = time.monotonic()
         self._full = BATCH_ROWS
@@ -60,8 +61,8 @@ class Batches:
         if row is None:
             self._manifest.vanished += 1
             return
-        self._writer.write([row])
-        if self._writer.rows >= self._full:
+        self._rows.append(row)
+        if len(self._rows) >= self._full:
             self.flush()
 
     def reject(self, record: dict[str, Any]) -> None:
@@ -72,6 +73,8 @@ class Batches:
 
     def flush(self) -> None:
         """Stage what came since the last time."""
+        self._writer.write(self._rows)
+        self._rows = []
         part = self._writer.flush()
         if rejects := self._rejects.flush():
             self._manifest.rejects.append(rejects)

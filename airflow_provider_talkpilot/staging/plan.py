@@ -48,6 +48,8 @@ WHERE k.id IS NULL
 ORDER BY w.position
 """
 
+_FETCHED_ROWS = 500
+
 
 class Wanted(NamedTuple):
     """A call whose detail is to be asked for.
@@ -138,11 +140,12 @@ class DetailPlan:
 
     def missing(self) -> Iterator[Wanted]:
         """The calls to ask for, in the order of the list rows."""
-        for call_id, agent_id, created_at, version, deleted in self._db.execute(
-            _MISSING, self._bounds()
-        ):
-            started = _EPOCH + created_at * _MICROSECOND
-            yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
+        found = self._db.execute(_MISSING, self._bounds())
+        # Row by row, SQLite lets other threads run after each, and waits for them.
+        for rows in iter(lambda: found.fetchmany(_FETCHED_ROWS), []):
+            for call_id, agent_id, created_at, version, deleted in rows:
+                started = _EPOCH + created_at * _MICROSECOND
+                yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
 
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
         before = self._db.total_changes
