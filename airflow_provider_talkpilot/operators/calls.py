@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -83,8 +84,9 @@ class TalkPilotRequestsOperator(BaseOperator):
         """Go on after a deferral; all state is in staging."""
         return self.execute(context)
 
+    @abstractmethod
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        raise NotImplementedError
+        """Do the work; give the manifest's URI."""
 
 
 class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
