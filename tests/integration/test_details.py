@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 from tests.integration.chain import Chain, local
+from tests.support.windows import long_window
 
 CALLS = 46
 
@@ -27,12 +27,6 @@ def details_asked(chain: Chain) -> int:
     asked = chain.sandbox.counters["detail"]
     chain.sandbox.reset_counters()
     return asked
-
-
-def long_window() -> float:
-    """Length of a rate window, aligned as the sandbox's are, that ends in no test's lifetime."""
-    now = time.time()
-    return next(float(s) for s in range(2000, 3600) if 0.1 * s < now % s < 0.7 * s)
 
 
 def forget_staging(chain: Chain) -> None:

@@ -29,6 +29,7 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.quota import Clock
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.limits import Verdict
+from tests.support.windows import long_window
 from tests.unit.api import quota_worker, simulation
 from tests.unit.api.conftest import MakeClient
 
@@ -145,12 +146,10 @@ def test_the_hours_end_is_waited_for(sandbox: Sandbox, make_client: MakeClient) 
 
 
 def test_a_long_wait_frees_the_caller(sandbox: Sandbox, make_client: MakeClient) -> None:
-    sandbox.settings.patch(requests_per_hour=3, hour_seconds=3600)
+    hour = long_window()
+    hour_end = (math.floor(time.time() / hour) + 1) * hour
+    sandbox.settings.patch(requests_per_hour=3, hour_seconds=hour)
     client = make_client(quota=Quota(max_wait=30))
-    hour_end = (math.floor(time.time() / 3600) + 1) * 3600
-    if hour_end - time.time() < 60:  # the hour that the clock shows is about to end
-        sandbox.settings.hour_seconds = 7200
-        hour_end = (math.floor(time.time() / 7200) + 1) * 7200
     for _ in range(3):
         client.agents()
     with pytest.raises(QuotaExhaustedError, match="used up until") as caught:
@@ -167,7 +166,7 @@ def test_a_long_wait_frees_the_caller(sandbox: Sandbox, make_client: MakeClient)
 
 
 def test_a_part_of_the_quota_is_left_to_others(sandbox: Sandbox, make_client: MakeClient) -> None:
-    sandbox.settings.patch(requests_per_minute=20, minute_seconds=3600)
+    sandbox.settings.patch(requests_per_minute=20, minute_seconds=long_window())
     client = make_client(quota=Quota(share=0.5, max_wait=0))
     for _ in range(10):
         client.agents()
@@ -178,7 +177,7 @@ def test_a_part_of_the_quota_is_left_to_others(sandbox: Sandbox, make_client: Ma
 
 
 def test_what_other_software_spends_is_seen(sandbox: Sandbox, make_client: MakeClient) -> None:
-    sandbox.settings.patch(requests_per_minute=50, minute_seconds=3600)
+    sandbox.settings.patch(requests_per_minute=50, minute_seconds=long_window())
     client = make_client(quota=Quota(max_wait=0))
     client.agents()
     sandbox.spend(30)
@@ -247,7 +246,7 @@ def test_waiting_is_told_once_for_all_threads(caplog: pytest.LogCaptureFixture) 
 
 
 def test_closing_the_quota_ends_every_wait(sandbox: Sandbox, make_client: MakeClient) -> None:
-    sandbox.settings.patch(requests_per_minute=1, minute_seconds=3600)
+    sandbox.settings.patch(requests_per_minute=1, minute_seconds=long_window())
     client = make_client()
     client.agents()
     with ThreadPoolExecutor(4) as pool:
