@@ -68,13 +68,8 @@ def put(source: Path, target: ObjectStoragePath) -> None:
             # No mkdir: it would make a bucket of a misspelt name. An object appears when complete.
             target.fs.put_file(str(source), target.path)
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
-        try:
+        with _appearing(target) as unfinished:
             shutil.copyfile(source, unfinished)
-            unfinished.replace(target.path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def put_text(text: str, target: ObjectStoragePath) -> None:
@@ -83,13 +78,20 @@ def put_text(text: str, target: ObjectStoragePath) -> None:
         if not is_local(target):
             target.fs.pipe_file(target.path, text.encode())
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
-        try:
+        with _appearing(target) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(target.path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _appearing(target: ObjectStoragePath) -> Iterator[Path]:
+    """Give a local path to write to; it becomes ``target`` when that went well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
+    try:
+        yield unfinished
+        unfinished.replace(target.path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def get_text(source: ObjectStoragePath) -> str | None:
