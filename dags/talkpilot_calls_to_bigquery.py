@@ -45,6 +45,12 @@ with DAG(
             title="Details",
             description="Fetch transcripts and scores too: one request a call.",
         ),
+        "confirm_erasure": Param(
+            False,
+            type="boolean",
+            title="Confirm erasure",
+            description="Empty the rows of calls that are gone from TalkPilot, however many.",
+        ),
     },
     tags=["talkpilot"],
     doc_md=__doc__,
@@ -61,6 +67,7 @@ with DAG(
         task_id="load_calls",
         manifest_uri=extract.output,
         table=TABLE,
+        confirm_erasure="{{ params.confirm_erasure }}",
     )
     enrich = TalkPilotEnrichCallsOperator(
         task_id="enrich_calls",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import tenacity
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 from google.cloud.bigquery import Client, LoadJob, QueryJob
 
@@ -13,16 +15,30 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 
 log = logging.getLogger(__name__)
 
+LABELS = {"source": "talkpilot"}
+
 Job = TypeVar("Job", LoadJob, QueryJob)
 
 _ATTEMPTS = 100
+
+# Other statements change the table at this moment; BigQuery gives up on one of them. Source:
+# cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts and
+# cloud.google.com/bigquery/docs/error-messages.
+_BUSY = re.compile(r"concurrent update|too many dml statements", re.IGNORECASE)
+_BUSY_REASONS = {"backendError", "internalError", "jobRateLimitExceeded", "rateLimitExceeded"}
+_BUSY_SECONDS, _BUSY_PAUSE = 900.0, 60.0
+
+
+class _BusyError(BigQueryLoadError):
+    """The job lost to others that work on the same table."""
 
 
 def run_job(client: Client, name: str, location: str | None, submit: Callable[[str], Job]) -> Job:
     """Run a job once, or wait for it where an earlier try has it running.
 
     A finished job's id cannot be used again, and the table may have changed since: then the next
-    attempt's suffix is taken. All our jobs give the same result when run twice.
+    attempt's suffix is taken. All our jobs give the same result when run twice. A job that lost to
+    another on the same table is run again, for a quarter of an hour.
 
     :param client: BigQuery.
     :param name: the job's id without its attempt, a function of what the job does.
@@ -31,6 +47,18 @@ def run_job(client: Client, name: str, location: str | None, submit: Callable[[s
     :return: the job, done.
     :raises BigQueryLoadError: when it failed.
     """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_BusyError),
+        wait=tenacity.wait_random_exponential(multiplier=1, max=_BUSY_PAUSE),
+        stop=tenacity.stop_after_delay(_BUSY_SECONDS),
+        before_sleep=lambda _: log.info("The job %s lost to another; running it again.", name),
+        reraise=True,
+    )
+    done: Job = retrying(_run, client, name, location, submit)
+    return done
+
+
+def _run(client: Client, name: str, location: str | None, submit: Callable[[str], Job]) -> Job:
     for attempt in range(_ATTEMPTS):
         job_id = f"{name}-{attempt}"
         job: Job | None = _find(client, job_id, location)
@@ -38,12 +66,12 @@ def run_job(client: Client, name: str, location: str | None, submit: Callable[[s
             continue
         if job is not None:
             log.info("Waiting for the job %s of an earlier try.", job_id)
-            return _finished(job)
+            return finished(job)
         try:
-            return _finished(submit(job_id))
+            return finished(submit(job_id))
         except Conflict:  # started by another since we looked
             theirs: Job = _find(client, job_id, location)
-            return _finished(theirs)
+            return finished(theirs)
     raise BigQueryLoadError(f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery.")
 
 
@@ -54,18 +82,31 @@ def _find(client: Client, job_id: str, location: str | None) -> Any:
         return None
 
 
-def _finished(job: Job) -> Job:
+def finished(job: Job) -> Job:
+    """Wait until a job is done.
+
+    :raises BigQueryLoadError: when it failed.
+    """
     try:
         job.result()
     except GoogleAPICallError as error:
-        # The server's message can quote a record; its reasons and places cannot.
-        reasons = {
-            f"{item.get('reason', 'unknown')} at {item.get('location') or 'no place'}"
-            for item in (job.errors or error.errors or [])
-        } or {type(error).__name__}
-        raise BigQueryLoadError(
-            f"The BigQuery job {job.job_id} failed ({', '.join(sorted(reasons))}). Look at it in "
-            "BigQuery's job history.",
-            retryable=True,
-        ) from None
+        raise _job_error(job, error) from None
     return job
+
+
+def _job_error(job: LoadJob | QueryJob, error: GoogleAPICallError) -> BigQueryLoadError:
+    """What a failed job means. Its message can quote a record; its reasons and places cannot."""
+    items = job.errors or error.errors or []
+    reasons = {item.get("reason", "unknown") for item in items}
+    said = {
+        f"{i.get('reason', 'unknown')} at {i.get('location') or 'no place'}" for i in items
+    } or {type(error).__name__}
+    text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(said))})."
+    if "bytesBilledLimitExceeded" in reasons:
+        return BigQueryLoadError(
+            f"{text} It would read more than maximum_bytes_billed allows: raise that, or load a "
+            "shorter interval."
+        )
+    messages = " ".join([str(error.message), *(str(item.get("message")) for item in items)])
+    kind = _BusyError if reasons & _BUSY_REASONS or _BUSY.search(messages) else BigQueryLoadError
+    return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

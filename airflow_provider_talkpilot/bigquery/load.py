@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
-import tempfile
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import IO
+from datetime import datetime
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from google.cloud.bigquery import (
-    Client,
-    LoadJob,
-    LoadJobConfig,
-    QueryJob,
-    QueryJobConfig,
-    SourceFormat,
-    Table,
-    WriteDisposition,
-)
+from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJob, QueryJobConfig
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.jobs import run_job
-from airflow_provider_talkpilot.bigquery.schema import staging_schema
+from airflow_provider_talkpilot.bigquery.jobs import LABELS, finished, run_job
+from airflow_provider_talkpilot.bigquery.reconcile import (
+    Balance,
+    ErasureLimit,
+    agents_of,
+    can_reconcile,
+    require_equal,
+    require_few_gone,
+    walked_at,
+)
+from airflow_provider_talkpilot.bigquery.staging_table import check_parts, fill_staging_table
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_target
-from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
-STAGING_TABLE_LIFE = timedelta(days=1)
-_LABELS = {"source": "talkpilot"}
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load.
+
+    :param location: where jobs run; by default where the dataset is.
+    :param erasure_limit: how many calls of an interval may turn out to be gone.
+    :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
+    """
+
+    location: str | None = None
+    erasure_limit: ErasureLimit = ErasureLimit()
+    maximum_bytes_billed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,18 @@ class LoadResult:
 
     :param rows: rows staged and loaded.
     :param changed: rows of the target inserted or updated.
+    :param erased: rows of the target whose calls are gone from TalkPilot, emptied now.
+    :param live: the interval's calls that live in the target; None where the manifest does not
+        tell all calls of its interval.
     :param load_job_id: None where there was nothing to load.
     :param merge_job_id: likewise.
-    :param bytes_processed: bytes that the MERGE read.
+    :param bytes_processed: bytes that the statements read.
     """
 
     rows: int
     changed: int = 0
+    erased: int = 0
+    live: int | None = None
     load_job_id: str | None = None
     merge_job_id: str | None = None
     bytes_processed: int = 0
@@ -62,10 +72,9 @@ def load_calls(
     folder: ObjectStoragePath,
     manifest: Manifest,
     target: TableId,
-    *,
-    location: str | None = None,
+    options: LoadOptions | None = None,
 ) -> LoadResult:
-    """Bring what a manifest names into the target table.
+    """Bring what a manifest names into the target table; erase there what TalkPilot erased.
 
     May be run any number of times, and killed at any moment: the result is the same.
 
@@ -73,41 +82,27 @@ def load_calls(
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
     :param target: the table; it and its dataset are created where they are missing.
-    :param location: where jobs run; by default where the dataset is.
+    :param options: location and limits.
     :return: what was done.
     :raises ManifestError: when a part is missing or is not what the manifest says.
-    :raises BigQueryLoadError: when a job failed or loaded something else than was staged.
+    :raises BigQueryLoadError: when a job failed or loaded something else than was staged, when more
+        calls are gone than allowed, or when the target is not equal to the walk afterwards.
     """
-    _check_parts(folder, manifest)
-    location = ensure_target(client, target, location)
-    if not manifest.parts:
+    options = options or LoadOptions()
+    check_parts(folder, manifest)
+    location = ensure_target(client, target, options.location, warn=manifest.kind == "calls")
+    if not manifest.parts and not can_reconcile(manifest):
         log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
         return LoadResult(rows=0)
     # Job ids and the staging table's name say which content goes where.
     digest = hashlib.sha256(f"{manifest.digest}/{target}".encode()).hexdigest()[:24]
     staging = target.sibling(f"{target.table}_staging_{digest}")
-    _create_staging_table(client, staging, manifest)
-    load = run_job(
-        client,
-        f"talkpilot-load-{digest}",
-        location,
-        lambda job_id: _submit_load(client, folder, manifest, staging, job_id, location),
+    load_job_id = fill_staging_table(
+        client, folder, manifest, staging, f"talkpilot-load-{digest}", location
     )
-    _check_loaded(client, staging, manifest)
-    merge = run_job(
-        client,
-        f"talkpilot-merge-{digest}",
-        location,
-        lambda job_id: _submit_merge(client, manifest, staging, target, job_id, location),
-    )
+    load = _Load(client, manifest, target, staging, digest, location, options)
+    result = load.merge(load_job_id)
     client.delete_table(str(staging), not_found_ok=True)
-    result = LoadResult(
-        rows=manifest.rows,
-        changed=merge.num_dml_affected_rows or 0,
-        load_job_id=load.job_id,
-        merge_job_id=merge.job_id,
-        bytes_processed=merge.total_bytes_processed or 0,
-    )
     log.info(
         "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
         manifest.kind.capitalize(),
@@ -120,103 +115,105 @@ def load_calls(
     return result
 
 
-def _check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
-    for part in manifest.parts:
-        found = storage.size(folder / part.name)
-        if found != part.bytes:
-            raise ManifestError(
-                f"The part {folder / part.name} is not what its manifest says "
-                f"({'gone' if found is None else f'{found} bytes'}, not {part.bytes}): run the "
-                "task that staged it again."
+class _Load:
+    """The statements of one load, once the staging table is filled."""
+
+    def __init__(
+        self,
+        client: Client,
+        manifest: Manifest,
+        target: TableId,
+        staging: TableId,
+        digest: str,
+        location: str | None,
+        options: LoadOptions,
+    ) -> None:
+        self._client, self._manifest = client, manifest
+        self._target, self._staging = target, staging
+        self._digest, self._location, self._options = digest, location, options
+        self._bytes_processed = 0
+
+    def merge(self, load_job_id: str | None) -> LoadResult:
+        gone = 0
+        if can_reconcile(self._manifest):
+            before = self._balances()
+            require_few_gone(before, self._manifest, self._target, self._options.erasure_limit)
+            gone = sum(balance.gone for balance in before)
+        merge = self._run(f"merge_{self._manifest.kind}", "merge") if load_job_id else None
+        # Not a clause of the MERGE: it seldom runs, and an UPDATE's WHERE always prunes partitions.
+        erase = self._erase() if gone else None
+        return LoadResult(
+            rows=self._manifest.rows,
+            changed=_changed(merge),
+            erased=_changed(erase),
+            live=self._reconcile(_changed(erase)),
+            load_job_id=load_job_id,
+            merge_job_id=merge.job_id if merge else None,
+            bytes_processed=self._bytes_processed,
+        )
+
+    def _erase(self) -> QueryJob:
+        return self._run("erase_calls", "erase", erased_at=walked_at(self._manifest))
+
+    def _reconcile(self, erased: int) -> int | None:
+        """Compare the target with the walk; give the calls that live in it."""
+        if not can_reconcile(self._manifest):
+            return None
+        after = self._balances()
+        require_equal(after, self._manifest, self._target)
+        live = sum(balance.live + balance.others for balance in after)
+        log.info(
+            "Reconciled %s: %s call(s) in TalkPilot, %s staged, %s live in the table, %s erased, "
+            "%d agent(s).",
+            self._manifest.interval,
+            f"{self._manifest.rows:,}",
+            f"{sum(balance.staged for balance in after):,}",
+            f"{live:,}",
+            f"{erased:,}",
+            len(self._manifest.agents),
+        )
+        return live
+
+    def _balances(self) -> list[Balance]:
+        statement = self._statement("reconcile_calls")
+        config = self._config(agents_of(self._manifest))
+        job = finished(self._client.query(statement, location=self._location, job_config=config))
+        self._bytes_processed += job.total_bytes_processed or 0
+        return [Balance(**dict(row)) for row in job.result()]
+
+    def _run(self, name: str, verb: str, erased_at: datetime | None = None) -> QueryJob:
+        statement = self._statement(name, erased_at)
+        config = self._config(agents_of(self._manifest) if erased_at else [])
+
+        def submit(job_id: str) -> QueryJob:
+            return self._client.query(
+                statement,
+                job_id=job_id,
+                location=self._location,
+                job_config=config,
+                job_retry=None,  # run_job decides about another attempt
             )
 
+        job = run_job(self._client, f"talkpilot-{verb}-{self._digest}", self._location, submit)
+        self._bytes_processed += job.total_bytes_processed or 0
+        return job
 
-def _create_staging_table(client: Client, staging: TableId, manifest: Manifest) -> None:
-    table = Table(str(staging), schema=staging_schema(manifest.kind))
-    table.expires = datetime.now(UTC) + STAGING_TABLE_LIFE
-    table.labels = _LABELS
-    client.create_table(table, exists_ok=True)
-
-
-def _submit_load(
-    client: Client,
-    folder: ObjectStoragePath,
-    manifest: Manifest,
-    staging: TableId,
-    job_id: str,
-    location: str | None,
-) -> LoadJob:
-    config = LoadJobConfig(
-        # Never detected: a column of phone numbers would become integers.
-        schema=staging_schema(manifest.kind),
-        source_format=SourceFormat.NEWLINE_DELIMITED_JSON,
-        write_disposition=WriteDisposition.WRITE_TRUNCATE,
-        ignore_unknown_values=False,
-        labels=_LABELS,
-    )
-    if folder.protocol in ("gs", "gcs"):
-        # BigQuery knows buckets, not Airflow's connection ids.
-        uris = [f"gs://{(folder / part.name).path.lstrip('/')}" for part in manifest.parts]
-        return client.load_table_from_uri(
-            uris, str(staging), job_id=job_id, location=location, job_config=config
-        )
-    with _collected(folder, manifest) as rows:
-        return client.load_table_from_file(
-            rows, str(staging), rewind=True, job_id=job_id, location=location, job_config=config
+    def _statement(self, name: str, erased_at: datetime | None = None) -> str:
+        return render(
+            name,
+            target=self._target,
+            staging=self._staging,
+            interval=self._manifest.interval,
+            read_before=self._manifest.started_at,
+            erased_at=erased_at,
         )
 
-
-def _collected(folder: ObjectStoragePath, manifest: Manifest) -> IO[bytes]:
-    """All parts as one temporary file, for BigQuery takes one upload a job."""
-    with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
-        rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - the caller closes it
-        try:
-            _collect(folder, manifest, rows)
-            rows.flush()
-        except BaseException:
-            with suppress(OSError):  # what a full disk refused is tried again
-                rows.close()
-            raise
-    return rows
+    def _config(self, parameters: Sequence[ArrayQueryParameter]) -> QueryJobConfig:
+        config = QueryJobConfig(labels=LABELS, query_parameters=list(parameters))
+        if self._options.maximum_bytes_billed is not None:
+            config.maximum_bytes_billed = self._options.maximum_bytes_billed
+        return config
 
 
-def _collect(folder: ObjectStoragePath, manifest: Manifest, rows: IO[bytes]) -> None:
-    for part in manifest.parts:
-        with storage.open_raw(folder / part.name) as raw:
-            if hashlib.file_digest(raw, "sha256").hexdigest() != part.sha256:
-                raise ManifestError(
-                    f"The part {folder / part.name} was altered since it was staged: run the task "
-                    "that staged it again."
-                )
-            raw.seek(0)
-            shutil.copyfileobj(storage.decompressed(part.name, raw), rows)
-
-
-def _check_loaded(client: Client, staging: TableId, manifest: Manifest) -> None:
-    loaded = client.get_table(str(staging)).num_rows
-    if loaded != manifest.rows:
-        raise BigQueryLoadError(
-            f"{loaded} row(s) arrived in {staging}, and the manifest says {manifest.rows}. Nothing "
-            "was merged; the next try loads again.",
-            retryable=True,
-        )
-
-
-def _submit_merge(
-    client: Client,
-    manifest: Manifest,
-    staging: TableId,
-    target: TableId,
-    job_id: str,
-    location: str | None,
-) -> QueryJob:
-    statement = render(
-        f"merge_{manifest.kind}", target=target, staging=staging, interval=manifest.interval
-    )
-    return client.query(
-        statement,
-        job_id=job_id,
-        location=location,
-        job_config=QueryJobConfig(labels=_LABELS),
-        job_retry=None,  # run_job decides about another attempt
-    )
+def _changed(job: QueryJob | None) -> int:
+    return (job.num_dml_affected_rows or 0) if job else 0

@@ -20,7 +20,10 @@ class Source(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the target or of the staging table."""
+    """A column of the target or of the staging table.
+
+    :param personal: whether it tells of a person: emptied in the row of an erased call.
+    """
 
     name: str
     type: str
@@ -28,6 +31,7 @@ class Column:
     description: str
     mode: str = "NULLABLE"
     fields: tuple[SchemaField, ...] = ()
+    personal: bool = False
 
     def schema_field(self) -> SchemaField:
         """The column as the client library wants it."""
@@ -49,24 +53,36 @@ COLUMNS: tuple[Column, ...] = (
     Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", "REQUIRED"),
     Column("updated_at", "TIMESTAMP", _L, "Last change, as TalkPilot tells it."),
     Column("deleted_at", "TIMESTAMP", _L, "When the call was soft-deleted."),
-    Column("call_id", "STRING", _L, "LiveKit's id of the call."),
-    Column("customer_name", "STRING", _L, "The caller's name."),
-    Column("customer_request", "STRING", _L, "What the caller wanted."),
-    Column("phone_number", "STRING", _L, "The caller's number; null once purged."),
-    Column("call_summary", "STRING", _L, "Summary of the call."),
-    Column("employee", "STRING", _L, "The employee asked for."),
-    Column("note", "STRING", _L, "Staff's note, edited after the call."),
+    Column("call_id", "STRING", _L, "LiveKit's id of the call.", personal=True),
+    Column("customer_name", "STRING", _L, "The caller's name.", personal=True),
+    Column("customer_request", "STRING", _L, "What the caller wanted.", personal=True),
+    Column("phone_number", "STRING", _L, "The caller's number; null once purged.", personal=True),
+    Column("call_summary", "STRING", _L, "Summary of the call.", personal=True),
+    Column("employee", "STRING", _L, "The employee asked for.", personal=True),
+    Column("note", "STRING", _L, "Staff's note, edited after the call.", personal=True),
     Column("duration", "INTEGER", _L, "Length in seconds."),
     Column("done", "BOOLEAN", _L, "Whether staff have dealt with the call."),
     Column("general_success", "BOOLEAN", _L, "Whether the call reached its goal."),
     Column("disconnection_reason", "STRING", _L, "How it ended: user_hangup, call_transfer, …"),
     Column("is_purged", "BOOLEAN", _L, "Whether TalkPilot removed the personal data."),
-    Column("extra", "JSON", _L, "Fields of the API that this version does not know."),
     Column(
-        "transcript", "RECORD", _D, "What was said, in order.", "REPEATED", fields=MESSAGE_FIELDS
+        "extra", "JSON", _L, "Fields of the API that this version does not know.", personal=True
     ),
     Column(
-        "transcript_raw", "STRING", _D, "The transcript as it came, where transcript lacks some."
+        "transcript",
+        "RECORD",
+        _D,
+        "What was said, in order.",
+        "REPEATED",
+        fields=MESSAGE_FIELDS,
+        personal=True,
+    ),
+    Column(
+        "transcript_raw",
+        "STRING",
+        _D,
+        "The transcript as it came, where transcript lacks some.",
+        personal=True,
     ),
     Column("final_score", "INTEGER", _D, "Score from 1 to 10, given after the call by an AI."),
     Column("detail_updated_at", "TIMESTAMP", _D, "The version that the stored detail belongs to."),
@@ -81,6 +97,11 @@ DETAIL_FOUND = Column("detail_found", "BOOLEAN", Source.STAGING, "False: TalkPil
 def names(*sources: Source) -> list[str]:
     """Names of the columns that come from ``sources``, in the table's order."""
     return [column.name for column in COLUMNS if column.source in sources]
+
+
+def personal_columns() -> list[Column]:
+    """The columns that tell of a person, in the table's order."""
+    return [column for column in COLUMNS if column.personal]
 
 
 def target_schema() -> list[SchemaField]:

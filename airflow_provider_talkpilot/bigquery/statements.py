@@ -8,12 +8,12 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.schema import Source, names
+from airflow_provider_talkpilot.bigquery.schema import Source, names, personal_columns
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 
 
 def render(
-    name: str, *, target: TableId, interval: Interval, staging: TableId | None = None
+    name: str, *, target: TableId, interval: Interval | None = None, **values: object
 ) -> str:
     """Fill in one SQL file.
 
@@ -21,20 +21,23 @@ def render(
     :param target: the target table.
     :param interval: bounds on ``created_at``, written as constants so that only the interval's
         partitions are read.
-    :param staging: the staging table, where the statement needs one.
+    :param values: what else the file names; moments become constants too.
     :return: the statement.
     """
+    bounds = {"start": interval.start, "end": interval.end} if interval else {}
     return (
         _environment()
         .get_template(f"{name}.sql")
         .render(
             target=target,
-            staging=staging,
-            start=_literal(interval.start),
-            end=_literal(interval.end),
             key_columns=names(Source.KEY),
             list_columns=names(Source.LIST),
             detail_columns=names(Source.DETAIL),
+            personal_columns=personal_columns(),
+            **{
+                key: _literal(value) if isinstance(value, datetime) else value
+                for key, value in {**bounds, **values}.items()
+            },
         )
     )
 

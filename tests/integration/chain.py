@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
-from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows
+from tests.support.tables import Row, assert_equal_rows, erased_rows, expected_rows, table_rows
 from tests.support.tasks import Outcome, run_task
 
 DAY = dt.date(2026, 3, 16)
@@ -77,16 +78,24 @@ class Chain:
         return table_rows(self.bigquery, self.table, own_times=own_times)
 
     def assert_table_is_truth(
-        self, *intervals: Interval, agent_ids: list[str] | None = None, **expected: Any
+        self,
+        *intervals: Interval,
+        agent_ids: list[str] | None = None,
+        erased: Iterable[Row] = (),
+        **expected: Any,
     ) -> None:
-        """The table holds exactly what the API holds in the intervals; none: in the chain's own."""
+        """The table holds exactly what the API holds in the intervals; none: in the chain's own.
+
+        :param erased: calls, as they last were, of which the table keeps empty rows.
+        """
         truth = [
             call
             for start, end in intervals or [self.interval]
             for call in self.sandbox.truth(start, end, agent_ids)
         ]
         assert truth, "a test on nothing proves nothing"
-        assert_equal_rows(self.rows(), expected_rows(truth, **expected))
+        wanted = expected_rows(truth, **expected) + erased_rows(erased, **expected)
+        assert_equal_rows(self.rows(), wanted)
 
 
 def local(uri: str) -> Path:

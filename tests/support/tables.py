@@ -14,7 +14,19 @@ Row = dict[str, Any]
 SET = "<set>"
 """Stands for a time of our own clock, in both what is expected and what is there."""
 
-_OWN_TIMES = ("synced_at", "detail_synced_at")
+_OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
+
+_ABOUT_PEOPLE = (
+    "call_id",
+    "customer_name",
+    "customer_request",
+    "phone_number",
+    "call_summary",
+    "employee",
+    "note",
+    "extra",
+    "transcript_raw",
+)
 
 
 def expected_rows(
@@ -72,6 +84,20 @@ def expected_rows(
         }
         rows.append(row)
     return sorted(rows, key=_order)
+
+
+def erased_rows(truth: Iterable[Row], **expected: Any) -> list[Row]:
+    """What must be left of calls that were in the table and are gone from the API.
+
+    :param truth: the calls as they last were.
+    :param expected: of :func:`expected_rows`.
+    """
+    return [
+        row
+        | dict.fromkeys(_ABOUT_PEOPLE)
+        | {"transcript": [], "erased_at": SET, "detail_updated_at": None, "detail_synced_at": None}
+        for row in expected_rows(truth, **expected)
+    ]
 
 
 def table_rows(client: Client, table: str, *, own_times: bool = False) -> list[Row]:

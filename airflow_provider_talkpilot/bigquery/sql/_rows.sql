@@ -1,4 +1,4 @@
-{#- What both merges share: one row a call, and which of two rows of a call is the newer. -#}
+{#- What the statements share: one row a call, which of two rows is the newer, what is gone. -#}
 
 {%- macro newest_staged_rows() -%}
 (
@@ -11,10 +11,23 @@
 )
 {%- endmacro -%}
 
+{#- Constants: by them alone BigQuery tells which partitions it need not read. -#}
+{%- macro in_interval() -%}
+T.created_at >= TIMESTAMP '{{ start }}'
+  AND T.created_at < TIMESTAMP '{{ end }}'
+{%- endmacro -%}
+
 {%- macro same_call_in_interval() -%}
 T.id = S.id
-  AND T.created_at >= TIMESTAMP '{{ start }}'
-  AND T.created_at < TIMESTAMP '{{ end }}'
+  AND {{ in_interval() }}
+{%- endmacro -%}
+
+{#- Of the calls that a walk lacks: those that TalkPilot no longer has. A row that was read after
+    the walk began proves nothing, nor does one of an agent whose walk was not staged whole. -#}
+{%- macro is_gone() -%}
+T.erased_at IS NULL
+  AND T.synced_at < TIMESTAMP '{{ read_before }}'
+  AND T.agent_id IN UNNEST(@whole_agents)
 {%- endmacro -%}
 
 {#- Where TalkPilot gives no updated_at, the row read later is the newer. -#}

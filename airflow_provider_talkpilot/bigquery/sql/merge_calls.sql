@@ -23,7 +23,7 @@ THEN UPDATE SET
   END,
   transcript = IF(IFNULL(S.is_purged, FALSE), [], T.transcript),
   transcript_raw = IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw),
-  erased_at = NULL
+  erased_at = (NULL)
 WHEN NOT MATCHED THEN
   INSERT ({{ (key_columns + list_columns) | join(', ') }})
   VALUES (S.{{ (key_columns + list_columns) | join(', S.') }})

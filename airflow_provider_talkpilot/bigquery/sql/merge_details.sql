@@ -23,10 +23,11 @@ THEN UPDATE SET
   {{ column }} = IF(
     T.detail_synced_at IS NULL OR S.detail_synced_at >= T.detail_synced_at,
     S.{{ column }}, T.{{ column }}
-  ){{ ',' if not loop.last }}
+  ),
 {%- endfor %}
+  erased_at = (NULL)
 -- TalkPilot has no detail of this version: note that it was asked.
-WHEN MATCHED AND NOT S.detail_found THEN UPDATE SET
+WHEN MATCHED AND NOT S.detail_found AND T.erased_at IS NULL THEN UPDATE SET
   detail_updated_at = S.detail_updated_at,
   detail_synced_at = S.detail_synced_at
 WHEN NOT MATCHED AND S.detail_found THEN

@@ -27,10 +27,17 @@ INTERVAL = Interval(
 MERGES = ("merge_calls", "merge_details")
 
 
-@pytest.mark.parametrize("name", [*MERGES, "known_details"])
+@pytest.mark.parametrize("name", [*MERGES, "known_details", "reconcile_calls", "erase_calls"])
 def test_only_the_intervals_partitions_are_read(name: str) -> None:
     """BigQuery prunes partitions by constants alone."""
-    sql = render(name, target=TARGET, staging=STAGING, interval=INTERVAL)
+    sql = render(
+        name,
+        target=TARGET,
+        staging=STAGING,
+        interval=INTERVAL,
+        read_before=INTERVAL.end,
+        erased_at=INTERVAL.end,
+    )
     assert re.search(r"created_at >= TIMESTAMP '2026-03-16 00:00:00\.000001\+00'", sql)
     assert re.search(r"created_at < TIMESTAMP '2026-03-17 00:00:00\.000000\+00'", sql)
 

@@ -1,0 +1,213 @@
+"""Calls that are gone from TalkPilot: their rows are emptied, and a bad walk empties none."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain
+from tests.integration.test_loads import live_call, row_of
+from tests.support.tables import tables
+
+
+def truth_of(chain: Chain, count: int) -> list[dict[str, Any]]:
+    """Some calls of the interval, as they are now."""
+    return list(chain.sandbox.truth(*chain.interval))[:count]
+
+
+def erase(chain: Chain, calls: list[dict[str, Any]]) -> None:
+    for call in calls:
+        chain.sandbox.erase(call["id"])
+
+
+def test_an_erased_call_keeps_an_empty_row(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    chain.run()
+    gone = [live_call(chain), live_call(chain, 3)]
+    erase(chain, gone)
+    manifest = chain.extract().returned
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        result = chain.load(manifest).returned
+
+    chain.assert_table_is_truth(erased=gone)
+    assert (result["rows"], result["erased"], result["live"]) == (44, 2, 44)
+    [line] = [r.getMessage() for r in caplog.records if "Reconciled" in r.getMessage()]
+    assert "44 call(s) in TalkPilot, 44 staged, 44 live in the table, 2 erased, 2 agent(s)" in line
+
+
+def test_erased_once(chain: Chain) -> None:
+    """Later loads leave the row and its time alone; details are not asked for."""
+    chain.run()
+    gone = [live_call(chain)]
+    erase(chain, gone)
+    chain.run()
+    before = row_of(chain, gone[0])["erased_at"], chain.rows(own_times=True)
+    chain.sandbox.reset_counters()
+    chain.run()
+    assert chain.sandbox.counters["detail"] == 0
+    assert row_of(chain, gone[0])["erased_at"] == before[0]
+    chain.assert_table_is_truth(erased=gone)
+
+
+def test_nothing_read_before_brings_it_back(chain: Chain) -> None:
+    manifests = chain.run()
+    gone = [live_call(chain)]
+    erase(chain, gone)
+    chain.summaries()
+    for manifest in (*manifests, *reversed(manifests)):
+        chain.load(manifest, max_erased_share=1)
+        chain.assert_table_is_truth(erased=gone)
+
+
+def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
+    """A key that could not see an agent for a while: all of it returns, details too."""
+    hidden, seen = chain.sandbox.store.agent_ids
+    truth = chain.sandbox.truth(*chain.interval)
+    gone = [call for call in truth if call["agent_id"] == hidden]
+    chain.run()
+    before = chain.rows()
+    seen_only = parse_uri(str(chain.extract(agent_ids=[seen]).returned))
+    walk = Manifest.load(seen_only)
+    walk.agents.append(AgentWalk(agent_id=hidden, calls=0, walked_at=datetime.now(UTC)))
+    path = walk.save(seen_only.parent)
+    chain.load(str(path), confirm_erasure=True)
+    assert sum(row["erased_at"] is not None for row in chain.rows()) == len(gone)
+
+    chain.staging_uri = (tmp_path / "cleaned").as_uri()
+    chain.sandbox.reset_counters()
+    chain.run()
+    assert chain.sandbox.counters["detail"] == len(gone)
+    assert chain.rows() == before
+
+
+def test_an_interval_that_becomes_empty(chain: Chain) -> None:
+    chain.run()
+    gone = truth_of(chain, 46)
+    erase(chain, gone)
+    manifest = chain.extract().returned
+    result = chain.load(manifest, confirm_erasure=True).returned
+    assert result["erased"] == 46
+    assert result["load_job_id"] is None
+    assert all(row["erased_at"] and not row["transcript"] for row in chain.rows())
+    assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+def test_too_many_at_once_stop_the_load(chain: Chain) -> None:
+    chain.run()
+    before = chain.rows(own_times=True)
+    gone = truth_of(chain, 11)
+    erase(chain, gone)
+    chain.sandbox.edit(truth_of(chain, 1)[0]["id"], note="edited meanwhile")
+    manifest = chain.extract().returned
+    with pytest.raises(AirflowFailException) as caught:
+        chain.load(manifest)
+    said = str(caught.value)
+    assert "11 of the 46 call(s)" in said
+    assert "confirm_erasure" in said
+    assert "\n" not in said
+    assert chain.rows(own_times=True) == before, "nothing may be touched"
+
+    # Rendered from a DAG's param, it is a text.
+    assert chain.load(manifest, confirm_erasure="True").returned["erased"] == 11
+    chain.load(chain.enrich(manifest).returned)
+    chain.assert_table_is_truth(erased=gone)
+
+
+@pytest.mark.parametrize(
+    ("limits", "stops"),
+    [
+        ({}, False),  # ten are few, whatever their share
+        ({"max_erased": 9}, True),
+        ({"max_erased": 9, "max_erased_share": 0.25}, False),
+        ({"max_erased": 0, "max_erased_share": 0.2}, True),
+    ],
+)
+def test_the_limit(chain: Chain, limits: dict[str, float], stops: bool) -> None:
+    chain.summaries()
+    gone = truth_of(chain, 10)
+    erase(chain, gone)
+    manifest = chain.extract().returned
+    if stops:
+        with pytest.raises(AirflowFailException, match="are gone from TalkPilot"):
+            chain.load(manifest, **limits)
+    else:
+        assert chain.load(manifest, **limits).returned["erased"] == 10
+
+
+@pytest.mark.parametrize("limits", [{"max_erased_share": 5}, {"max_erased": -1}])
+def test_a_limit_that_is_none(chain: Chain, limits: dict[str, float]) -> None:
+    manifest = chain.extract().returned
+    with pytest.raises(AirflowFailException, match="share from 0 to 1"):
+        chain.load(manifest, **limits)
+
+
+def test_a_selection_erases_nothing(chain: Chain) -> None:
+    chain.run()
+    manifest = chain.extract(done=True).returned
+    result = chain.load(manifest, max_erased_share=1).returned
+    assert (result["erased"], result["live"]) == (0, None)
+    chain.assert_table_is_truth()
+
+
+def test_other_agents_and_other_days_stay(chain: Chain) -> None:
+    first, second = chain.sandbox.store.agent_ids
+    chain.run()
+    gone = [c for c in chain.sandbox.truth(*chain.interval) if c["agent_id"] == first][:4]
+    others = [c for c in chain.sandbox.truth(*chain.interval) if c["agent_id"] == second][:4]
+    erase(chain, gone + others)
+    manifest = chain.extract(agent_ids=[first]).returned
+    assert chain.load(manifest).returned["erased"] == 4
+    left = {row["id"] for row in chain.rows() if row["erased_at"] is None}
+    assert {call["id"] for call in others} <= left
+
+
+def test_a_rejected_record_is_not_gone(chain: Chain) -> None:
+    """TalkPilot has the call; only its record did not fit this time."""
+    chain.run()
+    call = live_call(chain)
+    before = row_of(chain, call)
+    chain.sandbox.edit(call["id"], duration="a while")
+    manifest = chain.extract(max_rejects=1).returned
+    result = chain.load(manifest, max_erased_share=1).returned
+    assert result["erased"] == 0
+    assert row_of(chain, call) == before
+
+
+def test_what_was_read_after_the_walk_began_is_not_gone(chain: Chain) -> None:
+    """A late row that another run loaded between this run's walk and its load."""
+    manifest = chain.extract().returned
+    agent_id = chain.sandbox.store.agent_ids[0]
+    late = chain.sandbox.insert_late(agent_id, f"{chain.interval[0]}T10:00:00Z")
+    chain.summaries()
+    result = chain.load(manifest, max_erased_share=1).returned
+    assert (result["rows"], result["live"], result["erased"]) == (46, 47, 0)
+    assert late in {row["id"] for row in chain.rows() if row["erased_at"] is None}
+
+
+def test_an_unequal_table_is_an_error(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody deletes rows while the load is at work."""
+    manifest = chain.extract().returned
+    chain.load(manifest)
+    from airflow_provider_talkpilot.bigquery import load  # the very module that the operator uses
+
+    real = load._Load._reconcile
+    victim = live_call(chain)["id"]
+
+    def meddle(self: Any, erased: int) -> int | None:
+        chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE id = '{victim}'").result()
+        return real(self, erased)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load._Load, "_reconcile", meddle)
+        with pytest.raises(Exception, match="1 missing in the table") as caught:
+            chain.load(manifest)
+    assert not isinstance(caught.value, AirflowFailException), "the next try can mend it"
+    chain.load(manifest)
+    chain.assert_table_is_truth(details=False)

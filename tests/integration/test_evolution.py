@@ -1,0 +1,97 @@
+"""Older tables grow, users keep what is theirs, and what cannot fit stops before the load."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from google.cloud.bigquery import SchemaField, Table, TimePartitioning
+
+from airflow_provider_talkpilot.bigquery.schema import target_schema
+from tests.integration.chain import Chain
+from tests.support.tables import tables
+
+
+def create_table(chain: Chain, schema: list[SchemaField], **labels: str) -> None:
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    table = Table(chain.table, schema=schema)
+    table.time_partitioning = TimePartitioning(field="created_at")
+    table.labels = labels
+    chain.bigquery.create_table(table)
+
+
+def test_a_table_of_an_older_version_grows(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    lacking = {"extra", "transcript", "transcript_raw", "erased_at", "disconnection_reason"}
+    create_table(chain, [field for field in target_schema() if field.name not in lacking])
+    with caplog.at_level(logging.INFO):
+        chain.run()
+    chain.assert_table_is_truth()
+    lines = [r.getMessage() for r in caplog.records if "Adding the column" in r.getMessage()]
+    assert all(f"Adding the column {name} to" in "\n".join(lines) for name in lacking)
+
+
+def test_what_users_added_survives(chain: Chain) -> None:
+    own = [
+        SchemaField("reviewed_by", "STRING", description="Ours."),
+        SchemaField("tags", "STRING", mode="REPEATED"),
+    ]
+    older = [field for field in target_schema() if field.name != "final_score"]
+    create_table(chain, [own[0], *older, own[1]], team="support")
+    calls = chain.summaries()
+    chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed_by = 'Kim' WHERE TRUE").result()
+    chain.load(chain.enrich(calls).returned)
+    chain.sandbox.edit(chain.sandbox.truth(*chain.interval)[0]["id"], note="edited")
+    chain.run()
+
+    table = chain.bigquery.get_table(chain.table)
+    assert table.labels == {"team": "support"}
+    assert {field.name for field in own} <= {field.name for field in table.schema}
+    rows = chain.rows()
+    assert [row.pop("reviewed_by") for row in rows] == ["Kim"] * len(rows)
+    assert not any(row.pop("tags") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (SchemaField("phone_number", "INTEGER"), "phone_number (INTEGER, not STRING)"),
+        (SchemaField("duration", "INTEGER", mode="REPEATED"), "INTEGER REPEATED, not INTEGER"),
+        (SchemaField("transcript", "STRING"), "transcript (STRING, not RECORD REPEATED)"),
+        (
+            SchemaField("transcript", "RECORD", "REPEATED", fields=[SchemaField("role", "STRING")]),
+            "transcript (its fields: text missing)",
+        ),
+        (SchemaField("note", "STRING", mode="REQUIRED"), "note (REQUIRED, and calls come without"),
+        (SchemaField("tenant", "STRING", mode="REQUIRED"), "tenant (REQUIRED, and nothing fills"),
+        (SchemaField("agent_id", "INTEGER", mode="REQUIRED"), "agent_id (INTEGER, not STRING)"),
+    ],
+    ids=["type", "mode", "struct", "fields", "required", "own", "key"],
+)
+def test_a_conflict_stops_before_the_load(chain: Chain, changed: SchemaField, said: str) -> None:
+    schema = [field for field in target_schema() if field.name != changed.name]
+    create_table(chain, [*schema, changed])
+    manifest = chain.extract().returned
+    with pytest.raises(AirflowFailException) as caught:
+        chain.load(manifest)
+    assert said in str(caught.value)
+    assert "rename this one" in str(caught.value)
+    assert tables(chain.bigquery, chain.table) == ["calls"], "no staging table was made"
+
+
+def test_a_key_column_cannot_be_added(chain: Chain) -> None:
+    create_table(chain, [field for field in target_schema() if field.name != "id"])
+    manifest = chain.extract().returned
+    with pytest.raises(AirflowFailException, match=r"id \(missing\)"):
+        chain.load(manifest)
+
+
+def test_a_dataset_that_remembers_for_long_is_named_once_a_run(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    with caplog.at_level(logging.WARNING):
+        chain.run()
+    [line] = [r.getMessage() for r in caplog.records if "time travel" in r.getMessage()]
+    assert "168 hours" in line
+    assert "SET OPTIONS (max_time_travel_hours = 48)" in line
