@@ -127,6 +127,11 @@ test-2.11: .venv-2.11/.ready ## All tests on Airflow 2.11 that are not marked ai
 	$(call step,test,all tests on Airflow 2.11)
 	@$(IN_2_11) pytest -m 'not airflow3' $(ARGS)
 
+.PHONY: test-long
+test-long: .venv/.ready ## A thousand random histories instead of fifty (an hour or more)
+	$(call step,test,a thousand histories on Airflow 3.3)
+	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 $(ARGS)
+
 .PHONY: coverage
 coverage: .venv/.ready ## What the unit and integration tests run through
 	@$(IN_3_3) coverage erase

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hypothesis import settings
+
 # What the caller's shell says about Airflow and Google is for the caller's own work.
 _NOT_OURS = (
     "AIRFLOW_CONN_",
@@ -45,3 +47,4 @@ def _remove(home: str, owner: int) -> None:
 
 
 _prepare()
+settings.register_profile("long", max_examples=1000, deadline=None, print_blob=True)

@@ -193,6 +193,8 @@ DEATHS = [
     Death(f"{CLIENT}.load_table_from_file", after=True),
     Death(f"{CLIENT}.query"),
     Death(f"{CLIENT}.query", after=True),
+    Death(f"{CLIENT}.query", call=2, after=True),
+    Death(f"{CLIENT}.query", call=3),
     Death(f"{CLIENT}.delete_table"),
     Death(f"{CLIENT}.delete_table", after=True),
 ]
@@ -222,6 +224,28 @@ def test_load_of_details_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     assert ended.killed, ended.error
     chain.load(details)
     chain.assert_table_is_truth()
+    assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+@pytest.mark.parametrize(
+    ("query", "after"), [(1, True), (2, True), (3, False), (3, True), (4, True)]
+)
+def test_killed_while_it_erases(chain: Chain, jobs: Jobs, query: int, after: bool) -> None:
+    """The queries: a look, the MERGE, the erasure, another look."""
+    chain.run()
+    gone = chain.sandbox.truth(*chain.interval)[:3]
+    for call in gone:
+        chain.sandbox.erase(call["id"])
+    calls = chain.extract().returned
+    ended = jobs.run(
+        TalkPilotLoadCallsOperator,
+        death=Death(f"{CLIENT}.query", call=query, after=after),
+        manifest_uri=calls,
+        table=chain.table,
+    )
+    assert ended.killed, ended.error
+    chain.load(calls)
+    chain.assert_table_is_truth(erased=gone)
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
