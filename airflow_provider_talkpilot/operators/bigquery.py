@@ -1,4 +1,4 @@
-"""Operator that brings what is staged into BigQuery."""
+"""Operators of the warehouse: load what is staged, make views of it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.load import LoadOptions, load_calls
 from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
+    from google.cloud.bigquery import Client
 
 
 class TalkPilotLoadCallsOperator(BaseOperator):
@@ -88,14 +90,7 @@ class TalkPilotLoadCallsOperator(BaseOperator):
             target = TableId.parse(self.table)
             path = parse_uri(str(self.manifest_uri))
             manifest = Manifest.load(path)
-            hook = BigQueryHook(
-                gcp_conn_id=self.gcp_conn_id,
-                location=self.location,
-                use_legacy_sql=False,
-                impersonation_chain=self.impersonation_chain,
-            )
-            # The connection's project pays for the jobs; the table can be in another.
-            client = hook.get_client(project_id=hook.project_id, location=self.location)
+            client = _client(self.gcp_conn_id, self.location, self.impersonation_chain)
             options = LoadOptions(
                 location=self.location,
                 erasure_limit=ErasureLimit(
@@ -105,3 +100,72 @@ class TalkPilotLoadCallsOperator(BaseOperator):
             )
             result = load_calls(client, path.parent, manifest, target, options)
         return asdict(result)
+
+
+class TalkPilotCreateViewsOperator(BaseOperator):
+    """
+    Create views beside the table: live calls, their messages, figures a day.
+
+    Idempotent: a view that is there gets today's definition and descriptions. Nothing that was not
+    made by this operator is touched. The table must be there: run it after a load.
+
+    :param table: target table, ``project.dataset.table``. (templated)
+    :param views: which of ``calls_live``, ``call_messages`` and ``calls_daily``. (templated)
+    :param prefix: goes before their names; needed where one dataset has two target tables.
+        (templated)
+    :param gcp_conn_id: the Google Cloud connection. (templated)
+    :param location: where the dataset is to be; wherever it is by default. (templated)
+    :param impersonation_chain: service account to impersonate, as in the Google provider.
+        (templated)
+    :return: whole names of the views, by their names without prefix.
+    """
+
+    template_fields: Sequence[str] = (
+        "table",
+        "views",
+        "prefix",
+        "gcp_conn_id",
+        "location",
+        "impersonation_chain",
+    )
+    ui_color = "#d6e9f8"
+
+    def __init__(
+        self,
+        *,
+        table: str,
+        views: Sequence[str] = tuple(VIEWS),
+        prefix: str = "",
+        gcp_conn_id: str = "google_cloud_default",
+        location: str | None = None,
+        impersonation_chain: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.table = table
+        self.views = views
+        self.prefix = prefix
+        self.gcp_conn_id = gcp_conn_id
+        self.location = location
+        self.impersonation_chain = impersonation_chain
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Create or update the views."""
+        with airflow_errors(), bigquery_errors(self.gcp_conn_id):
+            target = TableId.parse(self.table)
+            names = [self.views] if isinstance(self.views, str) else self.views
+            client = _client(self.gcp_conn_id, self.location, self.impersonation_chain)
+            return create_views(client, target, names, prefix=self.prefix, location=self.location)
+
+
+def _client(
+    gcp_conn_id: str, location: str | None, impersonation_chain: str | Sequence[str] | None
+) -> Client:
+    hook = BigQueryHook(
+        gcp_conn_id=gcp_conn_id,
+        location=location,
+        use_legacy_sql=False,
+        impersonation_chain=impersonation_chain,
+    )
+    # The connection's project pays for the jobs; the table can be in another.
+    return hook.get_client(project_id=hook.project_id, location=location)

@@ -1,0 +1,12 @@
+-- One row a message of the live calls, in the call's order by position.
+-- Filter on created_at: BigQuery then reads only those days' partitions.
+SELECT
+  calls.id,
+  calls.agent_id,
+  calls.created_at,
+  index AS position,
+  message.role,
+  message.text
+FROM `{{ target }}` AS calls, UNNEST(calls.transcript) AS message WITH OFFSET AS index
+WHERE calls.deleted_at IS NULL
+  AND calls.erased_at IS NULL

@@ -1,0 +1,218 @@
+"""Views on the target table, made on request: what users ask first, of live calls alone."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from google.api_core.exceptions import NotFound
+from google.cloud.bigquery import Client, SchemaField, Table
+
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.schema import MESSAGE_FIELDS, target_schema
+from airflow_provider_talkpilot.bigquery.statements import render
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+
+log = logging.getLogger(__name__)
+
+_LABELS = {"source": "talkpilot"}
+_TABLE_LABEL = "talkpilot_table"
+_TARGET = {field.name: field for field in target_schema()}
+
+
+@dataclass(frozen=True)
+class View:
+    """A view; its SQL is ``sql/view_<name>.sql``.
+
+    :param columns: with their descriptions; none for all columns of the target table.
+    """
+
+    name: str
+    description: str
+    columns: tuple[SchemaField, ...] = ()
+
+
+_VIEWS = (
+    View("calls_live", "TalkPilot's calls that are neither soft-deleted nor erased."),
+    View(
+        "call_messages",
+        "What was said in TalkPilot's calls: one row a message, of live calls.",
+        (
+            _TARGET["id"],
+            _TARGET["agent_id"],
+            _TARGET["created_at"],
+            SchemaField("position", "INTEGER", description="Place in the call, from 0."),
+            *MESSAGE_FIELDS,
+        ),
+    ),
+    View(
+        "calls_daily",
+        "TalkPilot's calls in figures: one row a day and agent, of live calls.",
+        (
+            SchemaField("day", "DATE", description="Day of created_at, in UTC."),
+            _TARGET["agent_id"],
+            SchemaField("calls", "INTEGER", description="Number of calls."),
+            SchemaField(
+                "success_rate",
+                "FLOAT",
+                description="Share of calls with general_success, from 0 to 1, of those where it "
+                "is known; null where it is of none.",
+            ),
+            SchemaField("average_duration", "FLOAT", description="Average length in seconds."),
+            SchemaField(
+                "p90_duration",
+                "INTEGER",
+                description="Nine of ten calls were not longer, in seconds; approximate.",
+            ),
+            SchemaField(
+                "transfers",
+                "INTEGER",
+                description="Calls that ended as call_transfer.",
+            ),
+            SchemaField(
+                "average_score",
+                "FLOAT",
+                description="Average of final_score, of the calls that have one.",
+            ),
+            SchemaField(
+                "transcript_share",
+                "FLOAT",
+                description="Share of calls that have a transcript, from 0 to 1.",
+            ),
+        ),
+    ),
+)
+
+VIEWS: dict[str, View] = {view.name: view for view in _VIEWS}
+
+
+def create_views(
+    client: Client,
+    target: TableId,
+    names: Iterable[str] = tuple(VIEWS),
+    *,
+    prefix: str = "",
+    location: str | None = None,
+) -> dict[str, str]:
+    """Create views beside the target table, or bring them up to date.
+
+    Nothing is made unless all can be.
+
+    :param client: BigQuery.
+    :param target: the table; a load must have made it.
+    :param names: which of :data:`VIEWS`.
+    :param prefix: goes before their names; needed where one dataset has two target tables.
+    :param location: where the dataset is to be; None for wherever it is.
+    :return: the view's whole name, by its name without prefix.
+    :raises BigQueryLoadError: when there is no such view or table, or a name is taken.
+    """
+    views = {name: _view(name) for name in names}
+    if not views:
+        raise BigQueryLoadError(f"No view is named: choose from {', '.join(VIEWS)}.")
+    if not re.fullmatch(r"[\w-]*", prefix, re.ASCII):
+        raise BigQueryLoadError(
+            f"The prefix {prefix!r} cannot begin a name: use letters, digits and underscores."
+        )
+    table = _target_table(client, target, location)
+    ids = {name: target.sibling(prefix + name) for name in views}
+    found = {name: _ours(client, view_id, target) for name, view_id in ids.items()}
+    for name, view in views.items():
+        _write(client, ids[name], found[name], view, target, table.schema)
+    return {name: str(view_id) for name, view_id in ids.items()}
+
+
+def _view(name: str) -> View:
+    if name not in VIEWS:
+        raise BigQueryLoadError(f"There is no view {name!r}: choose from {', '.join(VIEWS)}.")
+    return VIEWS[name]
+
+
+def _target_table(client: Client, target: TableId, location: str | None) -> Table:
+    cure = "load calls into it first, or correct its name."
+    try:
+        dataset = client.get_dataset(f"{target.project}.{target.dataset}")
+        table = client.get_table(str(target))
+    except NotFound:
+        raise BigQueryLoadError(f"There is no table {target} to make views of: {cure}") from None
+    if location and dataset.location and location.lower() != dataset.location.lower():
+        raise BigQueryLoadError(
+            f"The dataset {target.project}.{target.dataset} is in {dataset.location}, and location "
+            f"is {location}: leave location empty, or name a dataset in {location}."
+        )
+    missing = _TARGET.keys() - {field.name for field in table.schema}
+    if missing:
+        columns = ", ".join(sorted(missing))
+        raise BigQueryLoadError(f"The table {target} lacks what views need ({columns}): {cure}")
+    return table
+
+
+def _ours(client: Client, view_id: TableId, target: TableId) -> Table | None:
+    """Find a view of that name that may be updated."""
+    try:
+        found = client.get_table(str(view_id))
+    except NotFound:
+        return None
+    cure = "rename or drop it, or give the views another prefix."
+    if found.table_type != "VIEW":
+        raise BigQueryLoadError(f"{view_id} is there and is no view ({found.table_type}): {cure}")
+    if not _LABELS.items() <= found.labels.items():
+        raise BigQueryLoadError(
+            f"The view {view_id} is not of this provider (no label source=talkpilot): {cure}"
+        )
+    if found.labels.get(_TABLE_LABEL, _label(target)) != _label(target):
+        raise BigQueryLoadError(
+            f"The view {view_id} belongs to the table {found.labels[_TABLE_LABEL]}: {cure}"
+        )
+    return found
+
+
+def _write(
+    client: Client,
+    view_id: TableId,
+    found: Table | None,
+    view: View,
+    target: TableId,
+    target_fields: Sequence[SchemaField],
+) -> None:
+    # Named one by one: a view of SELECT * would not tell of columns that come later.
+    columns = view.columns or tuple(_TARGET.get(field.name, field) for field in target_fields)
+    table = found or Table(str(view_id))
+    table.view_query = render(
+        f"view_{view.name}", target=target, columns=[column.name for column in columns]
+    )
+    table.description = view.description
+    table.labels = {**table.labels, **_LABELS, _TABLE_LABEL: _label(target)}
+    if found:
+        client.update_table(table, ["view_query", "description", "labels"])
+    else:
+        client.create_table(table)
+    # BigQuery takes no description of a column before the view is there, and a new query drops all.
+    table = client.get_table(str(view_id))
+    # It works out the columns itself; emulators may not.
+    known = [field.name for field in table.schema] == [column.name for column in columns]
+    table.schema = _described(table.schema if known else columns, columns)
+    client.update_table(table, ["schema"])
+    log.info("%s the view %s.", "Updated" if found else "Created", view_id)
+
+
+def _described(fields: Iterable[SchemaField], like: Iterable[SchemaField]) -> list[SchemaField]:
+    """The fields as they are, with the descriptions of those in ``like``."""
+    named = {field.name: field for field in like}
+    described = []
+    for field in fields:
+        same = named.get(field.name, field)
+        resource = field.to_api_repr()
+        if same.description:
+            resource["description"] = same.description
+        if field.mode == "REQUIRED":  # a view requires nothing
+            resource["mode"] = "NULLABLE"
+        resource["fields"] = [f.to_api_repr() for f in _described(field.fields, same.fields)]
+        described.append(SchemaField.from_api_repr(resource))
+    return described
+
+
+def _label(target: TableId) -> str:
+    """The table's name as a label can have it."""
+    return target.table.lower()[:63]

@@ -1,0 +1,366 @@
+"""The views: what they show is what the API has of live calls, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from google.cloud.bigquery import Client, SchemaField, Table
+from google.cloud.exceptions import NotFound
+
+from airflow_provider_talkpilot.bigquery.schema import target_schema
+from airflow_provider_talkpilot.bigquery.views import VIEWS
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
+from tests.integration.chain import Chain, day
+from tests.integration.test_loads import live_call
+from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows, tables
+from tests.support.tasks import run_task
+
+
+def create_views(chain: Chain, **options: Any) -> dict[str, str]:
+    arguments = {"table": chain.table, **options}
+    names = run_task(TalkPilotCreateViewsOperator, **arguments).returned
+    assert isinstance(names, dict)
+    return names
+
+
+def live(chain: Chain, *days: int) -> list[Row]:
+    """What the API has, without what is soft-deleted."""
+    intervals = [day(number) for number in days or (0,)]
+    truth = [call for interval in intervals for call in chain.sandbox.truth(*interval)]
+    found = [call for call in truth if call["deleted_at"] is None]
+    assert len(found) < len(truth), "a soft-deleted call must be there to be left out"
+    return found
+
+
+def rows(chain: Chain, view: str) -> list[Row]:
+    return [dict(row) for row in chain.bigquery.query(f"SELECT * FROM `{view}`").result()]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def messages(calls: list[Row]) -> list[Row]:
+    """The rows that call_messages must have."""
+    found = []
+    for call in calls:
+        try:
+            transcript = json.loads(call["transcript"] or "[]")
+        except ValueError:
+            continue
+        for position, message in enumerate(transcript):
+            found.append(
+                {
+                    "id": call["id"],
+                    "agent_id": call["agent_id"],
+                    "created_at": moment(call["created_at"]),
+                    "position": position,
+                    **message,
+                }
+            )
+    assert found
+    return sorted(found, key=in_order)
+
+
+def in_order(message: Row) -> tuple[str, int]:
+    return message["id"], message["position"]
+
+
+def average(values: list[float]) -> Any:
+    return pytest.approx(sum(values) / len(values)) if values else None
+
+
+def figures(calls: list[Row]) -> dict[tuple[date, str], Row]:
+    """The rows that calls_daily must have, without p90_duration, by day and agent."""
+    groups: dict[tuple[date, str], list[Row]] = defaultdict(list)
+    for call in calls:
+        groups[moment(call["created_at"]).astimezone(UTC).date(), call["agent_id"]].append(call)
+    return {
+        key: {
+            "calls": len(group),
+            "success_rate": average(
+                [
+                    float(call["general_success"])
+                    for call in group
+                    if call["general_success"] is not None
+                ]
+            ),
+            "average_duration": average(
+                [c["duration"] for c in group if c["duration"] is not None]
+            ),
+            "transfers": [call["disconnection_reason"] for call in group].count("call_transfer"),
+            "average_score": average(
+                [call["final_score"] for call in group if call["final_score"] is not None]
+            ),
+            "transcript_share": pytest.approx(
+                sum(call["transcript"] not in (None, "[]") for call in group) / len(group)
+            ),
+        }
+        for key, group in groups.items()
+    }
+
+
+def assert_ninetieth(found: int | None, durations: list[int]) -> None:
+    """Approximate: the nearest rank, or a neighbour."""
+    ordered = sorted(durations)
+    rank = -(-9 * len(ordered) // 10) - 1
+    assert found in ordered[max(0, rank - 1) : rank + 2]
+
+
+def assert_views_are_truth(chain: Chain, names: dict[str, str], calls: list[Row]) -> None:
+    found = table_rows(chain.bigquery, names["calls_live"])
+    assert_equal_rows(found, expected_rows(calls))
+    assert sorted(rows(chain, names["call_messages"]), key=in_order) == messages(calls)
+    daily = rows(chain, names["calls_daily"])
+    for row in daily:
+        durations = [
+            call["duration"]
+            for call in calls
+            if call["agent_id"] == row["agent_id"]
+            and moment(call["created_at"]).date() == row["day"]
+        ]
+        assert_ninetieth(row.pop("p90_duration"), durations)
+    assert {(row.pop("day"), row.pop("agent_id")): row for row in daily} == figures(calls)
+    assert len(daily) == len(figures(calls))
+
+
+def test_they_show_the_live_calls(chain: Chain) -> None:
+    for number in (0, 1):
+        chain.interval = day(number)
+        chain.run()
+    names = create_views(chain)
+    assert list(names) == ["calls_live", "call_messages", "calls_daily"]
+    assert names["calls_daily"] == f"{chain.table.rpartition('.')[0]}.calls_daily"
+    calls = live(chain, 0, 1)
+    assert any(call["general_success"] is None for call in calls)
+    assert any(call["final_score"] is None for call in calls)
+    assert {moment(call["created_at"]).strftime("%H:%M:%S.%f") for call in calls} >= {
+        "00:00:00.000000",
+        "23:59:59.999000",
+    }
+    assert_views_are_truth(chain, names, calls)
+
+
+def test_they_follow_the_table(chain: Chain) -> None:
+    """Made before the details came; a soft delete and a purge after that."""
+    chain.summaries()
+    names = create_views(chain)
+    assert rows(chain, names["call_messages"]) == []
+    assert {row["transcript_share"] for row in rows(chain, names["calls_daily"])} == {0.0}
+    chain.run()
+    assert_views_are_truth(chain, names, live(chain))
+    deleted, purged = live_call(chain, 0), live_call(chain, 1)
+    chain.sandbox.soft_delete(deleted["id"])
+    chain.sandbox.purge(purged["id"])
+    chain.run()
+    said = {row["id"] for row in rows(chain, names["call_messages"])}
+    assert not {deleted["id"], purged["id"]} & said
+    assert_views_are_truth(chain, names, live(chain))
+
+
+def test_an_erased_row_is_in_none(chain: Chain) -> None:
+    chain.run()
+    names = create_views(chain)
+    gone = live_call(chain)
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET erased_at = CURRENT_TIMESTAMP() WHERE id = '{gone['id']}'"
+    ).result()
+    calls = [call for call in live(chain) if call["id"] != gone["id"]]
+    assert_views_are_truth(chain, names, calls)
+
+
+def test_a_day_of_which_nothing_is_known(chain: Chain) -> None:
+    fields = ("duration", "general_success", "final_score", "transcript")
+    unknown: Row = dict.fromkeys(fields)
+    for call in chain.sandbox.truth(*chain.interval):
+        chain.sandbox.edit(call["id"], **unknown)
+    chain.run()
+    names = create_views(chain, views=["calls_daily"])
+    for row in rows(chain, names["calls_daily"]):
+        assert row["calls"] > 0
+        assert row["transcript_share"] == 0
+        for column in ("success_rate", "average_duration", "p90_duration", "average_score"):
+            assert row[column] is None
+
+
+def test_an_empty_table(chain: Chain) -> None:
+    chain.interval = "2026-01-05", "2026-01-06"
+    chain.run()
+    for view in create_views(chain).values():
+        assert rows(chain, view) == []
+
+
+def described(fields: list[SchemaField]) -> dict[str, Any]:
+    return {
+        field.name: (
+            field.field_type,
+            field.mode,
+            field.description,
+            described(list(field.fields)),
+        )
+        for field in fields
+    }
+
+
+def test_descriptions_and_labels(chain: Chain) -> None:
+    chain.run()
+    names = create_views(chain)
+    for name, view_id in names.items():
+        found = chain.bigquery.get_table(view_id)
+        assert found.table_type == "VIEW"
+        assert found.description == VIEWS[name].description
+        assert found.labels["source"] == "talkpilot"
+        fields = described(found.schema)
+        assert all(description for _, _, description, _ in fields.values())
+        assert {mode for _, mode, _, _ in fields.values()} <= {"NULLABLE", "REPEATED"}
+        [first] = list(chain.bigquery.query(f"SELECT * FROM `{view_id}` LIMIT 1").result())
+        assert list(fields) == list(first.keys())
+    table = described(target_schema())
+    view = described(chain.bigquery.get_table(names["calls_live"]).schema)
+    assert {n: (t, d, f) for n, (t, _, d, f) in view.items()} == {
+        n: (t, d, f) for n, (t, _, d, f) in table.items()
+    }
+
+
+def test_twice(chain: Chain) -> None:
+    chain.run()
+    names = create_views(chain)
+    before = {view: described(chain.bigquery.get_table(view).schema) for view in names.values()}
+    assert create_views(chain) == names
+    after = {view: described(chain.bigquery.get_table(view).schema) for view in names.values()}
+    assert after == before
+    assert tables(chain.bigquery, chain.table) == sorted(["calls", *names])
+    assert_views_are_truth(chain, names, live(chain))
+
+
+def test_an_older_view_of_ours_is_brought_up_to_date(chain: Chain) -> None:
+    chain.run()
+    old = Table(f"{chain.table.rpartition('.')[0]}.calls_live")
+    old.view_query = f"SELECT id FROM `{chain.table}`"
+    old.labels = {"source": "talkpilot", "team": "support"}
+    old.description = "Old."
+    chain.bigquery.create_table(old)
+    names = create_views(chain)
+    assert_views_are_truth(chain, names, live(chain))
+    found = chain.bigquery.get_table(names["calls_live"])
+    assert found.description == VIEWS["calls_live"].description
+    assert found.labels["team"] == "support"
+
+
+def test_other_columns_of_the_users(chain: Chain) -> None:
+    chain.run()
+    create_views(chain)
+    chain.bigquery.query(f"ALTER TABLE `{chain.table}` ADD COLUMN reviewed BOOL").result()
+    chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed = TRUE WHERE TRUE").result()
+    table = chain.bigquery.get_table(chain.table)
+    reviewed = SchemaField("reviewed", "BOOLEAN", description="Somebody listened.")
+    table.schema = [*(field for field in table.schema if field.name != "reviewed"), reviewed]
+    chain.bigquery.update_table(table, ["schema"])
+
+    view = create_views(chain, views=("calls_live",))["calls_live"]
+    assert {row["reviewed"] for row in rows(chain, view)} == {True}
+    fields = described(chain.bigquery.get_table(view).schema)
+    assert fields["reviewed"][2] == "Somebody listened."
+    assert list(fields) == [field.name for field in table.schema]
+
+
+def test_two_tables_in_one_dataset(chain: Chain) -> None:
+    chain.run()
+    names = create_views(chain)
+    first, other = chain.table, f"{chain.table}_of_2027"
+    chain.table, chain.interval = other, day(1)
+    chain.run()
+    with pytest.raises(AirflowFailException, match=r"belongs to the table calls: .* prefix"):
+        create_views(chain)
+    others = create_views(chain, prefix="new_")
+    assert others == {name: view.replace(name, f"new_{name}") for name, view in names.items()}
+    assert_views_are_truth(chain, others, live(chain, 1))
+    chain.table = first
+    assert_views_are_truth(chain, create_views(chain), live(chain, 0))
+
+
+def foreign_table(client: Client, name: str, source: str) -> None:
+    client.query(f"CREATE TABLE `{name}` AS SELECT 1 AS theirs").result()
+
+
+def foreign_view(client: Client, name: str, source: str) -> None:
+    view = Table(name)
+    view.view_query = f"SELECT COUNT(*) AS theirs FROM `{source}`"
+    view.labels = {"source": "finance"}
+    client.create_table(view)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(foreign_table, "is there and is no view"), (foreign_view, "is not of this provider")],
+)
+def test_what_others_made_stays(
+    chain: Chain, name: str, make: Callable[[Client, str, str], None], message: str
+) -> None:
+    chain.run()
+    taken = f"{chain.table.rpartition('.')[0]}.{name}"
+    make(chain.bigquery, taken, chain.table)
+    before = chain.bigquery.get_table(taken).to_api_repr(), rows(chain, taken)
+    with pytest.raises(AirflowFailException, match=message) as caught:
+        create_views(chain)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "rename or drop it" in str(caught.value)
+    assert taken in str(caught.value)
+    assert (chain.bigquery.get_table(taken).to_api_repr(), rows(chain, taken)) == before
+    assert tables(chain.bigquery, chain.table) == sorted(["calls", name]), "all or nothing"
+    assert set(create_views(chain, prefix="talkpilot_")) == set(VIEWS)
+
+
+@pytest.mark.parametrize("dataset", ["there", "not there"])
+def test_without_a_table(chain: Chain, dataset: str) -> None:
+    if dataset == "there":
+        chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    with pytest.raises(
+        AirflowFailException, match=r"There is no table .* load calls into it first"
+    ):
+        create_views(chain)
+    with pytest.raises(NotFound):
+        chain.bigquery.get_table(f"{chain.table.rpartition('.')[0]}.calls_live")
+
+
+def test_a_table_of_something_else(chain: Chain) -> None:
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    chain.bigquery.query(f"CREATE TABLE `{chain.table}` AS SELECT 'x' AS id").result()
+    with pytest.raises(
+        AirflowFailException, match=r"lacks what views need \(agent_id, .*load calls"
+    ):
+        create_views(chain)
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"views": ["calls_dead"]}, "choose from calls_live, call_messages, calls_daily"),
+        ({"views": []}, "choose from calls_live, call_messages, calls_daily"),
+        ({"views": ["calls_live", "calls_dead"]}, "choose from"),
+        ({"prefix": "x`; DROP TABLE y; --"}, "use letters, digits and underscores"),
+        ({"prefix": "a."}, "use letters, digits and underscores"),
+        ({"location": "europe-west3"}, "leave location empty"),
+        ({"table": "calls"}, "write project.dataset.table"),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense(chain: Chain, options: dict[str, Any], cure: str) -> None:
+    chain.summaries()
+    with pytest.raises(AirflowFailException, match=cure) as caught:
+        create_views(chain, **options)
+    assert len(str(caught.value).splitlines()) == 1
+    assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+def test_one_view_by_its_name(chain: Chain) -> None:
+    chain.summaries()
+    assert list(create_views(chain, views="calls_daily", location="US")) == ["calls_daily"]
+    assert tables(chain.bigquery, chain.table) == ["calls", "calls_daily"]
