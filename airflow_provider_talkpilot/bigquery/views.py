@@ -57,8 +57,7 @@ _VIEWS = (
             SchemaField(
                 "success_rate",
                 "FLOAT",
-                description="Share of calls with general_success, from 0 to 1, of those where it "
-                "is known; null where it is of none.",
+                description="Share of calls that reached their goal, of those where it is known.",
             ),
             SchemaField("average_duration", "FLOAT", description="Average length in seconds."),
             SchemaField(
@@ -66,11 +65,7 @@ _VIEWS = (
                 "INTEGER",
                 description="Nine of ten calls were not longer, in seconds; approximate.",
             ),
-            SchemaField(
-                "transfers",
-                "INTEGER",
-                description="Calls that ended as call_transfer.",
-            ),
+            SchemaField("transfers", "INTEGER", description="Calls that ended as call_transfer."),
             SchemaField(
                 "average_score",
                 "FLOAT",
@@ -79,7 +74,7 @@ _VIEWS = (
             SchemaField(
                 "transcript_share",
                 "FLOAT",
-                description="Share of calls that have a transcript, from 0 to 1.",
+                description="Share of calls that have a transcript, parsed or raw.",
             ),
         ),
     ),
@@ -208,7 +203,8 @@ def _described(fields: Iterable[SchemaField], like: Iterable[SchemaField]) -> li
             resource["description"] = same.description
         if field.mode == "REQUIRED":  # a view requires nothing
             resource["mode"] = "NULLABLE"
-        resource["fields"] = [f.to_api_repr() for f in _described(field.fields, same.fields)]
+        if field.fields:
+            resource["fields"] = [f.to_api_repr() for f in _described(field.fields, same.fields)]
         described.append(SchemaField.from_api_repr(resource))
     return described
 
