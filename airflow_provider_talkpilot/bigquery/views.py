@@ -93,7 +93,7 @@ def create_views(
 ) -> dict[str, str]:
     """Create views beside the target table, or bring them up to date.
 
-    Nothing is made unless all can be.
+    Nothing is made where one of the names is taken.
 
     :param client: BigQuery.
     :param target: the table; a load must have made it.
