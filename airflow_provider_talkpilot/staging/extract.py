@@ -131,6 +131,7 @@ class _Extraction:
         marks = self._parts.mark(), self._rejects.mark()
         max_wait = self._client.quota.max_wait
         for walk in range(1, WALKS + 1):
+            began_at = datetime.now(UTC)
             try:
                 calls, rejected = self._read(agent_id)
             except BaseException as error:
@@ -145,6 +146,7 @@ class _Extraction:
                     calls=calls,
                     rejected=rejected,
                     walks=walk,
+                    began_at=began_at,
                     walked_at=datetime.now(UTC),
                 )
             finally:

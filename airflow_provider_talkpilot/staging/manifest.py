@@ -24,6 +24,8 @@ class AgentWalk(BaseModel):
     :param calls: calls inside the interval that were staged.
     :param rejected: records kept aside.
     :param walks: how many walks it took until one was whole.
+    :param began_at: when the walk that was whole began; None in manifests of older versions. A row
+        that was read before and did not come in this walk is gone from the API.
     :param walked_at: when the walk ended.
     """
 
@@ -31,6 +33,7 @@ class AgentWalk(BaseModel):
     calls: int
     rejected: int = 0
     walks: int = 1
+    began_at: datetime | None = None
     walked_at: datetime
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from google.cloud.exceptions import NotFound
 
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
 
 
@@ -60,6 +63,18 @@ def test_one_goes_and_one_comes_so_that_the_total_stays(
     chain.summaries()
     chain.assert_table_is_truth(details=False)
     assert chain.sandbox.counters["calls"] == 6
+
+
+def test_when_the_walk_began_that_was_whole(chain: Chain, long_list: list[dict[str, Any]]) -> None:
+    """What a broken walk before it read does not count."""
+    sandbox, moments = chain.sandbox, list[datetime]()
+    sandbox.scripts.add("erase", after=2, call_id=long_list[0]["id"])
+    sandbox.before_request = lambda kind, _: moments.append(datetime.now(UTC))
+    [walk] = Manifest.load(parse_uri(str(chain.extract().returned))).agents
+    agents, first, *broken, whole, second, last = moments
+    assert walk.walks == 2
+    assert walk.began_at is not None
+    assert max(agents, first, *broken) < walk.began_at < whole < second < last < walk.walked_at
 
 
 @pytest.mark.parametrize("moving", ["total", "rows"])
