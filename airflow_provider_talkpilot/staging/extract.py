@@ -12,22 +12,22 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import WalkMovedError
+from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
+from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
+from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row
+from airflow_provider_talkpilot.staging.split import is_long, parts_of
 
 log = logging.getLogger(__name__)
 
-# A list read longer ago says too little about the interval as it is now.
+# Work left alone for longer says too little about the interval as it is now.
 CHECKPOINT_AGE = timedelta(hours=6)
 # A part ends after the first whole walk beyond this many bytes, or this many seconds.
 PART_BYTES = 64 * 1024 * 1024
 PART_SECONDS = 60.0
 WALKS = 3
-# A walk cannot be cut in two. Beyond this many pages waiting for the quota in the worker is cheaper
-# than throwing the walk away.
-PATIENT_PAGES = 100
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def extract_calls(
 ) -> tuple[Manifest, ObjectStoragePath]:
     """Walk every agent and stage the list rows.
 
-    Goes on from the checkpoint of an interrupted run of the same folder. Whatever ends the work
-    early, finished walks are staged first.
+    A long list is walked in parts of the interval, one after the other. Goes on from the checkpoint
+    of an interrupted run of the same folder. Whatever ends the work early, finished walks are
+    staged first.
 
     :param client: the API.
     :param folder: the interval's folder.
@@ -67,6 +68,12 @@ def extract_calls(
     plan.interval.require_over()
     with _Extraction(client, folder, plan) as extraction:
         manifest = extraction.run()
+    try:
+        manifest.require_rejects_within(plan.max_rejects, folder)
+    except TooManyRejectsError:
+        # Asking again, for everything, is how they can become right.
+        Manifest.delete_checkpoint(folder, "calls")
+        raise
     path = manifest.save(folder)
     Manifest.delete_checkpoint(folder, "calls")
     return manifest, path
@@ -91,7 +98,9 @@ class _Extraction:
         self._rejects = PartWriter(
             folder, "rejects", compress=plan.compress, first=len(self._manifest.rejects)
         )
+        # Finished walks, and the first parts of a long one, that are not staged yet.
         self._walked: list[AgentWalk] = []
+        self._unfinished = self._manifest.unfinished
         self._flushed_at = time.monotonic()
 
     def __enter__(self) -> _Extraction:
@@ -104,12 +113,9 @@ class _Extraction:
     def run(self) -> Manifest:
         try:
             for agent_id in self._agents_left():
-                self._walked.append(self._walk(agent_id))
-                if self._part_is_due():
-                    self._flush()
+                self._walk_agent(agent_id)
         finally:
             self._flush()
-        self._manifest.require_rejects_within(self._plan.max_rejects, self._folder)
         return self._manifest
 
     def _agents_left(self) -> list[str]:
@@ -118,6 +124,11 @@ class _Extraction:
             agents = [agent.id for agent in self._client.agents()]
         done = {walk.agent_id for walk in self._manifest.agents}
         left = [agent_id for agent_id in dict.fromkeys(agents) if agent_id not in done]
+        begun = self._unfinished.agent_id if self._unfinished else None
+        if begun in left:
+            left.sort(key=lambda agent_id: agent_id != begun)
+        else:
+            self._unfinished = None
         log.info(
             "Walking the calls of %d agent(s) in %s%s.",
             len(left),
@@ -126,20 +137,44 @@ class _Extraction:
         )
         return left
 
-    def _walk(self, agent_id: str) -> AgentWalk:
-        """Walk one agent until a walk was whole; rows of the others are taken back."""
+    def _walk_agent(self, agent_id: str) -> None:
+        """Walk an agent's interval, or what is left of it; a long list in parts."""
+        whole = self._plan.interval
+        left = [Interval(self._unfinished.until, whole.end) if self._unfinished else whole]
+        while left:
+            interval = left.pop(0)
+            try:
+                walk = self._walk(agent_id, interval)
+            except _LongListError as error:
+                left[:0] = error.parts
+                continue
+            if self._unfinished:
+                walk = self._unfinished.joined(walk)
+            if left:
+                self._unfinished = UnfinishedWalk(**walk.model_dump(), until=interval.end)
+            else:
+                self._walked.append(walk)
+                self._unfinished = None
+            if self._part_is_due():
+                self._flush()
+
+    def _walk(self, agent_id: str, interval: Interval) -> AgentWalk:
+        """Walk an interval of one agent until a walk was whole; take back the rows of the others.
+
+        :raises _LongListError: when it is to be walked in parts.
+        """
         marks = self._parts.mark(), self._rejects.mark()
         max_wait = self._client.quota.max_wait
         for walk in range(1, WALKS + 1):
             began_at = datetime.now(UTC)
             try:
-                calls, rejected = self._read(agent_id)
+                calls, rejected = self._read(agent_id, interval)
             except BaseException as error:
                 self._parts.rollback(marks[0])
                 self._rejects.rollback(marks[1])
                 if not isinstance(error, WalkMovedError) or walk == WALKS:
                     raise
-                log.info("%s Walking this agent again.", error)
+                log.info("%s Walking it again.", error)
             else:
                 return AgentWalk(
                     agent_id=agent_id,
@@ -153,11 +188,13 @@ class _Extraction:
                 self._client.quota.max_wait = max_wait
         raise AssertionError("unreachable")
 
-    def _read(self, agent_id: str) -> tuple[int, int]:
+    def _read(self, agent_id: str, interval: Interval) -> tuple[int, int]:
         """Write one walk's rows; return the number of calls and of rejects."""
         calls = rejected = 0
-        pages = self._client.walk_calls(agent_id, self._plan.interval, self._plan.filters)
+        pages = self._client.walk_calls(agent_id, interval, self._plan.filters)
         for number, page in enumerate(pages, 1):
+            if number == 1 and is_long(page.total):
+                self._cut(interval, page.total)
             now = datetime.now(UTC)
             self._parts.write(call_row(call, now) for call in page.calls)
             for reject in page.rejects:
@@ -167,9 +204,16 @@ class _Extraction:
                 )
             calls += len(page.calls)
             rejected += len(page.rejects)
-            if number >= PATIENT_PAGES:
-                self._client.quota.max_wait = None
         return calls, rejected
+
+    def _cut(self, interval: Interval, total: int) -> None:
+        """Leave the walk of a long list for walks of its parts, where it has any."""
+        parts = parts_of(interval, total)
+        if len(parts) > 1:
+            log.info("%s call(s) of an agent in %s: %d parts.", f"{total:,}", interval, len(parts))
+            raise _LongListError(parts)
+        # It cannot be cut: to wait for the quota in the worker is cheaper than to walk it again.
+        self._client.quota.max_wait = None
 
     def _part_is_due(self) -> bool:
         return (
@@ -178,7 +222,7 @@ class _Extraction:
 
     def _flush(self) -> None:
         """Stage the finished walks and note them in the checkpoint."""
-        if not self._walked:
+        if not self._walked and self._unfinished == self._manifest.unfinished:
             return
         for writer, staged in (
             (self._parts, self._manifest.parts),
@@ -188,16 +232,32 @@ class _Extraction:
                 staged.append(part)
         self._manifest.agents += self._walked
         self._walked = []
+        self._manifest.unfinished = self._unfinished
         self._manifest.add_requests(self._spent_before, self._client.requests)
         self._manifest.save_checkpoint(self._folder)
         self._flushed_at = time.monotonic()
+        if self._unfinished:
+            log.info(
+                "%s call(s) of an agent staged, up to %s.",
+                f"{self._unfinished.calls:,}",
+                format_utc(self._unfinished.until),
+            )
 
     def _resume(self) -> Manifest | None:
         """The unfinished work of an earlier try, where it is recent and all there."""
         found = Manifest.load_checkpoint(self._folder, "calls")
         if found is None:
             return None
-        whole = all(storage.size(self._folder / p.name) == p.bytes for p in found.parts)
-        recent = datetime.now(UTC) - found.started_at < CHECKPOINT_AGE
-        # Rejects made the earlier try fail; asking again is how they can become right.
-        return found if whole and recent and not found.rejects else None
+        staged = (*found.parts, *found.rejects)
+        whole = all(storage.size(self._folder / part.name) == part.bytes for part in staged)
+        walks = (*found.agents, *((found.unfinished,) if found.unfinished else ()))
+        last = max((walk.walked_at for walk in walks), default=found.started_at)
+        return found if whole and datetime.now(UTC) - last < CHECKPOINT_AGE else None
+
+
+class _LongListError(Exception):
+    """A list to be walked in parts."""
+
+    def __init__(self, parts: list[Interval]) -> None:
+        super().__init__(f"{len(parts)} parts")
+        self.parts = parts

@@ -23,10 +23,12 @@ class AgentWalk(BaseModel):
     :param agent_id: the agent.
     :param calls: calls inside the interval that were staged.
     :param rejected: records kept aside.
-    :param walks: how many walks it took until one was whole.
-    :param began_at: when the walk that was whole began; None in manifests of older versions. A row
-        that was read before and did not come in this walk is gone from the API.
-    :param walked_at: when the walk ended.
+    :param walks: how many walks it took until one was whole; of a list that was walked in parts,
+        the most that one of them took.
+    :param began_at: when the walk that was whole began, of parts the first; None in manifests of
+        older versions. A row that was read before and did not come in this walk is gone from the
+        API.
+    :param walked_at: when the walk ended, of parts the last.
     """
 
     agent_id: str
@@ -36,6 +38,26 @@ class AgentWalk(BaseModel):
     began_at: datetime | None = None
     walked_at: datetime
 
+    def joined(self, later: AgentWalk) -> AgentWalk:
+        """This walk and a later one of the part of the interval after it, as one."""
+        return AgentWalk(
+            agent_id=self.agent_id,
+            calls=self.calls + later.calls,
+            rejected=self.rejected + later.rejected,
+            walks=max(self.walks, later.walks),
+            began_at=self.began_at,
+            walked_at=later.walked_at,
+        )
+
+
+class UnfinishedWalk(AgentWalk):
+    """What the first parts of a long list gave.
+
+    :param until: the agent's calls before this moment are staged.
+    """
+
+    until: datetime
+
 
 class Manifest(BaseModel):
     """What was staged, complete, for one interval.
@@ -44,6 +66,7 @@ class Manifest(BaseModel):
     :param start: first moment of the interval.
     :param end: first moment after it.
     :param agents: the walks, by agent; empty for details.
+    :param unfinished: in a checkpoint, the agent that is not walked to its end.
     :param selection: names of the filters in use; with any, this is not the whole interval.
     :param parts: files with the rows, in order.
     :param rejects: files with the records that failed validation.
@@ -60,6 +83,7 @@ class Manifest(BaseModel):
     start: datetime
     end: datetime
     agents: list[AgentWalk] = Field(default_factory=list)
+    unfinished: UnfinishedWalk | None = None
     selection: list[str] = Field(default_factory=list)
     parts: list[Part] = Field(default_factory=list)
     rejects: list[Part] = Field(default_factory=list)

@@ -1,0 +1,353 @@
+"""A long list is walked in parts: one about so many requests, and none lost to what goes wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
+from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.staging import split
+from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.parts import read_records
+from airflow_provider_talkpilot.staging.split import parts_of
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, local
+from tests.integration.test_kills import AT_ONCE, Killer
+from tests.support.jobs import Jobs
+from tests.support.windows import long_window
+
+DAY = Interval.parse("2026-03-16", "2026-03-17")
+# Over four pages a list is long, and its parts have about two.
+SHORT = {"LONG_PAGES": 4, "PART_PAGES": 2}
+IN_JOBS = AT_ONCE | {
+    f"airflow_provider_talkpilot.staging.split:{name}": value for name, value in SHORT.items()
+}
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are long that would not be."""
+    for name, value in SHORT.items():
+        monkeypatch.setattr(split, name, value)
+
+
+@pytest.fixture
+def thousand(chain: Chain, short: None) -> str:
+    """One agent's thousand calls of a day; gives the agent."""
+    chain.sandbox.reset(days=1, agents=1, calls_per_day=1_000)
+    return chain.sandbox.store.agent_ids[0]
+
+
+def listed(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
+    """How long the API says that the list of an interval is, the margin included."""
+    after, before = interval.asked_from, interval.asked_to
+    moments = [
+        dt.datetime.fromisoformat(call["created_at"])
+        for call in sandbox.truth(after, before + dt.timedelta(seconds=1), [agent_id])
+    ]
+    from_in = sandbox.settings.from_bound == "inclusive"
+    to_in = sandbox.settings.to_bound == "inclusive"
+    return sum(
+        (moment > after or (from_in and moment == after))
+        and (moment < before or (to_in and moment == before))
+        for moment in moments
+    )
+
+
+def pages(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
+    return max(1, math.ceil(listed(sandbox, agent_id, interval) / 100))
+
+
+def walked(
+    sandbox: Sandbox, agent_id: str, interval: Interval
+) -> Iterator[tuple[Interval | None, int]]:
+    """What is walked, in order, and its pages; None where one page only shows that it is long."""
+    parts = parts_of(interval, listed(sandbox, agent_id, interval))
+    if len(parts) == 1:
+        yield interval, pages(sandbox, agent_id, interval)
+        return
+    yield None, 1
+    for part in parts:
+        yield from walked(sandbox, agent_id, part)
+
+
+def cost(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
+    return sum(number for _, number in walked(sandbox, agent_id, interval))
+
+
+def staged(path: object) -> tuple[Manifest, list[str]]:
+    """A manifest, and the ids of its rows."""
+    uri = parse_uri(str(path))
+    manifest = Manifest.load(uri)
+    return manifest, [
+        row["id"] for part in manifest.parts for row in read_records(uri.parent / part.name)
+    ]
+
+
+def ids(sandbox: Sandbox, interval: Interval = DAY) -> list[str]:
+    return sorted(call["id"] for call in sandbox.truth(interval.start, interval.end))
+
+
+def checkpoint(chain: Chain) -> Manifest:
+    [path] = local(chain.staging_uri).rglob("calls-checkpoint.json")
+    return Manifest.parse(path.read_text(), path)
+
+
+@pytest.mark.parametrize("calls", [10_000, 12_000])
+def test_what_a_long_list_costs(chain: Chain, calls: int) -> None:
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=1, calls_per_day=calls)
+    [agent_id] = sandbox.store.agent_ids
+    manifest, rows = staged(chain.extract().returned)
+    assert sorted(rows) == ids(sandbox)
+    [walk] = manifest.agents
+    assert (walk.calls, walk.walks, manifest.unfinished) == (calls, 1, None)
+    spent = sandbox.counters["calls"]
+    assert spent == cost(sandbox, agent_id, DAY)
+    if calls == 10_000:
+        assert spent == 100, "a hundred pages are one walk"
+    else:
+        assert math.ceil(calls / 100) < spent <= math.ceil(calls / 100) * 1.03
+
+
+@pytest.mark.usefixtures("short")
+def test_the_table_and_details_do_not_notice(chain: Chain) -> None:
+    chain.sandbox.reset(days=2, calls_per_day=500)
+    chain.interval = "2026-03-16", "2026-03-18"
+    chain.run()
+    chain.assert_table_is_truth()
+    assert chain.sandbox.counters["detail"] == 1_000
+    spent = chain.sandbox.counters["calls"]
+    both = Interval.parse(*chain.interval)
+    assert spent == sum(cost(chain.sandbox, one, both) for one in chain.sandbox.store.agent_ids)
+
+
+bounds = st.sampled_from(["exclusive", "inclusive"])
+# Bursts of calls at one moment, at the edges of what parts there can be and elsewhere.
+moments = st.integers(0, 24 * 60).map(lambda minute: DAY.start + dt.timedelta(minutes=minute)) | (
+    st.timedeltas(dt.timedelta(0), dt.timedelta(days=1)).map(lambda after: DAY.start + after)
+)
+bursts = st.lists(st.tuples(moments, st.integers(1, 250)), max_size=4)
+
+
+@given(bursts=bursts, from_bound=bounds, to_bound=bounds, calls=st.integers(0, 500))
+@settings(
+    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_each_call_comes_once_wherever_the_cuts_are(
+    sandbox: Sandbox, tmp_path: Path, bursts: Any, from_bound: Any, to_bound: Any, calls: int
+) -> None:
+    sandbox.reset(
+        days=3,
+        start=dt.date(2026, 3, 15),
+        agents=1,
+        calls_per_day=calls,
+        from_bound=from_bound,
+        to_bound=to_bound,
+    )
+    [agent_id] = sandbox.store.agent_ids
+    for moment, count in bursts:
+        for _ in range(count):
+            sandbox.insert_late(agent_id, moment)
+    folder = parse_uri((tmp_path / uuid4().hex).as_uri())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SHORT.items():
+            patch.setattr(split, name, value)
+        with TalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
+            manifest, path = extract_calls(client, folder, ExtractPlan(DAY, [agent_id]))
+        expected = cost(sandbox, agent_id, DAY)
+    assert sorted(staged(path)[1]) == ids(sandbox)
+    assert manifest.agents[0].calls == len(ids(sandbox))
+    assert sandbox.counters["calls"] == expected
+
+
+def test_a_late_row_breaks_the_walk_of_its_part_alone(chain: Chain, thousand: str) -> None:
+    sandbox = chain.sandbox
+    before = list(walked(sandbox, thousand, DAY))
+    number, part = next((n, part) for n, (part, count) in enumerate(before) if part and count > 1)
+    after = sum(count for _, count in before[:number]) + 1
+    middle = part.start + (part.end - part.start) / 2
+    sandbox.scripts.add("insert_late", after=after, agent_id=thousand, created_at=middle)
+
+    manifest, rows = staged(chain.extract().returned)
+    assert sorted(rows) == ids(sandbox)
+    assert len(rows) == 1_001
+    [walk] = manifest.agents
+    assert walk.walks == 2
+    # The page that saw the change, and the page before it.
+    again = sum(count for _, count in before) - before[number][1] + pages(sandbox, thousand, part)
+    assert sandbox.counters["calls"] == again + 2
+
+
+@pytest.mark.parametrize("request_number", [1, 2, 3, 6, 11])
+def test_killed_in_the_middle(chain: Chain, thousand: str, jobs: Jobs, request_number: int) -> None:
+    """Parts that were finished are not walked again."""
+    sandbox = chain.sandbox
+    until, spent = DAY.start, 0
+    for part, count in walked(sandbox, thousand, DAY):
+        spent += count
+        if spent < request_number and part:
+            until = part.end
+    ended = jobs.run(
+        TalkPilotExtractCallsOperator,
+        on_start=Killer(sandbox, "calls", request_number).aim,
+        constants=IN_JOBS,
+        interval=chain.interval,
+        staging_uri=chain.staging_uri,
+    )
+    killed_at = dt.datetime.now(dt.UTC)
+    assert ended.killed, ended.error
+    sandbox.reset_counters()
+
+    calls = str(chain.extract().returned)
+    assert sandbox.counters["calls"] == cost(sandbox, thousand, Interval(until, DAY.end))
+    manifest, rows = staged(calls)
+    assert sorted(rows) == ids(sandbox)
+    [walk] = manifest.agents
+    assert walk.calls == 1_000
+    assert walk.began_at is not None
+    assert (walk.began_at < killed_at) == (until > DAY.start)
+    assert walk.walked_at > killed_at
+    chain.load(calls)
+    chain.assert_table_is_truth(details=False)
+
+
+def test_used_up_quota_frees_the_worker_between_parts(chain: Chain, thousand: str) -> None:
+    """However often it does, the work gets done, and costs a walk of a part each time at most."""
+    sandbox = chain.sandbox
+    sandbox.settings.patch(requests_per_hour=7, hour_seconds=long_window())
+    deferrals, method, calls = 0, "execute", None
+    while calls is None:
+        sandbox.reset_quota()
+        try:
+            ended = chain.extract(
+                method=method, deferrable=True, defer_after=dt.timedelta(seconds=2)
+            )
+            calls = str(ended.returned)
+        except TaskDeferred as deferred:
+            method = deferred.method_name
+            deferrals += 1
+            assert deferrals < 10
+    assert deferrals >= 2
+    manifest, rows = staged(calls)
+    assert sorted(rows) == ids(sandbox)
+    assert len(manifest.agents) == 1
+    asked = Counter(f"{r.path} {r.query}" for r in sandbox.requests if r.kind == "calls")
+    # A new try asks how long the rest is; a walk that was cut short has two pages or three.
+    most = cost(sandbox, thousand, DAY) + deferrals * (1 + 3) + sandbox.counters["refused"]
+    assert sum(asked.values()) <= most
+    assert manifest.requests["calls"] == sandbox.counters["calls"]
+
+
+@pytest.mark.usefixtures("short")
+def test_a_list_that_cannot_be_cut_waits_in_the_worker(chain: Chain) -> None:
+    """It could never be finished otherwise where the hour has fewer requests than it has pages."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=1, calls_per_day=0, requests_per_hour=4, hour_seconds=1.5)
+    for _ in range(550):
+        sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:30Z")
+    _, rows = staged(
+        chain.extract(
+            start="2026-03-16T12:00:00",
+            end="2026-03-16T12:01:00",
+            agent_ids=sandbox.store.agent_ids,
+            deferrable=True,
+            defer_after=dt.timedelta(0),
+        ).returned
+    )
+    assert len(rows) == 550
+    assert sandbox.counters["calls"] - sandbox.counters["refused"] == 6
+
+
+@pytest.mark.usefixtures("short")
+def test_several_agents_one_half_done(chain: Chain) -> None:
+    """The one that was begun goes on first; the list of agents may have changed meanwhile."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=3, calls_per_day=1_500)
+    agents = [agent["id"] for agent in sandbox.store.agents]
+    first, second = (cost(sandbox, agent_id, DAY) for agent_id in agents[:2])
+    sandbox.faults.add("no_pagination", kind="calls", after=first + second // 2)
+    with pytest.raises(AirflowFailException):
+        chain.extract()
+    begun = checkpoint(chain).unfinished
+    assert begun is not None
+    assert begun.agent_id == agents[1]
+    newcomer = sandbox.store.add_agent()
+    sandbox.insert_late(newcomer, "2026-03-16T12:00:00Z")
+    sandbox.reset_counters()
+
+    manifest, rows = staged(chain.extract().returned)
+    assert sorted(rows) == ids(sandbox)
+    assert sorted(walk.agent_id for walk in manifest.agents) == sorted([*agents, newcomer])
+    assert sum(walk.calls for walk in manifest.agents) == 1_501
+    rest = cost(sandbox, agents[1], Interval(begun.until, DAY.end))
+    assert sandbox.counters["calls"] == rest + cost(sandbox, agents[2], DAY) + 1
+
+
+@pytest.mark.usefixtures("short")
+def test_an_agent_that_is_gone_when_the_work_goes_on(chain: Chain) -> None:
+    """It was not walked to its end, so nobody may conclude anything from what is missing."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=2, calls_per_day=2_000)
+    _, other = (agent["id"] for agent in sandbox.store.agents)
+    sandbox.faults.add("no_pagination", kind="calls", after=7)
+    with pytest.raises(AirflowFailException):
+        chain.extract()
+    begun = checkpoint(chain).unfinished
+    assert begun is not None
+    sandbox.settings.api_keys[sandbox.api_key].allowed_agent_ids = [other]
+    manifest, rows = staged(chain.extract().returned)
+    assert [walk.agent_id for walk in manifest.agents] == [other]
+    assert manifest.unfinished is None
+    assert len(rows) == begun.calls + 1_000
+
+
+def test_rejects_that_are_allowed_do_not_start_it_over(chain: Chain, thousand: str) -> None:
+    sandbox = chain.sandbox
+    sandbox.faults.add("wrong_type", kind="calls", after=1)
+    sandbox.faults.add("no_pagination", kind="calls", after=7)
+    with pytest.raises(AirflowFailException, match="pagination"):
+        chain.extract(max_rejects=1)
+    begun = checkpoint(chain).unfinished
+    assert begun is not None
+    sandbox.reset_counters()
+    manifest, rows = staged(chain.extract(max_rejects=1).returned)
+    assert sandbox.counters["calls"] == cost(sandbox, thousand, Interval(begun.until, DAY.end))
+    assert manifest.rejected == manifest.agents[0].rejected == 1
+    assert len(rows) == manifest.agents[0].calls == 999
+
+
+@pytest.mark.parametrize(("began", "last", "taken"), [(9, 1, True), (9, 7, False)])
+def test_work_that_takes_long_is_not_old(
+    chain: Chain, thousand: str, began: int, last: int, taken: bool
+) -> None:
+    """What counts is when somebody last worked on it."""
+    sandbox = chain.sandbox
+    sandbox.faults.add("no_pagination", kind="calls", after=7)
+    with pytest.raises(AirflowFailException):
+        chain.extract()
+    [path] = local(chain.staging_uri).rglob("calls-checkpoint.json")
+    found = json.loads(path.read_text())
+    now = dt.datetime.now(dt.UTC)
+    found["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
+    found["unfinished"]["walked_at"] = (now - dt.timedelta(hours=last)).isoformat()
+    path.write_text(json.dumps(found))
+    sandbox.reset_counters()
+    chain.summaries()
+    rest = Interval(dt.datetime.fromisoformat(found["unfinished"]["until"]), DAY.end)
+    assert sandbox.counters["calls"] == cost(sandbox, thousand, rest if taken else DAY)
+    chain.assert_table_is_truth(details=False)

@@ -1,0 +1,47 @@
+"""Where a long list is cut: nothing is lost between two parts, and none is too short."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.staging.split import SHORTEST, parts_of
+
+START = datetime(2026, 3, 16, tzinfo=UTC)
+HALF_A_YEAR = Interval(START, START + timedelta(days=180))
+
+intervals = st.builds(
+    lambda start, length: Interval(start, start + length),
+    st.timedeltas(timedelta(0), timedelta(days=3650)).map(lambda after: START + after),
+    st.timedeltas(timedelta(microseconds=1), timedelta(days=400)),
+)
+
+
+@given(intervals, st.integers(0, 10_000_000))
+def test_the_parts_are_the_whole(interval: Interval, total: int) -> None:
+    parts = parts_of(interval, total)
+    assert (parts[0].start, parts[-1].end) == (interval.start, interval.end)
+    assert all(one.end == following.start for one, following in pairwise(parts))
+    if total <= 10_000 or interval.end - interval.start < 2 * SHORTEST:
+        assert parts == [interval]
+    else:
+        lengths = [part.end - part.start for part in parts]
+        assert len(parts) > 1
+        assert max(lengths) - min(lengths) <= timedelta(seconds=2)
+        assert min(lengths) > SHORTEST - timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("total", "parts"), [(0, 1), (10_000, 1), (10_001, 3), (20_000, 4), (900_000, 180)]
+)
+def test_a_part_has_about_fifty_pages(total: int, parts: int) -> None:
+    assert len(parts_of(HALF_A_YEAR, total)) == parts
+
+
+def test_cuts_are_at_whole_days_where_they_can_be() -> None:
+    assert parts_of(HALF_A_YEAR, 900_000)[1] == Interval.parse("2026-03-17", "2026-03-18")
