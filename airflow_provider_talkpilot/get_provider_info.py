@@ -26,7 +26,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.talkpilot")],
-        "operators": [_modules("operators.calls", "operators.bigquery")],
+        "operators": [_modules("operators.calls", "operators.bigquery", "operators.resync")],
         "connection-types": [
             {
                 "connection-type": "talkpilot",

@@ -84,6 +84,7 @@ class _Extraction:
         self, client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan
     ) -> None:
         self._client, self._folder, self._plan = client, folder, plan
+        self._agents = self._agent_ids()
         self._manifest = self._resume() or Manifest(
             kind="calls",
             start=plan.interval.start,
@@ -118,17 +119,18 @@ class _Extraction:
             self._flush()
         return self._manifest
 
-    def _agents_left(self) -> list[str]:
+    def _agent_ids(self) -> list[str]:
         agents = self._plan.agent_ids
         if agents is None:
             agents = [agent.id for agent in self._client.agents()]
+        return list(dict.fromkeys(agents))
+
+    def _agents_left(self) -> list[str]:
         done = {walk.agent_id for walk in self._manifest.agents}
-        left = [agent_id for agent_id in dict.fromkeys(agents) if agent_id not in done]
-        begun = self._unfinished.agent_id if self._unfinished else None
-        if begun in left:
+        left = [agent_id for agent_id in self._agents if agent_id not in done]
+        if self._unfinished:
+            begun = self._unfinished.agent_id
             left.sort(key=lambda agent_id: agent_id != begun)
-        else:
-            self._unfinished = None
         log.info(
             "Walking the calls of %d agent(s) in %s%s.",
             len(left),
@@ -248,11 +250,14 @@ class _Extraction:
         found = Manifest.load_checkpoint(self._folder, "calls")
         if found is None:
             return None
+        begun = [found.unfinished] if found.unfinished else []
         staged = (*found.parts, *found.rejects)
         whole = all(storage.size(self._folder / part.name) == part.bytes for part in staged)
-        walks = (*found.agents, *((found.unfinished,) if found.unfinished else ()))
-        last = max((walk.walked_at for walk in walks), default=found.started_at)
-        return found if whole and datetime.now(UTC) - last < CHECKPOINT_AGE else None
+        last = max((w.walked_at for w in [*found.agents, *begun]), default=found.started_at)
+        recent = datetime.now(UTC) - last < CHECKPOINT_AGE
+        # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
+        possible = all(walk.agent_id in self._agents for walk in begun)
+        return found if whole and recent and possible else None
 
 
 class _LongListError(Exception):

@@ -1,0 +1,100 @@
+"""Past days of TalkPilot calls again, so that edits, late scores, purges and deletions arrive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG, Param, Variable, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
+
+TABLE = "{{ var.value.talkpilot_bigquery_table }}"
+
+with DAG(
+    dag_id="talkpilot_resync_calls",
+    # Some hours after the daily DAG: its details come first.
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=2),
+        "retry_exponential_backoff": True,
+        # Below the daily DAG's tasks, where both wait for a slot.
+        "priority_weight": 0,
+        "weight_rule": "absolute",
+    },
+    params={
+        "start": Param(
+            None,
+            type=["null", "string"],
+            title="Start",
+            description="First moment to read again, such as 2026-03-18; empty for the ladder.",
+        ),
+        "end": Param(
+            None,
+            type=["null", "string"],
+            title="End",
+            description="First moment not to read again, such as 2026-03-19.",
+        ),
+        "enrich": Param(
+            True,
+            type="boolean",
+            title="Details",
+            description="Fetch transcripts and scores of calls that changed: one request each.",
+        ),
+    },
+    tags=["talkpilot"],
+    doc_md=__doc__,
+) as dag:
+    choose = TalkPilotChooseRungOperator(
+        task_id="choose_rung",
+        ladder="{{ var.value.get('talkpilot_resync_ladder', '') }}",
+        done="{{ var.value.get('talkpilot_resync_done', '') }}",
+        start="{{ params.start or '' }}",
+        end="{{ params.end or '' }}",
+        table=TABLE,
+    )
+    extract = TalkPilotExtractCallsOperator(
+        task_id="extract_calls",
+        staging_uri="{{ var.value.talkpilot_staging_uri }}",
+        agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
+        start="{{ ti.xcom_pull('choose_rung')['start'] }}",
+        end="{{ ti.xcom_pull('choose_rung')['end'] }}",
+        deferrable=True,
+    )
+    load_calls = TalkPilotLoadCallsOperator(
+        task_id="load_calls",
+        manifest_uri=extract.output,
+        table=TABLE,
+    )
+    enrich = TalkPilotEnrichCallsOperator(
+        task_id="enrich_calls",
+        manifest_uri=extract.output,
+        enabled="{{ params.enrich }}",
+        table=TABLE,
+        # Used-up quota frees the worker; the triggerer waits.
+        deferrable=True,
+    )
+    load_details = TalkPilotLoadCallsOperator(
+        task_id="load_details",
+        manifest_uri=enrich.output,
+        table=TABLE,
+    )
+
+    @task
+    def note_rung(done: str) -> None:
+        """A rung counts as read when all of it is in the table, so nothing else may note it."""
+        if done:
+            Variable.set("talkpilot_resync_done", done)
+
+    # Summaries arrive without waiting for the details.
+    choose >> extract
+    load_calls >> load_details >> note_rung(done="{{ ti.xcom_pull('choose_rung')['done'] }}")
