@@ -28,6 +28,7 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
 from tests.integration.test_kills import AT_ONCE, Killer
 from tests.support.jobs import Jobs
+from tests.support.lists import listed, pages
 from tests.support.windows import long_window
 
 DAY = Interval.parse("2026-03-16", "2026-03-17")
@@ -50,26 +51,6 @@ def thousand(chain: Chain, short: None) -> str:
     """One agent's thousand calls of a day; gives the agent."""
     chain.sandbox.reset(days=1, agents=1, calls_per_day=1_000)
     return chain.sandbox.store.agent_ids[0]
-
-
-def listed(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
-    """How long the API says that the list of an interval is, the margin included."""
-    after, before = interval.asked_from, interval.asked_to
-    moments = [
-        dt.datetime.fromisoformat(call["created_at"])
-        for call in sandbox.truth(after, before + dt.timedelta(seconds=1), [agent_id])
-    ]
-    from_in = sandbox.settings.from_bound == "inclusive"
-    to_in = sandbox.settings.to_bound == "inclusive"
-    return sum(
-        (moment > after or (from_in and moment == after))
-        and (moment < before or (to_in and moment == before))
-        for moment in moments
-    )
-
-
-def pages(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
-    return max(1, math.ceil(listed(sandbox, agent_id, interval) / 100))
 
 
 def walked(

@@ -1,0 +1,68 @@
+"""The shipped DAGs: they load with nothing around, and have the tasks that users were told of."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+DAGS = Path(__file__).parents[2] / "dags"
+FILES = sorted(DAGS.glob("*.py"))
+RESYNC, DAILY = "talkpilot_resync_calls", "talkpilot_calls_to_bigquery"
+
+
+def load(name: str) -> Any:
+    return runpy.run_path(str(DAGS / f"{name}.py"))["dag"]
+
+
+def test_all_are_there() -> None:
+    assert [path.stem for path in FILES] == [DAILY, RESYNC]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_stands_alone(path: Path) -> None:
+    """Users copy it as it is: it needs Airflow and the provider, and no file beside it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    homes = {module.partition(".")[0] for module in modules}
+    assert homes <= {"__future__", "datetime", "airflow", "airflow_provider_talkpilot"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_both_have_in_common(path: Path) -> None:
+    dag = load(path.stem)
+    assert dag.dag_id == path.stem
+    assert not dag.catchup
+    assert {"start", "end", "enrich"} <= set(dag.params)
+    assert isinstance(dag.timetable, CronDataIntervalTimetable) or "CronDataInterval" in repr(
+        type(dag.timetable)
+    )
+    assert dag.start_date == datetime(2026, 1, 1, tzinfo=UTC)
+    for task in dag.tasks:
+        assert task.retries == 3
+    for name in ("extract_calls", "enrich_calls"):
+        assert dag.get_task(name).deferrable
+    assert dag.get_task("load_calls").upstream_task_ids == {"extract_calls"}
+    assert {"enrich_calls", "load_calls"} <= dag.get_task("load_details").upstream_task_ids
+
+
+def test_the_tasks_of_the_resync() -> None:
+    dag = load(RESYNC)
+    upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+    assert upstream["choose_rung"] == set()
+    assert upstream["extract_calls"] == {"choose_rung"}
+    assert "load_details" in upstream["note_rung"]
+    assert dag.max_active_runs == 1
+
+
+def test_the_resync_gives_way_to_the_daily_dag() -> None:
+    for task in load(RESYNC).tasks:
+        rule = task.weight_rule if isinstance(task.weight_rule, str) else repr(task.weight_rule)
+        assert "absolute" in rule.lower()
+        assert task.priority_weight == 0
+    assert {task.priority_weight for task in load(DAILY).tasks} == {1}
