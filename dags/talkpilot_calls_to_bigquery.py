@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.operators.calls import (
 )
 
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
+POLICY_TAGS = "{{ var.value.get('talkpilot_policy_tags', '') }}"
 
 with DAG(
     dag_id="talkpilot_calls_to_bigquery",
@@ -61,12 +62,14 @@ with DAG(
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
+        columns="{{ var.value.get('talkpilot_columns', '') }}",
         deferrable=True,
     )
     load_calls = TalkPilotLoadCallsOperator(
         task_id="load_calls",
         manifest_uri=extract.output,
         table=TABLE,
+        policy_tags=POLICY_TAGS,
         confirm_erasure="{{ params.confirm_erasure }}",
     )
     enrich = TalkPilotEnrichCallsOperator(
@@ -81,6 +84,7 @@ with DAG(
         task_id="load_details",
         manifest_uri=enrich.output,
         table=TABLE,
+        policy_tags=POLICY_TAGS,
     )
     # Summaries arrive without waiting for the details.
     load_calls >> load_details

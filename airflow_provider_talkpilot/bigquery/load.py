@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJob, QueryJobConfig
 
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, finished, run_job
+from airflow_provider_talkpilot.bigquery.policy_tags import tagged
 from airflow_provider_talkpilot.bigquery.reconcile import (
     Balance,
     ErasureLimit,
     agents_of,
+    began_at,
     can_reconcile,
     require_equal,
     require_few_gone,
     walked_at,
 )
+from airflow_provider_talkpilot.bigquery.schema import staging_schema
 from airflow_provider_talkpilot.bigquery.staging_table import check_parts, fill_staging_table
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
@@ -35,11 +38,13 @@ class LoadOptions:
     """How to load.
 
     :param location: where jobs run; by default where the dataset is.
+    :param policy_tags: a policy tag by column; set where it is missing, on the staging table too.
     :param erasure_limit: how many calls of an interval may turn out to be gone.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     """
 
     location: str | None = None
+    policy_tags: Mapping[str, str] = field(default_factory=dict)
     erasure_limit: ErasureLimit = ErasureLimit()
     maximum_bytes_billed: int | None = None
 
@@ -82,7 +87,7 @@ def load_calls(
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
     :param target: the table; it and its dataset are created where they are missing.
-    :param options: location and limits.
+    :param options: location, policy tags and limits.
     :return: what was done.
     :raises ManifestError: when a part is missing or is not what the manifest says.
     :raises BigQueryLoadError: when a job failed or loaded something else than was staged, when more
@@ -90,7 +95,14 @@ def load_calls(
     """
     options = options or LoadOptions()
     check_parts(folder, manifest)
-    location = ensure_target(client, target, options.location, warn=manifest.kind == "calls")
+    location = ensure_target(
+        client,
+        target,
+        options.location,
+        columns=manifest.columns,
+        policy_tags=options.policy_tags,
+        warn=manifest.kind == "calls",
+    )
     if not manifest.parts and not can_reconcile(manifest):
         log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
         return LoadResult(rows=0)
@@ -98,7 +110,13 @@ def load_calls(
     digest = hashlib.sha256(f"{manifest.digest}/{target}".encode()).hexdigest()[:24]
     staging = target.sibling(f"{target.table}_staging_{digest}")
     load_job_id = fill_staging_table(
-        client, folder, manifest, staging, f"talkpilot-load-{digest}", location
+        client,
+        folder,
+        manifest,
+        staging,
+        schema=tagged(staging_schema(manifest.kind), options.policy_tags),
+        job_name=f"talkpilot-load-{digest}",
+        location=location,
     )
     load = _Load(client, manifest, target, staging, digest, location, options)
     result = load.merge(load_job_id)
@@ -204,7 +222,7 @@ class _Load:
             target=self._target,
             staging=self._staging,
             interval=self._manifest.interval,
-            read_before=self._manifest.started_at,
+            read_before=began_at(self._manifest),
             erased_at=erased_at,
         )
 

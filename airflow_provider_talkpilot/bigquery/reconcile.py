@@ -65,6 +65,14 @@ def walked_at(manifest: Manifest) -> datetime:
     return max((walk.walked_at for walk in manifest.agents), default=manifest.started_at)
 
 
+def began_at(manifest: Manifest) -> datetime:
+    """When the first of the manifest's walks began: what was read later proves nothing."""
+    return min(
+        (walk.began_at or manifest.started_at for walk in manifest.agents),
+        default=manifest.started_at,
+    )
+
+
 def agents_of(manifest: Manifest) -> list[ArrayQueryParameter]:
     """Query parameters: the agents that were walked, and those whose every record was staged.
 

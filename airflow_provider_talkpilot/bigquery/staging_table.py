@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import IO
@@ -15,6 +16,7 @@ from google.cloud.bigquery import (
     Client,
     LoadJob,
     LoadJobConfig,
+    SchemaField,
     SourceFormat,
     Table,
     WriteDisposition,
@@ -22,7 +24,6 @@ from google.cloud.bigquery import (
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, run_job
-from airflow_provider_talkpilot.bigquery.schema import staging_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
@@ -53,6 +54,8 @@ def fill_staging_table(
     folder: ObjectStoragePath,
     manifest: Manifest,
     staging: TableId,
+    *,
+    schema: Sequence[SchemaField],
     job_name: str,
     location: str | None,
 ) -> str | None:
@@ -62,12 +65,13 @@ def fill_staging_table(
     :param folder: where the parts are.
     :param manifest: names them.
     :param staging: the table; what it holds is replaced.
+    :param schema: its columns.
     :param job_name: the load job's id without its attempt.
     :param location: where the job runs.
     :return: the job's id; None where there is no part to load.
     :raises BigQueryLoadError: when the job failed, or other rows arrived than were staged.
     """
-    table = Table(str(staging), schema=staging_schema(manifest.kind))
+    table = Table(str(staging), schema=schema)
     # Should the try die here: nothing that it held lives on for longer.
     table.expires = datetime.now(UTC) + LIFE
     table.labels = LABELS
@@ -78,7 +82,7 @@ def fill_staging_table(
         client,
         job_name,
         location,
-        lambda job_id: _submit(client, folder, manifest, staging, job_id, location),
+        lambda job_id: _submit(client, folder, manifest, staging, schema, job_id, location),
     )
     loaded = client.get_table(str(staging)).num_rows
     if loaded != manifest.rows:
@@ -95,12 +99,13 @@ def _submit(
     folder: ObjectStoragePath,
     manifest: Manifest,
     staging: TableId,
+    schema: Sequence[SchemaField],
     job_id: str,
     location: str | None,
 ) -> LoadJob:
     config = LoadJobConfig(
         # Never detected: a column of phone numbers would become integers.
-        schema=staging_schema(manifest.kind),
+        schema=schema,
         source_format=SourceFormat.NEWLINE_DELIMITED_JSON,
         write_disposition=WriteDisposition.WRITE_TRUNCATE,
         ignore_unknown_values=False,

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud.bigquery import (
     Client,
     Dataset,
-    SchemaField,
     Table,
     TimePartitioning,
     TimePartitioningType,
 )
 
+from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.evolution import ddl_type, lacking_columns
 from airflow_provider_talkpilot.bigquery.jobs import finished
+from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
@@ -28,12 +29,16 @@ log = logging.getLogger(__name__)
 # nothing, it is a week. Source: cloud.google.com/bigquery/docs/time-travel
 TIME_TRAVEL_HOURS = 48
 _DEFAULT_TIME_TRAVEL_HOURS = 168
-# Standard and legacy SQL have two names for some types.
-_NAMES = {"INT64": "INTEGER", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
 
 def ensure_target(
-    client: Client, target: TableId, location: str | None, *, warn: bool = False
+    client: Client,
+    target: TableId,
+    location: str | None,
+    *,
+    columns: Mapping[str, str],
+    policy_tags: Mapping[str, str],
+    warn: bool = False,
 ) -> str | None:
     """Create dataset and table where they are missing; add columns that the table lacks.
 
@@ -42,10 +47,12 @@ def ensure_target(
     :param client: BigQuery.
     :param target: the table.
     :param location: where jobs are to run; None for wherever the dataset is.
+    :param columns: what the manifest recorded of the choices for columns.
+    :param policy_tags: a policy tag by column; set where a column has none.
     :param warn: say so where the dataset keeps what was deleted for longer than it must.
     :return: the dataset's location: jobs must run there.
     :raises BigQueryLoadError: when the dataset is elsewhere than ``location``, or the table's
-        columns do not fit.
+        columns, the choices for them, or their policy tags do not fit.
     """
     dataset = _ensure_dataset(client, target, location)
     found: str | None = dataset.location
@@ -56,7 +63,7 @@ def ensure_target(
         )
     if warn:
         _warn_of_time_travel(dataset)
-    _ensure_table(client, target, found)
+    _ensure_table(client, target, found, columns, policy_tags)
     return found
 
 
@@ -88,89 +95,33 @@ def _warn_of_time_travel(dataset: Dataset) -> None:
         )
 
 
-def _ensure_table(client: Client, target: TableId, location: str | None) -> None:
+def _ensure_table(
+    client: Client,
+    target: TableId,
+    location: str | None,
+    columns: Mapping[str, str],
+    policy_tags: Mapping[str, str],
+) -> None:
     try:
         table = client.get_table(str(target))
     except NotFound:
-        table = Table(str(target), schema=target_schema())
+        table = Table(str(target), schema=tagged(target_schema(), policy_tags))
+        table.labels = labels_of(columns)
         table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")
         table.clustering_fields = ["agent_id", "id"]
         table.description = "TalkPilot's calls: one row a call, equal to the API where walked."
         log.info("Creating the table %s.", target)
-        with suppress(Conflict):  # another task was faster
+        try:
             client.create_table(table)
+        except Conflict:  # another task was faster
+            table = client.get_table(str(target))
+        else:
             return
-    _add_columns(client, target, location)
-
-
-def _add_columns(client: Client, target: TableId, location: str | None) -> None:
-    """Bring an older version's table up to this one."""
-    for field in _lacking(client.get_table(str(target))):
-        log.info("Adding the column %s to the table %s.", field.name, target)
-        statement = render("add_column", target=target, column=field, column_type=_ddl_type(field))
+    lacking = lacking_columns(table)
+    require_same_choices(table, columns)
+    for column in lacking:
+        log.info("Adding the column %s to the table %s.", column.name, target)
+        statement = render("add_column", target=target, column=column, column_type=ddl_type(column))
         finished(client.query(statement, location=location))
-
-
-def _lacking(table: Table) -> list[SchemaField]:
-    """The columns to add.
-
-    :raises BigQueryLoadError: when adding columns is not enough.
-    """
-    # BigQuery does not tell names of columns apart by case.
-    have = {field.name.lower(): field for field in table.schema}
-    wanted = target_schema()
-    wrong = [
-        f"{want.name} ({problem})"
-        for want in wanted
-        if (problem := _misfit(want, have.get(want.name)))
-    ]
-    ours = {want.name for want in wanted}
-    wrong += [
-        f"{name} (REQUIRED, and nothing fills it)"
-        for name, field in have.items()
-        if name not in ours and field.mode == "REQUIRED"
-    ]
-    if wrong:
-        raise BigQueryLoadError(
-            f"The table {table.full_table_id or table.table_id} does not have the columns it "
-            f"needs: {', '.join(wrong)}. Name another table, or rename this one and let the load "
-            "create it anew."
-        )
-    return [want for want in wanted if want.name not in have]
-
-
-def _misfit(want: SchemaField, have: SchemaField | None) -> str:
-    """What is wrong with a column of the table; nothing where it can be added."""
-    if have is None:
-        return "missing" if want.mode == "REQUIRED" else ""
-    if _type(have) != _type(want) or (have.mode == "REPEATED") != (want.mode == "REPEATED"):
-        return f"{_shown(have)}, not {_shown(want)}"
-    if have.mode == "REQUIRED" and want.mode != "REQUIRED":
-        return "REQUIRED, and calls come without it"
-    fields = {field.name.lower(): field for field in have.fields}
-    problems = _problems(want.fields, fields)
-    return f"its fields: {', '.join(problems)}" if problems else ""
-
-
-def _problems(wanted: Sequence[SchemaField], have: dict[str, SchemaField]) -> list[str]:
-    return [
-        f"{want.name} {_misfit(want, have[want.name]) if want.name in have else 'missing'}"
-        for want in wanted
-        if want.name not in have or _misfit(want, have[want.name])
-    ]
-
-
-def _type(field: SchemaField) -> str:
-    return _NAMES.get(field.field_type, field.field_type)
-
-
-def _shown(field: SchemaField) -> str:
-    return f"{_type(field)}{' REPEATED' if field.mode == 'REPEATED' else ''}"
-
-
-def _ddl_type(field: SchemaField) -> str:
-    """A column's type as DDL spells it."""
-    name = _type(field)
-    if name == "RECORD":
-        name = f"STRUCT<{', '.join(f'{f.name} {_ddl_type(f)}' for f in field.fields)}>"
-    return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
+    if policy_tags:
+        add_missing_tags(client, client.get_table(str(target)), policy_tags)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.load import LoadOptions, load_calls
+from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
 from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
+from airflow_provider_talkpilot.operators.columns import resolve_object
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -23,14 +25,18 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 
+_EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
+
+
 class TalkPilotLoadCallsOperator(BaseOperator):
     """
     Load staged calls or details: one load job into a staging table, one MERGE into the table.
 
     Idempotent: job ids follow from the manifest, a retry waits for a job that still runs, and the
     MERGE gives the same table however often it runs. Dataset and table are created where they are
-    missing, and columns that an older table lacks are added. Parts in ``gs://`` are read by
-    BigQuery itself, others are uploaded.
+    missing, and columns that an older table lacks are added. A table keeps the choices for its
+    columns that it was made with; a manifest of other choices is refused. Parts in ``gs://`` are
+    read by BigQuery itself, others are uploaded.
 
     A walk without filters tells which calls TalkPilot no longer has. Their rows get ``erased_at``
     and lose all personal data. When those are suspiciously many, the task stops before it changes
@@ -42,6 +48,9 @@ class TalkPilotLoadCallsOperator(BaseOperator):
     :param location: where jobs run; where the dataset is by default. (templated)
     :param impersonation_chain: service account to impersonate, as in the Google provider.
         (templated)
+    :param policy_tags: who may read a column: a policy tag's full name,
+        ``projects/P/locations/L/taxonomies/T/policyTags/N``, by column; or a JSON object of the
+        same. Set where a column has none. (templated)
     :param max_erased_share: share of the interval's calls, 0 to 1, that may be gone at once.
     :param max_erased: so many calls may be gone in any case.
     :param confirm_erasure: erase however many are gone. (templated)
@@ -55,8 +64,10 @@ class TalkPilotLoadCallsOperator(BaseOperator):
         "gcp_conn_id",
         "location",
         "impersonation_chain",
+        "policy_tags",
         "confirm_erasure",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
     ui_color = "#d6e9f8"
 
     def __init__(
@@ -67,6 +78,7 @@ class TalkPilotLoadCallsOperator(BaseOperator):
         gcp_conn_id: str = "google_cloud_default",
         location: str | None = None,
         impersonation_chain: str | Sequence[str] | None = None,
+        policy_tags: dict[str, str] | str | None = None,
         max_erased_share: float = 0.05,
         max_erased: int = 10,
         confirm_erasure: bool | str = False,
@@ -79,6 +91,7 @@ class TalkPilotLoadCallsOperator(BaseOperator):
         self.gcp_conn_id = gcp_conn_id
         self.location = location
         self.impersonation_chain = impersonation_chain
+        self.policy_tags = policy_tags
         self.max_erased_share = max_erased_share
         self.max_erased = max_erased
         self.confirm_erasure = confirm_erasure
@@ -88,11 +101,13 @@ class TalkPilotLoadCallsOperator(BaseOperator):
         """Load and merge."""
         with airflow_errors(), bigquery_errors(self.gcp_conn_id):
             target = TableId.parse(self.table)
+            tags = checked_tags(resolve_object("policy_tags", self.policy_tags, _EXAMPLE))
             path = parse_uri(str(self.manifest_uri))
             manifest = Manifest.load(path)
             client = _client(self.gcp_conn_id, self.location, self.impersonation_chain)
             options = LoadOptions(
                 location=self.location,
+                policy_tags=tags,
                 erasure_limit=ErasureLimit(
                     self.max_erased_share, self.max_erased, is_true(self.confirm_erasure)
                 ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
-from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
+from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.known import known_details
@@ -22,7 +22,9 @@ from airflow_provider_talkpilot.operators.base import (
     resolve_agents,
     resolve_interval,
 )
+from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.staging.area import interval_folder
+from airflow_provider_talkpilot.staging.columns import choices_of
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.manifest import Manifest
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 DEFER_AFTER = timedelta(minutes=2)
+HASH_CONN_ID = "talkpilot_hash"
 
 
 class TalkPilotRequestsOperator(BaseOperator):
@@ -47,6 +50,10 @@ class TalkPilotRequestsOperator(BaseOperator):
     :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
         without it, wait in the worker.
     :param defer_after: the longest wait inside the worker.
+    :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
+        those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
+    :param hash_conn_id: the connection whose password is the secret to hash with; used only
+        where a column is hashed. (templated)
     """
 
     ui_color = "#e3f2ef"
@@ -58,6 +65,8 @@ class TalkPilotRequestsOperator(BaseOperator):
         compress: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         defer_after: timedelta = DEFER_AFTER,
+        columns: dict[str, str] | str | None = None,
+        hash_conn_id: str = HASH_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,6 +74,8 @@ class TalkPilotRequestsOperator(BaseOperator):
         self.compress = compress
         self.deferrable = deferrable
         self.defer_after = defer_after
+        self.columns = columns
+        self.hash_conn_id = hash_conn_id
 
     def execute(self, context: Context) -> str:
         """Do the work, or as much as the quota allows and defer."""
@@ -118,8 +129,10 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         "start",
         "end",
         "talkpilot_conn_id",
+        "columns",
+        "hash_conn_id",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
 
     def __init__(
         self,
@@ -155,6 +168,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
             filters=CallFilters(self.done, phone_number, search),
             compress=self.compress,
             max_rejects=self.max_rejects,
+            choices=resolve_columns(self.columns, self.hash_conn_id),
         )
         folder = interval_folder(
             self.staging_uri,
@@ -163,7 +177,10 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
             agent_ids=plan.agent_ids,
             filters=plan.filters,
             interval=plan.interval,
+            columns=plan.choices.recorded,
         )
+        if plan.choices.recorded:
+            self.log.info("Columns, before anything is staged: %s.", plan.choices)
         manifest, path = extract_calls(client, folder, plan)
         self.log.info(
             "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
@@ -198,6 +215,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         while the call is younger than this; 0 never.
     :param max_rejects: records that may fail validation before the task fails; it asks for the
         other details first.
+    :param columns: nothing, for the choices that the calls were staged with; others are an error.
+        Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
+        nothing else. (templated)
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``details``,
         ``vanished``, ``rejected``, ``requests``.
     """
@@ -208,7 +228,10 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         "table",
         "gcp_conn_id",
         "talkpilot_conn_id",
+        "columns",
+        "hash_conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
 
     def __init__(
         self,
@@ -240,14 +263,21 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = parse_uri(str(self.manifest_uri))
         calls = Manifest.load(path)
+        columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
+        choices = resolve_columns(columns, self.hash_conn_id)
+        if choices.recorded == calls.columns and not choices.details_are_wanted:
+            raise AirflowSkipException(
+                "Details are not asked for: what they have, transcript and final_score, is dropped."
+            )
         options = EnrichOptions(
             concurrency=self.concurrency,
             compress=self.compress,
             score_rule=ScoreRule(max_age=timedelta(days=self.rescore_days)),
             max_rejects=self.max_rejects,
+            choices=choices,
         )
         manifest, path = enrich_calls(
-            client, path.parent, calls, known=self._known(calls.interval), options=options
+            client, path.parent, calls, known=self._known(calls), options=options
         )
         _push_summary(
             context,
@@ -258,14 +288,14 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         )
         return str(path)
 
-    def _known(self, interval: Interval) -> Iterator[Known]:
+    def _known(self, calls: Manifest) -> Iterator[Known]:
         if not self.table:
             return
         target = TableId.parse(self.table)
         with bigquery_errors(self.gcp_conn_id):
             hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
             client = hook.get_client(project_id=hook.project_id)
-            yield from known_details(client, target, interval)
+            yield from known_details(client, target, calls.interval, calls.columns)
 
 
 def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:

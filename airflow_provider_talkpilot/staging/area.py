@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -25,6 +25,7 @@ def interval_folder(
     agent_ids: Sequence[str] | None,
     filters: CallFilters,
     interval: Interval,
+    columns: Mapping[str, str] | None = None,
 ) -> ObjectStoragePath:
     """Name the folder of one piece of work; nothing is created.
 
@@ -34,6 +35,8 @@ def interval_folder(
     :param agent_ids: the agents asked for; None for all of the key.
     :param filters: filters in use; a selection never shares a folder with the whole.
     :param interval: the interval.
+    :param columns: what is dropped or hashed, as recorded; nobody takes over what was staged under
+        other choices.
     :return: ``<root>/<dag>/<connection>/<agents>/<start>_<end>``.
     :raises StagingError: when the URI cannot be used.
     """
@@ -41,6 +44,8 @@ def interval_folder(
     if active := filters.active():
         # A digest: a caller's number has no place in a path.
         agents += f"-selection-{_digest(*(f'{k}={v}' for k, v in sorted(active.items())))}"
+    if columns:
+        agents += f"-columns-{_digest(*(f'{k}={v}' for k, v in sorted(columns.items())))}"
     bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
     return parse_uri(staging_uri) / _safe(dag_id) / _safe(connection_id) / agents / bounds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter
@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.batches import Batches
+from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices, describe
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.fetch import fetch_details
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
@@ -38,12 +40,14 @@ class EnrichOptions:
     :param compress: gzip the parts.
     :param score_rule: when a detail without a score is asked for again.
     :param max_rejects: records that may fail validation before the run fails.
+    :param choices: what is dropped or hashed: the choices that the list rows were staged under.
     """
 
     concurrency: int = 32
     compress: bool = False
     score_rule: ScoreRule = ScoreRule()
     max_rejects: int = 0
+    choices: ColumnChoices = KEEP_ALL
 
 
 def enrich_calls(
@@ -64,13 +68,15 @@ def enrich_calls(
     :param known: details that the warehouse has.
     :param options: concurrency, compression, the rule for late scores.
     :return: the manifest of all details staged for the interval, and its path.
+    :raises ColumnChoiceError: when the list rows were staged under other choices.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
     :raises TooManyRejectsError: when more records than allowed did not validate; the others are
         staged.
     """
     options = options or EnrichOptions()
+    _require_same_choices(calls, options.choices)
     manifest = _begin(folder, calls)
-    with DetailPlan(options.score_rule) as plan:
+    with DetailPlan(_score_rule(options)) as plan:
         plan.want(_wanted(folder, calls))
         plan.know(known)
         manifest.parts, number = _staged_details(folder, plan)
@@ -88,6 +94,7 @@ def enrich_calls(
                 options.concurrency,
                 Progress(total),
                 options.max_rejects,
+                options.choices,
             )
     manifest.require_rejects_within(options.max_rejects, folder)
     if manifest.vanished:
@@ -103,6 +110,21 @@ def enrich_calls(
     return manifest, path
 
 
+def _require_same_choices(calls: Manifest, choices: ColumnChoices) -> None:
+    if choices.recorded != calls.columns:
+        raise ColumnChoiceError(
+            f"The calls were staged with {describe(calls.columns)}, and their details would be "
+            f"with {choices}. Give this task the same columns and the same secret, or clear the "
+            "task that staged the calls and those after it."
+        )
+
+
+def _score_rule(options: EnrichOptions) -> ScoreRule:
+    # A score that is dropped is missing for ever: nobody asks again for it.
+    never = ScoreRule(max_age=timedelta(0))
+    return never if options.choices.drops("final_score") else options.score_rule
+
+
 def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
     """The manifest to fill, with what an interrupted try has spent."""
     before = Manifest.load_checkpoint(folder, "details")
@@ -111,6 +133,7 @@ def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
         start=calls.start,
         end=calls.end,
         selection=calls.selection,
+        columns=calls.columns,
         requests=before.requests if before else {},
         started_at=before.started_at if before else datetime.now(UTC),
     )

@@ -27,6 +27,12 @@ class ManifestError(StagingError):
     retryable = False
 
 
+class ColumnChoiceError(StagingError):
+    """What was chosen for a column cannot be, or is not what was chosen before."""
+
+    retryable = False
+
+
 class TooManyRejectsError(StagingError):
     """More records failed validation than the run allows."""
 

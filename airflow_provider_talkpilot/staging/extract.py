@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClien
 from airflow_provider_talkpilot.api.errors import WalkMovedError
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
@@ -39,6 +40,7 @@ class ExtractPlan:
     :param filters: the API's filters; with any, the result is a selection.
     :param compress: gzip the parts.
     :param max_rejects: records that may fail validation before the run fails.
+    :param choices: what is dropped or hashed.
     """
 
     interval: Interval
@@ -46,6 +48,7 @@ class ExtractPlan:
     filters: CallFilters = CallFilters()
     compress: bool = False
     max_rejects: int = 0
+    choices: ColumnChoices = KEEP_ALL
 
 
 def extract_calls(
@@ -90,6 +93,7 @@ class _Extraction:
             start=plan.interval.start,
             end=plan.interval.end,
             selection=sorted(plan.filters.active()),
+            columns=plan.choices.recorded,
             started_at=datetime.now(UTC),
         )
         self._spent_before = dict(self._manifest.requests)
@@ -192,17 +196,19 @@ class _Extraction:
 
     def _read(self, agent_id: str, interval: Interval) -> tuple[int, int]:
         """Write one walk's rows; return the number of calls and of rejects."""
+        choices = self._plan.choices
         calls = rejected = 0
         pages = self._client.walk_calls(agent_id, interval, self._plan.filters)
         for number, page in enumerate(pages, 1):
             if number == 1 and is_long(page.total):
                 self._cut(interval, page.total)
             now = datetime.now(UTC)
-            self._parts.write(call_row(call, now) for call in page.calls)
+            self._parts.write(choices.row(call_row(call, now)) for call in page.calls)
             for reject in page.rejects:
                 self._manifest.reject_reason = self._manifest.reject_reason or reject.reason
+                record = choices.reject(reject.record)
                 self._rejects.write(
-                    [{"agent_id": agent_id, "reason": reject.reason, "record": reject.record}]
+                    [{"agent_id": agent_id, "reason": reject.reason, "record": record}]
                 )
             calls += len(page.calls)
             rejected += len(page.rejects)

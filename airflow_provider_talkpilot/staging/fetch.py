@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.staging.batches import Batches
+from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.plan import Wanted
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
@@ -52,6 +53,7 @@ def fetch_details(
     concurrency: int,
     progress: Progress,
     max_rejects: int = 0,
+    choices: ColumnChoices = KEEP_ALL,
 ) -> None:
     """Ask for details; whatever ends it early, every answer that came is staged.
 
@@ -63,6 +65,7 @@ def fetch_details(
     :param concurrency: requests in flight at most.
     :param progress: is told of every answer.
     :param max_rejects: records that may fail validation.
+    :param choices: what is dropped or hashed.
     :raises TalkPilotError: what ended it.
     """
     in_flight: deque[Future[Answer]] = deque()
@@ -92,7 +95,7 @@ def fetch_details(
             for call in missing:
                 if batches.rejected > max_rejects + MOST_ACCIDENTS:
                     break
-                in_flight.append(pool.submit(_fetch, client, call))
+                in_flight.append(pool.submit(_fetch, client, call, choices))
                 while len(in_flight) >= min(most, _useful(round_trip)):
                     take_oldest()
             while in_flight:
@@ -120,7 +123,7 @@ def _is_done(future: Future[Answer], seconds: float) -> bool:
     return future.done() or bool(wait([future], timeout=seconds).done)
 
 
-def _fetch(client: TalkPilotClient, call: Wanted) -> Answer:
+def _fetch(client: TalkPilotClient, call: Wanted, choices: ColumnChoices) -> Answer:
     began = time.monotonic()
     row: dict[str, Any] | None = None
     reject: dict[str, Any] | None = None
@@ -134,9 +137,8 @@ def _fetch(client: TalkPilotClient, call: Wanted) -> Answer:
                 call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
             )
     except InvalidRecordError as error:
-        # The recording's signed address is a credential: it is stored nowhere.
-        record = {k: v for k, v in error.record.items() if k != "audio_file_url"}
+        record = choices.reject(error.record)
         reject = {"agent_id": call.agent_id, "reason": error.reason, "record": record}
     else:
-        row = detail_row(detail, call.version, datetime.now(UTC))
+        row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
     return Answer(row, time.monotonic() - began, reject)

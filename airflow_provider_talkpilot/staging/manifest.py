@@ -68,6 +68,8 @@ class Manifest(BaseModel):
     :param agents: the walks, by agent; empty for details.
     :param unfinished: in a checkpoint, the agent that is not walked to its end.
     :param selection: names of the filters in use; with any, this is not the whole interval.
+    :param columns: what was dropped (``drop``) or hashed (``hash-<fingerprint of the secret>``)
+        before it was staged, by column.
     :param parts: files with the rows, in order.
     :param rejects: files with the records that failed validation.
     :param reject_reason: why the first of them failed, without its values.
@@ -85,6 +87,7 @@ class Manifest(BaseModel):
     agents: list[AgentWalk] = Field(default_factory=list)
     unfinished: UnfinishedWalk | None = None
     selection: list[str] = Field(default_factory=list)
+    columns: dict[str, str] = Field(default_factory=dict)
     parts: list[Part] = Field(default_factory=list)
     rejects: list[Part] = Field(default_factory=list)
     reject_reason: str = ""

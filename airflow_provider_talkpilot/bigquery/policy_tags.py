@@ -1,0 +1,89 @@
+"""Policy tags of columns: who may read them is decided in BigQuery."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.cloud.bigquery import Client, SchemaField, Table
+
+from airflow_provider_talkpilot.api.redaction import plain
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.schema import COLUMNS
+
+log = logging.getLogger(__name__)
+
+_SHAPE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/taxonomies/[^/\s]+/policyTags/[^/\s]+")
+
+
+def checked_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Check policy tags.
+
+    :param tags: a tag's full resource name by column.
+    :return: the same.
+    :raises BigQueryLoadError: when a column is none of ours, or a name has another shape.
+    """
+    names = [column.name for column in COLUMNS]
+    for name, tag in tags.items():
+        if name not in names:
+            raise BigQueryLoadError(
+                f"policy_tags names {plain(repr(name))}, which is no column. The columns are "
+                f"{', '.join(names)}."
+            )
+        if not isinstance(tag, str) or not _SHAPE.fullmatch(tag):
+            raise BigQueryLoadError(
+                f"policy_tags says {plain(repr(tag))} of {name}: give the tag's full name, "
+                "projects/P/locations/L/taxonomies/T/policyTags/N."
+            )
+    return dict(tags)
+
+
+def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[SchemaField]:
+    """Set tags in a schema; whatever else it says stays.
+
+    :param schema: of a table to be made, or as BigQuery has it.
+    :param tags: a tag by column; columns that are not in the schema are left out.
+    :return: the schema with them.
+    :raises BigQueryLoadError: when a column has another tag.
+    """
+    return [
+        _tagged(field, field.name, tags[field.name]) if field.name in tags else field
+        for field in schema
+    ]
+
+
+def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> None:
+    """Set the tags that an existing table lacks. None is changed or taken away.
+
+    :param client: BigQuery.
+    :param table: as BigQuery has it.
+    :param tags: a tag by column.
+    :raises BigQueryLoadError: when a column has another tag.
+    """
+    schema = tagged(table.schema, tags)
+    if _plain(schema) == _plain(table.schema):
+        return
+    log.info("Setting policy tags of %s on %s.", ", ".join(tags), table.reference)
+    table.schema = schema
+    client.update_table(table, ["schema"])
+
+
+def _tagged(field: SchemaField, path: str, tag: str) -> SchemaField:
+    described = field.to_api_repr()
+    if field.fields:  # BigQuery tags what holds values, not what holds columns
+        inner = [_tagged(part, f"{path}.{part.name}", tag) for part in field.fields]
+        return SchemaField.from_api_repr({**described, "fields": _plain(inner)})
+    there = list(field.policy_tags.names) if field.policy_tags else []
+    if there and there != [tag]:
+        # It may be the stricter one, and set by hand.
+        raise BigQueryLoadError(
+            f"The column {path} has the policy tag {there[0]}, and policy_tags asks for {tag}. Ask "
+            "for the one it has, or take that off the column in BigQuery first."
+        )
+    return SchemaField.from_api_repr({**described, "policyTags": {"names": [tag]}})
+
+
+def _plain(schema: Iterable[SchemaField]) -> list[dict[str, Any]]:
+    return [field.to_api_repr() for field in schema]
