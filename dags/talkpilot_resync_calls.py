@@ -15,6 +15,7 @@ from airflow_provider_talkpilot.operators.calls import (
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
 
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
+POLICY_TAGS = "{{ var.value.get('talkpilot_policy_tags', '') }}"
 
 with DAG(
     dag_id="talkpilot_resync_calls",
@@ -50,6 +51,12 @@ with DAG(
             title="Details",
             description="Fetch transcripts and scores of calls that changed: one request each.",
         ),
+        "confirm_erasure": Param(
+            False,
+            type="boolean",
+            title="Confirm erasure",
+            description="Empty the rows of calls that are gone from TalkPilot, however many.",
+        ),
     },
     tags=["talkpilot"],
     doc_md=__doc__,
@@ -68,12 +75,15 @@ with DAG(
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         start="{{ ti.xcom_pull('choose_rung')['start'] }}",
         end="{{ ti.xcom_pull('choose_rung')['end'] }}",
+        columns="{{ var.value.get('talkpilot_columns', '') }}",
         deferrable=True,
     )
     load_calls = TalkPilotLoadCallsOperator(
         task_id="load_calls",
         manifest_uri=extract.output,
         table=TABLE,
+        policy_tags=POLICY_TAGS,
+        confirm_erasure="{{ params.confirm_erasure }}",
     )
     enrich = TalkPilotEnrichCallsOperator(
         task_id="enrich_calls",
@@ -87,6 +97,7 @@ with DAG(
         task_id="load_details",
         manifest_uri=enrich.output,
         table=TABLE,
+        policy_tags=POLICY_TAGS,
     )
 
     @task

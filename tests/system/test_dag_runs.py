@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from datetime import timedelta
 
+from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
 
@@ -32,3 +34,24 @@ def test_params_choose_the_interval_and_turn_details_off(
     services.assert_table_is_truth(DAY, NEXT, details=False)
     assert services.sandbox.counters["detail"] == 0
     assert "Details are turned off for this run." in said
+
+
+def test_variables_choose_what_becomes_of_columns(airflow: Airflow, services: Services) -> None:
+    secret = "0123456789abcdef" * 4
+    tag = "projects/p/locations/us/taxonomies/1/policyTags/2"
+    columns = {"phone_number": "hash", "transcript": "drop", "note": "keep"}
+    settings = services.environment | {
+        "AIRFLOW_VAR_TALKPILOT_COLUMNS": json.dumps(columns),
+        "AIRFLOW_VAR_TALKPILOT_POLICY_TAGS": json.dumps({"phone_number": tag}),
+        "AIRFLOW_CONN_TALKPILOT_HASH": json.dumps({"conn_type": "generic", "password": secret}),
+    }
+    said = airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=settings)
+    assert secret not in said
+
+    expected = expected_rows(services.truth(DAY))
+    for row in expected:
+        row |= {"transcript": [], "transcript_raw": None}
+        if number := row["phone_number"]:
+            row["phone_number"] = hmac.new(secret.encode(), number.encode(), "sha256").hexdigest()
+    assert_equal_rows(services.rows(), expected)
+    assert services.sandbox.counters["detail"] == len(expected), "each has a score to bring"

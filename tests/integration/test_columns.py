@@ -1,0 +1,546 @@
+"""Columns that are dropped or hashed: gone before anything is written, and only they."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hmac
+import json
+import shutil
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
+from google.cloud.bigquery import Client, SchemaField, Table
+
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE, Hasher
+from tests.integration.chain import Chain, day, local, staged_files
+from tests.support.jobs import Death, Jobs
+from tests.support.tables import Row, assert_equal_rows, expected_rows, tables
+
+SECRET = "correct-horse-battery-staple-0123456789"
+CALLS = 46
+MARK = "Geheim"
+"""Begins every planted text; nothing else of the sandbox has it."""
+
+CHOICES = {"phone_number": "hash", "customer_name": "hash", "transcript": "drop", "extra": "drop"}
+EVERY_HASH = dict.fromkeys(HASHABLE, "hash") | {"transcript": "drop", "extra": "drop"}
+EVERY_DROP = dict.fromkeys(DROPPABLE, "drop") | {"final_score": "keep"}
+
+
+def hashed(text: str | None) -> str | None:
+    return hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest() if text else text
+
+
+def chosen(rows: list[Row], columns: dict[str, str]) -> list[Row]:
+    """Rows as they are under the choices."""
+    if columns.get("transcript") == "drop":
+        columns = {**columns, "transcript_raw": "drop"}
+
+    def value(name: str, value: Any) -> Any:
+        if columns.get(name) == "hash":
+            return hashed(value)
+        if columns.get(name) == "drop":
+            return [] if name == "transcript" else None
+        return value
+
+    return [{name: value(name, held) for name, held in row.items()} for row in rows]
+
+
+def assert_table_is_chosen(chain: Chain, columns: dict[str, str], **expected: Any) -> None:
+    truth = chain.sandbox.truth(*chain.interval)
+    assert truth
+    assert_equal_rows(chain.rows(), chosen(expected_rows(truth, **expected), columns))
+
+
+def keep_secret(monkeypatch: pytest.MonkeyPatch, secret: str | None = SECRET) -> None:
+    connection = json.dumps({"conn_type": "generic", "password": secret})
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_HASH", connection)
+
+
+@pytest.fixture(autouse=True)
+def _secret(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_secret(monkeypatch)
+
+
+def live_calls(chain: Chain) -> list[Row]:
+    return [
+        call
+        for call in chain.sandbox.truth(*chain.interval)
+        if not call["is_purged"] and not call["deleted_at"] and call["phone_number"]
+    ]
+
+
+def plant(chain: Chain, columns: dict[str, str]) -> None:
+    """Texts that can be looked for, in every text that is not kept."""
+    names = [name for name in HASHABLE if columns.get(name, "keep") != "keep"]
+    names = [name for name in names if name != "call_id"]  # edit() has an argument of that name
+    first, second = live_calls(chain)[:2]
+    for call, form in ((first, 'Größe "42"\\ \u2028 🙂 {}'), (second, "{}\r\n\x85")):
+        texts: dict[str, Any] = {name: f"{MARK} {form.format(name)}" for name in names}
+        words = [{"role": "user", "text": f"{MARK} {form.format('said')}"}]
+        chain.sandbox.edit(call["id"], **texts, transcript=words)
+    unparsable = next(c for c in live_calls(chain)[2:] if c["transcript"])
+    chain.sandbox.edit(unparsable["id"], transcript=f'[{{"role":"user","text":"{MARK}')
+    chain.sandbox.settings.patch(
+        extra_list_fields={"mood": f"{MARK} gut", "transcript_raw": MARK},
+        extra_detail_fields={"nested": [{MARK: MARK}]},
+    )
+
+
+def assert_unseen(*places: Any) -> None:
+    text = "\n".join(place if isinstance(place, str) else repr(place) for place in places)
+    assert MARK not in text
+    assert SECRET not in text
+
+
+def staged_texts(chain: Chain) -> list[str]:
+    return [str(path) + path.read_text() for path in staged_files(chain.staging_uri)]
+
+
+# The table
+
+
+@pytest.mark.parametrize(
+    "columns", [CHOICES, EVERY_HASH, EVERY_DROP], ids=["some", "hash all", "drop all"]
+)
+def test_the_table_is_the_truth_but_for_the_choices(chain: Chain, columns: dict[str, str]) -> None:
+    plant(chain, columns)
+    chain.extract_options["columns"] = json.dumps(columns)
+    calls = chain.summaries()
+    assert_table_is_chosen(chain, columns, details=False)
+    chain.load(str(chain.enrich(calls).returned))
+    assert_table_is_chosen(chain, columns)
+    assert_unseen(*staged_texts(chain), chain.rows())
+
+
+def test_requests_are_the_same_and_none_is_asked_again(chain: Chain) -> None:
+    chain.run()
+    spent = dict(chain.sandbox.counters)
+    chain.sandbox.reset_counters()
+    chain.table += "_chosen"
+    chain.extract_options["columns"] = CHOICES
+    chain.run()
+    assert dict(chain.sandbox.counters) == spent, "nothing of what was staged before is used"
+    assert_table_is_chosen(chain, CHOICES)
+
+    chain.run()
+    assert chain.sandbox.counters["detail"] == CALLS, "staging knows"
+    shutil.rmtree(local(chain.staging_uri))
+    chain.run()
+    assert chain.sandbox.counters["detail"] == CALLS, "the table knows"
+    assert_table_is_chosen(chain, CHOICES)
+
+
+def test_equal_texts_are_equal_across_runs_and_agents(chain: Chain) -> None:
+    number = "+4930231250"
+    for agent_id in chain.sandbox.store.agent_ids:
+        for date in (16, 17):
+            chain.sandbox.insert_late(
+                agent_id, f"2026-03-{date}T12:34:56.789Z", phone_number=number
+            )
+    chain.extract_options["columns"] = CHOICES
+    chain.run()
+    chain.interval = day(1)
+    chain.run()
+    found = chain.bigquery.query(
+        f"SELECT agent_id, DATE(created_at) AS date FROM `{chain.table}`"
+        f" WHERE phone_number = '{hashed(number)}' GROUP BY 1, 2"
+    ).result()
+    assert len(list(found)) == 4
+
+
+def test_null_stays_null_and_empty_stays_empty(chain: Chain) -> None:
+    first, second = live_calls(chain)[:2]
+    chain.sandbox.edit(first["id"], phone_number=None, customer_name="")
+    chain.sandbox.edit(second["id"], phone_number="", customer_name=None)
+    chain.extract_options["columns"] = CHOICES
+    chain.run()
+    rows = {row["id"]: (row["phone_number"], row["customer_name"]) for row in chain.rows()}
+    assert rows[first["id"]] == (None, "")
+    assert rows[second["id"]] == ("", None)
+
+
+def test_changes_purges_and_deletions_arrive(chain: Chain) -> None:
+    columns = CHOICES | {"note": "hash", "transcript": "keep"}
+    chain.extract_options["columns"] = columns
+    calls, details = chain.run()
+    edited, purged, deleted = live_calls(chain)[:3]
+    chain.sandbox.edit(edited["id"], note=f"{MARK} neu")
+    chain.sandbox.purge(purged["id"])
+    chain.sandbox.soft_delete(deleted["id"])
+    new_calls, new_details = chain.run()
+    assert_table_is_chosen(chain, columns)
+    [row] = [row for row in chain.rows() if row["id"] == purged["id"]]
+    assert (row["phone_number"], row["transcript"]) == (None, [])
+    for manifest in (calls, details, new_details, new_calls):
+        chain.load(manifest)
+        assert_table_is_chosen(chain, columns)
+
+
+class TestScores:
+    @pytest.fixture(autouse=True)
+    def _yesterday(self, chain: Chain) -> None:
+        """Calls so young that a missing score is asked for again."""
+        yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+        chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
+        chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
+
+    def test_a_dropped_score_is_not_asked_for_again(self, chain: Chain) -> None:
+        chain.extract_options["columns"] = {"final_score": "drop"}
+        chain.run()
+        chain.bigquery.query(
+            f"UPDATE `{chain.table}` SET detail_synced_at ="
+            " TIMESTAMP_SUB(detail_synced_at, INTERVAL 1 DAY) WHERE TRUE"
+        ).result()
+        shutil.rmtree(local(chain.staging_uri))
+        chain.run()
+        assert chain.sandbox.counters["detail"] == CALLS
+        assert_table_is_chosen(chain, {"final_score": "drop"})
+
+
+def test_details_with_nothing_to_bring_are_not_asked_for(chain: Chain) -> None:
+    columns = {"transcript": "drop", "final_score": "drop"}
+    chain.extract_options["columns"] = columns
+    calls = chain.summaries()
+    for given in ({}, {"columns": columns}):
+        with pytest.raises(Skipped, match="transcript and final_score"):
+            chain.enrich(calls, **given)
+    assert chain.sandbox.counters["detail"] == 0
+    assert_table_is_chosen(chain, columns, details=False)
+
+
+# What is written on the way
+
+
+def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
+    """Logs at DEBUG, XComs, rendered fields, staged files, and staging tables of killed loads."""
+    plant(chain, EVERY_HASH)
+    chain.extract_options["columns"] = EVERY_HASH
+    seen: list[Any] = []
+
+    def run(operator: type[Any], *, death: Death | None = None, **arguments: Any) -> str:
+        ended = jobs.run(operator, debug=True, death=death, interval=chain.interval, **arguments)
+        assert "DEBUG" in ended.output
+        seen.extend([ended.output, ended.error])
+        if death:
+            assert ended.killed
+            return ""
+        assert ended.outcome
+        seen.extend([ended.outcome.returned, ended.outcome.xcoms, ended.outcome.rendered])
+        return str(ended.returned)
+
+    calls = run(
+        TalkPilotExtractCallsOperator, staging_uri=chain.staging_uri, columns=json.dumps(EVERY_HASH)
+    )
+    details = run(TalkPilotEnrichCallsOperator, manifest_uri=calls, table=chain.table)
+    before_it_is_deleted = Death("google.cloud.bigquery:Client.delete_table")
+    for manifest in (calls, details):
+        arguments: dict[str, Any] = {"manifest_uri": manifest, "table": chain.table}
+        run(TalkPilotLoadCallsOperator, death=before_it_is_deleted, **arguments)
+        [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
+        rows = chain.bigquery.query(
+            f"SELECT * FROM `{chain.table.rpartition('.')[0]}.{left}`"
+        ).result()
+        assert rows.total_rows == CALLS
+        seen.extend(dict(row) for row in rows)
+        run(TalkPilotLoadCallsOperator, **arguments)
+
+    assert_unseen(*seen, *staged_texts(chain), chain.rows())
+    assert_table_is_chosen(chain, EVERY_HASH)
+
+
+@pytest.mark.parametrize("kind", ["calls", "detail"])
+def test_rejects_hold_what_was_chosen(chain: Chain, kind: str) -> None:
+    columns = {name: "hash" if name in HASHABLE else "drop" for name in DROPPABLE}
+    columns |= {"duration": "keep", "final_score": "keep", "note": "keep", "employee": "drop"}
+    plant(chain, columns)
+    broken = live_calls(chain)[0]
+    calls = ""
+    if kind == "detail":
+        calls = str(chain.extract(columns=columns).returned)
+    chain.sandbox.edit(
+        broken["id"],
+        duration="ninety",
+        note="kept as it is",
+        phone_number={MARK: [MARK]},
+        unheard_of=f"{MARK} again",
+    )
+    with pytest.raises(AirflowFailException, match="failed validation") as caught:
+        chain.enrich(calls) if kind == "detail" else chain.extract(columns=columns)
+    [path] = local(chain.staging_uri).rglob("rejects-*.jsonl")
+    [reject] = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert_unseen(str(caught.value), *staged_texts(chain))
+    assert "ninety" not in reject["reason"] + str(caught.value)
+    record = reject["record"]
+    assert (record["id"], record["duration"]) == (broken["id"], "ninety")
+    assert record["note"] == "kept as it is"
+    assert len(record["customer_name"]) == 64
+    gone = {"phone_number", "employee", "mood", "unheard_of", "transcript", "audio_file_url"}
+    assert not gone & record.keys()
+
+
+# Staging of other choices
+
+
+def test_a_walk_under_other_choices_is_not_gone_on_with(chain: Chain) -> None:
+    plant(chain, EVERY_HASH)
+    chain.sandbox.faults.add("conflict", kind="calls", after=1, times=20)
+    with pytest.raises(AirflowException):
+        chain.extract()
+    chain.sandbox.faults.clear()
+    [checkpoint] = local(chain.staging_uri).rglob("calls-checkpoint.json")
+    chain.sandbox.reset_counters()
+
+    chain.extract_options["columns"] = EVERY_HASH
+    calls = str(chain.extract().returned)
+    assert chain.sandbox.counters["calls"] == 2, "both agents"
+    assert local(calls).parent != checkpoint.parent
+    assert_unseen(*(path.read_text() for path in local(calls).parent.iterdir()))
+
+
+def test_another_secret_stages_elsewhere(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = chain.extract(columns=CHOICES).returned
+    again = chain.extract(columns=dict(reversed(CHOICES.items()))).returned
+    keep_secret(monkeypatch, SECRET[::-1])
+    other = chain.extract(columns=CHOICES).returned
+    assert local(first).parent == local(again).parent != local(other).parent
+
+
+OTHERS: list[Any] = [{"note": "drop"}, {}, "{}", CHOICES | {"note": "drop"}]
+
+
+@pytest.mark.parametrize("given", OTHERS, ids=repr)
+def test_enriching_under_other_choices(chain: Chain, given: Any) -> None:
+    calls = str(chain.extract(columns=CHOICES).returned)
+    with pytest.raises(AirflowFailException, match="the same columns and the same secret"):
+        chain.enrich(calls, columns=given)
+    assert chain.sandbox.counters["detail"] == 0
+    for same in (CHOICES, json.dumps(CHOICES), None, ""):
+        chain.enrich(calls, columns=same)
+    assert chain.sandbox.counters["detail"] == CALLS
+
+
+def test_enriching_with_another_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = str(chain.extract(columns=CHOICES).returned)
+    for secret, cure in ((SECRET[::-1], "the same secret"), (None, "openssl rand -hex 32")):
+        keep_secret(monkeypatch, secret)
+        with pytest.raises(AirflowFailException, match=cure):
+            chain.enrich(calls)
+    assert chain.sandbox.counters["detail"] == 0
+
+
+# A table that was made under other choices
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ({}, {"note": "drop"}, "note (keep there, drop now)"),
+        ({"note": "drop"}, {}, "note (drop there, keep now)"),
+        ({"note": "drop"}, {"note": "hash"}, "note (drop there, hash-"),
+        ({"note": "hash"}, {}, "note (hash-"),
+        ({"extra": "drop"}, {"transcript": "drop", "extra": "drop"}, "transcript (keep there"),
+    ],
+    ids=str,
+)
+def test_changed_choices(
+    chain: Chain, before: dict[str, str], after: dict[str, str], says: str
+) -> None:
+    chain.extract_options["columns"] = before
+    chain.run()
+    rows = chain.rows(own_times=True)
+    chain.sandbox.reset_counters()
+    # Changes that must not arrive.
+    chain.sandbox.edit(live_calls(chain)[0]["id"], employee="somebody else")
+
+    calls = str(chain.extract(columns=after).returned)
+    for task in (chain.load, chain.enrich):
+        with pytest.raises(AirflowFailException) as caught:
+            task(calls)
+        assert says in str(caught.value)
+        assert "docs/privacy-columns.md" in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+    assert chain.sandbox.counters["detail"] == 0, "not spent on what cannot be loaded"
+    assert chain.rows(own_times=True) == rows
+    assert tables(chain.bigquery, chain.table) == ["calls"]
+
+    chain.run()
+    assert_table_is_chosen(chain, before)
+
+
+def test_a_changed_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.extract_options["columns"] = CHOICES
+    chain.run()
+    keep_secret(monkeypatch, SECRET[::-1])
+    calls = str(chain.extract().returned)
+    old, new = (Hasher(secret).fingerprint for secret in (SECRET, SECRET[::-1]))
+    with pytest.raises(AirflowFailException, match=f"hash-{old} there, hash-{new} now"):
+        chain.load(calls)
+    assert_table_is_chosen(chain, CHOICES)
+
+
+def test_labels_of_the_users_own_stay(chain: Chain) -> None:
+    chain.extract_options["columns"] = CHOICES
+    chain.run()
+    table = chain.bigquery.get_table(chain.table)
+    table.labels = {**table.labels, "team": "calls", "talkpilot-env": "prod"}
+    chain.bigquery.update_table(table, ["labels"])
+    chain.run()
+    labels = chain.bigquery.get_table(chain.table).labels
+    fingerprint = Hasher(SECRET).fingerprint
+    assert labels == {
+        "team": "calls",
+        "talkpilot-env": "prod",
+        "talkpilot-customer_name": f"hash-{fingerprint}",
+        "talkpilot-phone_number": f"hash-{fingerprint}",
+        "talkpilot-transcript": "drop",
+        "talkpilot-extra": "drop",
+    }
+
+
+def test_a_table_that_another_task_made_meanwhile(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both tasks find no table; the one that comes second may have other choices."""
+    kept = str(chain.extract().returned)
+    dropped = str(chain.extract(columns={"note": "drop"}).returned)
+    create_table, first = Client.create_table, [True]
+
+    def overtaken(self: Client, table: Table, *args: Any, **options: Any) -> Any:
+        if first.pop() if first else False:
+            chain.load(kept)
+        return create_table(self, table, *args, **options)
+
+    monkeypatch.setattr(Client, "create_table", overtaken)
+    with pytest.raises(AirflowFailException, match=r"note .keep there, drop now"):
+        chain.load(dropped)
+    chain.assert_table_is_truth(details=False)
+
+
+# What users get wrong
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        ("{", "no JSON object"),
+        ('["note"]', "no JSON object"),
+        ('{"note": "drop", "note": "keep"}', "each column once"),
+        ({"phone": "drop"}, "Choose among"),
+        ({"created_at": "drop"}, "the provider needs"),
+        ({"agent_id": "hash"}, "the provider needs"),
+        ({"transcript": "hash"}, "keep or drop it"),
+        ({"note": "encrypt"}, "keep, drop or hash"),
+    ],
+    ids=str,
+)
+def test_choices_that_cannot_be(chain: Chain, given: Any, cure: str) -> None:
+    with pytest.raises(AirflowFailException, match=cure) as caught:
+        chain.extract(columns=given)
+    assert len(str(caught.value).splitlines()) == 1
+    assert sum(chain.sandbox.counters.values()) == 0
+    assert staged_files(chain.staging_uri) == []
+
+
+@pytest.mark.parametrize("secret", [None, "", "too short"])
+def test_a_secret_that_is_missing(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, secret: str | None
+) -> None:
+    keep_secret(monkeypatch, secret)
+    with pytest.raises(AirflowFailException, match="openssl rand -hex 32") as caught:
+        chain.extract(columns=CHOICES)
+    assert not secret or secret not in str(caught.value)
+    with pytest.raises(AirflowFailException, match="no connection 'nowhere'"):
+        chain.extract(columns=CHOICES, hash_conn_id="nowhere")
+    assert sum(chain.sandbox.counters.values()) == 0
+    chain.extract(columns={"note": "drop"})
+
+
+# Policy tags
+
+TAG = "projects/my-project/locations/us/taxonomies/12/policyTags/34"
+
+
+class Sent:
+    """The schemas that go to BigQuery: the emulator takes policy tags, and gives none back."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, list[SchemaField]] = {}
+        self.loaded: list[list[SchemaField]] = []
+        self.updated: list[list[SchemaField]] = []
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    found = Sent()
+    create_table, update_table = Client.create_table, Client.update_table
+    load_table = Client.load_table_from_file
+
+    def create(self: Client, table: Table, *args: Any, **options: Any) -> Any:
+        found.made[table.table_id] = list(table.schema)
+        return create_table(self, table, *args, **options)
+
+    def update(self: Client, table: Table, fields: list[str], **options: Any) -> Any:
+        found.updated.append(list(table.schema))
+        return update_table(self, table, fields, **options)
+
+    def load(self: Client, *args: Any, **options: Any) -> Any:
+        found.loaded.append(list(options["job_config"].schema))
+        return load_table(self, *args, **options)
+
+    monkeypatch.setattr(Client, "create_table", create)
+    monkeypatch.setattr(Client, "update_table", update)
+    monkeypatch.setattr(Client, "load_table_from_file", load)
+    return found
+
+
+def tags_of(schema: list[SchemaField]) -> dict[str, str]:
+    found = {}
+    for field in schema:
+        for part in field.fields or [field]:
+            if part.policy_tags:
+                [found[field.name]] = part.policy_tags.names
+    return found
+
+
+def test_policy_tags_are_on_the_table_and_on_staging_tables(chain: Chain, sent: Sent) -> None:
+    wanted = {"phone_number": TAG, "transcript": TAG[:-1]}
+    calls = str(chain.extract().returned)
+    chain.load(calls, policy_tags=json.dumps(wanted))
+    assert tags_of(sent.made.pop("calls")) == wanted
+    [staging] = sent.made.values()
+    assert tags_of(staging) == tags_of(sent.loaded[0]) == {"phone_number": TAG}
+    assert sent.updated == []
+
+    details = str(chain.enrich(calls).returned)
+    chain.load(details, policy_tags=wanted)
+    assert tags_of(sent.loaded[1]) == wanted
+    chain.assert_table_is_truth()
+
+
+def test_a_table_without_tags_gets_them(chain: Chain, sent: Sent) -> None:
+    chain.run()
+    assert sent.updated == []
+    calls = str(chain.extract().returned)
+    chain.load(calls, policy_tags={"note": TAG})
+    [schema] = sent.updated
+    assert tags_of(schema) == {"note": TAG}
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [("[]", "no JSON object"), ({"phone": TAG}, "no column"), ({"note": "pii"}, "full name")],
+    ids=str,
+)
+def test_policy_tags_that_cannot_be(chain: Chain, given: Any, cure: str) -> None:
+    calls = str(chain.extract().returned)
+    with pytest.raises(AirflowFailException, match=cure) as caught:
+        chain.load(calls, policy_tags=given)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,133 @@
+"""Policy tags in schemas. The emulator takes them and does not give them back: hence the fakes."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from google.cloud.bigquery import Client, SchemaField, Table
+
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.policy_tags import (
+    add_missing_tags,
+    checked_tags,
+    tagged,
+)
+from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
+
+TAG, OTHER = (f"projects/p/locations/eu/taxonomies/1/policyTags/{n}" for n in (2, 3))
+
+
+def tags_in(schema: list[SchemaField], path: str = "") -> dict[str, list[str]]:
+    found = {}
+    for field in schema:
+        name = f"{path}{field.name}"
+        if field.policy_tags:
+            found[name] = list(field.policy_tags.names)
+        found |= tags_in(list(field.fields), f"{name}.")
+    return found
+
+
+def without_tags(schema: list[SchemaField]) -> list[dict[str, Any]]:
+    def plain(field: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in field.items() if name != "policyTags"}
+        if "fields" in kept:
+            kept["fields"] = [plain(inner) for inner in kept["fields"]]
+        return kept
+
+    return [plain(field.to_api_repr()) for field in schema]
+
+
+class FakeClient:
+    """Keeps a table's schema, tags and all, as Google does."""
+
+    def __init__(self, schema: list[SchemaField]) -> None:
+        self.table, self.updates = Table("demo.calls.calls", schema=schema), 0
+
+    def update_table(self, table: Table, fields: list[str]) -> Table:
+        assert fields == ["schema"]
+        self.updates += 1
+        self.table = Table.from_api_repr(table.to_api_repr())
+        return self.table
+
+    def add(self, tags: dict[str, str]) -> dict[str, list[str]]:
+        add_missing_tags(cast(Client, self), self.table, tags)
+        return tags_in(self.table.schema)
+
+
+@pytest.mark.parametrize(
+    "schema", [target_schema(), staging_schema("calls"), staging_schema("details")]
+)
+def test_tags_are_set_and_nothing_else(schema: list[SchemaField]) -> None:
+    found = tagged(schema, {"note": TAG, "phone_number": OTHER})
+    assert tags_in(found) == {"note": [TAG], "phone_number": [OTHER]}
+    assert without_tags(found) == without_tags(schema)
+
+
+def test_a_record_is_tagged_where_its_values_are() -> None:
+    found = tagged(target_schema(), {"transcript": TAG})
+    assert tags_in(found) == {"transcript.role": [TAG], "transcript.text": [TAG]}
+    assert without_tags(found) == without_tags(target_schema())
+
+
+def test_columns_that_a_staging_table_has_not() -> None:
+    assert tags_in(tagged(staging_schema("calls"), {"transcript": TAG, "erased_at": TAG})) == {}
+
+
+def test_what_is_missing_is_added_once() -> None:
+    client = FakeClient(tagged(target_schema(), {"note": OTHER}))
+    tags = {"transcript": TAG, "phone_number": TAG}
+    wanted = {
+        "phone_number": [TAG],
+        "note": [OTHER],
+        "transcript.role": [TAG],
+        "transcript.text": [TAG],
+    }
+    assert client.add(tags) == wanted
+    assert client.add(tags) == wanted
+    assert client.updates == 1
+    assert without_tags(client.table.schema) == without_tags(target_schema())
+
+
+@pytest.mark.parametrize("tags", [{}, {"note": TAG}])
+def test_what_is_there_stays(tags: dict[str, str]) -> None:
+    client = FakeClient(tagged(target_schema(), {"note": TAG, "employee": OTHER}))
+    assert client.add(tags) == {"note": [TAG], "employee": [OTHER]}
+    assert client.updates == 0
+
+
+@pytest.mark.parametrize("column", ["note", "transcript"])
+def test_another_tag_is_not_replaced(column: str) -> None:
+    client = FakeClient(tagged(target_schema(), {column: OTHER}))
+    with pytest.raises(BigQueryLoadError) as caught:
+        client.add({"phone_number": TAG, column: TAG})
+    message = str(caught.value)
+    assert f"The column {column}" in message
+    assert OTHER in message
+    assert TAG in message
+    assert len(message.splitlines()) == 1
+    assert client.updates == 0
+
+
+def test_good_tags() -> None:
+    assert checked_tags({"note": TAG, "transcript": OTHER}) == {"note": TAG, "transcript": OTHER}
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        ({"phone": TAG}, r"'phone', which is no column\. The columns are id, .*phone_number"),
+        ({"note": "secret"}, "'secret' of note: give the tag's full name"),
+        ({"note": TAG + "/x"}, "full name"),
+        ({"note": TAG + "\n"}, "full name"),
+        ({"note": " " + TAG}, "full name"),
+        ({"note": ""}, "full name"),
+        ({"note": None}, "full name"),
+        ({"note": [TAG]}, "full name"),
+    ],
+    ids=str,
+)
+def test_bad_tags(given: dict[str, Any], cure: str) -> None:
+    with pytest.raises(BigQueryLoadError, match=cure) as caught:
+        checked_tags(given)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,309 @@
+"""Choices for columns: what is dropped or hashed leaves nothing behind."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import string
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pydantic_core
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Call, CallDetail
+from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.bigquery.schema import COLUMNS
+from airflow_provider_talkpilot.staging.columns import (
+    DROPPABLE,
+    HASHABLE,
+    KEEP_ALL,
+    NEEDED,
+    ColumnChoices,
+    Hasher,
+    checked_choices,
+)
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
+from airflow_provider_talkpilot.staging.rows import call_row, detail_row, missing_detail_row
+
+NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
+SECRET = "f00dfeed" * 8
+KEYS = {
+    "id": "7b0a2f0c-0000-4000-8000-000000000001",
+    "agent_id": "7b0a2f0c-0000-4000-8000-000000000002",
+    "created_at": "2026-03-16T10:00:00.123456Z",
+    "updated_at": "2026-03-17T12:00:00Z",
+}
+MARK = "§"
+"""Begins every value that must not survive, and nothing else."""
+
+
+def hashed(text: str, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()
+
+
+def choices(**chosen: str) -> ColumnChoices:
+    return ColumnChoices(chosen, Hasher(SECRET))
+
+
+def detail(**fields: Any) -> dict[str, Any]:
+    return detail_row(CallDetail.model_validate(KEYS | fields), None, NOW)
+
+
+def as_json(value: Any) -> str:
+    return pydantic_core.to_json(value).decode()
+
+
+marked = st.text(max_size=12).map(lambda text: MARK + text)
+marked_values = st.recursive(
+    marked,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(marked, inner, max_size=2),
+    max_leaves=4,
+)
+choice_sets = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.sampled_from(["keep", "drop", "hash"] if name in HASHABLE else ["keep", "drop"])
+        for name in DROPPABLE
+        if name != "transcript_raw"
+    },
+)
+
+
+@st.composite
+def choices_and_records(draw: st.DrawFn) -> tuple[dict[str, str], dict[str, Any]]:
+    """A detail whose dropped or hashed fields are marked; what is kept is not."""
+    chosen = draw(choice_sets)
+    record: dict[str, Any] = dict(KEYS)
+    for name in HASHABLE:
+        gone = chosen.get(name, "keep") != "keep"
+        record[name] = draw(marked | st.none()) if gone else draw(st.sampled_from([None, "", "a"]))
+    words = draw(marked) if chosen.get("transcript") == "drop" else "hello"
+    record["transcript"] = draw(
+        st.sampled_from([words, json.dumps([{"role": "user", "text": words}]), [words], None])
+    )
+    if chosen.get("extra") == "drop":
+        record |= draw(st.dictionaries(marked, marked_values, max_size=2))
+    else:
+        record["mood"] = "fine"
+    return chosen, record
+
+
+@given(choices_and_records())
+def test_nothing_survives_in_a_row(given: tuple[dict[str, str], dict[str, Any]]) -> None:
+    chosen, record = given
+    row = choices(**chosen).row(detail(**record))
+    assert MARK not in as_json(row)
+    for name in HASHABLE:
+        choice, value = chosen.get(name, "keep"), record[name]
+        if choice == "hash":
+            assert row[name] == (hashed(value) if value else value)
+        else:
+            assert row[name] == (value if choice == "keep" else None)
+    if chosen.get("extra", "keep") == "keep":
+        assert row["extra"] == {"mood": "fine"}
+    if chosen.get("transcript", "keep") == "keep":
+        whole = detail(**record)
+        assert (row["transcript"], row["transcript_raw"]) == (
+            whole["transcript"],
+            whole["transcript_raw"],
+        )
+
+
+@given(choice_sets, st.data())
+def test_nothing_survives_in_a_reject(chosen: dict[str, str], data: st.DataObject) -> None:
+    """Whatever a field holds in place of what it should."""
+    record: dict[str, Any] = {"id": 5, "done": "maybe", "audio_file_url": data.draw(marked)}
+    for name in DROPPABLE:
+        if name in ("extra", "transcript_raw"):
+            continue
+        gone = chosen.get(name, "keep") != "keep"
+        record[name] = data.draw(marked_values) if gone else "kept"
+    if chosen.get("extra") == "drop":
+        record |= data.draw(st.dictionaries(marked, marked_values, max_size=2))
+    else:
+        record["mood"] = "fine"
+    kept = choices(**chosen).reject(record)
+    assert MARK not in as_json(kept)
+    assert kept["id"] == 5
+    assert kept.get("mood") == record.get("mood")
+    for name, value in record.items():
+        if chosen.get(name) == "hash":
+            assert kept.get(name) == (hashed(value) if isinstance(value, str) else None)
+            assert (name in kept) is isinstance(value, str)
+        elif name in DROPPABLE and chosen.get(name, "keep") == "keep":
+            assert kept[name] == "kept"
+
+
+@pytest.mark.parametrize("record", ["§", [{"phone_number": "§"}], 5, None])
+def test_a_record_without_fields(record: Any) -> None:
+    assert KEEP_ALL.reject(record) == record
+    assert choices(phone_number="hash").reject(record) is None
+
+
+def test_unknown_fields_that_are_dropped_columns() -> None:
+    """A list that begins to send what only details had is no way around a choice."""
+    sent = KEYS | {"transcript": "§", "transcript_raw": "§", "final_score": 3, "mood": "fine"}
+    row = choices(transcript="drop").row(call_row(Call.model_validate(sent), NOW))
+    assert row["extra"] == {"final_score": 3, "mood": "fine"}
+    assert choices(transcript="drop").reject(sent) == KEYS | {"final_score": 3, "mood": "fine"}
+
+
+def test_an_extra_that_becomes_empty_is_left_out() -> None:
+    sent = KEYS | {"transcript": "§"}
+    assert "extra" not in choices(transcript="drop").row(call_row(Call.model_validate(sent), NOW))
+
+
+def test_all_kept_changes_nothing() -> None:
+    row = detail(note="n", transcript="?", mood="fine", phone_number="")
+    for kept in (KEEP_ALL, choices(), choices(note="keep", id="keep")):
+        assert kept.row(row) == row
+        assert kept.recorded == {}
+        assert str(kept) == "all columns kept"
+
+
+def test_rows_of_missing_details_stay_as_they_are() -> None:
+    row = missing_detail_row(KEYS["id"], KEYS["agent_id"], NOW, None, NOW)
+    every = {name: "drop" for name in DROPPABLE if name != "transcript_raw"}
+    assert choices(**every).row(row) == row
+
+
+def test_a_row_has_the_same_columns_whatever_is_chosen() -> None:
+    every = dict.fromkeys(DROPPABLE, "drop")
+    row = choices(**every).row(detail(note="n", transcript="?", mood="fine"))
+    assert row.keys() == detail(note="n", transcript="?").keys()
+    assert (row["transcript"], row["transcript_raw"], row["final_score"]) == ([], None, None)
+
+
+# Hashes
+
+
+@given(st.text())
+def test_a_hash_is_hmac_sha256_of_the_text_as_it_came(text: str) -> None:
+    row = choices(note="hash").row(detail(note=text))
+    assert row["note"] == (hashed(text) if text else "")
+
+
+def test_half_a_character() -> None:
+    """The API's answer with half an emoji, as the client reads it."""
+    sent = parse_json_text(json.dumps(KEYS | {"note": "cut \ud83d"}).encode())
+    row = choices(note="hash").row(detail(**sent))
+    assert row["note"] == hashed("cut \ufffd")
+    assert len(Hasher(SECRET).hash("\ud83d")) == 64
+
+
+def test_a_hash_has_one_form() -> None:
+    """What users compute themselves to join a list of their own; this was openssl's answer."""
+    assert Hasher("0" * 32).hash("+4930231250") == (
+        "31e740bea8564e86a8ecb62000c5c1ff0f6027c08edd1601d6c7f19e263551a0"
+    )
+
+
+def test_hashes_from_many_threads() -> None:
+    hasher, texts = Hasher(SECRET), [f"{number}" * 50 for number in range(2000)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(hasher.hash, texts)) == [hashed(text) for text in texts]
+
+
+def test_a_fingerprint_tells_secrets_apart() -> None:
+    other = Hasher(SECRET[:-1] + "0")
+    assert Hasher(SECRET).fingerprint == Hasher(f" {SECRET}\n").fingerprint
+    assert Hasher(SECRET).fingerprint != other.fingerprint
+    assert len(other.fingerprint) == 8
+    assert set(other.fingerprint) <= set(string.hexdigits.lower())
+
+
+def test_no_repr_shows_the_secret() -> None:
+    hasher = Hasher(SECRET)
+    held = ColumnChoices({"note": "hash"}, hasher)
+    for shown in (repr(hasher), repr(held), str(held), repr(vars(hasher)), repr(vars(held))):
+        assert SECRET not in shown
+
+
+@pytest.mark.parametrize("secret", ["", "short", "x" * 31, " " * 64, "x" * 31 + "\n"])
+def test_a_secret_that_is_too_short(secret: str) -> None:
+    with pytest.raises(ColumnChoiceError, match=r"openssl rand -hex 32.*hash_conn_id") as caught:
+        Hasher(secret)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not secret.strip() or secret.strip() not in str(caught.value)
+
+
+# What can be chosen
+
+
+def test_every_column_can_be_chosen_or_is_needed() -> None:
+    assert sorted((*DROPPABLE, *NEEDED)) == sorted(column.name for column in COLUMNS)
+    assert [n for n in (c.name for c in COLUMNS) if n in DROPPABLE] == sorted(
+        DROPPABLE, key=[c.name for c in COLUMNS].index
+    )
+
+
+def test_what_can_be_hashed_are_the_apis_texts() -> None:
+    texts = {
+        name
+        for name, field in Call.model_fields.items()
+        if field.annotation == (str | None) and name not in NEEDED
+    }
+    assert set(HASHABLE) == texts
+    assert all(column.type == "STRING" for column in COLUMNS if column.name in HASHABLE)
+
+
+def test_recorded() -> None:
+    found = choices(transcript="drop", transcript_raw="drop", note="keep", phone_number="hash")
+    assert found.recorded == {
+        "phone_number": f"hash-{Hasher(SECRET).fingerprint}",
+        "transcript": "drop",
+    }
+    assert str(found) == f"phone_number: hash-{Hasher(SECRET).fingerprint}, transcript: drop"
+    assert choices(transcript_raw="drop").recorded == {"transcript_raw": "drop"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wanted"),
+    [
+        ({}, True),
+        ({"transcript": "drop"}, True),
+        ({"final_score": "drop", "transcript_raw": "drop"}, True),
+        ({"final_score": "drop", "transcript": "drop"}, False),
+    ],
+)
+def test_whether_details_have_anything_to_bring(chosen: dict[str, str], wanted: bool) -> None:
+    assert choices(**chosen).details_are_wanted is wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        ({"phone": "drop"}, r"'phone', which is no column\. Choose among .*phone_number"),
+        ({"a\nb" * 1000: "drop"}, r"is no column\. Choose among .*phone_number"),
+        ({"audio_file_url": "drop"}, "no column"),
+        ({7: "drop"}, "no column"),
+        ({"phone_number": "encrypt"}, "'encrypt' of phone_number: say keep, drop or hash"),
+        ({"phone_number": "HASH"}, "say keep, drop or hash"),
+        ({"phone_number": None}, "say keep, drop or hash"),
+        ({"phone_number": ["drop"]}, "say keep, drop or hash"),
+        ({"phone_number": {}}, "say keep, drop or hash"),
+        ({"duration": "hash"}, "cannot hash duration: keep or drop it.*phone_number"),
+        ({"transcript": "hash"}, "keep or drop it"),
+        ({"transcript_raw": "hash"}, "keep or drop it"),
+        ({"extra": "hash"}, "keep or drop it"),
+        ({"transcript": "drop", "transcript_raw": "keep"}, "take transcript_raw out"),
+        *[({name: "drop"}, "the provider needs: take it out") for name in NEEDED],
+        *[({name: "hash"}, "the provider needs: take it out") for name in NEEDED],
+    ],
+    ids=lambda value: str(value)[:60].replace("\n", " "),
+)
+def test_choices_that_cannot_be(given: dict[str, str], cure: str) -> None:
+    with pytest.raises(ColumnChoiceError, match=cure) as caught:
+        checked_choices(given)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 900
+    assert not caught.value.retryable
+
+
+def test_hashing_needs_a_secret() -> None:
+    with pytest.raises(ColumnChoiceError, match="employee, note cannot be hashed without a secret"):
+        ColumnChoices({"note": "hash", "employee": "hash"})
