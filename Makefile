@@ -14,6 +14,18 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(NEW_ENOUGH)' 2>/dev/null 
 # Airflow 2.11 runs on nothing newer; uv looks for it on the machine, then fetches it.
 PYTHON_2_11 ?= >=3.11,<3.13
 
+# The stricter BigQuery emulator runs on nothing older than 3.13: python on the PATH, then pyenv's,
+# wherever its shims or PYENV_ROOT say that it lives; then uv looks, and tries once to fetch one.
+PYENV_ROOTS = $(PYENV_ROOT) $(HOME)/.pyenv $(patsubst %/shims,%,$(filter %/shims,$(subst :, ,$(PATH))))
+STRICT_CANDIDATES = python3.13 python3.14 python3 $(wildcard $(addsuffix /versions/3.1[34]*/bin/python,$(PYENV_ROOTS)))
+STRICT_ENOUGH := import sys; sys.exit(not (3, 13) <= sys.version_info < (3, 15))
+PYTHON_STRICT ?= $(or $(shell for p in $(STRICT_CANDIDATES); do \
+    $$p -c '$(STRICT_ENOUGH)' 2>/dev/null && echo $$p && break; done),>=3.13$(comma)<3.15)
+comma := ,
+# What loads, merges and takes up the jobs of tries that died; and what only this emulator can show.
+STRICT_TESTS := $(addprefix tests/integration/,test_loads.py test_equality.py test_moves.py \
+    test_strict.py)
+
 UV := .venv/bin/uv --quiet
 # Trust whom the system trusts, as pip does: a company's proxy, say.
 export UV_SYSTEM_CERTS ?= true
@@ -64,22 +76,34 @@ setup: .venv/.ready .venv-2.11/.ready ## Make .venv (Airflow 3.3) and .venv-2.11
 	@$(UV) pip install --python .venv-2.11/bin/python -r $<
 	@touch $@
 
+# The lock holds one DuckDB that the emulator's own packages do not allow, hence --no-deps.
+.venv-strict/.locked: requirements/strict-emulator.txt | .venv/.locked
+	$(call step,setup,the stricter BigQuery emulator into .venv-strict (half a minute))
+	@rm -rf .venv-strict
+	@UV_HTTP_RETRIES=0 $(UV) venv --no-project --python '$(PYTHON_STRICT)' .venv-strict 2>/dev/null || \
+	    { echo 'error: no Python 3.13 or 3.14 here (make PYTHON_STRICT=/path/to/python)' >&2; exit 1; }
+	@$(UV) pip install --python .venv-strict/bin/python --no-deps -r $<
+	@touch $@
+
 %/.ready: %/.locked pyproject.toml
 	@$(UV) pip install --python $*/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: lock
-lock: .venv/.locked ## Write both lock files anew (ARGS=--upgrade takes the newest versions)
+lock: .venv/.locked ## Write the lock files anew (ARGS=--upgrade takes the newest versions)
 	$(call step,lock,requirements/*.txt (half a minute))
 	@for v in 3.3 2.11; do \
 	    $(UV) pip compile pyproject.toml requirements/airflow-$$v.in --extra sandbox --extra dev \
 	        --universal --python-version 3.11 --no-emit-index-url --no-annotate \
 	        --custom-compile-command 'make lock' $(ARGS) -o requirements/airflow-$$v.txt >/dev/null || exit 1; \
 	done
+	@$(UV) pip compile requirements/strict-emulator.in --overrides requirements/strict-emulator.in \
+	    --universal --python-version 3.13 --no-emit-index-url --no-annotate \
+	    --custom-compile-command 'make lock' $(ARGS) -o requirements/strict-emulator.txt >/dev/null
 
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	@rm -rf .venv .venv-2.11 .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-2.11 .venv-strict .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Trying out
@@ -95,7 +119,7 @@ bench: .venv/.ready ## Measure requests, time and memory
 ##@ Checking
 
 .PHONY: test
-test: lint test-3.3 test-2.11 ## Lint, then the whole suite on Airflow 3.3 and on 2.11
+test: lint test-strict test-3.3 test-2.11 ## Lint, then the whole suite on Airflow 3.3 and on 2.11
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, format and types
@@ -126,6 +150,15 @@ test-3.3: .venv/.ready ## All tests on Airflow 3.3
 test-2.11: .venv-2.11/.ready ## All tests on Airflow 2.11 that are not marked airflow3
 	$(call step,test,all tests on Airflow 2.11)
 	@$(IN_2_11) pytest -m 'not airflow3' $(ARGS)
+
+.PHONY: test-strict
+test-strict: .venv/.ready ## The loads again, on a stricter BigQuery emulator (Python >= 3.13)
+	@if reason=$$($(MAKE) .venv-strict/.locked 2>&1); then \
+	    printf '%-10s%s\n' test 'the loads on the stricter BigQuery emulator'; \
+	    $(IN_3_3) pytest --bigquery=strict $(STRICT_TESTS) $(ARGS); \
+	else \
+	    printf '%-10s%s\n' test "left out, the stricter BigQuery emulator: $$(echo "$$reason" | grep error | head -1)"; \
+	fi
 
 .PHONY: test-long
 test-long: .venv/.ready ## A thousand random histories instead of fifty (an hour or more)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # What the caller's shell says about Airflow and Google is for the caller's own work.
@@ -20,6 +21,16 @@ _NOT_OURS = (
     "GOOGLE_",
     "STORAGE_EMULATOR_HOST",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make test-strict` says."""
+    parser.addoption(
+        "--bigquery",
+        choices=("sandbox", "strict"),
+        default="sandbox",
+        help="the BigQuery emulator: the sandbox's, or the stricter one of make test-strict",
+    )
 
 
 def _prepare() -> None:

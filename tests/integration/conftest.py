@@ -17,13 +17,29 @@ from airflow_provider_talkpilot.sandbox import (
 )
 from tests.integration.chain import DAY, Chain
 from tests.support.jobs import Jobs
+from tests.support.strict_bigquery import StrictBigQueryEmulator
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder talks to a local server."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything in this folder talks to a local server, some to one that is not always there."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("integration")
+    if config.getoption("bigquery") != "strict":
+        left_out = [item for item in items if item.get_closest_marker("strict")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def bigquery_emulator(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BigQueryEmulator]:
+    """The BigQuery emulator that `--bigquery` names, one for all tests."""
+    is_strict = request.config.getoption("bigquery") == "strict"
+    emulator = StrictBigQueryEmulator if is_strict else BigQueryEmulator
+    with emulator(gcs_root=tmp_path_factory.mktemp("gcs")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

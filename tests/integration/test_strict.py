@@ -1,0 +1,158 @@
+"""What only a BigQuery shows that refuses used ids, lets tables expire and counts what it did."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import Conflict
+from google.cloud.bigquery import Client, QueryJob, Table
+
+from airflow_provider_talkpilot.bigquery.jobs import run_job
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from tests.integration.chain import Chain
+from tests.support.jobs import Death, Jobs
+from tests.support.tables import tables
+
+pytestmark = pytest.mark.strict
+
+CALLS = 46
+DELETE = Death("google.cloud.bigquery:Client.delete_table")
+
+
+@pytest.fixture
+def counter(bigquery: Client, table: str) -> str:
+    """A table that gets a row each time that a job ran."""
+    name = f"{table}_counter"
+    bigquery.create_dataset(table.rpartition(".")[0])
+    bigquery.query(f"CREATE TABLE `{name}` (job STRING)").result()
+    return name
+
+
+def count(client: Client, name: str) -> int:
+    return int(client.get_table(name).num_rows)
+
+
+def insert(client: Client, counter: str, job_id: str) -> QueryJob:
+    statement = f"INSERT INTO `{counter}` (job) VALUES ('{job_id}')"
+    return client.query(statement, job_id=job_id, job_retry=None)
+
+
+def left_by_a_killed_load(chain: Chain, jobs: Jobs, calls: str) -> Table:
+    """The staging table of a load that was killed after its MERGE."""
+    ended = jobs.run(
+        TalkPilotLoadCallsOperator, death=DELETE, manifest_uri=calls, table=chain.table
+    )
+    assert ended.killed, ended.error
+    [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
+    return chain.bigquery.get_table(f"{chain.table.rpartition('.')[0]}.{left}")
+
+
+def test_ids_of_finished_jobs_are_not_used_again(chain: Chain) -> None:
+    calls = chain.extract().returned
+    results = [chain.load(calls).returned for _ in range(3)]
+    for kind in ("load_job_id", "merge_job_id"):
+        ids = [result[kind] for result in results]
+        assert [one.rpartition("-")[2] for one in ids] == ["0", "1", "2"]
+        assert len({one.rpartition("-")[0] for one in ids}) == 1
+        with pytest.raises(Conflict):
+            chain.bigquery.query("SELECT 1", job_id=ids[0], job_retry=None)
+    chain.assert_table_is_truth(details=False)
+
+
+def test_a_job_that_another_started_since_we_looked(bigquery: Client, counter: str) -> None:
+    """Two tasks look, both find nothing, both submit: the second waits for the first one's."""
+    name = counter.replace(".", "-")
+
+    def submit(job_id: str) -> QueryJob:
+        insert(bigquery, counter, job_id)
+        return insert(bigquery, counter, job_id)
+
+    job = run_job(bigquery, name, None, submit)
+    assert (job.job_id, job.state, job.num_dml_affected_rows) == (f"{name}-0", "DONE", 1)
+    assert count(bigquery, counter) == 1
+
+
+def test_a_job_that_an_earlier_try_left_running(
+    bigquery: Client, counter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, gate = counter.replace(".", "-"), f"{counter}_gate"
+    bigquery.query(f"CREATE TABLE `{gate}` (open BOOL)").result()
+    bigquery.query(
+        f"WHILE (SELECT COUNT(*) FROM `{gate}`) = 0 DO SELECT 1; END WHILE;"
+        f"INSERT INTO `{counter}` (job) VALUES ('first');",
+        job_id=f"{name}-0",
+        job_retry=None,
+    )
+    states = []
+
+    def look_then_open(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        job = bigquery.get_job(*args, **kwargs)
+        states.append(job.state)
+        bigquery.query(f"INSERT INTO `{gate}` (open) VALUES (TRUE)").result()
+        return job
+
+    monkeypatch.setattr(bigquery, "get_job", look_then_open)
+    job = run_job(bigquery, name, None, lambda job_id: insert(bigquery, counter, job_id))
+    assert states == ["RUNNING"]
+    assert (job.job_id, job.state) == (f"{name}-0", "DONE")
+    assert count(bigquery, counter) == 1
+
+
+def test_the_id_of_a_failed_job_is_used_up(bigquery: Client, counter: str) -> None:
+    name = counter.replace(".", "-")
+    failed = bigquery.query("SELECT ERROR('no')", job_id=f"{name}-0", job_retry=None)
+    assert failed.exception()
+    job = run_job(bigquery, name, None, lambda job_id: insert(bigquery, counter, job_id))
+    assert job.job_id == f"{name}-1"
+    assert count(bigquery, counter) == 1
+
+
+def test_what_the_jobs_did(chain: Chain) -> None:
+    calls = chain.extract().returned
+    loaded = chain.load(calls).returned
+    load = chain.bigquery.get_job(loaded["load_job_id"])
+    merge = chain.bigquery.get_job(loaded["merge_job_id"])
+    assert load.output_rows == loaded["rows"] == CALLS
+    assert load.labels == merge.labels == {"source": "talkpilot"}
+    assert merge.dml_stats.inserted_row_count == loaded["changed"] == CALLS
+    assert merge.dml_stats.updated_row_count == merge.dml_stats.deleted_row_count == 0
+
+    details = chain.load(chain.enrich(calls).returned).returned
+    merge = chain.bigquery.get_job(details["merge_job_id"])
+    assert merge.dml_stats.updated_row_count == details["changed"] == CALLS
+    assert merge.dml_stats.inserted_row_count == merge.dml_stats.deleted_row_count == 0
+
+    chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
+    again = chain.load(chain.extract().returned).returned
+    merge = chain.bigquery.get_job(again["merge_job_id"])
+    assert merge.dml_stats.inserted_row_count == 1
+    assert merge.dml_stats.updated_row_count == again["changed"] - 1
+
+
+def test_what_a_killed_load_leaves_goes_by_itself(chain: Chain, jobs: Jobs) -> None:
+    """The load job empties the staging table, and its expiry stays."""
+    calls = str(chain.extract().returned)
+    left = left_by_a_killed_load(chain, jobs, calls)
+    assert left.num_rows == CALLS
+    assert left.expires
+    hours = (left.expires - dt.datetime.now(dt.UTC)).total_seconds() / 3600
+    assert 23 < hours <= 24
+
+
+def test_a_staging_table_that_expired(chain: Chain, jobs: Jobs) -> None:
+    calls = str(chain.extract().returned)
+    left = left_by_a_killed_load(chain, jobs, calls)
+    left.expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    chain.bigquery.update_table(left, ["expires"])
+    deadline = time.monotonic() + 60
+    while left.table_id in tables(chain.bigquery, chain.table):
+        assert time.monotonic() < deadline, "it does not expire"
+        time.sleep(0.2)
+
+    chain.load(calls)
+    chain.assert_table_is_truth(details=False)
+    assert tables(chain.bigquery, chain.table) == ["calls"]
