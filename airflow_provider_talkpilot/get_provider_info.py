@@ -26,7 +26,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.talkpilot")],
-        "operators": [_modules("operators.calls", "operators.bigquery", "operators.resync")],
+        "operators": [
+            _modules(
+                "operators.calls", "operators.bigquery", "operators.resync", "operators.staging"
+            )
+        ],
         "connection-types": [
             {
                 "connection-type": "talkpilot",

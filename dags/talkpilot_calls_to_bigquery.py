@@ -12,7 +12,9 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
+STAGING = "{{ var.value.talkpilot_staging_uri }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
 POLICY_TAGS = "{{ var.value.get('talkpilot_policy_tags', '') }}"
 
@@ -58,7 +60,7 @@ with DAG(
 ) as dag:
     extract = TalkPilotExtractCallsOperator(
         task_id="extract_calls",
-        staging_uri="{{ var.value.talkpilot_staging_uri }}",
+        staging_uri=STAGING,
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
@@ -86,5 +88,14 @@ with DAG(
         table=TABLE,
         policy_tags=POLICY_TAGS,
     )
+    clean = TalkPilotCleanStagingOperator(
+        task_id="clean_staging",
+        staging_uri=STAGING,
+        manifest_uris=[extract.output, enrich.output],
+        keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
+        # After a run without details too; never when something failed.
+        trigger_rule="none_failed_min_one_success",
+    )
     # Summaries arrive without waiting for the details.
-    load_calls >> load_details
+    load_calls >> load_details >> clean
+    load_calls >> clean

@@ -277,7 +277,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             choices=choices,
         )
         manifest, path = enrich_calls(
-            client, path.parent, calls, known=self._known(calls), options=options
+            client, path.parent, calls, known=lambda: self._known(calls), options=options
         )
         _push_summary(
             context,

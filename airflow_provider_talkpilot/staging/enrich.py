@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter
@@ -14,7 +15,7 @@ from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices, describe
-from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.fetch import fetch_details
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
@@ -28,6 +29,8 @@ from airflow_provider_talkpilot.staging.progress import (
 )
 
 log = logging.getLogger(__name__)
+
+PLANS = 3
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -55,7 +58,7 @@ def enrich_calls(
     folder: ObjectStoragePath,
     calls: Manifest,
     *,
-    known: Iterable[Known] = (),
+    known: Callable[[], Iterable[Known]] = tuple,
     options: EnrichOptions | None = None,
 ) -> tuple[Manifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
@@ -65,27 +68,70 @@ def enrich_calls(
     :param client: the API.
     :param folder: the interval's folder.
     :param calls: the manifest of the list rows.
-    :param known: details that the warehouse has.
+    :param known: asks for the details that the warehouse has.
     :param options: concurrency, compression, the rule for late scores.
     :return: the manifest of all details staged for the interval, and its path.
     :raises ColumnChoiceError: when the list rows were staged under other choices.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
     :raises TooManyRejectsError: when more records than allowed did not validate; the others are
         staged.
+    :raises StagingError: when staged details kept going meanwhile.
     """
     options = options or EnrichOptions()
     _require_same_choices(calls, options.choices)
-    manifest = _begin(folder, calls)
+    begun = _begin(folder, calls)
+    for _ in range(PLANS):
+        manifest = begun.model_copy(deep=True)
+        fetched = _fetch_missing(client, folder, calls, manifest, known, options)
+        manifest.require_rejects_within(options.max_rejects, folder)
+        if fetched and manifest.is_whole(folder):
+            break
+        # Another run of the interval loaded and cleaned them, or wrote them anew without what was
+        # purged: the warehouse or staging has them.
+        log.info("Details of %s that were staged went meanwhile: planning anew.", calls.interval)
+    else:
+        raise StagingError(
+            f"Details of {calls.interval} that were staged went {PLANS} times meanwhile. What is "
+            "staged is kept, and the next try goes on from it."
+        )
+    if manifest.vanished:
+        log.warning(
+            "%d call(s) vanished between the list and their detail; the next walk of the interval "
+            "shows whether they were erased.",
+            manifest.vanished,
+        )
+    path = manifest.save(folder)
+    Manifest.delete_checkpoint(folder, "details")
+    return manifest, path
+
+
+def _fetch_missing(
+    client: TalkPilotClient,
+    folder: ObjectStoragePath,
+    calls: Manifest,
+    manifest: Manifest,
+    known: Callable[[], Iterable[Known]],
+    options: EnrichOptions,
+) -> bool:
+    """Plan, then ask for what is missing; the manifest gets what is staged.
+
+    :return: false where a part went while the plan was made: it may ask for what is known.
+    """
     with DetailPlan(_score_rule(options)) as plan:
         plan.want(_wanted(folder, calls))
-        plan.know(known)
-        manifest.parts, number = _staged_details(folder, plan)
-        total = plan.to_fetch()
-        _log_plan(calls.interval, plan.wanted(), total, client.quota)
+        # Listed before the warehouse is asked: what was cleaned in between is seen to be gone.
+        paths = storage.list_files(folder, "details-*.jsonl*")
+        plan.know(known())
         with (
-            PartWriter(folder, "details", compress=options.compress, first=number) as writer,
+            PartWriter(folder, "details", compress=options.compress, first=len(paths)) as writer,
             PartWriter(folder, "rejects", compress=options.compress) as rejects,
         ):
+            staged = _staged_details(paths, plan, writer)
+            if staged is None:
+                return False
+            manifest.parts = staged
+            total = plan.to_fetch()
+            _log_plan(calls.interval, plan.wanted(), total, client.quota)
             batches = Batches(folder, writer, rejects, manifest, client)
             fetch_details(
                 client,
@@ -96,18 +142,7 @@ def enrich_calls(
                 options.max_rejects,
                 options.choices,
             )
-    manifest.require_rejects_within(options.max_rejects, folder)
-    if manifest.vanished:
-        log.warning(
-            "%d call(s) vanished between the list and their detail; the next walk of the interval "
-            "shows whether they were erased.",
-            manifest.vanished,
-        )
-    # Another run of the interval may have loaded, and then deleted, what was there before.
-    manifest.parts = [p for p in manifest.parts if storage.size(folder / p.name) == p.bytes]
-    path = manifest.save(folder)
-    Manifest.delete_checkpoint(folder, "details")
-    return manifest, path
+    return True
 
 
 def _require_same_choices(calls: Manifest, choices: ColumnChoices) -> None:
@@ -152,31 +187,47 @@ def _wanted(folder: ObjectStoragePath, calls: Manifest) -> Iterator[Wanted]:
             )
 
 
-def _staged_details(folder: ObjectStoragePath, plan: DetailPlan) -> tuple[list[Part], int]:
+def _staged_details(
+    paths: Sequence[ObjectStoragePath], plan: DetailPlan, writer: PartWriter
+) -> list[Part] | None:
     """Enter the intact detail parts of earlier tries into the plan.
 
-    :return: those with details that the warehouse lacks, and the number of the next part.
+    Details of calls that the list does not have stay out, for they may be gone from TalkPilot. The
+    others of their part are copied.
+
+    :return: the parts with details that the warehouse lacks; None where a part went meanwhile.
     """
-    staged = []
-    paths = storage.list_files(folder, "details-*.jsonl*")
+    staged, mixed = list[Part](), list[ObjectStoragePath]()
     for path in paths:
         intact = read_intact(path)
+        if intact is None and storage.size(path) is None:
+            return None
         if intact is None:
-            log.warning("Not using %s: it is torn or gone.", path)
+            log.warning("Not using %s: it is torn.", path)
             continue
-        part, records = intact
-        news = plan.know(
-            Known(
-                row["id"],
-                _moment(row["detail_updated_at"]) if row["detail_updated_at"] else None,
-                _moment(row["detail_synced_at"]),
-                row["final_score"] is not None,
-            )
-            for row in records
-        )
-        if news:
+        part, rows = intact
+        if not all(plan.wants(row["id"]) for row in rows):
+            mixed.append(path)
+        elif plan.know(map(_known, rows)):
             staged.append(part)
-    return staged, len(paths)
+    # Last: what an interrupted try copied is known by now.
+    for path in mixed:
+        if (intact := read_intact(path)) is None:
+            return None
+        rows = [row for row in intact[1] if plan.wants(row["id"])]
+        if plan.know(map(_known, rows)):
+            writer.write(rows)
+            staged += [copied] if (copied := writer.flush()) else []
+    return staged
+
+
+def _known(row: dict[str, Any]) -> Known:
+    return Known(
+        row["id"],
+        _moment(row["detail_updated_at"]) if row["detail_updated_at"] else None,
+        _moment(row["detail_synced_at"]),
+        row["final_score"] is not None,
+    )
 
 
 def _log_plan(interval: Interval, wanted: int, to_fetch: int, quota: Quota) -> None:

@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.api.errors import WalkMovedError
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
-from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
+from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row
@@ -121,6 +121,11 @@ class _Extraction:
                 self._walk_agent(agent_id)
         finally:
             self._flush()
+        if not self._manifest.is_whole(self._folder):
+            raise StagingError(
+                f"Parts of {self._plan.interval} went while the rest was walked: calls in them "
+                "were purged. The next try walks again."
+            )
         return self._manifest
 
     def _agent_ids(self) -> list[str]:

@@ -130,6 +130,10 @@ class Manifest(BaseModel):
                 f"each, in {names}. Report them to TalkPilot, or allow them with max_rejects."
             )
 
+    def is_whole(self, folder: ObjectStoragePath) -> bool:
+        """Whether all parts are there, each as large as it was staged."""
+        return all(storage.size(folder / part.name) == part.bytes for part in self.parts)
+
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
         """Write the manifest under a name that holds its digest.
 

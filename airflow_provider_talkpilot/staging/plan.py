@@ -121,6 +121,11 @@ class DetailPlan:
             ),
         )
 
+    def wants(self, call_id: str) -> bool:
+        """Whether the list has the call."""
+        found = self._db.execute("SELECT 1 FROM wanted WHERE id = ?", (call_id,))
+        return found.fetchone() is not None
+
     def know(self, details: Iterable[Known]) -> int:
         """Add details that exist; of two for one call the one asked for later counts.
 

@@ -8,13 +8,15 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, NamedTuple, cast
 from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec import AbstractFileSystem
+from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.staging.errors import (
     ManifestError,
@@ -26,6 +28,22 @@ from airflow_provider_talkpilot.staging.errors import (
 GZIP_SUFFIX = ".gz"
 _READ_BUFFER = 1 << 20
 _URI_SHAPE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://[^/].*|(file://)?/.*", re.DOTALL)
+# What the file systems of fsspec call the time of a file's last change.
+_MODIFIED = ("mtime", "LastModified", "last_modified", "updated")
+_MKDIR_TRIES = 10
+
+_moment = TypeAdapter(datetime).validate_python
+
+
+class Entry(NamedTuple):
+    """A file or a folder inside of a folder.
+
+    :param modified: when the file was last written; None where the storage does not tell.
+    """
+
+    name: str
+    is_folder: bool
+    modified: datetime | None
 
 
 def parse_uri(uri: str) -> ObjectStoragePath:
@@ -85,8 +103,12 @@ def put_text(text: str, target: ObjectStoragePath) -> None:
 @contextmanager
 def _appearing(target: ObjectStoragePath) -> Iterator[Path]:
     """Give a local path to write to; it becomes ``target`` when that went well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
+    for _ in range(_MKDIR_TRIES):
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another task found the folder empty, and removed it
+            unfinished.touch()
+            break
     try:
         yield unfinished
         unfinished.replace(target.path)
@@ -118,6 +140,40 @@ def list_files(folder: ObjectStoragePath, pattern: str) -> list[ObjectStoragePat
             return []
         names = sorted(str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
         return [folder / name for name in names if fnmatchcase(name, pattern)]
+
+
+def list_entries(folder: ObjectStoragePath) -> list[Entry]:
+    """All files and folders of a folder, by name; no links, for they lead elsewhere."""
+    with storage_errors("list", folder):
+        try:
+            found = _fresh(folder).ls(folder.path, detail=True)
+        except FileNotFoundError:
+            return []
+        entries = [
+            Entry(
+                str(info["name"]).rstrip("/").rpartition("/")[2],
+                info["type"] == "directory",
+                _modified(info),
+            )
+            for info in found
+            if info["type"] in ("file", "directory") and not info.get("islink")
+        ]
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _modified(info: dict[str, Any]) -> datetime | None:
+    for name in _MODIFIED:
+        if info.get(name) is not None:
+            moment = _moment(info[name])
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
+
+
+def remove_if_empty(folder: ObjectStoragePath) -> None:
+    """Remove a local folder that nothing is in; buckets have no folders."""
+    if is_local(folder):
+        with suppress(OSError):  # it is not empty, or not there
+            Path(folder.path).rmdir()
 
 
 @contextmanager

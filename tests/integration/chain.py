@@ -15,6 +15,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.tables import Row, assert_equal_rows, erased_rows, expected_rows, table_rows
 from tests.support.tasks import Outcome, run_task
@@ -60,6 +61,14 @@ class Chain:
     def load(self, manifest_uri: str, **options: Any) -> Outcome:
         arguments = {"interval": self.interval, "manifest_uri": manifest_uri, "table": self.table}
         return run_task(TalkPilotLoadCallsOperator, **(arguments | options))
+
+    def clean(self, *manifest_uris: str | None, **options: Any) -> Outcome:
+        arguments = {
+            "interval": self.interval,
+            "staging_uri": self.staging_uri,
+            "manifest_uris": list(manifest_uris),
+        }
+        return run_task(TalkPilotCleanStagingOperator, **(arguments | options))
 
     def summaries(self) -> str:
         """Extract and load; gives the manifest."""

@@ -24,7 +24,8 @@ from typing import Any, Self
 
 # Loaded by the fork server, so that no job has to.
 import airflow_provider_talkpilot.operators.bigquery
-import airflow_provider_talkpilot.operators.calls  # noqa: F401
+import airflow_provider_talkpilot.operators.calls
+import airflow_provider_talkpilot.operators.staging  # noqa: F401
 from tests.support.tasks import Outcome, run_task
 
 _SECONDS = 120

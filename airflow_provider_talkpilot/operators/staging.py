@@ -1,0 +1,83 @@
+"""Operator that cleans staging after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
+from airflow_provider_talkpilot.staging.cleanup import MAX_AGE, clean_staging
+from airflow_provider_talkpilot.staging.storage import parse_uri
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+
+class TalkPilotCleanStagingOperator(BaseOperator):
+    """
+    Delete what a run staged once it is loaded, and whatever in staging must not stay.
+
+    - Loaded: the manifests given and their parts, unless another run of the interval names them.
+    - Purged or erased: calls that the walk of this run shows to be purged, or gone, leave the
+      staged files of all other work too: other DAGs, failed runs, rejects.
+    - Expired: folders in which nothing was written for ``max_age``.
+
+    Only files named as staging names them are touched. Costs no request of TalkPilot's. Run it
+    after the loads. The enrich task should have its ``table`` then, or it asks for details again
+    that were staged and are gone.
+
+    :param staging_uri: root of staging, as the extract task has it. (templated)
+    :param manifest_uris: of the extract and enrich tasks: ``[extract.output, enrich.output]``; an
+        entry is nothing where a task was skipped. (templated)
+    :param keep: keep what is loaded and what expires; what is purged goes all the same. (templated)
+    :param max_age: a folder expires when nothing was written there for so long.
+    :return: files by reason: ``loaded``, ``purged``, ``expired``.
+    """
+
+    template_fields: Sequence[str] = ("staging_uri", "manifest_uris", "keep")
+    ui_color = "#eeeeee"
+
+    def __init__(
+        self,
+        *,
+        staging_uri: str,
+        manifest_uris: Sequence[str | XComArg | None] | XComArg = (),
+        keep: bool | str = False,
+        max_age: timedelta = MAX_AGE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.staging_uri = staging_uri
+        self.manifest_uris = manifest_uris
+        self.keep = keep
+        self.max_age = max_age
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Clean."""
+        with airflow_errors():
+            if self.max_age <= timedelta(0):
+                raise ConfigurationError(
+                    f"max_age is {self.max_age}: give a time above zero, such as timedelta(days=7)."
+                )
+            cleaned = clean_staging(
+                parse_uri(self.staging_uri),
+                [parse_uri(uri) for uri in _uris(self.manifest_uris)],
+                keep=is_true(self.keep),
+                max_age=self.max_age,
+            )
+        return asdict(cleaned)
+
+
+def _uris(given: Any) -> Iterator[str]:
+    """The URIs in what templates and XComs made of the argument; mapped tasks give lists."""
+    if isinstance(given, str):
+        if given not in ("", "None"):
+            yield given
+    elif isinstance(given, Iterable):
+        for each in given:
+            yield from _uris(each)

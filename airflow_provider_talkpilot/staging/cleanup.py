@@ -1,0 +1,162 @@
+"""Nothing stays in staging for longer than it is needed, and nothing outlives its purge.
+
+What was loaded is deleted. What a walk shows to be purged or erased is taken out of the files of
+all other work. What nobody goes on with expires.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.inventory import (
+    Folder,
+    find_folders,
+    folder_of,
+    is_checkpoint,
+    is_loaded,
+    is_manifest,
+    left_alone,
+    list_files,
+    part_name,
+    read_manifests,
+)
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.purge import UNFINISHED_AGE, purge_staged
+
+log = logging.getLogger(__name__)
+
+MAX_AGE = timedelta(days=7)
+
+
+@dataclass
+class Cleaned:
+    """How many files were cleaned, by reason.
+
+    :param loaded: deleted, for they are in the table.
+    :param purged: deleted or written anew, for they held calls that TalkPilot purged or erased.
+    :param expired: deleted, for nobody went on with them.
+    """
+
+    loaded: int = 0
+    purged: int = 0
+    expired: int = 0
+
+
+def clean_staging(
+    root: ObjectStoragePath,
+    manifests: Sequence[ObjectStoragePath],
+    *,
+    keep: bool = False,
+    max_age: timedelta = MAX_AGE,
+    now: datetime | None = None,
+) -> Cleaned:
+    """Clean after a run whose manifests were loaded.
+
+    May be killed at any moment and run again, and beside runs that are at work.
+
+    :param root: the root of staging.
+    :param manifests: what the run staged and loaded.
+    :param keep: delete nothing but what is purged.
+    :param max_age: a folder expires when nothing was written there for so long.
+    :param now: aware time that ages are measured at; the machine's clock by default.
+    :raises StagingUriError: when a manifest is not below the root.
+    :raises StagingError: when what the run staged cannot be cleaned; others' files are left alone.
+    """
+    now, cleaned = now or datetime.now(UTC), Cleaned()
+    loaded = [(folder_of(root, path), path) for path in manifests]
+    folders = find_folders(root)
+    # Details first: they need not be searched then. The walk is needed for the search.
+    for kind in ("details", "calls"):
+        for folder, path in loaded:
+            if path.name.startswith(kind):
+                if kind == "calls":
+                    cleaned.purged += _purge(folders, folder, path)
+                if not keep:
+                    cleaned.loaded += _delete_loaded(folder, path)
+    if not keep:
+        for folder in folders:
+            with left_alone(strict=False):
+                cleaned.loaded += _finish(folder)
+                cleaned.expired += _expire(folder, now, max_age)
+    log.info(
+        "Staging cleaned: %d file(s) deleted that are loaded, %d that expired; %d had calls that "
+        "TalkPilot purged or erased.%s",
+        cleaned.loaded,
+        cleaned.expired,
+        cleaned.purged,
+        " The others are kept, as told." if keep else "",
+    )
+    return cleaned
+
+
+def _purge(folders: Sequence[Folder], folder: Folder, path: ObjectStoragePath) -> int:
+    text = storage.get_text(path)
+    if text is None:
+        log.info("%s is cleaned already.", path)
+        return 0
+    return purge_staged(folders, folder, Manifest.parse(text, path))
+
+
+def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
+    """Delete a manifest, then the parts that nobody else names.
+
+    No load may find a manifest without its parts, so it goes first; under another name it still
+    says what else has to go.
+    """
+    text = storage.get_text(path)
+    if text is not None:
+        Manifest.parse(text, path)
+        storage.put_text(text, path.parent / path.name.replace("-manifest-", "-loaded-"))
+        storage.delete(path)
+    return _finish(folder) + (text is not None)
+
+
+def _finish(folder: Folder) -> int:
+    """Delete the parts of what was loaded, where a killed try left off too."""
+    files = list_files(folder)
+    loaded = [file for file in files if is_loaded(file)]
+    if not loaded:
+        return 0
+    leaving = {part.name for _, manifest in read_manifests(loaded) for part in manifest.parts}
+    leaving -= _in_use(folder)
+    parts = [file for file in files if file.name in leaving and not file.unfinished]
+    for file in (*parts, *loaded):
+        storage.delete(file.path)
+    storage.remove_if_empty(folder.path)
+    return len(parts)
+
+
+def _in_use(folder: Folder) -> set[str]:
+    """Names of the parts that unfinished work or a manifest names.
+
+    :raises ManifestError: when one of them cannot be read, so that nobody knows.
+    """
+    names = set()
+    # A manifest is there before its checkpoint goes: in this order one of them is seen.
+    for is_one in (is_checkpoint, is_manifest):
+        files = [file for file in list_files(folder) if is_one(file)]
+        for _, manifest in read_manifests(files):
+            names |= {part.name for part in manifest.parts}
+    return names
+
+
+def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
+    """Delete all our files where nothing was written for long; else what killed tries left."""
+    files = list_files(folder)
+    moments = [file.modified for file in files if file.modified]
+    if len(moments) == len(files) and all(moment < now - max_age for moment in moments):
+        # No load may find a manifest without its parts.
+        expired = sorted(files, key=lambda file: part_name(file) is not None)
+    else:
+        old = now - UNFINISHED_AGE
+        expired = [f for f in files if f.unfinished and f.modified and f.modified < old]
+    for file in expired:
+        storage.delete(file.path)
+    storage.remove_if_empty(folder.path)
+    return len(expired)

@@ -1,0 +1,169 @@
+"""What a walk shows to be purged or erased leaves the staged files of all other work too.
+
+Files of failed runs, of runs still at work and of other DAGs can hold calls as they were before.
+Such a part is written anew without them, and whatever names it is told the new name: no detail that
+was paid for is lost, and a run that is at work goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
+from airflow_provider_talkpilot.staging.inventory import (
+    File,
+    Folder,
+    PartName,
+    is_checkpoint,
+    is_loaded,
+    is_manifest,
+    left_alone,
+    list_files,
+    part_name,
+    read_manifests,
+)
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
+from airflow_provider_talkpilot.staging.walked import Row, WalkedCalls
+
+# Nobody writes a part for so long: who did was killed.
+UNFINISHED_AGE = timedelta(minutes=5)
+_ROWS = 1000
+
+_moment = TypeAdapter(datetime).validate_python
+
+
+def purge_staged(folders: Sequence[Folder], own: Folder, walk: Manifest) -> int:
+    """Take calls that a walk shows to be purged, or gone, out of all staged files but its own.
+
+    :param folders: all folders of staging.
+    :param own: the walk's.
+    :param walk: the manifest of a walk that was loaded.
+    :return: how many files held such calls.
+    :raises StagingError: when the walk cannot be read, or a file in its own folder not be mended.
+    """
+    walked = {part.name for part in walk.parts}
+    parts: list[tuple[Folder, File, PartName]] = []
+    for folder in folders:
+        if folder.interval.start >= walk.end or walk.start >= folder.interval.end:
+            continue
+        with left_alone(strict=folder.is_same(own)):
+            for file in list_files(folder):
+                name = part_name(file)
+                if name and not (folder.is_same(own) and file.path.name in walked):
+                    parts.append((folder, file, name))
+    if not parts:
+        return 0
+    purged = 0
+    with WalkedCalls(own, walk) as calls:
+        for folder, file, name in parts:
+            with left_alone(strict=folder.is_same(own)), storage_errors("read", file.path):
+                purged += _StagedPart(folder, file, name, calls).purge()
+    return purged
+
+
+class _StagedPart:
+    def __init__(self, folder: Folder, file: File, name: PartName, calls: WalkedCalls) -> None:
+        self._folder, self._file, self._name, self._calls = folder, file, name, calls
+
+    def purge(self) -> bool:
+        """Take out what is purged or gone; tell whether there was any."""
+        file = self._file
+        torn: ManifestError | None = None
+        try:
+            if all(now is row for row, now in self._rows()):
+                return False
+        except ManifestError as error:
+            if storage.size(file.path) is None:  # it went meanwhile
+                return False
+            torn = error
+        if file.unfinished:
+            if torn and not self._is_abandoned():
+                return False
+            storage.delete(file.path)
+        elif not self._is_intact():
+            # Nobody can load it. Written anew it would look as if it were whole.
+            storage.delete(file.path)
+        elif torn:
+            raise torn
+        else:
+            self._write_anew()
+        return True
+
+    def _rows(self) -> Iterator[tuple[Row, Row | None]]:
+        """Each row, and what stands for it now."""
+        for row in read_records(self._file.path):
+            yield row, self._now(row)
+
+    def _now(self, row: Row) -> Row | None:
+        if self._name.kind == "rejects":
+            record = row.get("record")
+            # When it was read nobody wrote down: before the file was written.
+            stays = (
+                not isinstance(record, dict)
+                or self._calls.now(record, self._file.modified) is record
+            )
+            return row if stays else None
+        now = self._calls.now(row, _read_at(row))
+        # A detail has no list row in its place: whoever still needs one asks for it.
+        return None if self._name.kind == "details" and now is not row else now
+
+    def _is_abandoned(self) -> bool:
+        modified = self._file.modified
+        return modified is not None and modified < datetime.now(UTC) - UNFINISHED_AGE
+
+    def _is_intact(self) -> bool:
+        with storage.open_raw(self._file.path) as raw:
+            digest = hashlib.file_digest(raw, "sha256").hexdigest()
+        return digest.startswith(self._name.checksum)
+
+    def _write_anew(self) -> None:
+        # Cut anywhere, doing it again makes the same part under the same name.
+        dropped = Counter[str]()
+        with PartWriter(
+            self._folder.path,
+            self._name.kind,
+            compress=self._name.compressed,
+            first=self._name.number,
+        ) as writer:
+            rows = self._rows()
+            while some := list(islice(rows, _ROWS)):
+                dropped.update(str(row["agent_id"]) for row, now in some if now is None)
+                writer.write(now for _, now in some if now is not None)
+            part = writer.flush()
+        for file in list_files(self._folder):
+            if is_manifest(file) or is_loaded(file) or is_checkpoint(file):
+                with left_alone(strict=False):
+                    self._rename_in(file, part, dropped)
+        storage.delete(self._file.path)
+
+    def _rename_in(self, file: File, part: Part | None, dropped: Counter[str]) -> None:
+        for _, manifest in read_manifests([file]):
+            for parts in (manifest.parts, manifest.rejects):
+                for position, old in enumerate(parts):
+                    if old.name == self._file.name:
+                        parts[position : position + 1] = [part] if part else []
+                        self._count(manifest, dropped)
+                        storage.put_text(manifest.model_dump_json(), file.path)
+                        return
+
+    def _count(self, manifest: Manifest, dropped: Counter[str]) -> None:
+        for walk in manifest.agents:
+            if self._name.kind == "rejects":
+                walk.rejected -= dropped[walk.agent_id]
+            else:
+                walk.calls -= dropped[walk.agent_id]
+
+
+def _read_at(row: Row) -> datetime | None:
+    try:
+        return _moment(row.get("synced_at"))
+    except ValidationError:
+        return None
