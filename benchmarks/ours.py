@@ -33,9 +33,9 @@ def main(case: str, base_url: str, api_key: str, root: str) -> None:
     options = EnrichOptions()
     started, cpu = time.perf_counter(), time.process_time()
     with TalkPilotClient(base_url, api_key) as client:
-        manifest, _ = extract_calls(client, folder, ExtractPlan(interval))
+        manifest, path = extract_calls(client, folder, ExtractPlan(interval))
         if case == "details":
-            manifest, _ = enrich_calls(client, folder, manifest, options=options)
+            manifest, _ = enrich_calls(client, path, options=options)
         spent = sum(client.requests.values())
     figures = {
         "seconds": time.perf_counter() - started,

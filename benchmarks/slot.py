@@ -54,8 +54,8 @@ def main() -> None:
             quota = Quota(max_wait=DEFER_AFTER.total_seconds())
             try:
                 with TalkPilotClient(sandbox.base_url, sandbox.api_key, quota=quota) as client:
-                    calls, _ = extract_calls(client, folder, ExtractPlan(interval))
-                    details, _ = enrich_calls(client, folder, calls)
+                    _, calls = extract_calls(client, folder, ExtractPlan(interval))
+                    details, _ = enrich_calls(client, calls)
             except QuotaExhaustedError as exhausted:
                 held += time.perf_counter() - working
                 defers += 1

@@ -276,9 +276,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             max_rejects=self.max_rejects,
             choices=choices,
         )
-        manifest, path = enrich_calls(
-            client, path.parent, calls, known=lambda: self._known(calls), options=options
-        )
+        manifest, path = enrich_calls(client, path, known=self._known, options=options)
         _push_summary(
             context,
             manifest,

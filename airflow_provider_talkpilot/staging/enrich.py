@@ -55,10 +55,9 @@ class EnrichOptions:
 
 def enrich_calls(
     client: TalkPilotClient,
-    folder: ObjectStoragePath,
-    calls: Manifest,
+    calls: ObjectStoragePath,
     *,
-    known: Callable[[], Iterable[Known]] = tuple,
+    known: Callable[[Manifest], Iterable[Known]] | None = None,
     options: EnrichOptions | None = None,
 ) -> tuple[Manifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
@@ -66,9 +65,8 @@ def enrich_calls(
     Whatever ends the work early, fetched details are staged first; whoever comes next takes them.
 
     :param client: the API.
-    :param folder: the interval's folder.
-    :param calls: the manifest of the list rows.
-    :param known: asks for the details that the warehouse has.
+    :param calls: the manifest of the list rows; details are staged beside it.
+    :param known: gives the details of the lists' calls that the warehouse has.
     :param options: concurrency, compression, the rule for late scores.
     :return: the manifest of all details staged for the interval, and its path.
     :raises ColumnChoiceError: when the list rows were staged under other choices.
@@ -77,21 +75,22 @@ def enrich_calls(
         staged.
     :raises StagingError: when staged details kept going meanwhile.
     """
-    options = options or EnrichOptions()
-    _require_same_choices(calls, options.choices)
-    begun = _begin(folder, calls)
+    options, folder = options or EnrichOptions(), calls.parent
+    lists = Manifest.load(calls)
+    _require_same_choices(lists, options.choices)
+    begun = _begin(folder, lists)
     for _ in range(PLANS):
         manifest = begun.model_copy(deep=True)
-        fetched = _fetch_missing(client, folder, calls, manifest, known, options)
+        fetched = _fetch_missing(client, calls, manifest, known, options)
         manifest.require_rejects_within(options.max_rejects, folder)
         if fetched and manifest.is_whole(folder):
             break
         # Another run of the interval loaded and cleaned them, or wrote them anew without what was
         # purged: the warehouse or staging has them.
-        log.info("Details of %s that were staged went meanwhile: planning anew.", calls.interval)
+        log.info("Details of %s that were staged went meanwhile: planning anew.", begun.interval)
     else:
         raise StagingError(
-            f"Details of {calls.interval} that were staged went {PLANS} times meanwhile. What is "
+            f"Details of {begun.interval} that were staged went {PLANS} times meanwhile. What is "
             "staged is kept, and the next try goes on from it."
         )
     if manifest.vanished:
@@ -107,21 +106,23 @@ def enrich_calls(
 
 def _fetch_missing(
     client: TalkPilotClient,
-    folder: ObjectStoragePath,
-    calls: Manifest,
+    calls: ObjectStoragePath,
     manifest: Manifest,
-    known: Callable[[], Iterable[Known]],
+    known: Callable[[Manifest], Iterable[Known]] | None,
     options: EnrichOptions,
 ) -> bool:
     """Plan, then ask for what is missing; the manifest gets what is staged.
 
     :return: false where a part went while the plan was made: it may ask for what is known.
     """
+    folder = calls.parent
     with DetailPlan(_score_rule(options)) as plan:
-        plan.want(_wanted(folder, calls))
+        # Read anew each time: a purge may have been in the lists too.
+        lists = Manifest.load(calls)
+        plan.want(_wanted(folder, lists))
         # Listed before the warehouse is asked: what was cleaned in between is seen to be gone.
         paths = storage.list_files(folder, "details-*.jsonl*")
-        plan.know(known())
+        plan.know(known(lists) if known else ())
         with (
             PartWriter(folder, "details", compress=options.compress, first=len(paths)) as writer,
             PartWriter(folder, "rejects", compress=options.compress) as rejects,
@@ -131,7 +132,7 @@ def _fetch_missing(
                 return False
             manifest.parts = staged
             total = plan.to_fetch()
-            _log_plan(calls.interval, plan.wanted(), total, client.quota)
+            _log_plan(manifest.interval, plan.wanted(), total, client.quota)
             batches = Batches(folder, writer, rejects, manifest, client)
             fetch_details(
                 client,

@@ -1,8 +1,9 @@
 """What a walk shows to be purged or erased leaves the staged files of all other work too.
 
 Files of failed runs, of runs still at work and of other DAGs can hold calls as they were before.
-Such a part is written anew without them, and whatever names it is told the new name: no detail that
-was paid for is lost, and a run that is at work goes on.
+Such a part is written anew: a purged call's list row is emptied, its detail and rows of calls that
+are gone are left out. Whatever names the part is told the new name. So no request is spent twice,
+and a run that is at work goes on.
 """
 
 from __future__ import annotations
@@ -31,11 +32,24 @@ from airflow_provider_talkpilot.staging.inventory import (
 )
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
-from airflow_provider_talkpilot.staging.walked import Row, WalkedCalls
+from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
 
 # Nobody writes a part for so long: who did was killed.
 UNFINISHED_AGE = timedelta(minutes=5)
 _ROWS = 1000
+# What stays of a purged call's list row. Where TalkPilot leaves more of it, the next walk has that.
+_IMPERSONAL = (
+    "id",
+    "agent_id",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+    "duration",
+    "done",
+    "general_success",
+    "disconnection_reason",
+    "synced_at",
+)
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -62,7 +76,7 @@ def purge_staged(folders: Sequence[Folder], own: Folder, walk: Manifest) -> int:
     if not parts:
         return 0
     purged = 0
-    with WalkedCalls(own, walk) as calls:
+    with storage_errors("read", own.path), WalkedCalls(own, walk) as calls:
         for folder, file, name in parts:
             with left_alone(strict=folder.is_same(own)), storage_errors("read", file.path):
                 purged += _StagedPart(folder, file, name, calls).purge()
@@ -103,17 +117,22 @@ class _StagedPart:
             yield row, self._now(row)
 
     def _now(self, row: Row) -> Row | None:
-        if self._name.kind == "rejects":
-            record = row.get("record")
-            # When it was read nobody wrote down: before the file was written.
-            stays = (
-                not isinstance(record, dict)
-                or self._calls.now(record, self._file.modified) is record
-            )
-            return row if stays else None
-        now = self._calls.now(row, _read_at(row))
-        # A detail has no list row in its place: whoever still needs one asks for it.
-        return None if self._name.kind == "details" and now is not row else now
+        fate = self._fate(row)
+        if fate is Fate.STAYS:
+            return row
+        if fate is Fate.PURGED and self._name.kind == "calls":
+            # Without its row the list would say that the call is gone.
+            return {name: row.get(name) for name in _IMPERSONAL} | {"is_purged": True}
+        return None
+
+    def _fate(self, row: Row) -> Fate:
+        if self._name.kind != "rejects":
+            return self._calls.fate(row, _read_at(row))
+        record = row.get("record")
+        if not isinstance(record, dict):
+            return Fate.STAYS
+        # Nobody wrote down when it was read: before the file was written.
+        return self._calls.fate(record, self._file.modified)
 
     def _is_abandoned(self) -> bool:
         modified = self._file.modified

@@ -1,6 +1,6 @@
 """What a walk says of each call: that it is there, that it is purged, or that it is gone.
 
-The answers come from a private SQLite file, so its memory does not grow with the number of calls.
+The calls are in a private SQLite file, so its memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from enum import Enum
 from typing import Any, Self
 
-import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
@@ -22,13 +23,15 @@ from airflow_provider_talkpilot.staging.parts import read_records
 
 Row = dict[str, Any]
 
-# `purged` holds the list row of a purged call, and is null for the others.
-_SCHEMA = "CREATE TABLE calls (id TEXT PRIMARY KEY, purged TEXT) WITHOUT ROWID"
-_ADD = "INSERT OR REPLACE INTO calls VALUES (?, ?)"
-_FIND = "SELECT purged FROM calls WHERE id = ?"
-_NO_ROW = ""
-
 _moment = TypeAdapter(datetime).validate_python
+
+
+class Fate(Enum):
+    """What became of a call since a row of it was staged."""
+
+    STAYS = "stays"
+    PURGED = "purged"
+    GONE = "gone"
 
 
 class WalkedCalls:
@@ -36,23 +39,22 @@ class WalkedCalls:
 
     :param folder: where the walk's parts are.
     :param walk: its manifest.
-    :raises ManifestError: when a part is not what the manifest says.
+    :raises ManifestError: when the parts are not what the manifest says.
     """
 
     def __init__(self, folder: Folder, walk: Manifest) -> None:
         self._interval = walk.interval
         # The empty name is SQLite's own temporary file, gone when closed.
         self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute(_SCHEMA)
+        self._db.execute("CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER) WITHOUT ROWID")
         self._add(_listed(folder, walk))
         if self._db.execute("SELECT count(*) FROM calls").fetchone()[0] != walk.rows:
             raise ManifestError(
                 f"The parts in {folder.path} do not hold what their manifest says: run the task "
                 "that staged them again."
             )
-        rejected = list(_rejected(folder, walk))
-        self._add((call_id, _NO_ROW if purged else None) for call_id, _, purged in rejected)
-        recognised = Counter(agent_id for _, agent_id, _ in rejected)
+        recognised = Counter[str]()
+        self._add(_rejected(folder, walk, recognised))
         # A selection does not show who is gone, and neither do records that nobody can tell.
         self._walked_at = {
             agent.agent_id.lower(): agent.walked_at
@@ -66,22 +68,19 @@ class WalkedCalls:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def now(self, row: Row, read_at: datetime | None) -> Row | None:
-        """What stands for a staged row now: itself, the purged call's list row, or nothing.
+    def fate(self, row: Row, read_at: datetime | None) -> Fate:
+        """What the walk says of a staged row.
 
-        :param row: a list row, a detail's row, or a rejected record.
+        :param row: a list row, a detail's row, or a record that did not fit.
         :param read_at: when it was read from TalkPilot, if that is known.
         """
         call_id = row.get("id")
         if not isinstance(call_id, str) or row.get("detail_found") is False:  # nobody's data
-            return row
-        found = self._db.execute(_FIND, (call_id,)).fetchone()
+            return Fate.STAYS
+        found = self._db.execute("SELECT purged FROM calls WHERE id = ?", (call_id,)).fetchone()
         if found is None:
-            return None if self._is_gone(row, read_at) else row
-        [purged] = found
-        if purged is None or row.get("is_purged") is True:
-            return row
-        return None if purged == _NO_ROW else pydantic_core.from_json(purged)
+            return Fate.GONE if self._is_gone(row, read_at) else Fate.STAYS
+        return Fate.PURGED if found[0] and row.get("is_purged") is not True else Fate.STAYS
 
     def _is_gone(self, row: Row, read_at: datetime | None) -> bool:
         walked_at = self._walked_at.get(str(row.get("agent_id")).lower())
@@ -92,30 +91,36 @@ class WalkedCalls:
         return (
             walked_at is not None
             and read_at is not None
+            and read_at < walked_at
             and created_at.tzinfo is not None
             and created_at in self._interval
-            and read_at < walked_at
         )
 
-    def _add(self, calls: Iterator[tuple[str, str | None]]) -> None:
-        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+    def _add(self, calls: Iterator[tuple[str, bool]]) -> None:
+        try:
             self._db.execute("BEGIN")
-            self._db.executemany(_ADD, calls)
+            self._db.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?)", calls)
             self._db.execute("COMMIT")
+        except sqlite3.Error:  # the disk is full
+            with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+                raise
 
 
-def _listed(folder: Folder, walk: Manifest) -> Iterator[tuple[str, str | None]]:
+def _listed(folder: Folder, walk: Manifest) -> Iterator[tuple[str, bool]]:
     for part in walk.parts:
         for row in read_records(folder.path / part.name):
-            purged = row.get("is_purged") is True
-            yield row["id"], pydantic_core.to_json(row).decode() if purged else None
+            yield row["id"], row.get("is_purged") is True
 
 
-def _rejected(folder: Folder, walk: Manifest) -> Iterator[tuple[str, str, bool]]:
-    """Id, agent and purge of the walk's records that did not fit and have an id all the same."""
+def _rejected(
+    folder: Folder, walk: Manifest, recognised: Counter[str]
+) -> Iterator[tuple[str, bool]]:
+    """The walk's records that did not fit and have an id all the same, counted by agent."""
     for part in walk.rejects:
-        for reject in read_records(folder.path / part.name):
-            record = reject["record"]
-            call_id = record.get("id") if isinstance(record, dict) else None
-            if isinstance(call_id, str):
-                yield call_id, reject["agent_id"], record.get("is_purged") is True
+        with suppress(ManifestError):  # somebody looked at them, and deleted them
+            for reject in read_records(folder.path / part.name):
+                record = reject["record"]
+                call_id = record.get("id") if isinstance(record, dict) else None
+                if isinstance(call_id, str):
+                    recognised[reject["agent_id"]] += 1
+                    yield call_id, record.get("is_purged") is True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from airflow_provider_talkpilot.operators.calls import (
 )
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.support.tables import Row, assert_equal_rows, erased_rows, expected_rows, table_rows
 from tests.support.tasks import Outcome, run_task
 
 DAY = dt.date(2026, 3, 16)
+EXPIRED = dt.timedelta(days=7, hours=1)
 
 Interval = tuple[str, str]
 
@@ -115,3 +119,17 @@ def local(uri: str) -> Path:
 def staged_files(uri: str) -> list[Path]:
     """Every file below a local staging URI, hidden ones too."""
     return sorted(path for path in local(uri).rglob("*") if path.is_file())
+
+
+def names(uri: str) -> list[str]:
+    """Every file below a staging URI, in a folder or a bucket."""
+    root = parse_uri(uri)
+    root.fs.invalidate_cache()
+    return sorted(str(path) for path in root.fs.find(root.path))
+
+
+def age(*paths: Path, by: dt.timedelta = EXPIRED) -> None:
+    """Make local files look as if they were written long ago."""
+    then = time.time() - by.total_seconds()
+    for path in paths:
+        os.utime(path, (then, then))

@@ -109,6 +109,14 @@ def bucket(
     return f"gs://google_cloud_default@{name}/talkpilot"
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def anywhere(chain: Chain, request: pytest.FixtureRequest) -> Chain:
+    """The chain, staging in a folder or in a bucket."""
+    if request.param == "bucket":
+        chain.staging_uri = request.getfixturevalue("bucket")
+    return chain
+
+
 @pytest.fixture(scope="session")
 def job_server() -> Iterator[Jobs]:
     """Makes processes that have Airflow loaded already."""

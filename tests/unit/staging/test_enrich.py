@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> ObjectStoragePath:
     return parse_uri(tmp_path.as_uri())
 
 
-def stage(folder: ObjectStoragePath, count: int) -> Manifest:
+def stage(folder: ObjectStoragePath, count: int) -> ObjectStoragePath:
     """What an extract task leaves behind."""
     manifest = Manifest(kind="calls", start=START, end=START + timedelta(days=1), started_at=START)
     with PartWriter(folder, "calls") as writer:
@@ -70,13 +70,11 @@ def stage(folder: ObjectStoragePath, count: int) -> Manifest:
         )
         part = writer.flush()
     manifest.parts += [part] if part else []
-    return manifest
+    return manifest.save(folder)
 
 
-def enrich(folder: ObjectStoragePath, calls: Manifest, client: Client, **options: Any) -> Manifest:
-    found, _ = enrich_calls(
-        cast(TalkPilotClient, client), folder, calls, options=EnrichOptions(**options)
-    )
+def enrich(calls: ObjectStoragePath, client: Client, **options: Any) -> Manifest:
+    found, _ = enrich_calls(cast(TalkPilotClient, client), calls, options=EnrichOptions(**options))
     return found
 
 
@@ -91,26 +89,26 @@ def rejected(folder: ObjectStoragePath) -> list[dict[str, Any]]:
 def test_a_detail_that_does_not_fit_holds_nothing_back(folder: ObjectStoragePath) -> None:
     calls = stage(folder, 150)
     with pytest.raises(TooManyRejectsError, match=r"^1 record\(s\).*0 allowed.*rejects-.*max_rej"):
-        enrich(folder, calls, Client(bad=range(1)), concurrency=1)
+        enrich(calls, Client(bad=range(1)), concurrency=1)
     [reject] = rejected(folder)
     assert (reject["agent_id"], reject["reason"]) == (AGENT_ID, "final_score: no")
     assert reject["record"]["id"] == call_id(0)
     assert "audio_file_url" not in reject["record"]
 
     again = Client()
-    assert enrich(folder, calls, again).rows == 150
+    assert enrich(calls, again).rows == 150
     assert again.requests["detail"] == 1, "the others are staged"
 
 
 def test_details_that_do_not_fit_can_be_allowed(folder: ObjectStoragePath) -> None:
-    manifest = enrich(folder, stage(folder, 30), Client(bad=range(2)), max_rejects=2)
+    manifest = enrich(stage(folder, 30), Client(bad=range(2)), max_rejects=2)
     assert (manifest.rows, manifest.rejected) == (28, 2)
 
 
 def test_an_api_that_changed_is_not_asked_on(folder: ObjectStoragePath) -> None:
     client = Client(bad=range(500))
     with pytest.raises(TooManyRejectsError):
-        enrich(folder, stage(folder, 500), client, concurrency=4)
+        enrich(stage(folder, 500), client, concurrency=4)
     assert client.requests["detail"] <= fetch.MOST_ACCIDENTS + 1 + 6
     assert len(rejected(folder)) == client.requests["detail"]
 
@@ -136,5 +134,5 @@ def test_what_came_is_staged_while_another_waits(
 
     with ThreadPoolExecutor(1) as pool:
         watcher = pool.submit(staged_meanwhile)
-        assert enrich(folder, calls, client).rows == 4
+        assert enrich(calls, client).rows == 4
         assert watcher.result(), "three were staged before the fourth came"

@@ -1,0 +1,449 @@
+"""The last task: what is loaded is gone, what is not loaded stays until it expires."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+
+from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.staging.cleanup import clean_staging
+from airflow_provider_talkpilot.staging.parts import read_intact
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, age, local, names, staged_files
+from tests.support.jobs import Death, Jobs
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+def test_a_run_leaves_no_file(anywhere: Chain, compress: bool) -> None:
+    chain = anywhere
+    chain.extract_options["compress"] = chain.enrich_options["compress"] = compress
+    manifests = chain.run()
+    spent = chain.sandbox.counters
+    assert len(names(chain.staging_uri)) == 4
+    cleaned = chain.clean(*manifests)
+    assert cleaned.returned == {"loaded": 4, "purged": 0, "expired": 0}
+    assert names(chain.staging_uri) == []
+    assert chain.sandbox.counters == spent
+    chain.assert_table_is_truth()
+
+    # What is not in staging any more is in the table: no detail is asked for again.
+    chain.clean(*chain.run())
+    assert names(chain.staging_uri) == []
+    assert chain.sandbox.counters["detail"] == spent["detail"]
+    chain.assert_table_is_truth()
+
+
+def test_the_folder_goes_too(chain: Chain) -> None:
+    manifests = chain.run()
+    chain.clean(*manifests)
+    assert not local(manifests[0]).parent.exists()
+
+
+@pytest.mark.parametrize("keep", [True, "True", "true", "1"], ids=repr)
+def test_kept_by_choice(chain: Chain, keep: bool | str) -> None:
+    manifests = chain.run()
+    before = names(chain.staging_uri)
+    age(*staged_files(chain.staging_uri))
+    assert not any(chain.clean(*manifests, keep=keep).returned.values())
+    assert names(chain.staging_uri) == before
+
+
+@pytest.mark.parametrize("details", [(), (None,), ("None",), ("",)], ids=repr)
+def test_a_run_without_details(chain: Chain, details: tuple[str | None, ...]) -> None:
+    chain.clean(chain.summaries(), *details, keep="false")
+    assert names(chain.staging_uri) == []
+
+
+def test_mapped_tasks_give_lists_of_manifests(chain: Chain) -> None:
+    agents = chain.sandbox.store.agent_ids
+    calls = []
+    for agent_id in agents:
+        chain.extract_options["agent_ids"] = [agent_id]
+        calls.append(chain.summaries())
+    chain.clean(manifest_uris=[calls, [None, None]])
+    assert names(chain.staging_uri) == []
+
+
+def test_nothing_given_cleans_what_expired(chain: Chain) -> None:
+    chain.extract()
+    age(*staged_files(chain.staging_uri))
+    assert chain.clean().returned["expired"] == 2
+    assert names(chain.staging_uri) == []
+
+
+def test_an_empty_staging(chain: Chain) -> None:
+    """Nothing was ever staged there: nothing is to do."""
+    assert not any(chain.clean().returned.values())
+
+
+# Work that is not done
+
+
+def test_a_failed_run_is_left_to_be_gone_on_with(chain: Chain) -> None:
+    """No other run's clean touches it, and whoever goes on finds everything."""
+    sandbox = chain.sandbox
+    failed = str(chain.extract(dag_id="other").returned)
+    chain.enrich(failed, dag_id="other")
+    before = names(chain.staging_uri)
+    chain.clean(*chain.run())
+    assert names(chain.staging_uri) == before
+
+    sandbox.reset_counters()
+    chain.load(failed)
+    details = str(chain.enrich(failed, dag_id="other").returned)
+    chain.load(details)
+    chain.clean(failed, details, dag_id="other")
+    assert sandbox.counters["detail"] == 0
+    chain.assert_table_is_truth()
+
+
+def test_a_failed_run_expires(chain: Chain) -> None:
+    calls = str(chain.extract(dag_id="other").returned)
+    chain.enrich(calls, dag_id="other")
+    folder = local(calls).parent
+    left = [
+        folder / "calls-checkpoint.json",
+        folder / "details-checkpoint.json",
+        folder / "rejects-00000-0123456789abcdef.jsonl",
+        folder / "calls-loaded-0123456789abcdef.json",
+        folder / ".details-00012-0123456789abcdef.jsonl.89abcdef",
+    ]
+    for path in left:
+        path.write_text(local(calls).read_text())
+    age(*staged_files(chain.staging_uri), by=timedelta(days=6, hours=23))
+    assert chain.clean(*chain.run()).returned["expired"] == 1, "no more than the unfinished file"
+    age(*staged_files(chain.staging_uri))
+    assert chain.clean(*chain.run()).returned["expired"] == 4 + 3
+    assert names(chain.staging_uri) == []
+    assert not folder.exists()
+
+
+def test_a_failed_run_expires_in_a_bucket(chain: Chain, bucket: str) -> None:
+    chain.staging_uri = bucket
+    chain.enrich(str(chain.extract().returned))
+    root, now = parse_uri(bucket), datetime.now(UTC)
+    week = timedelta(days=7)
+    assert clean_staging(root, [], max_age=week, now=now + week - timedelta(hours=1)).expired == 0
+    assert len(names(bucket)) == 4
+    assert clean_staging(root, [], max_age=week, now=now + week + timedelta(hours=1)).expired == 4
+    assert names(bucket) == []
+
+
+def test_how_long_can_be_chosen(chain: Chain) -> None:
+    chain.extract()
+    age(*staged_files(chain.staging_uri), by=timedelta(hours=2))
+    chain.clean(max_age=timedelta(hours=3))
+    assert len(names(chain.staging_uri)) == 2
+    chain.clean(max_age=timedelta(hours=1))
+    assert names(chain.staging_uri) == []
+
+
+def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> None:
+    """The checkpoint that it writes with every batch keeps all it needs."""
+    chain.sandbox.faults.add("wrong_type", kind="detail", after=20)
+    calls = str(chain.extract(dag_id="other").returned)
+    with pytest.raises(AirflowFailException):
+        chain.enrich(calls, dag_id="other")
+    before = staged_files(chain.staging_uri)
+    checkpoint = local(calls).with_name("details-checkpoint.json")
+    age(*(path for path in before if path != checkpoint))
+    chain.clean()
+    assert staged_files(chain.staging_uri) == before
+
+
+def test_rejects_of_a_run_wait_for_somebody_to_look_at_them(chain: Chain) -> None:
+    chain.sandbox.reset(days=1)
+    chain.sandbox.faults.add("wrong_type", kind="calls")
+    chain.extract_options["max_rejects"] = 1
+    chain.clean(*chain.run())
+    [rejects] = staged_files(chain.staging_uri)
+    assert rejects.name.startswith("rejects-")
+    age(rejects)
+    chain.clean()
+    assert names(chain.staging_uri) == []
+
+
+def test_what_a_killed_try_never_finished_goes(chain: Chain, jobs: Jobs) -> None:
+    """But not what somebody may be writing."""
+    ended = jobs.run(
+        TalkPilotExtractCallsOperator,
+        death=Death("pathlib:Path.replace"),
+        interval=chain.interval,
+        staging_uri=chain.staging_uri,
+    )
+    assert ended.killed, ended.error
+    [unfinished] = staged_files(chain.staging_uri)
+    chain.clean(*chain.run())
+    assert staged_files(chain.staging_uri) == [unfinished]
+    age(unfinished, by=timedelta(minutes=6))
+    chain.clean(*chain.run())
+    assert names(chain.staging_uri) == []
+
+
+# Whose files
+
+
+def test_files_of_others_are_never_touched(chain: Chain, tmp_path: Path) -> None:
+    manifests = chain.run()
+    folder, root = local(manifests[0]).parent, local(chain.staging_uri)
+    outside = tmp_path / "outside" / "all" / folder.name
+    outside.mkdir(parents=True)
+    (root / "linked").mkdir()
+    (root / "linked" / "talkpilot_default").symlink_to(outside.parents[1])
+    (folder.parent / "20260301T000000Z_20260302T000000Z").symlink_to(outside)
+    strangers = [
+        root / "README",
+        root / "all" / "calls-manifest-0123456789abcdef.json",
+        folder.parent / "calls-manifest-0123456789abcdef.json",
+        folder.parent / "2026-03-01_2026-03-02" / "calls-00000-0123456789abcdef.jsonl",
+        folder.parent / "20260302T000000Z_20260301T000000Z" / "calls-checkpoint.json",
+        folder.parents[1] / "some" / folder.name / "calls-checkpoint.json",
+        folder / "README",
+        folder / "details-notes.jsonl",
+        folder / "calls-99999.jsonl",
+        folder / "calls-00000-0123456789abcdef.jsonl.bak",
+        folder / "calls-00000-0123456789ABCDEF.jsonl",
+        folder / "deeper" / "calls-00000-0123456789abcdef.jsonl",
+        outside / "calls-00000-0123456789abcdef.jsonl",
+    ]
+    for stranger in strangers:
+        stranger.parent.mkdir(parents=True, exist_ok=True)
+        stranger.write_text("not ours\n")
+    link = folder / "calls-00001-0123456789abcdef.jsonl"
+    link.symlink_to(strangers[0])
+    age(*strangers)
+    chain.clean(*manifests)
+    age(*strangers)
+    chain.clean()
+    assert all(stranger.read_text() == "not ours\n" for stranger in strangers)
+    assert set(staged_files(chain.staging_uri)) == {*strangers[:-1], link}
+
+
+def test_files_of_others_in_a_bucket(chain: Chain, bucket: str) -> None:
+    chain.staging_uri = bucket
+    manifests = chain.run()
+    strangers = [
+        parse_uri(bucket).parent / "elsewhere.txt",
+        parse_uri(bucket) / "README",
+        parse_uri(manifests[0]).parent / "notes.jsonl",
+    ]
+    for stranger in strangers:
+        stranger.fs.pipe_file(stranger.path, b"not ours\n")
+    now = datetime.now(UTC) + timedelta(days=8)
+    clean_staging(parse_uri(bucket), [parse_uri(uri) for uri in manifests], now=now)
+    assert len(names(bucket)) == 2
+    assert all(stranger.fs.cat_file(stranger.path) == b"not ours\n" for stranger in strangers)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{outside}/calls/talkpilot_default/all/{interval}/{manifest}",
+        "{root}/calls/talkpilot_default/all/{interval}/../../../../../x/{manifest}",
+        "{root}/../calls/talkpilot_default/all/{interval}/{manifest}",
+        "{root}/calls/../all/{interval}/{manifest}",
+        "{root}/calls/talkpilot_default/all/{interval}/README",
+        "{root}/{manifest}",
+        "{root}x/calls/talkpilot_default/all/{interval}/{manifest}",
+        "gs://bucket/calls/talkpilot_default/all/{interval}/{manifest}",
+    ],
+)
+def test_a_manifest_that_is_not_below_the_staging_uri(chain: Chain, place: str) -> None:
+    manifests = chain.run()
+    before = names(chain.staging_uri)
+    path = local(manifests[0])
+    uri = place.format(
+        root=chain.staging_uri, outside="file:///x", interval=path.parent.name, manifest=path.name
+    )
+    with pytest.raises(AirflowFailException, match="give the staging_uri of the task that staged"):
+        chain.clean(uri, *manifests)
+    assert names(chain.staging_uri) == before
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_an_age_that_makes_no_sense(chain: Chain, days: int) -> None:
+    chain.extract()
+    with pytest.raises(AirflowFailException, match="give a time above zero"):
+        chain.clean(max_age=timedelta(days=days))
+    assert len(names(chain.staging_uri)) == 2
+
+
+def test_what_cannot_be_read_is_left_alone_and_the_rest_is_cleaned(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody knows which parts a manifest of another version names."""
+    other = local(str(chain.extract(dag_id="another").returned))
+    loaded = other.with_name("calls-loaded-0123456789abcdef.json")
+    loaded.write_text(other.read_text())
+    other.write_text('{"version": 2}')
+    manifests = chain.run()
+    before = staged_files(str(other.parent))
+    chain.clean(*manifests)
+    assert staged_files(chain.staging_uri) == before
+    assert "no manifest of this version" in caplog.text
+
+
+# Two at once
+
+
+def test_two_runs_of_an_interval_at_once(chain: Chain) -> None:
+    """Each cleans its own, whichever comes first."""
+    sandbox = chain.sandbox
+    first = chain.summaries()
+    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
+    second = chain.summaries()
+    first_details = str(chain.enrich(first).returned)
+    second_details = str(chain.enrich(second).returned)
+    chain.load(first_details)
+    chain.clean(first, first_details)
+    kept = {path.name for path in staged_files(chain.staging_uri)}
+    manifests = [json.loads(local(uri).read_text()) for uri in (second, second_details)]
+    assert {part["name"] for each in manifests for part in each["parts"]} < kept
+    chain.load(second_details)
+    chain.clean(second, second_details)
+    assert names(chain.staging_uri) == []
+    chain.assert_table_is_truth()
+    assert set(asked(chain).values()) == {1}
+
+
+def test_one_cleans_while_the_other_asks_for_details(chain: Chain) -> None:
+    """What went was loaded: it is neither asked for again nor missed."""
+    sandbox = chain.sandbox
+    first = chain.summaries()
+    first_details = str(chain.enrich(first).returned)
+    for call in sandbox.truth(*chain.interval)[:3]:
+        sandbox.edit(call["id"], note="new")
+    second = chain.summaries()
+    sandbox.reset_counters()
+
+    def clean_the_first(kind: str, count: int) -> None:
+        if kind == "detail" and count == 2:
+            chain.load(first_details)
+            chain.clean(first, first_details)
+
+    sandbox.before_request = clean_the_first
+    second_details = str(chain.enrich(second, concurrency=1).returned)
+    assert sandbox.counters["detail"] == 3
+    chain.load(second_details)
+    chain.assert_table_is_truth()
+    chain.clean(second, second_details)
+    assert names(chain.staging_uri) == []
+
+
+def test_one_cleans_while_the_other_plans(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its question to the table and its look at staging."""
+    calls = chain.summaries()
+    details = str(chain.enrich(calls).returned)
+    second = chain.summaries()
+    chain.sandbox.reset_counters()
+    done = list[str]()
+
+    def late(path: ObjectStoragePath) -> Any:
+        if not done:
+            done.append(details)
+            chain.load(details)
+            chain.clean(calls, details)
+        return read_intact(path)
+
+    monkeypatch.setattr("airflow_provider_talkpilot.staging.enrich.read_intact", late)
+    chain.load(chain.enrich(second).returned)
+    assert done
+    assert chain.sandbox.counters["detail"] == 0
+    chain.assert_table_is_truth()
+
+
+def asked(chain: Chain) -> Counter[str]:
+    """How often the detail of each call was asked for."""
+    return Counter(r.path for r in chain.sandbox.requests if r.kind == "detail")
+
+
+# Any number of times
+
+STORAGE = "airflow_provider_talkpilot.staging.storage"
+DEATHS = [
+    *(Death(f"{STORAGE}:delete", call=number) for number in range(1, 7)),
+    Death(f"{STORAGE}:delete", call=6, after=True),
+    *(Death(f"{STORAGE}:put_text", call=number, after=True) for number in (1, 2)),
+]
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=lambda d: f"{d.function[45:]}-{d.call}-{d.after}")
+def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
+    manifests = chain.run()
+    ended = jobs.run(
+        TalkPilotCleanStagingOperator,
+        death=death,
+        staging_uri=chain.staging_uri,
+        manifest_uris=list(manifests),
+    )
+    assert ended.killed, ended.error
+    # A manifest that is there has its parts.
+    for manifest in manifests:
+        if local(manifest).exists():
+            chain.load(manifest)
+        else:
+            with pytest.raises(AirflowFailException, match="no manifest"):
+                chain.load(manifest)
+    chain.clean(*manifests)
+    assert names(chain.staging_uri) == []
+    chain.assert_table_is_truth()
+
+
+def test_what_a_killed_clean_left_the_next_one_of_any_run_finishes(
+    chain: Chain, jobs: Jobs
+) -> None:
+    manifests = chain.run()
+    ended = jobs.run(
+        TalkPilotCleanStagingOperator,
+        death=Death(f"{STORAGE}:delete", call=1, after=True),
+        staging_uri=chain.staging_uri,
+        manifest_uris=list(manifests),
+    )
+    assert ended.killed, ended.error
+    assert not local(manifests[1]).exists()
+    chain.clean(dag_id="other")
+    assert [path.name[:6] for path in staged_files(chain.staging_uri)] == ["calls-", "calls-"]
+
+
+def test_again_and_again(chain: Chain) -> None:
+    manifests = chain.run()
+    chain.clean(*manifests)
+    assert not any(chain.clean(*manifests).returned.values())
+
+
+# What comes after
+
+
+def test_what_is_cleaned_cannot_be_loaded_and_the_message_says_what_to_do(chain: Chain) -> None:
+    calls, details = chain.run()
+    chain.clean(calls, details)
+    for task, manifest in ((chain.load, calls), (chain.enrich, calls), (chain.load, details)):
+        with pytest.raises(AirflowFailException, match=r"Run the task that stages .* again"):
+            task(manifest)
+    chain.clean(*chain.run())
+    chain.assert_table_is_truth()
+
+
+def test_a_folder_that_goes_while_another_stages_there(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty folder is removed between another task's making it and its first file."""
+    original, times = Path.touch, list[Path]()
+
+    def late(path: Path) -> None:
+        if len(times) < 3 and path.name.startswith(".calls-"):
+            times.append(path)
+            path.parent.rmdir()
+        original(path)
+
+    monkeypatch.setattr(Path, "touch", late)
+    chain.run()
+    assert len(times) == 3
+    chain.assert_table_is_truth()

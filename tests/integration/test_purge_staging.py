@@ -1,0 +1,490 @@
+"""What TalkPilot purges or erases is in no staged file once the interval was walked and loaded."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.sandbox.faults import FaultName
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.batches import Batches
+from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, age, day, local, names, staged_files
+from tests.support.jobs import Death, Jobs
+
+FATES = ["purged", "erased"]
+HALVES = ("2026-03-16T00:00:00", "2026-03-16T12:00:00"), ("2026-03-16T12:00:00", "2026-03-17")
+
+
+class Caller:
+    """One call whose caller can be told from everybody else, and its end."""
+
+    def __init__(self, chain: Chain, fate: str, number: int = 5) -> None:
+        self.chain, self.fate = chain, fate
+        self.name = f"Zaphod-{uuid4().hex}"
+        self.call_id = chain.sandbox.truth(*chain.interval)[number]["id"]
+        chain.sandbox.edit(
+            self.call_id,
+            customer_name=self.name,
+            transcript=[{"role": "user", "text": f"My name is {self.name}."}],
+        )
+
+    def leave(self) -> None:
+        """Be purged or erased at TalkPilot."""
+        if self.fate == "purged":
+            self.chain.sandbox.purge(self.call_id)
+        else:
+            self.chain.sandbox.erase(self.call_id)
+
+    def is_in(self, *uris: str) -> list[str]:
+        """The files below the staging URIs that name the caller."""
+        return [name for uri in uris for name in names(uri) if self.name in text(uri, name)]
+
+
+def text(uri: str, name: str) -> str:
+    content: bytes = parse_uri(uri).fs.cat_file(name)
+    return (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+
+
+def asked(chain: Chain) -> Counter[str]:
+    """How often the detail of each call was asked for."""
+    asked = (r.path.rpartition("/")[2] for r in chain.sandbox.requests if r.kind == "detail")
+    return Counter(asked)
+
+
+def clean_run(chain: Chain, dag_id: str = "calls", **extract: Any) -> Any:
+    """A whole run of a DAG, and its clean; gives the counts."""
+    calls = str(chain.extract(dag_id=dag_id, **extract).returned)
+    chain.load(calls, dag_id=dag_id)
+    details = str(chain.enrich(calls, dag_id=dag_id).returned)
+    chain.load(details, dag_id=dag_id)
+    return chain.clean(calls, details, dag_id=dag_id).returned
+
+
+@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+def test_files_of_a_failed_run_of_another_dag(anywhere: Chain, fate: str, compress: bool) -> None:
+    chain = anywhere
+    caller = Caller(chain, fate)
+    failed = chain.extract(dag_id="failed", compress=compress).returned
+    chain.enrich(str(failed), dag_id="failed", compress=compress)
+    assert len(caller.is_in(chain.staging_uri)) == 2
+    files = len(names(chain.staging_uri))
+
+    caller.leave()
+    chain.sandbox.reset_counters()
+    assert clean_run(chain, "second") == {"loaded": 4, "purged": 2, "expired": 0}
+    assert caller.is_in(chain.staging_uri) == []
+    assert len(names(chain.staging_uri)) == files
+    spent = chain.sandbox.counters
+    assert (spent["agents"], spent["calls"]) == (1, 2)
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_the_failed_run_can_still_be_gone_on_with(chain: Chain, fate: str) -> None:
+    """It asks for no detail that was staged, and brings nothing back."""
+    caller = Caller(chain, fate)
+    failed = str(chain.extract(dag_id="failed").returned)
+    chain.enrich(failed, dag_id="failed")
+    caller.leave()
+    clean_run(chain, "second")
+    chain.assert_table_is_truth()
+
+    chain.sandbox.reset_counters()
+    chain.load(failed)
+    chain.load(chain.enrich(failed, dag_id="failed").returned)
+    assert chain.sandbox.counters["detail"] == 0
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_the_failed_run_loads_another_table(chain: Chain, table: str, fate: str) -> None:
+    caller = Caller(chain, fate)
+    failed = str(chain.extract(dag_id="failed").returned)
+    chain.enrich(failed, dag_id="failed")
+    caller.leave()
+    clean_run(chain, "second")
+
+    chain.table = f"{table}_2"
+    chain.load(failed)
+    rows = {row["id"]: row for row in chain.rows()}
+    assert caller.name not in str(rows)
+    assert rows.keys() == {call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    assert fate == "erased" or rows[caller.call_id]["is_purged"] is True
+    chain.load(chain.enrich(failed, dag_id="failed").returned)
+    assert "My name is" not in str(chain.rows())
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_every_folder_that_can_hold_the_call(chain: Chain, fate: str) -> None:
+    """Other DAGs, agents, intervals that overlap, selections, and other connections."""
+    sandbox, agents = chain.sandbox, chain.sandbox.store.agent_ids
+    chain.interval = HALVES[0]
+    caller = Caller(chain, fate)
+    for options in (
+        {"dag_id": "another"},
+        {"agent_ids": agents},
+        {"start": "2026-03-15", "end": "2026-03-18"},
+        {"start": "2026-03-16", "end": "2026-03-16T12:00:00.000001"},
+        {"search": "Zaphod"},
+    ):
+        chain.enrich(str(chain.extract(**options).returned), table=None)
+    assert len(caller.is_in(chain.staging_uri)) == 10
+    caller.leave()
+    spent = sandbox.counters["detail"]
+    clean_run(chain, "second")
+    assert caller.is_in(chain.staging_uri) == []
+    assert sandbox.counters["detail"] - spent == len(sandbox.truth(*chain.interval))
+
+
+@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("keep", [False, True], ids=["cleaned", "kept"])
+def test_an_earlier_run_of_the_same_folder(chain: Chain, fate: str, keep: bool) -> None:
+    """Nothing of it comes back into the table, neither now nor with what was kept by choice."""
+    caller = Caller(chain, fate)
+    calls = str(chain.extract().returned)
+    chain.enrich(calls)
+    caller.leave()
+    chain.sandbox.reset_counters()
+    manifests = chain.run()
+    assert chain.sandbox.counters["detail"] == (1 if fate == "purged" else 0)
+    chain.assert_table_is_truth()
+    chain.clean(*manifests, keep=keep)
+    # TalkPilot itself keeps the name beside a purged call, and so does its own walk.
+    left = [name for name in caller.is_in(chain.staging_uri) if fate == "erased" or not keep]
+    assert left == []
+    assert all("My name is" not in text(chain.staging_uri, n) for n in names(chain.staging_uri))
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_without_versions_too(chain: Chain) -> None:
+    """The API tells no ``updated_at``: a staged detail of before the purge counts as known."""
+    sandbox = chain.sandbox
+    sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
+    caller = Caller(chain, "purged")
+    chain.enrich(str(chain.extract().returned))
+    caller.leave()
+    chain.clean(*chain.run())
+    [row] = [row for row in chain.rows() if row["id"] == caller.call_id]
+    assert (row["transcript"], row["phone_number"], row["is_purged"]) == ([], None, True)
+    assert caller.is_in(chain.staging_uri) == []
+
+
+def test_only_what_it_must_is_taken_out(chain: Chain) -> None:
+    """What the walk does not tell anything about stays as it is, byte for byte."""
+    sandbox, agents = chain.sandbox, chain.sandbox.store.agent_ids
+    first = next(c for c in sandbox.truth(*chain.interval) if c["agent_id"] == agents[0])
+    second = next(c for c in sandbox.truth(*chain.interval) if c["agent_id"] == agents[1])
+    tomorrow = sandbox.truth(*day(1))[3]
+    chain.enrich(str(chain.extract(dag_id="another").returned))
+    chain.enrich(str(chain.extract(dag_id="another", interval=day(1)).returned))
+    chain.enrich(str(chain.extract(dag_id="another", agent_ids=agents[1:]).returned))
+    before = {path: path.read_bytes() for path in staged_files(chain.staging_uri)}
+
+    # Erased: of an agent, and of a day, that is not walked.
+    sandbox.erase(second["id"])
+    sandbox.erase(tomorrow["id"])
+    chain.extract_options["agent_ids"] = agents[:1]
+    assert chain.clean(*chain.run()).returned["purged"] == 0
+    assert {path: path.read_bytes() for path in staged_files(chain.staging_uri)} == before
+
+    # A selection does not show who is gone.
+    sandbox.erase(first["id"])
+    chain.extract_options["done"] = False
+    assert chain.clean(*chain.run()).returned["purged"] == 0
+    assert {path: path.read_bytes() for path in staged_files(chain.staging_uri)} == before
+
+    del chain.extract_options["done"]
+    assert chain.clean(*chain.run()).returned["purged"] == 2
+    changed = [path for path in before if not path.exists()]
+    assert [path.name[:7] for path in changed] == ["calls-0", "details"]
+    for path in changed:
+        [new] = path.parent.glob(f"{path.name[:7]}*.jsonl")
+        assert set(new.read_bytes().splitlines()) < set(before[path].splitlines())
+        assert len(new.read_bytes().splitlines()) == len(before[path].splitlines()) - 1
+
+
+def test_a_selection_shows_a_purge(chain: Chain) -> None:
+    caller = Caller(chain, "purged")
+    chain.enrich(str(chain.extract(dag_id="failed").returned))
+    caller.leave()
+    clean_run(chain, "second", search=caller.name)
+    assert caller.is_in(chain.staging_uri) == []
+
+
+def test_calls_that_came_later_are_not_gone(chain: Chain) -> None:
+    """A newer walk, staged and not loaded yet, has a call that the loaded one lacks."""
+    sandbox = chain.sandbox
+    older = chain.run()
+    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
+    newer = str(chain.extract().returned)
+    details = str(chain.enrich(newer).returned)
+    assert chain.clean(*older).returned["purged"] == 0
+    chain.load(newer)
+    chain.load(details)
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("fault", ["no_id", "wrong_type"])
+def test_a_call_that_did_not_fit_is_not_gone(chain: Chain, fault: FaultName) -> None:
+    """Its record is in the rejects of the walk, not in its list rows."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1)
+    whole = str(chain.extract(dag_id="another").returned)
+    sandbox.faults.add(fault, kind="calls")
+    assert clean_run(chain, "second", max_rejects=1)["purged"] == 0
+    chain.load(whole)
+    assert len(chain.rows()) == len(sandbox.truth(*chain.interval))
+
+
+def test_rejects(chain: Chain) -> None:
+    """A record that did not fit is data of a caller too."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1)
+    first = sandbox.store.agents[0]["id"]
+    spoiled = [c["id"] for c in sandbox.truth(*chain.interval) if c["agent_id"] == first][-1]
+    position = [c["id"] for c in sandbox.truth(*chain.interval)].index(spoiled)
+    faults: list[tuple[str, FaultName]] = [("one", "wrong_type"), ("two", "no_id")]
+    for dag_id, fault in faults:
+        caller = Caller(chain, "purged", position)
+        sandbox.faults.add(fault, kind="calls")
+        with pytest.raises(AirflowFailException):
+            chain.extract(dag_id=dag_id)
+        assert len(caller.is_in(chain.staging_uri)) == 1
+    caller.leave()
+    clean_run(chain, "second")
+    [left] = [path for path in staged_files(chain.staging_uri) if path.name.startswith("rejects")]
+    assert "/two/" in str(left), "nobody can tell whose it is: it goes when it expires"
+    age(*staged_files(chain.staging_uri))
+    chain.clean()
+    assert names(chain.staging_uri) == []
+
+
+# Beside runs that are at work
+
+
+def purge_elsewhere(chain: Chain, caller: Caller) -> None:
+    """The caller leaves, and another DAG walks, loads and cleans."""
+    caller.leave()
+    walk = str(chain.extract(dag_id="quick").returned)
+    chain.load(walk)
+    chain.clean(walk)
+
+
+def of_the_first_agent(chain: Chain, fate: str) -> Caller:
+    """A caller of the agent that is walked first."""
+    agent_ids = [call["agent_id"] for call in chain.sandbox.truth(*chain.interval)]
+    return Caller(chain, fate, agent_ids.index(chain.sandbox.store.agents[0]["id"]))
+
+
+@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("number", [5, -5], ids=["first", "last"])
+def test_while_another_run_asks_for_details(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, fate: str, number: int
+) -> None:
+    """It ends with all that is left, and asks for nothing twice."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, calls_per_day=160)
+    caller = Caller(chain, fate, number)
+    calls = str(chain.extract(dag_id="slow").returned)
+    flush, times = Batches.flush, list[Batches]()
+
+    def flush_and_purge(batches: Batches) -> None:
+        flush(batches)
+        times.append(batches)
+        if len(times) == 1:
+            assert 0 < len(asked(chain)) < 160
+            purge_elsewhere(chain, caller)
+
+    monkeypatch.setattr(Batches, "flush", flush_and_purge)
+    details = str(chain.enrich(calls, dag_id="slow", concurrency=1).returned)
+    assert "My name is" not in "".join(text(chain.staging_uri, n) for n in names(chain.staging_uri))
+    spent = asked(chain)
+    assert max(times for call, times in spent.items() if call != caller.call_id) == 1
+    assert spent[caller.call_id] <= 2, "once before and once after the purge"
+    chain.load(calls)
+    chain.load(details)
+    chain.assert_table_is_truth()
+    chain.clean(calls, details)
+    assert names(chain.staging_uri) == []
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
+    """A walk cannot be mended from outside while it is made: it is made again."""
+    sandbox = chain.sandbox
+    sandbox.reset(agents=6)
+    monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.PART_SECONDS", 0.0)
+    walked_first = sandbox.store.agents[0]["id"]
+    calls = [call["agent_id"] for call in sandbox.truth(*chain.interval)]
+    caller = Caller(chain, fate, calls.index(walked_first))
+    save, times = Manifest.save_checkpoint, list[Manifest]()
+
+    def save_and_purge(manifest: Manifest, folder: Any) -> None:
+        save(manifest, folder)
+        times.append(manifest)
+        if len(times) == 3:
+            assert len(caller.is_in(chain.staging_uri)) == 1
+            purge_elsewhere(chain, caller)
+
+    monkeypatch.setattr(Manifest, "save_checkpoint", save_and_purge)
+    with pytest.raises(AirflowException, match="The next try walks again") as raised:
+        chain.extract(dag_id="slow")
+    assert not isinstance(raised.value, AirflowFailException)
+    assert caller.is_in(chain.staging_uri) == []
+    chain.clean(*chain.run())
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_a_walk_that_was_interrupted_goes_on(chain: Chain, fate: str) -> None:
+    """Its checkpoint names what was written anew: finished agents are not walked again."""
+    sandbox = chain.sandbox
+    sandbox.reset(agents=6)
+    caller = of_the_first_agent(chain, fate)
+    sandbox.faults.add("no_pagination", kind="calls", after=4)
+    with pytest.raises(AirflowFailException):
+        chain.extract(dag_id="failed")
+    purge_elsewhere(chain, caller)
+    assert caller.is_in(chain.staging_uri) == []
+    sandbox.reset_counters()
+    calls = str(chain.extract(dag_id="failed").returned)
+    assert sandbox.counters["calls"] == 2
+    chain.load(calls)
+    chain.assert_table_is_truth(details=False)
+
+
+# Killed, torn, unfinished
+
+STORAGE = "airflow_provider_talkpilot.staging.storage"
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("function", ["put", "put_text", "delete"])
+@pytest.mark.parametrize("fate", FATES)
+def test_killed_and_done_again(
+    chain: Chain, jobs: Jobs, fate: str, function: str, call: int
+) -> None:
+    caller = Caller(chain, fate)
+    failed = str(chain.extract(dag_id="failed").returned)
+    chain.enrich(failed, dag_id="failed")
+    caller.leave()
+    manifests = chain.run()
+    chain.sandbox.reset_counters()
+    ended = jobs.run(
+        TalkPilotCleanStagingOperator,
+        death=Death(f"{STORAGE}:{function}", call=call),
+        staging_uri=chain.staging_uri,
+        manifest_uris=list(manifests),
+        keep=True,
+    )
+    assert ended.killed, ended.error
+    chain.clean(*manifests)
+    assert caller.is_in(chain.staging_uri) == []
+    chain.load(failed)
+    chain.load(chain.enrich(failed, dag_id="failed").returned)
+    assert chain.sandbox.counters["detail"] == 0
+    chain.assert_table_is_truth()
+
+
+def test_an_unfinished_file(chain: Chain, jobs: Jobs) -> None:
+    """A killed try left it; it has no name yet, but callers in it."""
+    caller = Caller(chain, "purged")
+    ended = jobs.run(
+        TalkPilotExtractCallsOperator,
+        death=Death("pathlib:Path.replace"),
+        dag_id="failed",
+        interval=chain.interval,
+        staging_uri=chain.staging_uri,
+    )
+    assert ended.killed, ended.error
+    [unfinished] = staged_files(chain.staging_uri)
+    assert caller.is_in(chain.staging_uri) == [str(unfinished)]
+    torn = unfinished.with_name(unfinished.name[:-8] + "01234567")
+    torn.write_bytes(unfinished.read_bytes()[:99])
+    caller.leave()
+    clean_run(chain, "second")
+    assert staged_files(chain.staging_uri) == [torn], "somebody may be writing it"
+    age(torn, by=timedelta(minutes=6))
+    chain.clean(*chain.run(), keep=True)
+    assert torn not in staged_files(chain.staging_uri)
+
+
+@pytest.mark.parametrize("harm", ["torn", "shorter"])
+def test_a_part_that_is_not_whole_is_not_made_to_look_whole(chain: Chain, harm: str) -> None:
+    """Nobody can load it, and it may hold the caller: it goes."""
+    caller = Caller(chain, "purged")
+    failed = str(chain.extract(dag_id="failed").returned)
+    chain.enrich(failed, dag_id="failed")
+    far = str(chain.extract(dag_id="failed", interval=day(1)).returned)
+    for manifest in (failed, far):
+        for part in local(manifest).parent.glob("*-0*.jsonl"):
+            lines = part.read_bytes().splitlines(keepends=True)
+            part.write_bytes(b"".join(lines)[:-9] if harm == "torn" else b"".join(lines[:-1]))
+    caller.leave()
+    clean_run(chain, "second")
+    assert caller.is_in(chain.staging_uri) == []
+    assert not list(local(failed).parent.glob("*-0*.jsonl"))
+    assert list(local(far).parent.glob("*-0*.jsonl")), "the walk says nothing of that day"
+    with pytest.raises(AirflowFailException, match=r"gone.* again"):
+        chain.load(failed)
+    clean_run(chain, "failed")
+    chain.assert_table_is_truth()
+
+
+def test_another_folder_that_cannot_be_read(
+    chain: Chain, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is done, and the log says what was not."""
+    caller = Caller(chain, "purged")
+    for dag_id in ("a", "b", "c"):
+        chain.extract(dag_id=dag_id)
+    caller.leave()
+    listed = storage.list_entries
+
+    def fail_for_b(folder: Any) -> Any:
+        if "/b/talkpilot_default/all/" in str(folder):
+            raise StagingError(f"Cannot list {folder}.")
+        return listed(folder)
+
+    monkeypatch.setattr(storage, "list_entries", fail_for_b)
+    clean_run(chain, "second")
+    [left] = caller.is_in(chain.staging_uri)
+    assert "/b/" in left
+    assert "It is left alone." in caplog.text
+    assert "/b/" in caplog.text
+
+
+def test_a_manifest_of_another_version_does_not_keep_a_part(chain: Chain) -> None:
+    caller = Caller(chain, "purged")
+    failed = str(chain.extract(dag_id="failed").returned)
+    local(failed).write_text('{"version": 2}')
+    caller.leave()
+    clean_run(chain, "second")
+    assert caller.is_in(chain.staging_uri) == []
+
+
+def test_a_walk_whose_parts_were_changed_purges_nothing(chain: Chain) -> None:
+    """Calls that are missing from it would look as if they were gone."""
+    chain.extract(dag_id="failed")
+    calls = chain.summaries()
+    [part] = local(calls).parent.glob("calls-0*.jsonl")
+    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]))
+    before = staged_files(chain.staging_uri)
+    with pytest.raises(AirflowFailException, match="do not hold what their manifest says"):
+        chain.clean(calls)
+    assert staged_files(chain.staging_uri) == before
