@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import Conflict
-from google.cloud.bigquery import Client, QueryJob, Table
+from google.api_core.exceptions import BadRequest, Conflict
+from google.cloud.bigquery import Client, LoadJob, QueryJob, Table
 
 from airflow_provider_talkpilot.bigquery.jobs import run_job
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
@@ -104,33 +104,39 @@ def test_a_job_that_an_earlier_try_left_running(
 
 def test_the_id_of_a_failed_job_is_used_up(bigquery: Client, counter: str) -> None:
     name = counter.replace(".", "-")
-    failed = bigquery.query("SELECT ERROR('no')", job_id=f"{name}-0", job_retry=None)
-    assert failed.exception()
+    with pytest.raises(BadRequest):
+        bigquery.query("SELECT ERROR('no')", job_id=f"{name}-0", job_retry=None).result()
     job = run_job(bigquery, name, None, lambda job_id: insert(bigquery, counter, job_id))
     assert job.job_id == f"{name}-1"
     assert count(bigquery, counter) == 1
 
 
+def changes(chain: Chain, job_id: str) -> tuple[int, int, int]:
+    """Rows that a MERGE inserted, updated and deleted."""
+    job = chain.bigquery.get_job(job_id)
+    assert isinstance(job, QueryJob)
+    assert job.labels == {"source": "talkpilot"}
+    done = job.dml_stats
+    assert done
+    return done.inserted_row_count, done.updated_row_count, done.deleted_row_count
+
+
 def test_what_the_jobs_did(chain: Chain) -> None:
     calls = chain.extract().returned
-    loaded = chain.load(calls).returned
-    load = chain.bigquery.get_job(loaded["load_job_id"])
-    merge = chain.bigquery.get_job(loaded["merge_job_id"])
-    assert load.output_rows == loaded["rows"] == CALLS
-    assert load.labels == merge.labels == {"source": "talkpilot"}
-    assert merge.dml_stats.inserted_row_count == loaded["changed"] == CALLS
-    assert merge.dml_stats.updated_row_count == merge.dml_stats.deleted_row_count == 0
+    result = chain.load(calls).returned
+    load = chain.bigquery.get_job(result["load_job_id"])
+    assert isinstance(load, LoadJob)
+    assert load.output_rows == result["rows"] == CALLS
+    assert result["changed"] == CALLS
+    assert changes(chain, result["merge_job_id"]) == (CALLS, 0, 0)
 
-    details = chain.load(chain.enrich(calls).returned).returned
-    merge = chain.bigquery.get_job(details["merge_job_id"])
-    assert merge.dml_stats.updated_row_count == details["changed"] == CALLS
-    assert merge.dml_stats.inserted_row_count == merge.dml_stats.deleted_row_count == 0
+    result = chain.load(chain.enrich(calls).returned).returned
+    assert result["changed"] == CALLS
+    assert changes(chain, result["merge_job_id"]) == (0, CALLS, 0)
 
     chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
-    again = chain.load(chain.extract().returned).returned
-    merge = chain.bigquery.get_job(again["merge_job_id"])
-    assert merge.dml_stats.inserted_row_count == 1
-    assert merge.dml_stats.updated_row_count == again["changed"] - 1
+    result = chain.load(chain.extract().returned).returned
+    assert changes(chain, result["merge_job_id"]) == (1, result["changed"] - 1, 0)
 
 
 def test_what_a_killed_load_leaves_goes_by_itself(chain: Chain, jobs: Jobs) -> None:

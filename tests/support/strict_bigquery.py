@@ -21,7 +21,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
 
 PYTHON = Path(__file__).parents[2] / ".venv-strict" / "bin" / "python"
 
-_START_SECONDS = 60
+_START_SECONDS = 120
 _LISTENS = re.compile(r"Uvicorn running on http://[\d.]+:(\d+)")
 # The DuckDB extensions that it needs come from Python packages, else it would download them.
 _PROGRAM = """
