@@ -13,7 +13,9 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
+STAGING = "{{ var.value.talkpilot_staging_uri }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
 POLICY_TAGS = "{{ var.value.get('talkpilot_policy_tags', '') }}"
 
@@ -71,7 +73,7 @@ with DAG(
     )
     extract = TalkPilotExtractCallsOperator(
         task_id="extract_calls",
-        staging_uri="{{ var.value.talkpilot_staging_uri }}",
+        staging_uri=STAGING,
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         start="{{ ti.xcom_pull('choose_rung')['start'] }}",
         end="{{ ti.xcom_pull('choose_rung')['end'] }}",
@@ -99,6 +101,14 @@ with DAG(
         table=TABLE,
         policy_tags=POLICY_TAGS,
     )
+    clean = TalkPilotCleanStagingOperator(
+        task_id="clean_staging",
+        staging_uri=STAGING,
+        manifest_uris=[extract.output, enrich.output],
+        keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
+        # After a run without details too; never when something failed.
+        trigger_rule="none_failed_min_one_success",
+    )
 
     @task
     def note_rung(done: str) -> None:
@@ -108,4 +118,6 @@ with DAG(
 
     # Summaries arrive without waiting for the details.
     choose >> extract
-    load_calls >> load_details >> note_rung(done="{{ ti.xcom_pull('choose_rung')['done'] }}")
+    load_calls >> load_details >> clean
+    load_calls >> clean
+    load_details >> note_rung(done="{{ ti.xcom_pull('choose_rung')['done'] }}")
