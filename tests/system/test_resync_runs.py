@@ -1,4 +1,4 @@
-"""``airflow dags test`` of the re-sync DAG: what a run leaves behind is what the next one builds on."""
+"""``airflow dags test`` of the re-sync DAG: the next run builds on what the last one left."""
 
 from __future__ import annotations
 
