@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
 from tests.support.jobs import Jobs
 
@@ -38,14 +39,27 @@ def test_two_hundred_thousand_calls(
 ) -> None:
     for name, value in big_sandbox.items():
         monkeypatch.setenv(name, value.strip("'"))
-    peaks = {}
+    staging_uri = (tmp_path / "staging").as_uri()
+    peaks, manifests = {}, []
     for calls, end in ((CALLS_A_DAY, "2026-01-02"), (CALLS_A_DAY * DAYS, "2026-04-11")):
         ended = jobs.run(
             TalkPilotExtractCallsOperator,
             interval=("2026-01-01", end),
-            staging_uri=(tmp_path / "staging").as_uri(),
+            staging_uri=staging_uri,
         )
+        manifests.append(ended.returned)
         manifest = json.loads(Path(ended.returned.removeprefix("file://")).read_text())
         assert sum(part["rows"] for part in manifest["parts"]) == calls
         peaks[calls] = ended.peak_kib
     assert peaks[CALLS_A_DAY * DAYS] - peaks[CALLS_A_DAY] < SPARE_KIB
+
+    # Few rows are compared with a walk of many, and many with a walk of few.
+    for manifest_uri in reversed(manifests):
+        ended = jobs.run(
+            TalkPilotCleanStagingOperator,
+            staging_uri=staging_uri,
+            manifest_uris=[manifest_uri],
+            keep=True,
+        )
+        assert ended.returned == {"loaded": 0, "purged": 0, "expired": 0}
+        assert ended.peak_kib - peaks[CALLS_A_DAY] < SPARE_KIB

@@ -54,6 +54,10 @@ class Services:
         assert truth, "a test on nothing proves nothing"
         assert_equal_rows(self.rows(), expected_rows(truth, details=details))
 
+    def staged(self, dag: str) -> list[Path]:
+        """Every file that a DAG has staged."""
+        return [path for path in (self.staging / dag).rglob("*") if path.is_file()]
+
     def truth(self, day: dt.date) -> list[Row]:
         """What the API holds of a day."""
         return self.sandbox.truth(day.isoformat(), (day + dt.timedelta(days=1)).isoformat())

@@ -21,6 +21,8 @@ def test_a_day_is_in_the_table_as_the_api_has_it(airflow: Airflow, services: Ser
     assert spent["detail"] == len(services.truth(DAY))
     assert spent["agents"] + spent["calls"] == 1 + 2
     assert spent["refused"] == 0
+    assert services.staging.exists()
+    assert services.staged(DAG) == []
 
 
 def test_params_choose_the_interval_and_turn_details_off(
@@ -34,6 +36,15 @@ def test_params_choose_the_interval_and_turn_details_off(
     services.assert_table_is_truth(DAY, NEXT, details=False)
     assert services.sandbox.counters["detail"] == 0
     assert "Details are turned off for this run." in said
+    assert services.staging.exists()
+    assert services.staged(DAG) == []
+
+
+def test_staged_files_are_kept_by_choice(airflow: Airflow, services: Services) -> None:
+    settings = {**services.environment, "AIRFLOW_VAR_TALKPILOT_KEEP_STAGED": "true"}
+    airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=settings)
+    services.assert_table_is_truth(DAY)
+    assert len(services.staged(DAG)) == 4
 
 
 def test_variables_choose_what_becomes_of_columns(airflow: Airflow, services: Services) -> None:

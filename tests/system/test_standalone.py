@@ -105,6 +105,8 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     assert len(truth) >= 3 * 14
     assert_equal_rows(services.rows(), expected_rows(truth))
     assert set(_asked(services.sandbox).values()) == {1}
+    assert services.staging.exists()
+    assert services.staged(DAG) == []
 
 
 def test_a_run_without_an_interval_fails_with_one_clear_line(stage: Stage) -> None:

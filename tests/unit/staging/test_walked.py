@@ -1,0 +1,162 @@
+"""What a walk says of staged rows, against a model that is plain enough to be right."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.staging.errors import ManifestError
+from airflow_provider_talkpilot.staging.inventory import Folder
+from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
+from airflow_provider_talkpilot.staging.parts import Part, PartWriter
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
+
+START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
+WALKED = datetime(2026, 3, 20, tzinfo=UTC)
+# Agent "a" is named "A" by whoever asks, "b" as it is, and "x" is not walked.
+IDS = ["a1", "a2", "a3", "b1", "b2", "x1"]
+STARTS = {"a3": START - timedelta(microseconds=1), "b2": END, "a1": START}
+
+
+def row(call_id: str, **fields: Any) -> Row:
+    created_at = STARTS.get(call_id, START + timedelta(hours=1))
+    return {"id": call_id, "agent_id": call_id[0], "created_at": created_at.isoformat(), **fields}
+
+
+def write(folder: ObjectStoragePath, kind: str, records: Iterable[Row]) -> list[Part]:
+    with PartWriter(folder, kind) as writer:
+        writer.write(records)
+        part = writer.flush()
+    return [part] if part else []
+
+
+def walked(place: str, **fields: Any) -> tuple[Folder, Manifest]:
+    """A walk of agents a and b; ``calls`` and ``rejects`` are records."""
+    folder = parse_uri(f"file://{place}")
+    calls, rejects = fields.pop("calls", ()), fields.pop("rejects", ())
+    agents = [
+        AgentWalk(
+            agent_id=agent_id,
+            calls=0,
+            rejected=sum(reject["agent_id"] == agent_id for reject in rejects),
+            walked_at=WALKED,
+        )
+        for agent_id in ("A", "b")
+    ]
+    manifest = Manifest(
+        kind="calls",
+        start=START,
+        end=END,
+        agents=agents,
+        parts=write(folder, "calls", calls),
+        rejects=write(folder, "rejects", rejects),
+        started_at=WALKED,
+        **fields,
+    )
+    return Folder(folder, Interval(START, END)), manifest
+
+
+@given(
+    walk=st.dictionaries(st.sampled_from(IDS), st.sampled_from([True, False, None])),
+    call_id=st.sampled_from(IDS),
+    purged=st.sampled_from([True, False, None]),
+    seconds=st.none() | st.integers(-2, 2),
+    selection=st.booleans(),
+)
+def test_fates(
+    walk: dict[str, bool | None],
+    call_id: str,
+    purged: bool | None,
+    seconds: int | None,
+    selection: bool,
+) -> None:
+    read_at = None if seconds is None else WALKED + timedelta(seconds=seconds)
+    if call_id in walk:
+        expected = Fate.PURGED if walk[call_id] and not purged else Fate.STAYS
+    else:
+        inside = call_id in ("a1", "a2", "b1")  # of a walked agent, in the interval
+        before = seconds is not None and seconds < 0
+        expected = Fate.GONE if inside and before and not selection else Fate.STAYS
+    with tempfile.TemporaryDirectory() as place:
+        folder, manifest = walked(
+            place,
+            calls=[row(one, is_purged=flag) for one, flag in walk.items()],
+            selection=["done"] if selection else [],
+        )
+        with WalkedCalls(folder, manifest) as calls:
+            assert calls.fate(row(call_id, is_purged=purged), read_at) is expected
+
+
+@pytest.fixture
+def before() -> datetime:
+    return WALKED - timedelta(days=1)
+
+
+def test_rejected_records_are_there(tmp_path: Any, before: datetime) -> None:
+    rejects = [
+        {"agent_id": "A", "reason": "", "record": row("a1", is_purged=True)},
+        {"agent_id": "A", "reason": "", "record": row("a2")},
+    ]
+    folder, manifest = walked(str(tmp_path), rejects=rejects)
+    with WalkedCalls(folder, manifest) as calls:
+        assert calls.fate(row("a1"), before) is Fate.PURGED
+        assert calls.fate(row("a2"), before) is Fate.STAYS
+        assert calls.fate(row("aX"), before) is Fate.GONE
+
+
+@pytest.mark.parametrize("record", [{"is_purged": True}, {"id": 5}, None, "text", []], ids=repr)
+def test_a_record_that_nobody_can_tell_hides_who_is_gone(
+    tmp_path: Any, before: datetime, record: Any
+) -> None:
+    """Of its agent; of the others it is still seen."""
+    rejects = [{"agent_id": "A", "reason": "", "record": record}]
+    folder, manifest = walked(str(tmp_path), rejects=rejects)
+    with WalkedCalls(folder, manifest) as calls:
+        assert calls.fate(row("a1"), before) is Fate.STAYS
+        assert calls.fate(row("b1"), before) is Fate.GONE
+
+
+def test_rejects_that_somebody_deleted_hide_who_is_gone(tmp_path: Any, before: datetime) -> None:
+    rejects = [{"agent_id": "A", "reason": "", "record": row("a1")}]
+    folder, manifest = walked(str(tmp_path), rejects=rejects)
+    (tmp_path / manifest.rejects[0].name).unlink()
+    with WalkedCalls(folder, manifest) as calls:
+        assert calls.fate(row("a1"), before) is Fate.STAYS
+        assert calls.fate(row("b1"), before) is Fate.GONE
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"id": None},
+        {"id": 5},
+        row("a1", detail_found=False),
+        row("a1") | {"created_at": None},
+        row("a1") | {"created_at": "2026-03-16T00:00:00"},
+        row("a1") | {"created_at": "yesterday"},
+        row("a1") | {"agent_id": None},
+    ],
+    ids=repr,
+)
+def test_records_that_tell_too_little_stay(tmp_path: Any, before: datetime, odd: Row) -> None:
+    folder, manifest = walked(str(tmp_path))
+    with WalkedCalls(folder, manifest) as calls:
+        assert calls.fate(row("a1"), before) is Fate.GONE
+        assert calls.fate(odd, before) is Fate.STAYS
+
+
+def test_parts_that_lack_a_row_say_nothing(tmp_path: Any) -> None:
+    folder, manifest = walked(str(tmp_path), calls=[row("a1"), row("a2")])
+    manifest.parts[0].rows += 1
+    with pytest.raises(ManifestError, match="do not hold what their manifest says"):
+        WalkedCalls(folder, manifest)
