@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import WalkMovedError
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
-from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, UnfinishedWalk
+from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, Pending, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row
 from airflow_provider_talkpilot.staging.split import is_long, parts_of
@@ -29,6 +29,8 @@ CHECKPOINT_AGE = timedelta(hours=6)
 PART_BYTES = 64 * 1024 * 1024
 PART_SECONDS = 60.0
 WALKS = 3
+# A list of more pages is walked in parts; of fewer, where the quota did not last for one walk.
+LONG_PAGES, FEWEST_PAGES = 100, 4
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,11 @@ class _Extraction:
         )
         # Finished walks, and the first parts of a long one, that are not staged yet.
         self._walked: list[AgentWalk] = []
-        self._unfinished = self._manifest.unfinished
+        self._pending = self._manifest.pending or Pending(
+            worked_at=datetime.now(UTC), walk_pages=LONG_PAGES
+        )
+        self._is_noted = True
+        self._pages, self._has_walked = 0, False
         self._flushed_at = time.monotonic()
 
     def __enter__(self) -> _Extraction:
@@ -119,8 +125,17 @@ class _Extraction:
         try:
             for agent_id in self._agents_left():
                 self._walk_agent(agent_id)
+        except QuotaExhaustedError:
+            if self._pages and not self._has_walked:
+                # It would end so every time: others may leave us few requests an hour.
+                fewer = max(FEWEST_PAGES, self._pending.walk_pages // 2)
+                self._pending.walk_pages = min(self._pending.walk_pages, fewer)
+            # What waits is not abandoned, however little was done this time.
+            self._is_noted = False
+            raise
         finally:
             self._flush()
+        self._manifest.pending = None
         if not self._manifest.is_whole(self._folder):
             raise StagingError(
                 f"Parts of {self._plan.interval} went while the rest was walked: calls in them "
@@ -137,8 +152,8 @@ class _Extraction:
     def _agents_left(self) -> list[str]:
         done = {walk.agent_id for walk in self._manifest.agents}
         left = [agent_id for agent_id in self._agents if agent_id not in done]
-        if self._unfinished:
-            begun = self._unfinished.agent_id
+        if self._pending.walk:
+            begun = self._pending.walk.agent_id
             left.sort(key=lambda agent_id: agent_id != begun)
         log.info(
             "Walking the calls of %d agent(s) in %s%s.",
@@ -150,8 +165,8 @@ class _Extraction:
 
     def _walk_agent(self, agent_id: str) -> None:
         """Walk an agent's interval, or what is left of it; a long list in parts."""
-        whole = self._plan.interval
-        left = [Interval(self._unfinished.until, whole.end) if self._unfinished else whole]
+        whole, begun = self._plan.interval, self._pending.walk
+        left = [Interval(begun.until, whole.end) if begun else whole]
         while left:
             interval = left.pop(0)
             try:
@@ -159,13 +174,14 @@ class _Extraction:
             except _LongListError as error:
                 left[:0] = error.parts
                 continue
-            if self._unfinished:
-                walk = self._unfinished.joined(walk)
+            if self._pending.walk:
+                walk = self._pending.walk.joined(walk)
             if left:
-                self._unfinished = UnfinishedWalk(**walk.model_dump(), until=interval.end)
+                self._pending.walk = UnfinishedWalk(**walk.model_dump(), until=interval.end)
             else:
                 self._walked.append(walk)
-                self._unfinished = None
+                self._pending.walk = None
+            self._has_walked, self._is_noted = True, False
             if self._part_is_due():
                 self._flush()
 
@@ -205,7 +221,8 @@ class _Extraction:
         calls = rejected = 0
         pages = self._client.walk_calls(agent_id, interval, self._plan.filters)
         for number, page in enumerate(pages, 1):
-            if number == 1 and is_long(page.total):
+            self._pages += 1
+            if number == 1 and is_long(page.total, self._pending.walk_pages):
                 self._cut(interval, page.total)
             now = datetime.now(UTC)
             self._parts.write(choices.row(call_row(call, now)) for call in page.calls)
@@ -221,7 +238,7 @@ class _Extraction:
 
     def _cut(self, interval: Interval, total: int) -> None:
         """Leave the walk of a long list for walks of its parts, where it has any."""
-        parts = parts_of(interval, total)
+        parts = parts_of(interval, total, self._pending.walk_pages)
         if len(parts) > 1:
             log.info("%s call(s) of an agent in %s: %d parts.", f"{total:,}", interval, len(parts))
             raise _LongListError(parts)
@@ -235,7 +252,7 @@ class _Extraction:
 
     def _flush(self) -> None:
         """Stage the finished walks and note them in the checkpoint."""
-        if not self._walked and self._unfinished == self._manifest.unfinished:
+        if self._is_noted:
             return
         for writer, staged in (
             (self._parts, self._manifest.parts),
@@ -245,29 +262,30 @@ class _Extraction:
                 staged.append(part)
         self._manifest.agents += self._walked
         self._walked = []
-        self._manifest.unfinished = self._unfinished
+        self._pending.worked_at = datetime.now(UTC)
+        self._manifest.pending = self._pending
         self._manifest.add_requests(self._spent_before, self._client.requests)
         self._manifest.save_checkpoint(self._folder)
+        self._is_noted = True
         self._flushed_at = time.monotonic()
-        if self._unfinished:
+        if begun := self._pending.walk:
             log.info(
                 "%s call(s) of an agent staged, up to %s.",
-                f"{self._unfinished.calls:,}",
-                format_utc(self._unfinished.until),
+                f"{begun.calls:,}",
+                format_utc(begun.until),
             )
 
     def _resume(self) -> Manifest | None:
         """The unfinished work of an earlier try, where it is recent and all there."""
         found = Manifest.load_checkpoint(self._folder, "calls")
-        if found is None:
+        if found is None or found.pending is None:
             return None
-        begun = [found.unfinished] if found.unfinished else []
         staged = (*found.parts, *found.rejects)
         whole = all(storage.size(self._folder / part.name) == part.bytes for part in staged)
-        last = max((w.walked_at for w in [*found.agents, *begun]), default=found.started_at)
-        recent = datetime.now(UTC) - last < CHECKPOINT_AGE
+        recent = datetime.now(UTC) - found.pending.worked_at < CHECKPOINT_AGE
         # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
-        possible = all(walk.agent_id in self._agents for walk in begun)
+        begun = found.pending.walk
+        possible = begun is None or begun.agent_id in self._agents
         return found if whole and recent and possible else None
 
 

@@ -59,6 +59,19 @@ class UnfinishedWalk(AgentWalk):
     until: datetime
 
 
+class Pending(BaseModel):
+    """How an interrupted extraction goes on.
+
+    :param worked_at: when somebody last worked on it.
+    :param walk_pages: the most pages of one walk.
+    :param walk: of the agent that was begun and is not walked to its end.
+    """
+
+    worked_at: datetime
+    walk_pages: int
+    walk: UnfinishedWalk | None = None
+
+
 class Manifest(BaseModel):
     """What was staged, complete, for one interval.
 
@@ -66,7 +79,7 @@ class Manifest(BaseModel):
     :param start: first moment of the interval.
     :param end: first moment after it.
     :param agents: the walks, by agent; empty for details.
-    :param unfinished: in a checkpoint, the agent that is not walked to its end.
+    :param pending: in a checkpoint of an extraction, how it goes on.
     :param selection: names of the filters in use; with any, this is not the whole interval.
     :param columns: what was dropped (``drop``) or hashed (``hash-<fingerprint of the secret>``)
         before it was staged, by column.
@@ -85,7 +98,7 @@ class Manifest(BaseModel):
     start: datetime
     end: datetime
     agents: list[AgentWalk] = Field(default_factory=list)
-    unfinished: UnfinishedWalk | None = None
+    pending: Pending | None = None
     selection: list[str] = Field(default_factory=list)
     columns: dict[str, str] = Field(default_factory=dict)
     parts: list[Part] = Field(default_factory=list)

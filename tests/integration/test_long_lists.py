@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.staging import split
+from airflow_provider_talkpilot.staging import extract
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifest import Manifest, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.split import parts_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -33,17 +33,14 @@ from tests.support.windows import long_window
 
 DAY = Interval.parse("2026-03-16", "2026-03-17")
 # Over four pages a list is long, and its parts have about two.
-SHORT = {"LONG_PAGES": 4, "PART_PAGES": 2}
-IN_JOBS = AT_ONCE | {
-    f"airflow_provider_talkpilot.staging.split:{name}": value for name, value in SHORT.items()
-}
+SHORT = 4
+IN_JOBS = AT_ONCE | {"airflow_provider_talkpilot.staging.extract:LONG_PAGES": SHORT}
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists are long that would not be."""
-    for name, value in SHORT.items():
-        monkeypatch.setattr(split, name, value)
+    monkeypatch.setattr(extract, "LONG_PAGES", SHORT)
 
 
 @pytest.fixture
@@ -57,7 +54,7 @@ def walked(
     sandbox: Sandbox, agent_id: str, interval: Interval
 ) -> Iterator[tuple[Interval | None, int]]:
     """What is walked, in order, and its pages; None where one page only shows that it is long."""
-    parts = parts_of(interval, listed(sandbox, agent_id, interval))
+    parts = parts_of(interval, listed(sandbox, agent_id, interval), extract.LONG_PAGES)
     if len(parts) == 1:
         yield interval, pages(sandbox, agent_id, interval)
         return
@@ -83,9 +80,18 @@ def ids(sandbox: Sandbox, interval: Interval = DAY) -> list[str]:
     return sorted(call["id"] for call in sandbox.truth(interval.start, interval.end))
 
 
-def checkpoint(chain: Chain) -> Manifest:
+def checkpoint(chain: Chain) -> Path:
     [path] = local(chain.staging_uri).rglob("calls-checkpoint.json")
-    return Manifest.parse(path.read_text(), path)
+    return path
+
+
+def unfinished(chain: Chain) -> UnfinishedWalk:
+    """The walk that was begun, as the checkpoint has it."""
+    path = checkpoint(chain)
+    pending = Manifest.parse(path.read_text(), path).pending
+    assert pending is not None
+    assert pending.walk is not None
+    return pending.walk
 
 
 @pytest.mark.parametrize("calls", [10_000, 12_000])
@@ -96,7 +102,7 @@ def test_what_a_long_list_costs(chain: Chain, calls: int) -> None:
     manifest, rows = staged(chain.extract().returned)
     assert sorted(rows) == ids(sandbox)
     [walk] = manifest.agents
-    assert (walk.calls, walk.walks, manifest.unfinished) == (calls, 1, None)
+    assert (walk.calls, walk.walks, manifest.pending) == (calls, 1, None)
     spent = sandbox.counters["calls"]
     assert spent == cost(sandbox, agent_id, DAY)
     if calls == 10_000:
@@ -146,8 +152,7 @@ def test_each_call_comes_once_wherever_the_cuts_are(
             sandbox.insert_late(agent_id, moment)
     folder = parse_uri((tmp_path / uuid4().hex).as_uri())
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in SHORT.items():
-            patch.setattr(split, name, value)
+        patch.setattr(extract, "LONG_PAGES", SHORT)
         with TalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
             manifest, path = extract_calls(client, folder, ExtractPlan(DAY, [agent_id]))
         expected = cost(sandbox, agent_id, DAY)
@@ -234,6 +239,32 @@ def test_used_up_quota_frees_the_worker_between_parts(chain: Chain, thousand: st
     assert manifest.requests["calls"] == sandbox.counters["calls"]
 
 
+def test_an_hour_that_is_too_short_for_a_walk(chain: Chain) -> None:
+    """Others on the key leave few requests: then a walk gets smaller, until one fits."""
+    sandbox = chain.sandbox
+    sandbox.reset(
+        days=1, agents=1, calls_per_day=1_000, requests_per_hour=7, hour_seconds=long_window()
+    )
+    tries, method, calls = 0, "execute", None
+    while calls is None:
+        tries += 1
+        assert tries < 20, "it would go on for ever"
+        sandbox.reset_quota()
+        try:
+            ended = chain.extract(
+                method=method, deferrable=True, defer_after=dt.timedelta(seconds=2)
+            )
+            calls = str(ended.returned)
+        except TaskDeferred as deferred:
+            method = deferred.method_name
+    assert tries > 5
+    manifest, rows = staged(calls)
+    assert sorted(rows) == ids(sandbox)
+    assert manifest.requests == {kind: sandbox.counters[kind] for kind in ("agents", "calls")}, (
+        "what was spent in vain is told too"
+    )
+
+
 @pytest.mark.usefixtures("short")
 def test_a_list_that_cannot_be_cut_waits_in_the_worker(chain: Chain) -> None:
     """It could never be finished otherwise where the hour has fewer requests than it has pages."""
@@ -264,8 +295,7 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     sandbox.faults.add("no_pagination", kind="calls", after=first + second // 2)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    begun = checkpoint(chain).unfinished
-    assert begun is not None
+    begun = unfinished(chain)
     assert begun.agent_id == agents[1]
     newcomer = sandbox.store.add_agent()
     sandbox.insert_late(newcomer, "2026-03-16T12:00:00Z")
@@ -288,12 +318,11 @@ def test_an_agent_that_is_gone_when_the_work_goes_on(chain: Chain) -> None:
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    begun = checkpoint(chain).unfinished
-    assert begun is not None
+    assert unfinished(chain).calls
     sandbox.settings.api_keys[sandbox.api_key].allowed_agent_ids = [other]
     manifest, rows = staged(chain.extract().returned)
     assert [walk.agent_id for walk in manifest.agents] == [other]
-    assert manifest.unfinished is None
+    assert manifest.pending is None
     assert len(rows) == manifest.agents[0].calls == 1_000
 
 
@@ -303,8 +332,7 @@ def test_rejects_that_are_allowed_do_not_start_it_over(chain: Chain, thousand: s
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException, match="pagination"):
         chain.extract(max_rejects=1)
-    begun = checkpoint(chain).unfinished
-    assert begun is not None
+    begun = unfinished(chain)
     sandbox.reset_counters()
     manifest, rows = staged(chain.extract(max_rejects=1).returned)
     assert sandbox.counters["calls"] == cost(sandbox, thousand, Interval(begun.until, DAY.end))
@@ -321,14 +349,14 @@ def test_work_that_takes_long_is_not_old(
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    [path] = local(chain.staging_uri).rglob("calls-checkpoint.json")
-    found = json.loads(path.read_text())
+    begun = unfinished(chain)
+    found = json.loads(checkpoint(chain).read_text())
     now = dt.datetime.now(dt.UTC)
     found["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
-    found["unfinished"]["walked_at"] = (now - dt.timedelta(hours=last)).isoformat()
-    path.write_text(json.dumps(found))
+    found["pending"]["worked_at"] = (now - dt.timedelta(hours=last)).isoformat()
+    checkpoint(chain).write_text(json.dumps(found))
     sandbox.reset_counters()
     chain.summaries()
-    rest = Interval(dt.datetime.fromisoformat(found["unfinished"]["until"]), DAY.end)
-    assert sandbox.counters["calls"] == cost(sandbox, thousand, rest if taken else DAY)
+    rest = Interval(begun.until, DAY.end) if taken else DAY
+    assert sandbox.counters["calls"] == cost(sandbox, thousand, rest)
     chain.assert_table_is_truth(details=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_talkpilot.operators.ladder import Done, Ladder, Rung
+from airflow_provider_talkpilot.staging.extract import LONG_PAGES
 from airflow_provider_talkpilot.staging.progress import duration, seconds_for
 from airflow_provider_talkpilot.staging.split import parts_of
 
@@ -39,7 +40,7 @@ def month() -> Counter[Rung]:
 def requests(rung: Rung, calls_a_day: int) -> int:
     """For one agent: agents, pages, and of a long list what its parts cost more."""
     calls = rung.days * calls_a_day
-    parts = len(parts_of(rung.interval(TODAY), calls))
+    parts = len(parts_of(rung.interval(TODAY), calls, LONG_PAGES))
     return 1 + math.ceil(calls / 100) + (1 + math.ceil(parts / 2) if parts > 1 else 0)
 
 
