@@ -1,0 +1,76 @@
+"""What a load costs: one load job and one MERGE, and the partitions of its interval alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from google.cloud.bigquery import Client, QueryJob
+
+from tests.integration.chain import DAY, Chain
+
+DAYS = 1000
+
+
+@pytest.fixture
+def jobs_started(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts what is sent to BigQuery, by its first word."""
+    started: Counter[str] = Counter()
+    query, load = Client.query, Client.load_table_from_file
+
+    def counted_query(self: Client, statement: str, *args: Any, **kwargs: Any) -> QueryJob:
+        words = re.sub(r"--[^\n]*", "", statement).split()
+        started[words[0]] += 1
+        return query(self, statement, *args, **kwargs)
+
+    def counted_load(self: Client, *args: Any, **kwargs: Any) -> Any:
+        started["load job"] += 1
+        return load(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "query", counted_query)
+    monkeypatch.setattr(Client, "load_table_from_file", counted_load)
+    return started
+
+
+@pytest.mark.parametrize(("agents", "calls"), [(1, 1), (500, 1000)])
+def test_one_load_job_and_one_merge(
+    chain: Chain, jobs_started: Counter[str], agents: int, calls: int
+) -> None:
+    chain.sandbox.reset(days=1, agents=agents, calls_per_day=calls)
+    calls_manifest = chain.extract().returned
+    chain.load(calls_manifest)
+    # Two looks at the interval: what is gone, and whether table and walk are equal.
+    assert jobs_started == {"load job": 1, "MERGE": 1, "SELECT": 2}
+
+    details = chain.enrich(calls_manifest).returned
+    jobs_started.clear()
+    chain.load(details)
+    assert jobs_started == {"load job": 1, "MERGE": 1}
+    chain.assert_table_is_truth()
+
+
+def test_of_a_thousand_days_one_is_touched(chain: Chain) -> None:
+    """Every other row stays as it is, whatever the API says of it."""
+    chain.summaries()
+    agent_id = chain.sandbox.store.agent_ids[0]
+    first = DAY - dt.timedelta(days=DAYS)
+    chain.bigquery.query(
+        f"INSERT INTO `{chain.table}` (id, agent_id, created_at, note, synced_at) "
+        f"SELECT CONCAT('old-', CAST(day AS STRING)), '{agent_id}', TIMESTAMP(day), 'kept', "
+        f"TIMESTAMP '2026-01-01 00:00:00+00' FROM UNNEST(GENERATE_DATE_ARRAY('{first}', "
+        f"'{DAY - dt.timedelta(days=1)}')) AS day"
+    ).result()
+    newest = chain.sandbox.truth(*chain.interval)
+    chain.sandbox.edit(newest[0]["id"], note="edited")
+    chain.sandbox.erase(newest[1]["id"])
+    before = {row["id"]: row for row in chain.rows(own_times=True)}
+    result = chain.load(chain.extract().returned, max_erased_share=1).returned
+
+    after = {row["id"]: row for row in chain.rows(own_times=True)}
+    assert len(after) == DAYS + len(newest)
+    touched = {key for key, row in after.items() if row != before[key]}
+    assert touched == {call["id"] for call in newest}, "each was read again; no other day was"
+    assert (result["changed"], result["erased"]) == (len(newest) - 1, 1)
