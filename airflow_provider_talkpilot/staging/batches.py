@@ -40,20 +40,31 @@ class Batches:
     ) -> None:
         self._folder, self._writer, self._manifest = folder, writer, manifest
         self._rejects, self._client = rejects, client
-        self.rejected = 0
         self._rows: list[dict[str, Any]] = []
         self._spent_before = dict(manifest.requests)
         self._flushed_at = time.monotonic()
         self._full = BATCH_ROWS
 
     @property
-    def seconds_left(self) -> float:
-        """To wait for another answer until the batch must be staged, however small it is."""
-        left = self._flushed_at + BATCH_SECONDS - time.monotonic()
-        return min(IDLE_SECONDS, max(0.0, left))
+    def room(self) -> int:
+        """How many more details may be asked for, or come, until the batch is staged."""
+        return BATCH_ROWS - len(self._rows)
+
+    @property
+    def rows_left(self) -> int:
+        """How many more rows make the batch full."""
+        return self._full - len(self._rows)
+
+    def seconds_left(self, came_at: float) -> float:
+        """To wait for more answers until the batch must be staged, however small it is.
+
+        :param came_at: monotonic time of the last answer.
+        """
+        idle_until = max(came_at, self._flushed_at) + IDLE_SECONDS
+        return min(idle_until, self._flushed_at + BATCH_SECONDS) - time.monotonic()
 
     def leave_room_for(self, in_flight: int) -> None:
-        """Stage earlier, since so many more details are lost with a kill."""
+        """Stage earlier, so that so many requests can go on meanwhile."""
         self._full = max(LEAST_ROWS, BATCH_ROWS - in_flight)
 
     def add(self, row: dict[str, Any] | None) -> None:
@@ -69,7 +80,6 @@ class Batches:
         """Keep a record aside that failed validation."""
         self._rejects.write([record])
         self._manifest.reject_reason = self._manifest.reject_reason or record["reason"]
-        self.rejected += 1
 
     def flush(self) -> None:
         """Stage what came since the last time."""

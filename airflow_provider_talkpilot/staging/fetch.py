@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import islice
+from typing import Any
 
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.in_flight import Answer, InFlight
 from airflow_provider_talkpilot.staging.plan import Wanted
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
 
-# An answer keeps one processor busy for about this long: more requests in flight than answers come
-# in one round trip only make threads wait for each other.
-WORK_SECONDS = 0.001
-LEAST_IN_FLIGHT = 4
 # A few records that do not fit are accidents. More are a change of the API: asking on is waste.
 MOST_ACCIDENTS = 10
-
-
-class Answer(NamedTuple):
-    """What came of one request.
-
-    :param row: the detail's row; None for a call that vanished after it was listed.
-    :param seconds: how long it took.
-    :param reject: in place of a row, a record that failed validation and why.
-    """
-
-    row: dict[str, Any] | None
-    seconds: float
-    reject: dict[str, Any] | None = None
-
-    def hand_to(self, batches: Batches) -> None:
-        """Leave what came where it belongs."""
-        if self.reject is None:
-            batches.add(self.row)
-        else:
-            batches.reject(self.reject)
 
 
 def fetch_details(
@@ -68,63 +43,43 @@ def fetch_details(
     :param choices: what is dropped or hashed.
     :raises TalkPilotError: what ended it.
     """
-    in_flight: deque[Future[Answer]] = deque()
-    round_trip = math.inf
-    # An answer that is slow must not idle the others: some more wait for it to be taken.
-    most = concurrency + concurrency // 2
-    batches.leave_room_for(most)
+    fetch = partial(_fetch, client, choices)
+    with InFlight(fetch, concurrency, max_rejects + MOST_ACCIDENTS) as asked:
 
-    def take_oldest() -> None:
-        while not _is_done(in_flight[0], batches.seconds_left):
-            # It waits, for the quota perhaps: what came behind it shall be safe meanwhile.
-            for future in [future for future in list(in_flight)[1:] if future.done()]:
-                take(future)
-            batches.flush()
-        take(in_flight[0])
+        def stage(*, overtaking: bool = False) -> None:
+            while answer := asked.take(overtaking=overtaking):
+                if answer.reject is None:
+                    batches.add(answer.row)
+                else:
+                    batches.reject(answer.reject)
+                progress.step()
 
-    def take(future: Future[Answer]) -> None:
-        nonlocal round_trip
-        in_flight.remove(future)
-        answer = future.result()
-        round_trip = min(round_trip, answer.seconds)
-        answer.hand_to(batches)
-        progress.step()
-
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="talkpilot") as pool:
         try:
-            for call in missing:
-                if batches.rejected > max_rejects + MOST_ACCIDENTS:
+            while True:
+                batches.leave_room_for(asked.most + asked.most // 2)
+                asked.ask(islice(missing, batches.room - len(asked)))
+                if not asked:
                     break
-                in_flight.append(pool.submit(_fetch, client, call, choices))
-                while len(in_flight) >= min(most, _useful(round_trip)):
-                    take_oldest()
-            while in_flight:
-                take_oldest()
+                if asked.wait(batches.rows_left, batches.seconds_left):
+                    stage()
+                else:
+                    # One waits, for the quota perhaps: what came behind it shall be safe meanwhile.
+                    stage(overtaking=True)
+                    batches.flush()
         except BaseException:
+            client.quota.close()
             # Stage what is here first: whoever ends this task may not wait. Then keep every answer
             # that is still coming, for it is paid for.
+            stage(overtaking=True)
             batches.flush()
-            client.quota.close()
-            pool.shutdown(wait=True, cancel_futures=True)
-            for future in in_flight:
-                if not future.cancelled() and future.exception() is None:
-                    future.result().hand_to(batches)
+            asked.finish()
+            stage(overtaking=True)
             raise
         finally:
             batches.flush()
 
 
-def _useful(round_trip: float) -> float:
-    """How many requests in flight still make it faster."""
-    return LEAST_IN_FLIGHT + (0 if round_trip == math.inf else 1.5 * round_trip / WORK_SECONDS)
-
-
-def _is_done(future: Future[Answer], seconds: float) -> bool:
-    return future.done() or bool(wait([future], timeout=seconds).done)
-
-
-def _fetch(client: TalkPilotClient, call: Wanted, choices: ColumnChoices) -> Answer:
-    began = time.monotonic()
+def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted) -> Answer:
     row: dict[str, Any] | None = None
     reject: dict[str, Any] | None = None
     try:
@@ -141,4 +96,4 @@ def _fetch(client: TalkPilotClient, call: Wanted, choices: ColumnChoices) -> Ans
         reject = {"agent_id": call.agent_id, "reason": error.reason, "record": record}
     else:
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
-    return Answer(row, time.monotonic() - began, reject)
+    return Answer(row, reject)
