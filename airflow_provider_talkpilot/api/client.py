@@ -17,17 +17,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address
 from threading import Lock
 from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
 
-import httpx
 import tenacity
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.connections import Connections
+from airflow_provider_talkpilot.api.address import checked_base_url, origin
+from airflow_provider_talkpilot.api.connections import Connections, Response
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import (
     UUID_PATTERN,
@@ -38,13 +38,8 @@ from airflow_provider_talkpilot.api.models import (
     describe_invalid,
 )
 from airflow_provider_talkpilot.api.quota import Quota
-from airflow_provider_talkpilot.api.redaction import keep_requests_out_of_logs, plain
-from airflow_provider_talkpilot.api.responses import (
-    BASE_URL_SHAPE,
-    error_of,
-    origin,
-    parse_json,
-)
+from airflow_provider_talkpilot.api.redaction import plain
+from airflow_provider_talkpilot.api.responses import error_of, parse_json, redirect_of
 from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
 
 _KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
@@ -77,22 +72,20 @@ class TalkPilotClient:
         connect_timeout: float = 10.0,
         tries: int = 7,
     ) -> None:
-        self.base_url = _checked_base_url(base_url)
+        self.base_url = checked_base_url(base_url)
         _check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()
         self._counting = Lock()
         self._connections = Connections(
-            headers={
+            self.base_url,
+            {
                 "X-API-Key": _checked_key(api_key),
                 "Accept": "application/json",
                 "User-Agent": f"airflow-provider-talkpilot/{__version__}",
             },
-            timeout=httpx.Timeout(timeout, connect=connect_timeout),
-            # Redirects are followed by _within_quota, and only within the API's own host.
-            follow_redirects=False,
-            # A proxy of the environment is for other machines; it would see the key in plain http.
-            trust_env=self.base_url.startswith("https:"),
+            timeout=timeout,
+            connect_timeout=connect_timeout,
         )
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
@@ -102,7 +95,6 @@ class TalkPilotClient:
             sleep=tenacity.sleep_using_event(self.quota.closed),
             reraise=True,
         )
-        keep_requests_out_of_logs(self.base_url)
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +156,7 @@ class TalkPilotClient:
         :return: the response's JSON object.
         :raises TalkPilotError: the typed error of what went wrong.
         """
-        url = httpx.URL(f"{self.base_url}/{path}", params=params)
+        url = f"{self.base_url}/{path}" + (f"?{urlencode(params)}" if params else "")
         return self._retrying(self._within_quota, kind, url)
 
     def _validated(self, model: type[Model], kind: str, path: str) -> Model:
@@ -179,7 +171,7 @@ class TalkPilotClient:
                 reason=reason,
             ) from None
 
-    def _within_quota(self, kind: str, url: httpx.URL) -> dict[str, Any]:
+    def _within_quota(self, kind: str, url: str) -> dict[str, Any]:
         """One request until it is answered: refusals are waited out, own redirects followed."""
         refusals = redirects = 0
         while True:
@@ -189,33 +181,23 @@ class TalkPilotClient:
             except BaseException:
                 self.quota.unanswered(permit)
                 raise
-            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            if response.status == 429:
                 waiting = self.quota.refuse(permit, response.headers)
                 refusals += 1
                 if refusals == _REFUSALS_OF_ONE_REQUEST:
                     raise _refused_for_good(response, waiting)
                 continue
             self.quota.answered(permit, response.headers)
-            target = response.next_request.url if response.next_request else None
+            target = redirect_of(response)
             if target is None or origin(target) != origin(url) or redirects == _REDIRECTS:
                 return parse_json(response)
             url = target
             redirects += 1
 
-    def _exchange(self, kind: str, url: httpx.URL) -> httpx.Response:
+    def _exchange(self, kind: str, url: str) -> Response:
         with self._counting:
             self.requests[kind] += 1
-        try:
-            return self._connections.get(url)
-        except httpx.DecodingError:
-            raise errors.UnreadableResponseError(
-                f"{self.base_url} answered with a body that cannot be decoded.", status=200
-            ) from None
-        except httpx.TransportError as error:
-            raise errors.ConnectionFailedError(
-                f"No answer from {self.base_url} ({_describe(error)}). Check the network and "
-                f"the base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
-            ) from None
+        return self._connections.get(url)
 
 
 def require_uuid(name: str, value: object) -> str:
@@ -238,7 +220,7 @@ def _is_transient(error: BaseException) -> bool:
     )
 
 
-def _refused_for_good(response: httpx.Response, waiting: float) -> errors.RateLimitedError:
+def _refused_for_good(response: Response, waiting: float) -> errors.RateLimitedError:
     refusal = error_of(response)
     return errors.RateLimitedError(
         f"{refusal} It refused {_REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
@@ -247,34 +229,6 @@ def _refused_for_good(response: httpx.Response, waiting: float) -> errors.RateLi
         code=refusal.code,
         request_id=refusal.request_id,
     )
-
-
-def _checked_base_url(base_url: str) -> str:
-    try:
-        url = httpx.URL((base_url or "").strip())
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.userinfo or url.query or url.fragment:
-        raise errors.ConfigurationError(
-            f"The base URL must have no user, query or fragment: its shape is {BASE_URL_SHAPE}."
-        )
-    if url.scheme not in ("http", "https") or not url.host:
-        raise errors.ConfigurationError(
-            f"The base URL {plain(base_url or '')!r} is no address: its shape is {BASE_URL_SHAPE}."
-        )
-    if url.scheme == "http" and not _is_loopback(url.host):
-        raise errors.ConfigurationError(
-            f"The base URL {plain(url)!r} is plain http, which would show the API key to the "
-            "network: use https."
-        )
-    return str(url).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_options(**options: float) -> None:
@@ -296,8 +250,3 @@ def _checked_key(api_key: str) -> str:
             "again from TalkPilot's dashboard into the connection's password."
         )
     return api_key
-
-
-def _describe(error: httpx.TransportError) -> str:
-    kind = type(error).__name__
-    return f"{kind}: {error}" if str(error) else kind

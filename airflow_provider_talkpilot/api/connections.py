@@ -1,45 +1,147 @@
-"""Connections to the API: every thread has its own.
+"""The HTTP layer: GET requests to one host, over connections that all threads share.
 
-A pool that threads share can close an idle connection at the very moment at which another thread
-takes it (httpcore checks for expiry without holding it); the request is then lost after it was paid
-for. So nothing is shared but the settings.
+Made of the standard library's connections: a request costs a quarter of what it costs in a library
+that does more. A connection belongs to one thread from the request to the last byte of the answer.
+Nothing is sent twice behind anybody's back: there is no retry and no redirect in here, and a
+connection that the server closed while it was idle is replaced before anything is sent on it.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+import gzip
+import select
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from http.client import HTTPConnection, HTTPException
+from socket import socket
+from typing import NamedTuple
 
-import httpx
+from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE, target
+from airflow_provider_talkpilot.api.errors import ConnectionFailedError, UnreadableResponseError
+from airflow_provider_talkpilot.api.network import Route
+from airflow_provider_talkpilot.api.redaction import plain
+
+# Servers close connections that are idle for long, perhaps at the moment of the next request; some
+# routers forget them without a word.
+_MOST_IDLE_SECONDS = 5.0
+
+
+class Headers(Mapping[str, str]):
+    """Headers by name, in any case."""
+
+    def __init__(self, headers: Iterable[tuple[str, str]]) -> None:
+        self._headers = {name.lower(): value for name, value in headers}
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers)
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+
+class Response(NamedTuple):
+    """An answer that was read whole.
+
+    :param url: what was asked for, with its query.
+    :param status: HTTP status.
+    :param reason: the status in the server's words.
+    :param headers: by name, in any case.
+    :param content: the body, decompressed.
+    """
+
+    url: str
+    status: int
+    reason: str
+    headers: Headers
+    content: bytes
 
 
 class Connections:
-    """Sends GET requests; thread-safe.
+    """Sends GET requests to one host; thread-safe.
 
-    :param options: of :class:`httpx.Client`.
+    :param base_url: of the host: https, or http to a loopback address.
+    :param headers: of every request.
+    :param timeout: seconds to wait for data of an answer.
+    :param connect_timeout: seconds to wait for a connection.
+    :raises ConfigurationError: when the proxy that the environment names can never work.
     """
 
-    def __init__(self, **options: Any) -> None:
-        # The trusted certificates are read once, not by every thread.
-        self._options = {"verify": httpx.create_ssl_context(), **options}
-        self._of_thread = threading.local()
-        self._all: list[httpx.Client] = []
-        self._adding = threading.Lock()
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], *, timeout: float, connect_timeout: float
+    ) -> None:
+        self._base_url, self._timeout = base_url, timeout
+        self._headers = {**headers, "Accept-Encoding": "gzip"}
+        self._route = Route(base_url, connect_timeout)
+        # With the time since when. Adding and taking one is atomic.
+        self._idle: list[tuple[float, HTTPConnection]] = []
 
-    def get(self, url: httpx.URL) -> httpx.Response:
-        """Send one request on this thread's connection and read the answer.
+    def get(self, url: str) -> Response:
+        """Send one request and read the answer.
 
-        :raises httpx.HTTPError: when no whole answer comes.
+        :param url: an address of the base URL's host.
+        :raises ConnectionFailedError: when no whole answer comes.
+        :raises UnreadableResponseError: when its body cannot be decompressed.
         """
-        client: httpx.Client | None = getattr(self._of_thread, "client", None)
-        if client is None:
-            client = self._of_thread.client = httpx.Client(**self._options)
-            with self._adding:
-                self._all.append(client)
-        return client.get(url)
+        connection = self._take()
+        try:
+            if connection.sock is None:
+                self._open(connection)
+            connection.request("GET", target(url), headers=self._headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            if answer.status < 200:
+                raise HTTPException(f"status {answer.status} alone")  # the answer proper follows
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError | HTTPException):
+                raise
+            raise ConnectionFailedError(
+                f"No answer from {self._base_url} ({_describe(error)}). Check the network and the "
+                f"base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
+            ) from None
+        self._idle.append((time.monotonic(), connection))
+        headers = Headers(answer.getheaders())
+        try:
+            if headers.get("Content-Encoding", "").lower() == "gzip":
+                content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):
+            raise UnreadableResponseError(
+                f"{self._base_url} answered with a body that cannot be decoded.",
+                status=answer.status,
+            ) from None
+        return Response(url, answer.status, answer.reason, headers, content)
 
     def close(self) -> None:
-        """Close the connections of all threads; none may be in use."""
-        with self._adding:
-            for client in self._all:
-                client.close()
+        """Close the connections; none may be in use."""
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    def _take(self) -> HTTPConnection:
+        """The connection used last, if it still stands; otherwise one to be opened."""
+        try:
+            since, connection = self._idle.pop()
+        except IndexError:
+            return self._route.connection()
+        is_old = time.monotonic() - since > _MOST_IDLE_SECONDS
+        if connection.sock and (is_old or _is_dropped(connection.sock)):
+            connection.close()
+        return connection
+
+    def _open(self, connection: HTTPConnection) -> None:
+        connection.connect()
+        connection.sock.settimeout(self._timeout)
+
+
+def _is_dropped(idle: socket) -> bool:
+    """Whether there is something to read though nothing was asked: it ends, or is out of step."""
+    poll = select.poll()
+    poll.register(idle, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _describe(error: BaseException) -> str:
+    return plain(f"{type(error).__name__}: {error}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-
-import httpx
+from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE, moved, origin
+from airflow_provider_talkpilot.api.connections import Response
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain
 
-BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
 _CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
+
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 # Request Timeout and Too Early: nothing was done, and the same request may work.
 _EDGE_TIMEOUTS = (408, 425)
@@ -41,41 +43,42 @@ _CURES: dict[int, tuple[type[errors.ApiError], str]] = {
 }
 
 
-def parse_json(response: httpx.Response) -> dict[str, Any]:
+def parse_json(response: Response) -> dict[str, Any]:
     """Return the JSON object of a successful response, or raise what went wrong.
 
     :param response: a response that was read whole.
     :return: the object of a 2xx response.
     :raises ApiError: the subclass for the status, or for a body that is not TalkPilot's.
     """
-    if response.is_success:
+    if 200 <= response.status < 300:
         return _json_object(response)
     raise error_of(response)
 
 
-def error_of(response: httpx.Response) -> errors.ApiError:
+def error_of(response: Response) -> errors.ApiError:
     """Build the typed error of a response with a status other than 2xx.
 
     :param response: the response, with the error envelope or with any other body.
     :return: the error, ready to raise; its message quotes the ``request_id``.
     """
-    status = response.status_code
-    if response.is_redirect:
+    status = response.status
+    if 300 <= status < 400:
         return _redirect_error(response)
     envelope = _envelope(response)
     code = plain(envelope.get("code") or "")
     # A server may quote what it was asked for.
-    asked = response.request.url.params
-    personal = [asked[name] for name in PERSONAL_PARAMETERS if asked.get(name)]
+    url = urlsplit(response.url)
+    asked = parse_qs(url.query)
+    personal = [text for name in PERSONAL_PARAMETERS for text in asked.get(name, [])]
     details = _field_errors(envelope.get("details"), personal)
     request_id = plain(envelope["request_id"]) if envelope.get("request_id") else None
 
     kind, cure = _CURES.get(status, (errors.ApiError, "See TalkPilot's documentation."))
     if status >= 500 or status in _EDGE_TIMEOUTS:
         kind, cure = errors.ServerError, "TalkPilot has a problem; the same request may work later."
-    elif status == 404 and (not envelope or response.request.url.path.endswith(_ALWAYS_THERE)):
+    elif status == 404 and (not envelope or url.path.endswith(_ALWAYS_THERE)):
         cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"
-    said = plain(envelope.get("message") or response.reason_phrase or "no message", *personal)
+    said = plain(envelope.get("message") or response.reason or "no message", *personal)
     text = f"{_where(response)} answered {status}{f' {code}' if code else ''}: {said.rstrip('.')}"
     if details:
         text += " (" + "; ".join(f"{d.field}: {d.message}" for d in details) + ")"
@@ -85,27 +88,28 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     return kind(text, status=status, code=code, details=details, request_id=request_id)
 
 
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """What must be the same in two addresses for the API key to go to both."""
-    return url.scheme, url.host, url.port
+def redirect_of(response: Response) -> str | None:
+    """The address that a redirect leads to; None where it leads nowhere, or is none."""
+    location = response.headers.get("Location") if response.status in _REDIRECTS else None
+    return moved(response.url, location) if location else None
 
 
-def _redirect_error(response: httpx.Response) -> errors.ApiError:
+def _redirect_error(response: Response) -> errors.ApiError:
     """The error of a redirect that was not followed."""
-    target = response.next_request.url if response.next_request else None
-    if target is None:
-        said = f"{_where(response)} answered {response.status_code}, a redirect that leads nowhere."
-    elif origin(target) == origin(response.request.url):
+    url = redirect_of(response)
+    if url is None:
+        said = f"{_where(response)} answered {response.status}, a redirect that leads nowhere."
+    elif origin(url) == origin(response.url):
         said = f"{_where(response)} redirects again and again."
     else:
         said = (
-            f"{_where(response)} redirects to {target.scheme}://{target.netloc.decode()}, which is "
-            "not followed: the API key goes to its own host only."
+            f"{_where(response)} redirects to {plain(origin(url))}, which is not followed: the API "
+            "key goes to its own host only."
         )
-    return errors.UnexpectedResponseError(f"{said} {_CHECK_HOST}", status=response.status_code)
+    return errors.UnexpectedResponseError(f"{said} {_CHECK_HOST}", status=response.status)
 
 
-def _json_object(response: httpx.Response) -> dict[str, Any]:
+def _json_object(response: Response) -> dict[str, Any]:
     try:
         body = parse_json_text(response.content)
     except ValueError:
@@ -120,17 +124,17 @@ def _json_object(response: httpx.Response) -> dict[str, Any]:
                 "comes from something else."
             )
         raise errors.UnreadableResponseError(
-            f"{_where(response)} answered {said} {_CHECK_HOST}", status=response.status_code
+            f"{_where(response)} answered {said} {_CHECK_HOST}", status=response.status
         ) from None
     if not isinstance(body, dict):
         raise errors.UnexpectedResponseError(
             f"{_where(response)} answered with JSON that is no object. {_CHECK_HOST}",
-            status=response.status_code,
+            status=response.status,
         )
     return body
 
 
-def _envelope(response: httpx.Response) -> dict[str, Any]:
+def _envelope(response: Response) -> dict[str, Any]:
     """The ``error`` object; empty where the answer has none (the edge, a proxy, HTML)."""
     try:
         body = parse_json_text(response.content)
@@ -150,7 +154,6 @@ def _field_errors(details: object, personal: list[str]) -> list[errors.FieldErro
     ]
 
 
-def _where(response: httpx.Response) -> str:
+def _where(response: Response) -> str:
     """Method and address without the query, which can hold a caller's number."""
-    request = response.request
-    return f"{request.method} {request.url.copy_with(query=None, userinfo=b'')}"
+    return f"GET {response.url.partition('?')[0]}"

@@ -55,17 +55,16 @@ def fetch_details(
                 progress.step()
 
         try:
-            while True:
+            asked.ask(islice(missing, batches.room))
+            while not asked.is_over():
                 batches.leave_room_for(asked.most + asked.most // 2)
-                asked.ask(islice(missing, batches.room - len(asked)))
-                if not asked:
-                    break
                 if asked.wait(batches.rows_left, batches.seconds_left):
                     stage()
                 else:
                     # One waits, for the quota perhaps: what came behind it shall be safe meanwhile.
                     stage(overtaking=True)
                     batches.flush()
+                asked.ask(islice(missing, batches.room - len(asked)))
         except BaseException:
             client.quota.close()
             # Stage what is here first: whoever ends this task may not wait. Then keep every answer

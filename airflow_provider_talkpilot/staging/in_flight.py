@@ -88,10 +88,11 @@ class InFlight:
 
     def ask(self, calls: Iterable[Wanted]) -> None:
         """Ask for more calls, in this order; for none once it is stopped."""
+        more = list(calls)
         with self._changed:
             if self._stopped:
                 return
-            self._todo.extend(calls)
+            self._todo.extend(more)
             most = LEAST_IN_FLIGHT if self._round_trip == math.inf else self.most
             while self._threads < min(most, self._concurrency, len(self._todo)):
                 self._start_thread()
@@ -104,15 +105,23 @@ class InFlight:
         :return: False where patience ended first.
         """
         with self._changed:
-            self._enough = enough
+            self._enough = max(1, enough)
             while not self._is_enough():
                 seconds = patience(self._came_at)
                 if seconds <= 0:
                     return False
                 self._changed.wait(seconds)
+            return True
+
+    def is_over(self) -> bool:
+        """Whether every call that was to be asked for is answered and taken.
+
+        :raises BaseException: what ended the work instead.
+        """
+        with self._changed:
             if self._failure:
                 raise self._failure
-            return True
+            return not self._todo and not self._asked
 
     def take(self, *, overtaking: bool = False) -> Answer | None:
         """Take the oldest request's answer; None while there is none.

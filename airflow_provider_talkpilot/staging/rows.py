@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import NoneType
 from typing import Any
 
 import pydantic_core
@@ -11,6 +12,9 @@ from airflow_provider_talkpilot.api import Call, CallDetail
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 
 LIST_FIELDS = tuple(Call.model_fields)
+
+_MESSAGE_FIELDS = {"role", "text"}
+_TEXT = (str, NoneType)
 
 
 def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
@@ -91,12 +95,14 @@ def parse_transcript(
     if not isinstance(parsed, list) or not all(_is_message(message) for message in parsed):
         return [], raw
     messages = [{"role": m.get("role"), "text": m.get("text")} for m in parsed]
-    return messages, None if all(m.keys() <= {"role", "text"} for m in parsed) else raw
+    return messages, None if all(m.keys() <= _MESSAGE_FIELDS for m in parsed) else raw
 
 
 def _is_message(message: object) -> bool:
-    return isinstance(message, dict) and all(
-        isinstance(message.get(key), str | None) for key in ("role", "text")
+    return (
+        isinstance(message, dict)
+        and isinstance(message.get("role"), _TEXT)
+        and isinstance(message.get("text"), _TEXT)
     )
 
 

@@ -188,12 +188,12 @@ def test_closing_the_quota_ends_retries(sandbox: Sandbox, make_client: MakeClien
     assert sandbox.counters["agents"] == 1
 
 
-def test_no_secret_and_no_caller_in_any_log_at_any_level(
+def test_requests_leave_nothing_in_any_log_at_any_level(
     sandbox: Sandbox, make_client: MakeClient, agent: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for name in ("httpx", "httpcore", "airflow_provider_talkpilot"):
-        caplog.set_level(logging.DEBUG, name)
+    caplog.set_level(logging.DEBUG, "airflow_provider_talkpilot")
+    logging.getLogger("airflow_provider_talkpilot").debug("This is captured.")
     rows = sandbox.truth("2026-03-16", "2026-03-17")
     named = next(row for row in rows if row["phone_number"] and row["customer_name"])
     filters = CallFilters(phone_number=named["phone_number"], search=named["customer_name"])
@@ -210,17 +210,7 @@ def test_no_secret_and_no_caller_in_any_log_at_any_level(
     with pytest.raises(errors.AuthenticationError):
         make_client(api_key=KEY).agents()
 
-    logged = "\n".join(
-        f"{record.getMessage()} {record.args} {record.exc_text}" for record in caplog.records
-    )
-    assert "receive_response_headers" in logged  # something is logged at all
-    assert not [record for record in caplog.records if record.name == "httpx"]
-    for secret in (sandbox.api_key, KEY, sandbox.api_key[8:]):
-        assert secret not in logged
-    digits = named["phone_number"].lstrip("+")
-    words = named["customer_name"].split()
-    for text in (digits, *words, named["call_summary"][:20], "audio_file_url", "transcript"):
-        assert text not in logged
+    assert [record.getMessage() for record in caplog.records] == ["This is captured."]
 
 
 def test_nothing_shows_secrets_or_callers(

@@ -8,14 +8,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, cast
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import InvalidRecordError
+from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
 from airflow_provider_talkpilot.staging import batches, fetch
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
@@ -78,6 +78,15 @@ def enrich(calls: ObjectStoragePath, client: Client, **options: Any) -> Manifest
     return found
 
 
+def staged(folder: ObjectStoragePath) -> list[str]:
+    """Ids of the details that a kill at this moment would leave, in order."""
+    return [
+        json.loads(line)["id"]
+        for path in sorted(Path(folder.path).glob("details-0*.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
+
+
 def rejected(folder: ObjectStoragePath) -> list[dict[str, Any]]:
     return [
         json.loads(line)
@@ -120,19 +129,66 @@ def test_what_came_is_staged_while_another_waits(
     monkeypatch.setattr(batches, "IDLE_SECONDS", 0.05)
     client, calls = Client(slow=slow), stage(folder, 4)
 
-    def seen() -> int:
-        paths = Path(folder.path).glob("details-0*.jsonl")
-        return sum(len(path.read_bytes().splitlines()) for path in paths)
-
     def staged_meanwhile(*_: object) -> bool:
         until = time.monotonic() + 10
-        while seen() < 3 and time.monotonic() < until:
+        while len(staged(folder)) < 3 and time.monotonic() < until:
             time.sleep(0.01)
-        staged = seen()
+        seen = len(staged(folder))
         client.let_go.set()
-        return staged == 3
+        return seen == 3
 
     with ThreadPoolExecutor(1) as pool:
         watcher = pool.submit(staged_meanwhile)
         assert enrich(calls, client).rows == 4
         assert watcher.result(), "three were staged before the fourth came"
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 32, 200])
+def test_a_kill_at_any_moment_costs_at_most_a_batch(
+    folder: ObjectStoragePath, concurrency: int
+) -> None:
+    asking = Lock()
+
+    class Watching(Client):
+        def call(self, agent_id: str, call_id: str) -> CallDetail:
+            with asking:
+                assert self.requests["detail"] + 1 - len(staged(folder)) <= batches.BATCH_ROWS
+                return super().call(agent_id, call_id)
+
+    manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency)
+    assert manifest.rows == 450
+    assert len(manifest.parts) <= 450 / batches.LEAST_ROWS
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_details_are_staged_in_the_order_of_the_calls(
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, concurrency: int
+) -> None:
+    monkeypatch.setattr(batches, "IDLE_SECONDS", 600.0)  # nothing counts as waiting too long
+    monkeypatch.setattr(batches, "BATCH_SECONDS", 600.0)
+    enrich(stage(folder, 350), Client(), concurrency=concurrency)
+    assert staged(folder) == [call_id(number) for number in range(350)]
+
+
+def test_an_error_costs_no_answer_that_is_paid_for(folder: ObjectStoragePath) -> None:
+    """What came is staged, and so is what is on its way; nothing more is asked for."""
+    failing = 40
+
+    class Failing(Client):
+        def call(self, agent_id: str, call_id: str) -> CallDetail:
+            if int(call_id[-12:]) == failing:
+                self.requests["detail"] += 1
+                raise ConnectionFailedError("No answer.")
+            return super().call(agent_id, call_id)
+
+    client, calls = Failing(slow=3), stage(folder, 500)
+    client.let_go = client.quota.closed  # the slow one comes after the work has ended
+    with pytest.raises(ConnectionFailedError, match="No answer"):
+        enrich(calls, client)
+    assert client.requests["detail"] < 100
+    assert len(staged(folder)) == client.requests["detail"] - 1
+    assert call_id(3) in staged(folder)
+
+    again = Client()
+    assert enrich(calls, again).rows == 500
+    assert again.requests["detail"] == 500 - (client.requests["detail"] - 1)

@@ -1,0 +1,88 @@
+"""Addresses: the base URL that a connection names, and which others the key may go to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import quote, urljoin, urlsplit
+
+from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.redaction import plain
+
+BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
+
+_PORTS = {"http": 80, "https": 443}
+_IN_PATHS = "/%:@!$&'()*+,;=~"
+
+
+def checked_base_url(base_url: str) -> str:
+    """Return a base URL in its one form, without a slash at the end.
+
+    :param base_url: as somebody typed it.
+    :raises ConfigurationError: when it can never work, or would show the key to the network.
+    """
+    given = (base_url or "").strip()
+    try:
+        url = urlsplit(given if given.isprintable() and " " not in given else "")
+        host, port = (url.hostname or "").encode("idna").decode(), url.port
+    except ValueError:
+        url, host, port = urlsplit(""), "", None
+    if "@" in url.netloc or url.query or url.fragment:
+        raise ConfigurationError(
+            f"The base URL must have no user, query or fragment: its shape is {BASE_URL_SHAPE}."
+        )
+    if url.scheme not in _PORTS or not host:
+        raise ConfigurationError(
+            f"The base URL {plain(base_url or '')!r} is no address: its shape is {BASE_URL_SHAPE}."
+        )
+    if url.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(
+            f"The base URL {plain(given)!r} is plain http, which would show the API key to the "
+            "network: use https."
+        )
+    path = quote(url.path, safe=_IN_PATHS)
+    return f"{url.scheme}://{_netloc(url.scheme, host, port)}{path}".rstrip("/")
+
+
+def moved(url: str, location: str) -> str | None:
+    """Where a redirect leads.
+
+    :param url: what was asked for.
+    :param location: of the answer, as the header has it.
+    :return: the address in its one form; None where it is none.
+    """
+    try:
+        found = urlsplit(urljoin(url, quote(location.encode("latin-1"), safe=f"{_IN_PATHS}?#[]")))
+        path = (found.path or "/") + (f"?{found.query}" if found.query else "")
+        return origin(found.geturl()) + path if found.hostname else None
+    except ValueError:
+        return None
+
+
+def origin(url: str) -> str:
+    """What must be the same in two addresses for the API key to go to both.
+
+    :return: scheme, host and port, such as ``https://api.example:8443``.
+    :raises ValueError: when it is no address.
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_netloc(parts.scheme, parts.hostname or '', parts.port)}"
+
+
+def target(url: str) -> str:
+    """What a request asks the host for: path and query.
+
+    :param url: an address in its one form, as ``checked_base_url`` and ``moved`` give it.
+    """
+    return "/" + url.split("/", 3)[3]
+
+
+def _netloc(scheme: str, host: str, port: int | None) -> str:
+    host = f"[{host}]" if ":" in host else host
+    return host if port in (None, _PORTS.get(scheme)) else f"{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
