@@ -85,12 +85,12 @@ def clean_staging(
                 cleaned.loaded += _finish(folder)
                 cleaned.expired += _expire(folder, now, max_age)
     log.info(
-        "Staging cleaned: %d file(s) deleted that are loaded, %d that expired; %d had calls that "
-        "TalkPilot purged or erased.%s",
+        "Staging cleaned: %d loaded and %d expired file(s) deleted; calls that TalkPilot purged or "
+        "erased taken out of %d.%s",
         cleaned.loaded,
         cleaned.expired,
         cleaned.purged,
-        " The others are kept, as told." if keep else "",
+        " The rest is kept, as told." if keep else "",
     )
     return cleaned
 

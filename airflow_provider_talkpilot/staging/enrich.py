@@ -30,6 +30,7 @@ from airflow_provider_talkpilot.staging.progress import (
 
 log = logging.getLogger(__name__)
 
+# Staged details can go while others are asked for: so often it is planned anew.
 PLANS = 3
 
 _moment = TypeAdapter(datetime).validate_python

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # <dag_id>/<connection_id>/<agents>/<interval>, as area.py writes them.
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
-_AGENTS = re.compile(r"(all|agents-[0-9a-f]{12})(-selection-[0-9a-f]{12})?")
+_AGENTS = re.compile(r"(all|agents-[0-9a-f]{12})(-selection-[0-9a-f]{12})?(-columns-[0-9a-f]{12})?")
 _INTERVAL = re.compile(r"[0-9T.]+Z_[0-9T.]+Z")
 _LEVELS = (_NAME, _NAME, _AGENTS, _INTERVAL)
 
@@ -104,7 +104,8 @@ def folder_of(root: ObjectStoragePath, manifest: ObjectStoragePath) -> Folder:
         and len(levels) == len(_LEVELS)
         and all(pattern.fullmatch(level) for pattern, level in zip(_LEVELS, levels, strict=True))
         and (interval := _interval(levels[-1]))
-        and _MANIFEST.fullmatch(name)
+        and (found := _MANIFEST.fullmatch(name))
+        and found[2] == "manifest"
     ):
         return Folder(manifest.parent, interval)
     raise StagingUriError(

@@ -48,7 +48,7 @@ class WalkedCalls:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER) WITHOUT ROWID")
         self._add(_listed(folder, walk))
-        if self._db.execute("SELECT count(*) FROM calls").fetchone()[0] != walk.rows:
+        if self._db.total_changes != walk.rows:
             raise ManifestError(
                 f"The parts in {folder.path} do not hold what their manifest says: run the task "
                 "that staged them again."

@@ -55,6 +55,15 @@ def test_kept_by_choice(chain: Chain, keep: bool | str) -> None:
     assert names(chain.staging_uri) == before
 
 
+@pytest.mark.parametrize(
+    "options", [{"columns": {"transcript": "drop"}}, {"done": True}], ids=["columns", "selection"]
+)
+def test_folders_of_choices_and_of_selections(chain: Chain, options: dict[str, object]) -> None:
+    chain.extract_options |= options
+    chain.clean(*chain.run())
+    assert names(chain.staging_uri) == []
+
+
 @pytest.mark.parametrize("details", [(), (None,), ("None",), ("",)], ids=repr)
 def test_a_run_without_details(chain: Chain, details: tuple[str | None, ...]) -> None:
     chain.clean(chain.summaries(), *details, keep="false")
@@ -250,6 +259,7 @@ def test_files_of_others_in_a_bucket(chain: Chain, bucket: str) -> None:
         "{root}/../calls/talkpilot_default/all/{interval}/{manifest}",
         "{root}/calls/../all/{interval}/{manifest}",
         "{root}/calls/talkpilot_default/all/{interval}/README",
+        "{root}/calls/talkpilot_default/all/{interval}/calls-loaded-0123456789abcdef.json",
         "{root}/{manifest}",
         "{root}x/calls/talkpilot_default/all/{interval}/{manifest}",
         "gs://bucket/calls/talkpilot_default/all/{interval}/{manifest}",
