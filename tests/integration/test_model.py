@@ -7,7 +7,6 @@ loads of whatever was staged before, and runs that are killed. ``make test-long`
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -29,7 +28,14 @@ from airflow_provider_talkpilot.operators.calls import (
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import DAY, Chain, Interval, day
 from tests.support.jobs import Death, Jobs
-from tests.support.tables import SET, assert_equal_rows, expected_rows, tables
+from tests.support.tables import (
+    ABOUT_PEOPLE,
+    SET,
+    Row,
+    assert_equal_rows,
+    expected_rows,
+    tables,
+)
 
 DAYS = 3
 ALL: Interval = (day(0)[0], day(DAYS - 1)[1])
@@ -194,11 +200,9 @@ class Warehouse(RuleBasedStateMachine):
         assert self.load_was_killed or tables(self.chain.bigquery, self.chain.table) == ["calls"]
 
 
-def is_empty(row: dict[str, Any]) -> bool:
+def is_empty(row: Row) -> bool:
     """Whether a row tells of nobody any more."""
-    personal = ("call_id", "customer_name", "customer_request", "phone_number", "call_summary",
-                "employee", "note", "extra", "transcript_raw")  # fmt: skip
-    return row["erased_at"] == SET and not row["transcript"] and not any(map(row.get, personal))
+    return row["erased_at"] == SET and not row["transcript"] and not any(map(row.get, ABOUT_PEOPLE))
 
 
 @pytest.mark.airflow3  # takes minutes, and nothing in it depends on Airflow's version

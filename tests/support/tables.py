@@ -16,7 +16,7 @@ SET = "<set>"
 
 _OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
 
-_ABOUT_PEOPLE = (
+ABOUT_PEOPLE = (
     "call_id",
     "customer_name",
     "customer_request",
@@ -94,7 +94,7 @@ def erased_rows(truth: Iterable[Row], **expected: Any) -> list[Row]:
     """
     return [
         row
-        | dict.fromkeys(_ABOUT_PEOPLE)
+        | dict.fromkeys(ABOUT_PEOPLE)
         | {"transcript": [], "erased_at": SET, "detail_updated_at": None, "detail_synced_at": None}
         for row in expected_rows(truth, **expected)
     ]
