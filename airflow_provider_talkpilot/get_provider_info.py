@@ -27,6 +27,8 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.talkpilot")],
         "operators": [_modules("operators.calls", "operators.bigquery")],
+        "sensors": [_modules("sensors.calls")],
+        "triggers": [_modules("triggers.calls", "triggers.quota")],
         "connection-types": [
             {
                 "connection-type": "talkpilot",

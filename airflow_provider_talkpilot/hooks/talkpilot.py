@@ -6,9 +6,11 @@ import json
 import math
 from typing import Any
 
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
+from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -70,21 +72,17 @@ class TalkPilotHook(BaseHook):
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
         connection = self.get_connection(self.talkpilot_conn_id)
-        extras = self._extras(connection)
-        quota = Quota(
-            requests_per_minute=extras.get("requests_per_minute"),
-            requests_per_hour=extras.get("requests_per_hour"),
-            share=extras.get("quota_share", 1.0),
-            max_wait=max_wait,
-        )
-        names = ("timeout", "connect_timeout", "tries")
-        arguments = {name: extras[name] for name in names if name in extras} | options
-        return TalkPilotClient(
-            _base_url(connection),
-            connection.password or "",
-            quota=quota,
-            **arguments,
-        )
+        return TalkPilotClient(**(self._arguments(connection, max_wait) | options))
+
+    async def get_async_conn(self) -> AsyncTalkPilotClient:
+        """
+        Make a client for an event loop, which is not blocked meanwhile; nothing is sent yet.
+
+        :return: the client, to be closed by the caller (an async context manager).
+        :raises ConfigurationError: as :meth:`get_conn`.
+        """
+        connection = await get_async_connection(self.talkpilot_conn_id, hook=self)
+        return AsyncTalkPilotClient(**self._arguments(connection))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether host and key work, and if not what to do. Never raises."""
@@ -119,6 +117,23 @@ class TalkPilotHook(BaseHook):
             except PermissionDeniedError as error:
                 return False, f"The host and the key are right, but may not read calls. {error}"
         return True, f"TalkPilot answers ({version}); the key can see {total} agent(s)."
+
+    def _arguments(self, connection: Connection, max_wait: float | None = None) -> dict[str, Any]:
+        """What both clients want to know."""
+        extras = self._extras(connection)
+        quota = Quota(
+            requests_per_minute=extras.get("requests_per_minute"),
+            requests_per_hour=extras.get("requests_per_hour"),
+            share=extras.get("quota_share", 1.0),
+            max_wait=max_wait,
+        )
+        names = ("timeout", "connect_timeout", "tries")
+        return {
+            "base_url": _base_url(connection),
+            "api_key": connection.password or "",
+            "quota": quota,
+            **{name: extras[name] for name in names if name in extras},
+        }
 
     def _extras(self, connection: Connection) -> dict[str, Any]:
         """The extras that are set, as numbers."""
