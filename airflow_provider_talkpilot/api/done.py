@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +24,9 @@ from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
 from airflow_provider_talkpilot.api.models import TalkPilotModel, UtcDatetime, describe_invalid
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, ask_agents, page_params, read_page
+
+# In binary, 0.07 of 100 calls are a little more than 7.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,7 @@ class DoneWatch:
             count = yield from agent.count()
             calls += count.calls
             done += count.done
-        # As it was written: 0.07 of 100 calls are 7, in binary a little more.
-        return Progress(done >= Decimal(str(self.share)) * calls, calls, done)
+        return Progress(done >= self.share * calls - _ROUNDING, calls, done)
 
     def _until_one_is_open(self, agents: list[_AgentCalls]) -> Asking[Progress]:
         calls = done = 0
