@@ -1,0 +1,37 @@
+"""What the documents hold: their tables and blocks of code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def section(text: str, title: str) -> str:
+    """What is under a heading, up to the next of its level or above."""
+    [(level, start)] = [
+        (len(match[1]), match.end())
+        for match in re.finditer(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    ]
+    end = re.compile(rf"^#{{1,{level}}} ", re.MULTILINE).search(text, start)
+    return text[start : end.start() if end else None]
+
+
+def table(text: str) -> list[tuple[str, ...]]:
+    """The rows of the tables in a text, without their heads; no backticks around a cell."""
+    rows = re.findall(r"^\| (`.+) \|$", text, re.MULTILINE)
+    return [tuple(cell.strip(" `") for cell in row.split("|")) for row in rows]
+
+
+def code(text: str, language: str) -> list[str]:
+    """The blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def code_by_heading(text: str, language: str) -> dict[str, str]:
+    """The one block of code under each heading of the third level."""
+    found = {}
+    for title in re.findall(r"^### (.+)$", text, re.MULTILINE):
+        [found[title]] = code(section(text, title), language)
+    return found
