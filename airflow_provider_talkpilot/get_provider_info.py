@@ -31,6 +31,8 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.calls", "operators.bigquery", "operators.resync", "operators.staging"
             )
         ],
+        "sensors": [_modules("sensors.calls")],
+        "triggers": [_modules("triggers.calls", "triggers.quota")],
         "connection-types": [
             {
                 "connection-type": "talkpilot",

@@ -44,8 +44,8 @@ from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agen
 
 _KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
 _UUID = re.compile(UUID_PATTERN)
-_REFUSALS_OF_ONE_REQUEST = 10
-_REDIRECTS = 3
+REFUSALS_OF_ONE_REQUEST = 10
+REDIRECTS = 3
 
 Model = TypeVar("Model", bound=TalkPilotModel)
 
@@ -73,14 +73,14 @@ class TalkPilotClient:
         tries: int = 7,
     ) -> None:
         self.base_url = checked_base_url(base_url)
-        _check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
+        check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()
         self._counting = Lock()
         self._connections = Connections(
             self.base_url,
             {
-                "X-API-Key": _checked_key(api_key),
+                "X-API-Key": checked_key(api_key),
                 "Accept": "application/json",
                 "User-Agent": f"airflow-provider-talkpilot/{__version__}",
             },
@@ -88,7 +88,7 @@ class TalkPilotClient:
             connect_timeout=connect_timeout,
         )
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_transient),
+            retry=tenacity.retry_if_exception(is_transient),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
             stop=tenacity.stop_after_attempt(tries)
             | tenacity.stop_when_event_set(self.quota.closed),
@@ -184,12 +184,12 @@ class TalkPilotClient:
             if response.status == 429:
                 waiting = self.quota.refuse(permit, response.headers)
                 refusals += 1
-                if refusals == _REFUSALS_OF_ONE_REQUEST:
-                    raise _refused_for_good(response, waiting)
+                if refusals == REFUSALS_OF_ONE_REQUEST:
+                    raise refused_for_good(response, waiting)
                 continue
             self.quota.answered(permit, response.headers)
             target = redirect_of(response)
-            if target is None or origin(target) != origin(url) or redirects == _REDIRECTS:
+            if target is None or origin(target) != origin(url) or redirects == REDIRECTS:
                 return parse_json(response)
             url = target
             redirects += 1
@@ -213,17 +213,23 @@ def require_uuid(name: str, value: object) -> str:
     return str(value)
 
 
-def _is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may work when it is sent again."""
     return isinstance(
         error,
         errors.ServerError | errors.ConnectionFailedError | errors.UnreadableResponseError,
     )
 
 
-def _refused_for_good(response: Response, waiting: float) -> errors.RateLimitedError:
+def refused_for_good(response: Response, waiting: float) -> errors.RateLimitedError:
+    """Build the error of a request that was refused too often.
+
+    :param response: the last refusal.
+    :param waiting: seconds that it asked to wait.
+    """
     refusal = error_of(response)
     return errors.RateLimitedError(
-        f"{refusal} It refused {_REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
+        f"{refusal} It refused {REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
         retry_after=waiting,
         status=refusal.status,
         code=refusal.code,
@@ -231,7 +237,11 @@ def _refused_for_good(response: Response, waiting: float) -> errors.RateLimitedE
     )
 
 
-def _check_options(**options: float) -> None:
+def check_options(**options: float) -> None:
+    """Refuse time-outs and numbers of tries that can never work.
+
+    :raises ConfigurationError: naming the option.
+    """
     for name, value in options.items():
         least = 1 if name == "tries" else 0
         if not least <= value < math.inf or value == 0:
@@ -241,7 +251,11 @@ def _check_options(**options: float) -> None:
             )
 
 
-def _checked_key(api_key: str) -> str:
+def checked_key(api_key: str) -> str:
+    """Return a key that has the shape of one.
+
+    :raises ConfigurationError: when it has not.
+    """
     api_key = (api_key or "").strip()
     if not _KEY_SHAPE.fullmatch(api_key):
         raise errors.ConfigurationError(

@@ -118,6 +118,21 @@ class Quota:
                     self._tell(now, wait)
                 self._clock.wait(self._changed, wait)
 
+    def permit(self) -> Permit | float:
+        """As :meth:`acquire` for event loops, which must not wait here.
+
+        :return: the permit, or the seconds after which to ask again.
+        """
+        with self._changed:
+            now = self._clock.now()
+            wait = self._governor.wait(now)
+            if wait == 0:
+                return self._governor.send(now)
+            if wait is None:
+                return PATIENCE
+            self._tell(now, wait)
+            return wait
+
     def answered(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Note the answer to a request in flight, whatever its status but 429."""
         with self._changed:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_talkpilot.api.asking import Ask, Asking, Source, answer
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
 from airflow_provider_talkpilot.api.models import (
@@ -31,15 +32,12 @@ AGENT_WALKS = 3
 _created_at: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
 
 
-class PageSource(Protocol):
-    """Who sends the requests: the client."""
+class PageSource(Source, Protocol):
+    """Who sends the requests, and to where."""
 
     @property
     def base_url(self) -> str:
         """The API's base URL, for messages."""
-
-    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        """Send one GET below the base URL and return the JSON object."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +122,27 @@ def _is_elsewhere(row: Any, interval: Interval) -> bool:
 
 def walk_agents(source: PageSource) -> list[Agent]:
     """Read the whole list of agents, again where it moved; see :meth:`TalkPilotClient.agents`."""
-    for walk in range(1, AGENT_WALKS + 1):
+    return answer(source, ask_agents(source.base_url))
+
+
+def ask_agents(base_url: str) -> Asking[list[Agent]]:
+    """As :func:`walk_agents`, whoever sends the requests.
+
+    :param base_url: the API's base URL, for messages.
+    """
+    for number in range(1, AGENT_WALKS + 1):
         try:
-            rows = [row for page, _ in _walk(source, "agents", "agents", {}) for row in page]
+            walk = _Walk(base_url, "agents", "agents", {})
+            rows: list[Any] = []
+            while ask := walk.next_page():
+                rows += walk.take((yield ask))
             return [Agent.model_validate(row) for row in rows]
         except WalkMovedError:
-            if walk == AGENT_WALKS:
+            if number == AGENT_WALKS:
                 raise
         except ValidationError as error:
             raise UnexpectedResponseError(
-                f"GET {source.base_url}/agents answered with an agent that does not fit "
+                f"GET {base_url}/agents answered with an agent that does not fit "
                 f"({describe_invalid(error)}).",
                 status=200,
             ) from None
@@ -144,32 +153,55 @@ def _walk(
     source: PageSource, kind: str, path: str, params: dict[str, str]
 ) -> Iterator[tuple[list[Any], int]]:
     """Give each page's raw rows and the list's total; end only when the walk was whole."""
-    ids = DistinctIds()
-    total: int | None = None
-    number = 0
-    while total is None or ids.seen < total:
-        number += 1
-        body = source.get(kind, path, {**params, "page": str(number), "limit": str(PAGE_LIMIT)})
-        rows, pagination = _page(f"GET {source.base_url}/{path}", body)
-        if total is not None and pagination.total != total:
+    walk = _Walk(source.base_url, kind, path, params)
+    while ask := walk.next_page():
+        if rows := walk.take(source.get(ask.kind, ask.path, ask.params)):
+            yield rows, walk.total
+
+
+class _Walk:
+    """What one walk asks for, and whether that was all of the list."""
+
+    def __init__(self, base_url: str, kind: str, path: str, params: dict[str, str]) -> None:
+        self.total = -1
+        self._base_url, self._kind, self._path, self._params = base_url, kind, path, params
+        self._ids = DistinctIds()
+        self._number = 0
+
+    def next_page(self) -> Ask | None:
+        """The page to ask for; None when the walk was whole.
+
+        :raises WalkMovedError: when it was not.
+        """
+        if self._number == 0 or self._ids.seen < self.total:
+            self._number += 1
+            return Ask(self._kind, self._path, self._params | page_params(self._number))
+        if (distinct := self._ids.distinct()) != self.total:
             raise WalkMovedError(
-                f"The list {path} changed while it was read: its total went from {total} to "
-                f"{pagination.total} at page {number}."
+                f"The list {self._path} changed while it was read: it has {self.total} rows, and "
+                f"{distinct} different ones came on {self._number} pages."
             )
-        total = pagination.total
-        ids.add(rows)
-        if rows:
-            yield rows, total
-        elif ids.seen < total:
+        return None
+
+    def take(self, body: dict[str, Any]) -> list[Any]:
+        """Take the answer; give its rows.
+
+        :raises WalkMovedError: when the list has moved since the first page.
+        """
+        rows, pagination = read_page(f"GET {self._base_url}/{self._path}", body)
+        if self._number > 1 and pagination.total != self.total:
             raise WalkMovedError(
-                f"The list {path} changed while it was read: page {number} is empty, and only "
-                f"{ids.seen} of {total} rows had come."
+                f"The list {self._path} changed while it was read: its total went from "
+                f"{self.total} to {pagination.total} at page {self._number}."
             )
-    if (distinct := ids.distinct()) != total:
-        raise WalkMovedError(
-            f"The list {path} changed while it was read: it has {total} rows, and {distinct} "
-            f"different ones came on {number} pages."
-        )
+        self.total = pagination.total
+        self._ids.add(rows)
+        if not rows and self._ids.seen < self.total:
+            raise WalkMovedError(
+                f"The list {self._path} changed while it was read: page {self._number} is empty, "
+                f"and only {self._ids.seen} of {self.total} rows had come."
+            )
+        return rows
 
 
 class DistinctIds:
@@ -195,7 +227,17 @@ class DistinctIds:
         return sum(len(set(bucket)) for bucket in self._hashes)
 
 
-def _page(where: str, body: dict[str, Any]) -> tuple[list[Any], Pagination]:
+def page_params(number: int, limit: int = PAGE_LIMIT) -> dict[str, str]:
+    """Query parameters that choose a page, from 1."""
+    return {"page": str(number), "limit": str(limit)}
+
+
+def read_page(where: str, body: dict[str, Any]) -> tuple[list[Any], Pagination]:
+    """Take a page of a list apart.
+
+    :param where: method and address, for the message.
+    :raises UnexpectedResponseError: when it is none.
+    """
     rows = body.get("data")
     try:
         pagination = Pagination.model_validate(body.get("pagination"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,38 +12,75 @@ from typing import Any
 class Extra:
     """An option of the connection.
 
-    :param kind: turns what was typed into a number.
+    :param kind: int for whole numbers, from 1; float for any over 0.
+    :param most: the largest number that makes sense.
     """
 
     label: str
     description: str
     kind: Callable[[Any], int | float]
+    most: int | None = None
 
     @property
-    def schema_type(self) -> str:
-        """JSON Schema's name of the type."""
-        return "integer" if self.kind is int else "number"
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of what may be typed; the form lets nothing else in."""
+        is_whole = self.kind is int
+        schema: dict[str, Any] = {
+            "type": ["integer" if is_whole else "number", "null"],
+            "minimum": 1 if is_whole else 0,
+        }
+        return schema if self.most is None else schema | {"maximum": self.most}
+
+    def read(self, value: Any) -> int | float:
+        """Read what a form or somebody's JSON holds.
+
+        :raises ValueError: when it is no such number; the message says what is.
+        """
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (OverflowError, TypeError, ValueError):
+            number = math.nan
+        if not 0 < number < math.inf or (self.kind is int and not number.is_integer()):
+            raise ValueError(f"give a {'whole ' if self.kind is int else ''}number over 0")
+        if self.most is not None and number > self.most:
+            raise ValueError(f"give a number over 0 and up to {self.most}")
+        return self.kind(number)
 
 
 EXTRAS: dict[str, Extra] = {
     "requests_per_minute": Extra(
-        "Requests a minute",
-        "A ceiling of your own below the key's limit; empty for the limit that TalkPilot tells.",
+        "Requests per minute",
+        "Each task sends no more than this. Leave it empty to use what TalkPilot allows the key.",
         int,
     ),
     "requests_per_hour": Extra(
-        "Requests an hour",
-        "A ceiling of your own; empty to learn the key's limit from TalkPilot.",
+        "Requests per hour",
+        "Each task sends no more than this. Leave it empty to use what TalkPilot allows the key.",
         int,
     ),
     "quota_share": Extra(
         "Share of the quota",
-        "Part of the key's limit to use, over 0 up to 1; the rest is left to other software.",
+        "How much of the key's requests per minute may be used: 0.8 leaves a fifth of them to your "
+        "other software. Leave it empty to use all (1).",
+        float,
+        most=1,
+    ),
+    "timeout": Extra(
+        "Seconds to wait for an answer",
+        "Then the request is sent again. Leave it empty for 30.",
         float,
     ),
-    "timeout": Extra("Time-out", "Seconds to wait for an answer (30).", float),
-    "connect_timeout": Extra("Connect time-out", "Seconds to wait for a connection (10).", float),
-    "tries": Extra("Tries", "How often a request is sent when the network fails (7).", int),
+    "connect_timeout": Extra(
+        "Seconds to wait for a connection",
+        "Then it is tried again. Leave it empty for 10.",
+        float,
+    ),
+    "tries": Extra(
+        "Tries",
+        "How often a request is sent before the task fails, where the network or TalkPilot has a "
+        "problem. Leave it empty for 7.",
+        int,
+    ),
 }
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
@@ -50,7 +88,7 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
     "relabeling": {"host": "Base URL", "password": "API key"},
     "placeholders": {
         "host": "https://<project_ref>.supabase.co/functions/v1/api/v1",
-        "password": "tp_live_…",
+        "password": "tp_live_ and 32 more characters",
     },
 }
 
@@ -58,11 +96,7 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
 def conn_fields() -> dict[str, Any]:
     """The options as provider info wants them (Airflow 3)."""
     return {
-        name: {
-            "label": extra.label,
-            "description": extra.description,
-            "schema": {"type": [extra.schema_type, "null"]},
-        }
+        name: {"label": extra.label, "description": extra.description, "schema": extra.schema}
         for name, extra in EXTRAS.items()
     }
 

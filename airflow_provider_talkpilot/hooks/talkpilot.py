@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
+from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     AuthenticationError,
     ConfigurationError,
+    InvalidRecordError,
     NotFoundError,
     PermissionDeniedError,
+    QuotaExhaustedError,
     TalkPilotError,
 )
+from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR, widgets
 
 
@@ -70,27 +74,29 @@ class TalkPilotHook(BaseHook):
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
         connection = self.get_connection(self.talkpilot_conn_id)
-        extras = self._extras(connection)
-        quota = Quota(
-            requests_per_minute=extras.get("requests_per_minute"),
-            requests_per_hour=extras.get("requests_per_hour"),
-            share=extras.get("quota_share", 1.0),
-            max_wait=max_wait,
-        )
-        names = ("timeout", "connect_timeout", "tries")
-        arguments = {name: extras[name] for name in names if name in extras} | options
-        return TalkPilotClient(
-            _base_url(connection),
-            connection.password or "",
-            quota=quota,
-            **arguments,
-        )
+        return TalkPilotClient(**(self._arguments(connection, max_wait) | options))
+
+    async def get_async_conn(self) -> AsyncTalkPilotClient:
+        """
+        Make a client for an event loop, which is not blocked meanwhile; nothing is sent yet.
+
+        :return: the client, to be closed by the caller (an async context manager).
+        :raises ConfigurationError: as :meth:`get_conn`.
+        """
+        connection = await get_async_connection(self.talkpilot_conn_id, hook=self)
+        return AsyncTalkPilotClient(**self._arguments(connection))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether host and key work, and if not what to do. Never raises."""
+        """
+        Say whether host and key work, and if not what to do. Costs three requests; never raises.
+
+        :return: whether a DAG can use it; and what was found, in a line.
+        """
         try:
             with self.get_conn(max_wait=5, tries=2, timeout=10) as client:
                 return self._test(client)
+        except QuotaExhaustedError as error:
+            return False, f"The host is right, but the key could not be tested now. {error}"
         except TalkPilotError as error:
             return False, str(error)
         except Exception as error:  # noqa: BLE001  # the form shows whatever it was
@@ -98,8 +104,8 @@ class TalkPilotHook(BaseHook):
 
     def _test(self, client: TalkPilotClient) -> tuple[bool, str]:
         try:
-            version = client.health().version or "unknown version"
-        except NotFoundError as error:
+            version = client.health().version or "unknown"
+        except (InvalidRecordError, NotFoundError) as error:
             return False, f"There is no TalkPilot API at this base URL: mend the host. {error}"
         try:
             first = client.get("agents", "agents", {"page": "1", "limit": "1"})
@@ -112,13 +118,38 @@ class TalkPilotHook(BaseHook):
             )
         agents = first.get("data") or []
         total = (first.get("pagination") or {}).get("total", len(agents))
-        if agents:
-            try:
-                path = f"agents/{agents[0]['id']}/calls"
-                client.get("calls", path, {"page": "1", "limit": "1"})
-            except PermissionDeniedError as error:
-                return False, f"The host and the key are right, but may not read calls. {error}"
-        return True, f"TalkPilot answers ({version}); the key can see {total} agent(s)."
+        found = f"TalkPilot answers at {client.base_url} (version {version})."
+        if not agents:
+            return True, (
+                f"{found} The key can see no agent, so there will be no calls: if that is not "
+                "what you expect, look at the key's agents in TalkPilot's dashboard."
+            )
+        try:
+            path = f"agents/{agents[0]['id']}/calls"
+            client.get("calls", path, {"page": "1", "limit": "1"})
+        except PermissionDeniedError as error:
+            return False, f"The host and the key are right, but may not read calls. {error}"
+        found += f" The key can see {total} agent(s) and read their calls."
+        if client.quota.per_minute:
+            found += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
+        return True, found
+
+    def _arguments(self, connection: Connection, max_wait: float | None = None) -> dict[str, Any]:
+        """What both clients want to know."""
+        extras = self._extras(connection)
+        quota = Quota(
+            requests_per_minute=extras.get("requests_per_minute"),
+            requests_per_hour=extras.get("requests_per_hour"),
+            share=extras.get("quota_share", 1.0),
+            max_wait=max_wait,
+        )
+        names = ("timeout", "connect_timeout", "tries")
+        return {
+            "base_url": _base_url(connection),
+            "api_key": connection.password or "",
+            "quota": quota,
+            **{name: extras[name] for name in names if name in extras},
+        }
 
     def _extras(self, connection: Connection) -> dict[str, Any]:
         """The extras that are set, as numbers."""
@@ -137,15 +168,12 @@ class TalkPilotHook(BaseHook):
             if value in (None, ""):
                 continue
             try:
-                number = extra.kind(value)
-            except (OverflowError, TypeError, ValueError):
-                number = 0
-            if not 0 < number < math.inf:
+                extras[name] = extra.read(value)
+            except ValueError as error:
                 raise ConfigurationError(
-                    f"{name} of the connection {self.talkpilot_conn_id!r} is {value!r}: give a "
-                    "number over 0, or leave it empty."
-                )
-            extras[name] = number
+                    f"{name} of the connection {self.talkpilot_conn_id!r} is {plain(repr(value))}: "
+                    f"{error}, or leave it empty."
+                ) from None
         return extras
 
 

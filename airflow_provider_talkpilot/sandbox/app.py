@@ -218,9 +218,9 @@ class TalkPilotApi:
 
     def _calls(self, rights: ApiKey, agent_id: str, query: QueryParams) -> Reply:
         check_uuids(agentId=agent_id)
-        asked = read_calls_query(query)
-        self._check_agent(rights, agent_id)
         settings, store = self._state.settings, self._state.store
+        asked = read_calls_query(query, false_lists_null=settings.false_lists_null)
+        self._check_agent(rights, agent_id)
         ordinals, total = store.page(
             agent_id,
             after=None

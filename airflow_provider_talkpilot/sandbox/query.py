@@ -48,15 +48,19 @@ class CallsQuery:
     done: bool | None
     phone_number: str | None
     search: str | None
+    false_lists_null: bool = False
 
     @property
     def keep(self) -> tuple[tuple[object, ...], Filter] | None:
         """The filter on rows, named by what it looks for; None keeps all."""
         wanted = (self.done, self.phone_number, self.search)
-        return None if wanted == (None, None, None) else (wanted, self._matches)
+        if wanted == (None, None, None):
+            return None
+        return (*wanted, self.false_lists_null), self._matches
 
     def _matches(self, row: Row) -> bool:
-        if self.done is not None and row["done"] is not self.done:
+        done = False if row["done"] is None and self.false_lists_null else row["done"]
+        if self.done is not None and done is not self.done:
             return False
         if self.phone_number is not None and row["phone_number"] != self.phone_number:
             return False
@@ -134,9 +138,10 @@ def read_paging(query: Mapping[str, str]) -> Paging:
     return paging
 
 
-def read_calls_query(query: Mapping[str, str]) -> CallsQuery:
+def read_calls_query(query: Mapping[str, str], *, false_lists_null: bool = False) -> CallsQuery:
     """The query of a list of calls; unknown parameters are ignored.
 
+    :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
     :raises InvalidQueryError: naming every wrong value.
     """
     reader = _Reader(query)
@@ -148,6 +153,7 @@ def read_calls_query(query: Mapping[str, str]) -> CallsQuery:
         done=reader.boolean("done"),
         phone_number=query.get("phone_number"),
         search=query.get("search") or None,
+        false_lists_null=false_lists_null,
     )
     if reader.details:
         raise InvalidQueryError(reader.details)

@@ -77,6 +77,7 @@ class SandboxSettings(BaseModel):
 
     :param from_bound: whether a call exactly at ``from`` is in.
     :param to_bound: whether a call exactly at ``to`` is in.
+    :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
     :param empty_pages: ``pages`` of a list without rows.
     :param list_has_updated_at: whether list rows have ``updated_at``.
     :param detail_has_updated_at: whether details have ``updated_at``.
@@ -112,6 +113,7 @@ class SandboxSettings(BaseModel):
 
     from_bound: Bound = "exclusive"
     to_bound: Bound = "exclusive"
+    false_lists_null: bool = False
     empty_pages: Literal[0, 1] = 0
     list_has_updated_at: bool = True
     detail_has_updated_at: bool = True

@@ -11,6 +11,8 @@ import pytest
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.processes import free_port
+from tests.support.windows import long_window
+from tests.unit.api.raw_server import RawServer
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -25,10 +27,20 @@ def ask(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tup
 
 
 def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.settings.patch(requests_per_minute=60)
+    good, message = ask(sandbox, monkeypatch, extra={"quota_share": 0.5})
+    assert good
+    assert message == (
+        f"TalkPilot answers at {sandbox.base_url} (version 1.0.0). The key can see 2 agent(s) and "
+        "read their calls. Up to 30 request(s) a minute can be sent."
+    )
+
+
+def test_good_where_no_limit_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.settings.rate_headers = False
     good, message = ask(sandbox, monkeypatch)
     assert good
-    assert "1.0.0" in message
-    assert "2 agent(s)" in message
+    assert message.endswith("The key can see 2 agent(s) and read their calls.")
 
 
 def test_it_costs_three_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +83,15 @@ def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     key = sandbox.add_key("blind", allowed_agent_ids=[])
     good, message = ask(sandbox, monkeypatch, password=key)
     assert good
-    assert "0 agent(s)" in message
+    assert "The key can see no agent" in message
+
+
+def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.settings.patch(requests_per_hour=100, hour_seconds=long_window())
+    sandbox.spend(100, sandbox.api_key)
+    good, message = ask(sandbox, monkeypatch)
+    assert not good
+    assert message.startswith("The host is right, but the key could not be tested now. The key's")
 
 
 @pytest.mark.parametrize(
@@ -82,8 +102,12 @@ def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
         ({"host": "https://no-such-project.invalid/functions/v1/api/v1"}, "No answer"),
         ({"password": ""}, "none was given"),
         ({"password": "tp_live_123"}, "malformed"),
-        ({"extra": {"quota_share": 7}}, "quota_share"),
-        ({"extra": {"timeout": "long"}}, "timeout"),
+        ({"extra": {"quota_share": 7}}, "is 7: give a number over 0 and up to 1, or leave it"),
+        ({"extra": {"timeout": "long"}}, "is 'long': give a number over 0, or leave it empty"),
+        ({"extra": {"tries": 2.5}}, "is 2.5: give a whole number over 0, or leave it empty"),
+        ({"extra": {"tries": True}}, "give a whole number over 0"),
+        ({"extra": {"timeout": "nan"}}, "give a number over 0"),
+        ({"extra": {"requests_per_hour": -1}}, "give a whole number over 0"),
         ({"extra": "no json"}, "JSON"),
     ],
     ids=str,
@@ -108,6 +132,13 @@ def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> No
     assert "No answer" in message
 
 
+def test_another_json_api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(b'{"up": true}') as server:
+        good, message = ask(sandbox, monkeypatch, host=server.url)
+    assert not good
+    assert message.startswith("There is no TalkPilot API at this base URL: mend the host.")
+
+
 @pytest.mark.parametrize("fault", ["status", "html", "bad_json", "cut", "empty", "no_pagination"])
 def test_trouble_is_told_and_not_raised(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: Any
@@ -130,7 +161,7 @@ def test_no_such_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_options_reach_the_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """As numbers or, as forms send them, as texts; empty ones count as not given."""
-    extra = {"requests_per_minute": "2", "requests_per_hour": "", "tries": 3, "quota_share": None}
+    extra = {"requests_per_minute": "2", "requests_per_hour": "", "tries": 3.0, "quota_share": None}
     connection = json.dumps({**sandbox.connection, "extra": extra})
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
     with TalkPilotHook().get_conn(max_wait=0) as client:

@@ -51,6 +51,7 @@ def run_task(
     params: dict[str, Any] | None = None,
     dag_id: str = DAG_ID,
     method: str = "execute",
+    event: Any = None,
     **arguments: Any,
 ) -> Outcome:
     """Run one task to its end; what it raises comes through.
@@ -59,6 +60,7 @@ def run_task(
     :param interval: the run's data interval; None for a run that has none.
     :param params: the run's params.
     :param method: what to call; the name that a deferral gave.
+    :param event: the trigger's, where the task goes on after a deferral.
     :param arguments: the operator's.
     """
     dag = DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
@@ -70,7 +72,10 @@ def run_task(
         context |= {"data_interval_start": start, "data_interval_end": end, "run_id": ti.run_id}
     _allow_execute_outside_a_task_runner()
     task.render_template_fields(context)
-    returned = getattr(task, method)(context)
+    if event is None:
+        returned = getattr(task, method)(context)
+    else:
+        returned = task.resume_execution(method, {"event": event}, context)
     rendered = {name: getattr(task, name) for name in task.template_fields}
     return Outcome(returned, ti.xcoms, rendered)
 

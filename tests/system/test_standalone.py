@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from tests.support.tables import Row, assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, eventually
@@ -20,6 +21,7 @@ from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, eventua
 pytestmark = pytest.mark.airflow3
 
 SCARCE_DAG = "talkpilot_scarce_quota"
+DONE_DAG = "talkpilot_calls_done"
 RUN_SECONDS = 150
 # Of the scarce key: the details of 30 calls do not fit in beside the lists.
 SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 6
@@ -28,8 +30,11 @@ SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 6
 class Stage:
     """A running Airflow, the services it talks to, and what its runs were."""
 
-    def __init__(self, airflow: Standalone, services: Services, scarce: Services) -> None:
+    def __init__(
+        self, airflow: Standalone, services: Services, scarce: Services, staff: Sandbox
+    ) -> None:
         self.airflow, self.services, self.scarce = airflow, services, scarce
+        self.staff = staff
         self.runs: dict[str, str] = {}
 
     def trigger(self, name: str, dag: str, **body: Any) -> None:
@@ -46,7 +51,8 @@ def stage(
     folder = tmp_path_factory.mktemp("standalone")
     dags = folder / "dags"
     shutil.copytree(SHIPPED_DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(Path(__file__).parent / "dags" / f"{SCARCE_DAG}.py", dags)
+    for dag in (SCARCE_DAG, DONE_DAG):
+        shutil.copy(Path(__file__).parent / "dags" / f"{dag}.py", dags)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     days = [*(DAY + timedelta(days=n) for n in range(4)), yesterday]
     project, staging = bigquery_emulator.project, folder / "staging"
@@ -61,27 +67,30 @@ def stage(
             hour_seconds=1e6,  # it ends when the test gives the quota back
             retry_after_override=RETRY_AFTER,
         ) as scarce,
+        Sandbox(seed=9, days=[DAY], calls_per_day=14, requests_per_minute=None) as staff,
     ):
         services = Services(sandbox, bigquery_emulator, f"{project}.standalone.calls", staging)
         scarce_services = Services(scarce, bigquery_emulator, f"{project}.scarce.calls", staging)
         settings = {
             **services.environment,
             "AIRFLOW_CONN_TALKPILOT_SCARCE": json.dumps(scarce.connection),
+            **_connections(staff),
             "AIRFLOW_VAR_SCARCE_TABLE": scarce_services.table,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
             "TEST_PHONE_NUMBER": _phone_number(scarce_services),
         }
         airflow = Airflow(folder / "airflow", dags)
         with Standalone(airflow, settings) as standalone:
-            yield Stage(standalone, services, scarce_services)
+            yield Stage(standalone, services, scarce_services, staff)
 
 
 def test_runs_and_their_intervals(stage: Stage) -> None:
     airflow, services = stage.airflow, stage.services
-    for dag in (DAG, SCARCE_DAG):
+    for dag in (DAG, SCARCE_DAG, DONE_DAG):
         airflow.unpause(dag)
     stage.trigger("no interval", DAG)
     stage.trigger("scarce", SCARCE_DAG, **_interval(DAY))
+    stage.trigger("done", DONE_DAG, **_interval(DAY))
 
     # Unpaused, the scheduler makes the run of the last whole day by itself.
     def scheduled() -> dict[str, Any] | None:
@@ -139,12 +148,48 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
     assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
 
 
+def test_sensors_wait_until_staff_are_through(stage: Stage) -> None:
+    airflow, staff, run = stage.airflow, stage.staff, stage.runs["done"]
+    waiting = {"deferred": "deferred", "rescheduled": "up_for_reschedule", "given_up": "skipped"}
+
+    def wait() -> bool | None:
+        return airflow.states(DONE_DAG, run) == waiting or None
+
+    eventually(wait, RUN_SECONDS, f"{waiting}", lambda: airflow.logs(DONE_DAG, run))
+    asked = {task: staff.counters_of(fake_api_key(task)) for task in waiting}
+    assert asked["deferred"]["agents"] == 1
+    # The first poke was the worker's, the others are the triggerer's.
+    assert asked["deferred"]["calls"] > 3
+    assert asked["given_up"]["calls"] > 0
+
+    calls = [call for call in staff.truth(*_bounds(DAY)) if call["deleted_at"] is None]
+    for call in calls:
+        staff.edit(call["id"], done=True)
+    assert stage.end_of("done", DONE_DAG) == "success", airflow.logs(DONE_DAG, run)
+    assert airflow.states(DONE_DAG, run) == {
+        "deferred": "success",
+        "rescheduled": "success",
+        "given_up": "skipped",
+    }
+    counts = {"calls": len(calls), "done": len(calls)}
+    for task in ("deferred", "rescheduled"):
+        found = airflow.get(
+            f"dags/{DONE_DAG}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+        )
+        assert found["value"] in (counts, json.dumps(counts)), found
+    log = airflow.log(DONE_DAG, run, "deferred")
+    assert " call(s) of [2026-03-16T00:00:00Z, 2026-03-17T00:00:00Z) are not done" in log
+    assert f"{len(calls)} of {len(calls)} call(s) of [2026-03-16T00:00:00Z, " in log
+    assert "HTTP Request" not in log
+    assert "The sensor has timed out" in airflow.log(DONE_DAG, run, "given_up")
+
+
 def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
     """In logs at DEBUG, XComs, rendered fields or anything else that Airflow keeps."""
     secrets: dict[str, str] = {}
-    for services in (stage.services, stage.scarce):
-        secrets |= dict.fromkeys(services.sandbox.settings.api_keys, "a key")
-        secrets |= _personal(services.sandbox.truth("2026-01-01", "2100-01-01"))
+    for sandbox in (stage.services.sandbox, stage.scarce.sandbox, stage.staff):
+        secrets |= dict.fromkeys(sandbox.settings.api_keys, "a key")
+        secrets |= _personal(sandbox.truth("2026-01-01", "2100-01-01"))
     assert len(secrets) > 200
     home = stage.airflow.airflow.home
     files = [path for path in home.rglob("*") if path.is_file()]
@@ -174,8 +219,21 @@ def _forms(text: str) -> set[str]:
     return {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
+def _connections(sandbox: Sandbox) -> dict[str, str]:
+    """A connection for each sensor, with a key of its own, so that each one's requests show."""
+    connections = {}
+    for task in ("deferred", "rescheduled", "given_up"):
+        connection = {**sandbox.connection, "password": sandbox.add_key(task)}
+        connections[f"AIRFLOW_CONN_TALKPILOT_{task.upper()}"] = json.dumps(connection)
+    return connections
+
+
+def _bounds(day: date) -> tuple[str, str]:
+    return _text(day), _text(day + timedelta(days=1))
+
+
 def _interval(day: date) -> dict[str, Any]:
-    start, end = _text(day), _text(day + timedelta(days=1))
+    start, end = _bounds(day)
     return {"logical_date": start, "data_interval_start": start, "data_interval_end": end}
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.get_provider_info import get_provider_info
+from airflow_provider_talkpilot.hooks.connection_form import EXTRAS
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
 
@@ -97,6 +98,28 @@ def test_airflow_2_builds_the_same_fields(connection_type: dict[str, Any]) -> No
             assert f'name="{name}"' in str(form[name]())
         empty = type("ConnectionForm", (Form,), widgets)(data={})
         assert empty.validate()
+
+
+def test_every_field_says_what_it_is_for_and_what_empty_means(
+    connection_type: dict[str, Any],
+) -> None:
+    fields = connection_type["conn-fields"]
+    assert len({field["label"] for field in fields.values()}) == len(fields)
+    for field in fields.values():
+        assert field["description"].endswith(".")
+        assert "Leave it empty " in field["description"]
+
+
+def test_the_form_lets_in_what_the_hook_takes(connection_type: dict[str, Any]) -> None:
+    for name, field in connection_type["conn-fields"].items():
+        for number in (1, 0.5, 2.5, -1, 7, None):
+            try:
+                jsonschema.validate(number, field["schema"])
+            except jsonschema.ValidationError:
+                with pytest.raises(ValueError, match="give a"):
+                    EXTRAS[name].read(number)
+            else:
+                assert number is None or EXTRAS[name].read(number) == number
 
 
 @pytest.mark.airflow3

@@ -121,6 +121,11 @@ def test_filters(api: Any) -> None:
     assert done == [row for row in rows if row["done"] is True]
     assert open_ == [row for row in rows if row["done"] is False]
     assert open_
+    api.sandbox.settings.false_lists_null = True
+    not_done = [row for row in rows if row["done"] is not True]
+    assert len(not_done) > len(open_), "there are nulls"
+    assert api.rows(done="false") == not_done
+    assert api.rows(done="true") == done
     number = next(row["phone_number"] for row in rows if row["phone_number"])
     assert api.rows(phone_number=number) == [r for r in rows if r["phone_number"] == number]
     name = next(row["customer_name"] for row in rows if "ü" in (row["customer_name"] or ""))

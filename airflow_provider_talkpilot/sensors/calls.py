@@ -1,0 +1,154 @@
+"""Sensor that waits until staff have dealt with calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_talkpilot.api.asking import answer
+from airflow_provider_talkpilot.api.done import DoneWatch
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.base import (
+    airflow_errors,
+    resolve_agents,
+    resolve_interval,
+)
+from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+# The longest wait for the key's quota in a worker that could be given back.
+MAX_QUOTA_WAIT = timedelta(minutes=2)
+# Airflow's own time-out of a deferral is for when no triggerer runs; ours says more.
+TRIGGER_GRACE = timedelta(minutes=1)
+
+
+class TalkPilotCallsDoneSensor(BaseSensorOperator):
+    """
+    Wait until the calls of an interval, or a share of them, are ``done``.
+
+    A call whose ``done`` is null is not done; a soft-deleted one does not count. An interval that
+    is not over yet is waited for, since calls of it can still come; one that is over and has no
+    calls is done. While any call is not done, a poke costs one request in most cases, however
+    many agents and calls there are: docs/sensor.md has the numbers.
+
+    :param done_share: part of the calls that must be done, over 0 up to 1.
+    :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
+        key can see, asked for once (by a rescheduled sensor at every poke). (templated)
+    :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
+        interval by default. (templated)
+    :param end: first moment after the interval, likewise. (templated)
+    :param talkpilot_conn_id: the TalkPilot connection. (templated)
+    :param deferrable: ask in the triggerer after the first poke, instead of in a worker; ``mode``,
+        ``exponential_backoff`` and ``max_wait`` do not matter then.
+    :param poke_interval: seconds between two pokes, or a timedelta; every poke costs requests.
+    :return: ``calls`` and ``done``: how many there are.
+    """
+
+    ui_color = "#e3f2ef"
+    template_fields: Sequence[str] = ("agent_ids", "start", "end", "talkpilot_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
+
+    def __init__(
+        self,
+        *,
+        done_share: float = 1.0,
+        agent_ids: Sequence[str] | str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: timedelta | float = 300,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        if not 0 < done_share <= 1:
+            raise ValueError(f"done_share is {done_share}: give a number over 0 and up to 1.")
+        self.done_share = done_share
+        self.agent_ids = agent_ids
+        self.start = start
+        self.end = end
+        self.talkpilot_conn_id = talkpilot_conn_id
+        self.deferrable = deferrable
+        self._watch: DoneWatch | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Poke until enough calls are done, or hand over to the trigger."""
+        self._watch = None
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """
+        Ask once how far the interval is.
+
+        A deferrable sensor defers where that is not far enough.
+        """
+        with airflow_errors():
+            if self._watch is None:
+                interval = resolve_interval(context, self.start, self.end)
+                agent_ids = resolve_agents(self.agent_ids)
+                self._watch = DoneWatch(interval, self.done_share, agent_ids)
+            found, next_poke_at = self._ask(self._watch)
+        if not found.is_done and self.deferrable:
+            self._defer(self._watch, next_poke_at)
+        return found
+
+    def _ask(self, watch: DoneWatch) -> tuple[PokeReturnValue, datetime]:
+        """What there is to say now, and when to ask again."""
+        now = datetime.now(UTC)
+        again = now + timedelta(seconds=self.poke_interval)
+        if now < watch.interval.end:
+            self.log.info(
+                "The interval %s is not over: calls of it can still come.", watch.interval
+            )
+            return PokeReturnValue(False), max(again, watch.interval.end)
+        frees_worker = self.deferrable or self.reschedule
+        max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
+        try:
+            with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
+                progress = answer(client, watch.ask(client.base_url))
+        except QuotaExhaustedError as exhausted:
+            self.log.info("%s", exhausted)
+            return PokeReturnValue(False), max(again, exhausted.resume_at)
+        requests = sum(client.requests.values())
+        self.log.info("%s (%d request(s)).", progress.of(watch.interval), requests)
+        counts = {"calls": progress.calls, "done": progress.done}
+        return PokeReturnValue(progress.is_done, counts), again
+
+    def _defer(self, watch: DoneWatch, next_poke_at: datetime) -> None:
+        timeout = timedelta(seconds=self.timeout)
+        trigger = TalkPilotCallsDoneTrigger(
+            talkpilot_conn_id=self.talkpilot_conn_id,
+            start=watch.interval.start.isoformat(),
+            end=watch.interval.end.isoformat(),
+            agent_ids=watch.agent_ids,
+            done_share=self.done_share,
+            poke_interval=self.poke_interval,
+            next_poke_at=next_poke_at.isoformat(),
+            timeout_at=(datetime.now(UTC) + timeout).isoformat(),
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout + TRIGGER_GRACE)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
+        """
+        End as the trigger's event says.
+
+        :raises AirflowSensorTimeout: when time was up.
+        :raises AirflowFailException: when somebody must mend something first.
+        """
+        if event["status"] == "timeout":
+            raise AirflowSensorTimeout(event["message"])
+        if event["status"] == "error":
+            raise AirflowFailException(event["message"])
+        return {"calls": event["calls"], "done": event["done"]}

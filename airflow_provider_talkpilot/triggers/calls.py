@@ -1,0 +1,118 @@
+"""Trigger that asks, outside of any worker, until the calls of an interval are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.api.asking import answer_async
+from airflow_provider_talkpilot.api.done import DoneWatch, Progress
+from airflow_provider_talkpilot.api.errors import TalkPilotError
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+
+
+class TalkPilotCallsDoneTrigger(BaseTrigger):
+    """
+    Fire when the calls of an interval are done, when time is up, or when it can never be known.
+
+    Refusals (429) are waited out as TalkPilot says. Where network or server fail, it asks again
+    after ``poke_interval``. The event's ``status`` is ``success``, ``timeout`` or ``error``;
+    ``calls`` and ``done`` come with the first, ``message`` with the others.
+
+    :param talkpilot_conn_id: the TalkPilot connection; the key itself stays in it.
+    :param start: first moment of the interval, ISO 8601 in UTC.
+    :param end: first moment after it, likewise.
+    :param agent_ids: UUIDs of agents; None for every agent that the key can see.
+    :param done_share: part of the calls that must be done, over 0 up to 1.
+    :param poke_interval: seconds between two times of asking.
+    :param next_poke_at: when to ask first, ISO 8601 in UTC.
+    :param timeout_at: when to give up, likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        talkpilot_conn_id: str,
+        start: str,
+        end: str,
+        agent_ids: list[str] | None,
+        done_share: float,
+        poke_interval: float,
+        next_poke_at: str,
+        timeout_at: str,
+    ) -> None:
+        super().__init__()
+        self.talkpilot_conn_id = talkpilot_conn_id
+        self.start = start
+        self.end = end
+        self.agent_ids = agent_ids
+        self.done_share = done_share
+        self.poke_interval = poke_interval
+        self.next_poke_at = next_poke_at
+        self.timeout_at = timeout_at
+        self._last_said = ""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Say how to make this trigger again in another process."""
+        names = (
+            "talkpilot_conn_id",
+            "start",
+            "end",
+            "agent_ids",
+            "done_share",
+            "poke_interval",
+            "next_poke_at",
+            "timeout_at",
+        )
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {name: getattr(self, name) for name in names},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Ask until there is an answer."""
+        yield TriggerEvent(await self._event())
+
+    async def _event(self) -> dict[str, Any]:
+        interval = Interval.parse(self.start, self.end)
+        watch = DoneWatch(interval, self.done_share, self.agent_ids)
+        self._last_said = f"nothing is known of {interval} yet"
+        try:
+            async with asyncio.timeout(_seconds_until(self.timeout_at)) as limit:
+                progress = await self._until_done(watch)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            message = f"The sensor has timed out. When it last asked: {self._last_said}."
+            return {"status": "timeout", "message": message}
+        except TalkPilotError as error:
+            return {"status": "error", "message": str(error)}
+        return {"status": "success", "calls": progress.calls, "done": progress.done}
+
+    async def _until_done(self, watch: DoneWatch) -> Progress:
+        hook = TalkPilotHook(self.talkpilot_conn_id)
+        await asyncio.sleep(_seconds_until(self.next_poke_at))
+        while True:
+            try:
+                async with await hook.get_async_conn() as client:
+                    progress = await answer_async(client, watch.ask(client.base_url))
+            except TalkPilotError as error:
+                if not error.retryable:
+                    raise
+                self.log.warning("%s Asked again in %.0f s.", error, self.poke_interval)
+            else:
+                self._last_said = progress.of(watch.interval)
+                self.log.info("%s.", self._last_said)
+                if progress.is_done:
+                    return progress
+            await asyncio.sleep(self.poke_interval)
+
+
+def _seconds_until(moment: str) -> float:
+    remaining = datetime.fromisoformat(moment) - datetime.now(UTC)
+    return max(0.0, remaining.total_seconds())

@@ -1,0 +1,486 @@
+"""The sensor fires when staff are through with an interval's calls, and what it asks is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from itertools import product
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.sandbox.settings import Bound
+from airflow_provider_talkpilot.sensors.calls import TRIGGER_GRACE, TalkPilotCallsDoneSensor
+from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
+from tests.integration.chain import day
+from tests.support.tasks import Outcome, run_task
+from tests.support.windows import long_window
+
+DAY = day()
+EMPTY = "2026-01-05", "2026-01-06"
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture
+def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Sets the connection, with fields instead of the right ones."""
+
+    def connect(**fields: Any) -> None:
+        connection = json.dumps({**sandbox.connection, **fields})
+        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
+
+    connect()
+    return connect
+
+
+@pytest.fixture
+def log_of(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Gives what tasks and triggers logged: both Airflows print it here."""
+    return lambda: capsys.readouterr().out
+
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+
+def sense(**options: Any) -> Outcome:
+    """Run the sensor to its end, without pauses."""
+    defaults: dict[str, Any] = {"interval": DAY, "poke_interval": 0, "timeout": 60}
+    return run_task(TalkPilotCallsDoneSensor, **(defaults | options))
+
+
+def poke(**options: Any) -> bool:
+    """Ask once."""
+    return bool(sense(method="poke", **options).returned)
+
+
+def calls_of(sandbox: Sandbox, interval: tuple[str, str] = DAY) -> list[dict[str, Any]]:
+    """The calls that count."""
+    return [call for call in sandbox.truth(*interval) if call["deleted_at"] is None]
+
+
+def finish(sandbox: Sandbox, but: int = 0, agent: int | None = None) -> list[str]:
+    """Mark every call of the day done, but for some; gives the ids of those."""
+    calls = calls_of(sandbox)
+    of_agent = [
+        call
+        for call in calls
+        if agent is None or call["agent_id"] == sandbox.store.agent_ids[agent]
+    ]
+    left = [call["id"] for call in of_agent[:but]]
+    for call in calls:
+        sandbox.edit(call["id"], done=None if call["id"] in left else True)
+    sandbox.reset_counters()
+    return left
+
+
+def spent(sandbox: Sandbox) -> dict[str, int]:
+    return {kind: count for kind, count in sandbox.counters.items() if count}
+
+
+def defer(**options: Any) -> tuple[TaskDeferred, TalkPilotCallsDoneTrigger]:
+    """Let the sensor defer; gives its trigger as another process makes it."""
+    with pytest.raises(TaskDeferred) as caught:
+        sense(deferrable=True, **options)
+    path, arguments = caught.value.trigger.serialize()
+    module, _, name = path.rpartition(".")
+    made = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+    assert made.serialize() == (path, arguments)
+    return caught.value, made
+
+
+def fire(trigger: TalkPilotCallsDoneTrigger) -> Any:
+    """Run the trigger as a triggerer does; gives its event, as a database would keep it."""
+
+    async def first() -> Any:
+        event = await anext(aiter(trigger.run()))
+        return json.loads(json.dumps(event.payload))
+
+    return asyncio.run(first())
+
+
+def resume(event: dict[str, Any], **options: Any) -> Outcome:
+    return sense(method="execute_complete", event=event, deferrable=True, **options)
+
+
+def test_all_are_done(sandbox: Sandbox) -> None:
+    finish(sandbox)
+    count = len(calls_of(sandbox))
+    assert sense().returned == {"calls": count, "done": count}
+    assert spent(sandbox) == {"agents": 1, "calls": 2}
+
+
+def test_a_poke_costs_one_request_while_a_call_is_open(
+    sandbox: Sandbox, log_of: Callable[[], str]
+) -> None:
+    [left] = finish(sandbox, but=1)
+    # Of the first poke: the agents, and one or both of them. Then one a poke, until it is done.
+    sandbox.scripts.add("edit", after=12, call_id=left, done=True)
+    count = len(calls_of(sandbox))
+    assert sense().returned == {"calls": count, "done": count}
+    assert spent(sandbox)["agents"] == 1
+    assert spent(sandbox)["calls"] == 12 + 2
+    interval = "[2026-03-16T00:00:00Z, 2026-03-17T00:00:00Z)"
+    log = log_of()
+    assert log.count(f"At least 1 call(s) of {interval} are not done (1 request(s)).") >= 10
+    assert log.count(f"{count} of {count} call(s) of {interval} are done (2 request(s)).") == 1
+
+
+def test_staff_work_through_the_day(sandbox: Sandbox) -> None:
+    left = finish(sandbox, but=3)
+    for call in left:
+        assert not poke()
+        sandbox.edit(call, done=True)
+    assert poke()
+
+
+def test_named_agents(sandbox: Sandbox) -> None:
+    [left] = finish(sandbox, but=1, agent=0)
+    first, second = sandbox.store.agent_ids
+    assert poke(agent_ids=[second])
+    assert spent(sandbox) == {"calls": 1}
+    assert not poke(agent_ids=json.dumps([first]))
+    assert not poke(agent_ids=[first, second])
+    sandbox.edit(left, done=True)
+    sandbox.reset_counters()
+    assert poke(agent_ids=[first, second])
+    assert spent(sandbox) == {"calls": 2}
+
+
+@pytest.mark.parametrize(("but", "enough"), [(4, True), (5, True), (6, False)])
+def test_a_share_of_both_agents_calls(sandbox: Sandbox, but: int, enough: bool) -> None:
+    finish(sandbox, but=but)
+    count = len(calls_of(sandbox))
+    share = (count - 5) / count
+    assert poke(done_share=share) is enough
+    assert spent(sandbox) == {"agents": 1, "calls": 2}
+
+
+def test_a_share_gives_its_counts(sandbox: Sandbox) -> None:
+    finish(sandbox, but=5)
+    count = len(calls_of(sandbox))
+    assert sense(done_share=0.5).returned == {"calls": count, "done": count - 5}
+
+
+def test_an_agent_with_more_calls_than_a_page(sandbox: Sandbox) -> None:
+    agent = sandbox.store.agent_ids[0]
+    old = sandbox.insert_late(agent, "2026-03-16T00:00:00.000Z", done=False)
+    for minute in range(120):
+        sandbox.insert_late(agent, f"2026-03-16T12:{minute // 2:02}:{minute % 2:02}Z", done=True)
+    finish(sandbox)
+    sandbox.edit(old, done=False)
+    # At the first poke the newest hundred, then the filter; after that the filter alone.
+    sandbox.scripts.add("edit", after=2 + 5, call_id=old, done=True)
+    count = len(calls_of(sandbox))
+    assert sense(agent_ids=[agent]).returned["calls"] == count // 2 + 61
+    assert spent(sandbox) == {"calls": 2 + 5 + 4}
+
+
+def test_an_interval_without_calls_is_done(sandbox: Sandbox) -> None:
+    assert sense(interval=EMPTY).returned == {"calls": 0, "done": 0}
+    assert spent(sandbox) == {"agents": 1, "calls": 2}
+
+
+def test_no_agents(sandbox: Sandbox, connect: Connect) -> None:
+    connect(password=sandbox.add_key("blind", allowed_agent_ids=[]))
+    assert poke()
+
+
+@pytest.mark.parametrize("change", ["soft_delete", "erase"])
+def test_calls_that_go_do_not_hold_it_up(sandbox: Sandbox, change: str) -> None:
+    [left] = finish(sandbox, but=1)
+    assert not poke()
+    getattr(sandbox, change)(left)
+    assert poke()
+
+
+def test_a_purged_call_counts(sandbox: Sandbox) -> None:
+    [left] = finish(sandbox, but=1)
+    sandbox.purge(left)
+    assert not poke()
+    sandbox.edit(left, done=True)
+    assert poke()
+
+
+def test_a_late_call_counts(sandbox: Sandbox) -> None:
+    finish(sandbox)
+    late = sandbox.insert_late(sandbox.store.agent_ids[1], "2026-03-16T09:00:00Z", done=False)
+    assert not poke()
+    sandbox.edit(late, done=True)
+    assert poke()
+
+
+def test_the_params_choose_the_interval(sandbox: Sandbox) -> None:
+    finish(sandbox)
+    bounds = {"start": "{{ params.start }}", "end": "{{ params.end }}"}
+    params = {"start": DAY[0], "end": "2026-03-17T00:00"}
+    assert poke(interval=None, params=params, **bounds)
+    assert not poke(interval=None, params=params | {"end": "2026-03-18"}, **bounds)
+
+
+def test_a_running_interval_costs_nothing(sandbox: Sandbox, log_of: Callable[[], str]) -> None:
+    end = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert not poke(start="2026-03-16", end=end)
+    assert "is not over: calls of it can still come" in log_of()
+    deferred, trigger = defer(start="2026-03-16", end=end, timeout=7200)
+    assert deferred.trigger.agent_ids is None, "agents can still come too"
+    assert datetime.fromisoformat(trigger.next_poke_at) == datetime.fromisoformat(end)
+    assert not spent(sandbox)
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.01, 95])
+def test_a_share_out_of_range(share: float) -> None:
+    with pytest.raises(ValueError, match="give a number over 0 and up to 1"):
+        sense(done_share=share)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"interval": None}, "This run has no data interval"),
+        ({"start": "2026-03-16", "end": "2026-03-16"}, "zero length"),
+        ({"start": "2026-03-16"}, "missing a bound"),
+        ({"agent_ids": ["x"]}, "is no UUID"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_bad_arguments_fail_at_once(
+    sandbox: Sandbox, options: dict[str, Any], says: str, deferrable: bool
+) -> None:
+    with pytest.raises(AirflowFailException, match=says) as caught:
+        sense(**options, deferrable=deferrable)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not spent(sandbox)
+
+
+def rejected(sandbox: Sandbox, connect: Connect, what: str) -> dict[str, Any]:
+    """Make the API refuse what the sensor asks; gives options of the sensor."""
+    finish(sandbox, but=1)
+    if what == "401":
+        sandbox.settings.api_keys[sandbox.api_key].active = False
+    if what == "403":
+        connect(password=sandbox.add_key("wanting", permissions=["agents:read"]))
+    if what == "404":
+        return {"agent_ids": ["7b0a2f0c-0000-4000-8000-000000000001"]}
+    return {}
+
+
+@pytest.mark.parametrize("what", ["401", "403", "404"])
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_refusal_fails_at_once(
+    sandbox: Sandbox, connect: Connect, what: str, deferrable: bool
+) -> None:
+    options = rejected(sandbox, connect, what)
+    with pytest.raises(AirflowFailException, match=f"answered {what}") as caught:
+        sense(**options, deferrable=deferrable)
+    assert len(str(caught.value).splitlines()) == 1
+    assert sandbox.api_key not in str(caught.value)
+    with pytest.raises(AirflowSkipException):
+        sense(**options, deferrable=deferrable, soft_fail=True)
+
+
+@pytest.mark.parametrize("what", ["401", "403", "404"])
+def test_a_refusal_of_the_trigger_says_the_same(
+    sandbox: Sandbox, connect: Connect, what: str
+) -> None:
+    finish(sandbox, but=1)
+    _, trigger = defer()
+    options = rejected(sandbox, connect, what)
+    trigger.agent_ids = options.get("agent_ids", trigger.agent_ids)
+    event = fire(trigger)
+    with pytest.raises(AirflowFailException) as caught:
+        sense(agent_ids=trigger.agent_ids)
+    assert event["status"] == "error"
+    assert event["message"].partition("Request id")[0] == str(caught.value).partition("Request")[0]
+    with pytest.raises(AirflowFailException, match=f"answered {what}"):
+        resume(event)
+    with pytest.raises(AirflowSkipException):
+        resume(event, soft_fail=True)
+
+
+def test_trouble_fails_the_try(sandbox: Sandbox, connect: Connect) -> None:
+    connect(extra={"tries": 1})
+    for deferrable in (True, False):
+        sandbox.faults.add("status", kind="calls")
+        with pytest.raises(AirflowException, match="TalkPilot has a problem") as caught:
+            sense(deferrable=deferrable)
+        assert not isinstance(caught.value, AirflowFailException), "the next try may work"
+
+
+def test_time_is_up(sandbox: Sandbox) -> None:
+    finish(sandbox, but=1)
+    with pytest.raises(AirflowSensorTimeout):
+        sense(timeout=0)
+    with pytest.raises(AirflowSkipException):
+        sense(timeout=0, soft_fail=True)
+
+
+def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[], str]) -> None:
+    [left] = finish(sandbox, but=1)
+    deferred, trigger = defer(timeout=600, poke_interval=timedelta(seconds=0))
+    assert deferred.timeout == timedelta(seconds=600) + TRIGGER_GRACE
+    assert deferred.method_name == "execute_complete"
+    sandbox.reset_counters()
+
+    sandbox.scripts.add("edit", after=4, call_id=left, done=True)
+    event = fire(trigger)
+    count = len(calls_of(sandbox))
+    assert event == {"status": "success", "calls": count, "done": count}
+    # It knows the agents, and which of them to ask about first.
+    assert spent(sandbox) == {"calls": 4 + 2}
+    assert resume(event).returned == {"calls": count, "done": count}
+    assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in log_of()
+
+
+def test_done_at_the_first_poke_needs_no_trigger(sandbox: Sandbox) -> None:
+    finish(sandbox)
+    count = len(calls_of(sandbox))
+    assert sense(deferrable=True).returned == {"calls": count, "done": count}
+
+
+def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandbox) -> None:
+    finish(sandbox, but=1)
+    _, trigger = defer()
+    finish(sandbox)
+    trigger.agent_ids = None
+    assert fire(trigger)["status"] == "success"
+    assert spent(sandbox) == {"agents": 1, "calls": 2}
+
+
+def test_the_trigger_waits_for_its_first_poke(sandbox: Sandbox) -> None:
+    """The worker has asked a moment ago. A triggerer that starts anew asks at once."""
+    finish(sandbox, but=1)
+    _, trigger = defer(poke_interval=300)
+    first = datetime.fromisoformat(trigger.next_poke_at) - datetime.now(UTC)
+    assert timedelta(seconds=200) < first <= timedelta(seconds=300)
+
+
+def test_time_is_up_in_the_trigger(sandbox: Sandbox) -> None:
+    finish(sandbox, but=1)
+    _, trigger = defer(poke_interval=3600, timeout=3600)
+    trigger.next_poke_at = datetime.now(UTC).isoformat()
+    trigger.timeout_at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    event = fire(trigger)
+    assert event["status"] == "timeout"
+    assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in event["message"]
+    with pytest.raises(AirflowSensorTimeout, match="has timed out"):
+        resume(event)
+    with pytest.raises(AirflowSkipException):
+        resume(event, soft_fail=True)
+
+
+@pytest.mark.parametrize("fault", ["status", "cut", "bad_json", "conflict"])
+def test_the_trigger_goes_on_where_the_server_fails(
+    sandbox: Sandbox, connect: Connect, log_of: Callable[[], str], fault: Any
+) -> None:
+    finish(sandbox, but=1)
+    _, trigger = defer()
+    finish(sandbox)
+    connect(extra={"tries": 1})
+    sandbox.faults.add(fault, kind="calls", times=3)
+    assert fire(trigger)["status"] == "success"
+    assert log_of().count("Asked again in 0 s.") == 3
+
+
+def test_the_trigger_waits_as_long_as_it_is_told(sandbox: Sandbox) -> None:
+    finish(sandbox, but=1)
+    _, trigger = defer()
+    finish(sandbox)
+    sandbox.faults.add("rate_limited", kind="calls", retry_after=3600)
+    trigger.timeout_at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    assert fire(trigger)["status"] == "timeout", "it was told to wait for an hour"
+    assert spent(sandbox) == {"calls": 1, "refused": 1, "faults": 1}
+    sandbox.faults.add("rate_limited", kind="calls", retry_after=0)
+    trigger.timeout_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert fire(trigger)["status"] == "success"
+    assert spent(sandbox) == {"calls": 1 + 1 + 2, "refused": 2, "faults": 2}
+
+
+def test_a_used_up_quota_is_waited_for_outside_of_the_worker(sandbox: Sandbox) -> None:
+    finish(sandbox)
+    sandbox.settings.patch(requests_per_hour=1000, hour_seconds=long_window())
+    sandbox.spend(1000)
+    assert not poke(mode="reschedule")
+    _, trigger = defer()
+    wait = datetime.fromisoformat(trigger.next_poke_at) - datetime.now(UTC)
+    assert timedelta(minutes=2) < wait < timedelta(hours=1)
+
+
+def test_a_cancelled_trigger_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    finish(sandbox, but=1)
+    _, trigger = defer()
+
+    asked = threading.Event()
+    sandbox.before_request = lambda kind, count: asked.set() if count == 5 else None
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(anext(aiter(trigger.run())))
+        await asyncio.to_thread(asked.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+
+
+@pytest.mark.parametrize(
+    ("from_bound", "to_bound", "lists_null"),
+    product(("exclusive", "inclusive"), ("exclusive", "inclusive"), (False, True)),
+)
+def test_what_the_vendor_leaves_open(
+    sandbox: Sandbox, from_bound: Bound, to_bound: Bound, lists_null: bool
+) -> None:
+    """Null is not done, and calls beside the interval do not matter, under every reading."""
+    sandbox.settings.patch(from_bound=from_bound, to_bound=to_bound, false_lists_null=lists_null)
+    finish(sandbox)
+    first, second = sandbox.store.agent_ids
+    for agent, done in ((first, False), (second, None)):
+        for moment in ("2026-03-15T23:59:59.000Z", "2026-03-15T23:59:59.999Z"):
+            sandbox.insert_late(agent, moment, done=done)
+        for moment in ("2026-03-17T00:00:00.000Z", "2026-03-17T00:00:01.000Z"):
+            sandbox.insert_late(agent, moment, done=done)
+    assert poke()
+    assert poke(done_share=0.999)
+    for agent, done in ((first, False), (second, None)):
+        for moment in ("2026-03-16T00:00:00.000Z", "2026-03-16T23:59:59.999Z"):
+            call = sandbox.insert_late(agent, moment, done=done)
+            assert not poke()
+            sandbox.edit(call, done=True)
+    assert poke()
+
+
+def test_nobody_sees_the_key(
+    sandbox: Sandbox,
+    connect: Connect,
+    log_of: Callable[[], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="httpx")
+    finish(sandbox, but=1)
+    _, trigger = defer()
+    finish(sandbox)
+    connect(extra={"tries": 1})
+    sandbox.faults.add("status", kind="calls")
+    event = fire(trigger)
+    log = log_of() + caplog.text
+    places = repr([trigger, trigger.serialize(), event, log])
+    assert sandbox.api_key not in places
+    assert "tp_live_" not in places
+    assert "Asked again" in log
+    assert "done=false" not in log
+    assert "HTTP Request" not in log

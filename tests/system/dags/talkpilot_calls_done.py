@@ -1,0 +1,29 @@
+"""Sensors in every mode, on calls that staff have not dealt with yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor
+
+with DAG(
+    "talkpilot_calls_done",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    schedule=None,
+    default_args={"poke_interval": 1, "timeout": 600},
+):
+    TalkPilotCallsDoneSensor(
+        task_id="deferred", talkpilot_conn_id="talkpilot_deferred", deferrable=True
+    )
+    TalkPilotCallsDoneSensor(
+        task_id="rescheduled", talkpilot_conn_id="talkpilot_rescheduled", mode="reschedule"
+    )
+    TalkPilotCallsDoneSensor(
+        task_id="given_up",
+        talkpilot_conn_id="talkpilot_given_up",
+        deferrable=True,
+        timeout=2,
+        soft_fail=True,
+    )

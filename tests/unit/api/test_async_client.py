@@ -1,0 +1,211 @@
+"""The client for event loops does what the threads' client does, and blocks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import tenacity
+
+from airflow_provider_talkpilot.api import Quota
+from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
+from airflow_provider_talkpilot.api.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    TalkPilotError,
+)
+from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.sandbox.processes import free_port
+from tests.support.windows import long_window
+from tests.unit.api.conftest import MakeClient
+from tests.unit.api.raw_server import RawServer
+
+
+def get(
+    sandbox: Sandbox, path: str = "agents", *, base_url: str = "", times: int = 1, **options: Any
+) -> dict[str, Any]:
+    """The answer to the last of some requests."""
+
+    async def ask() -> dict[str, Any]:
+        async with AsyncTalkPilotClient(
+            base_url or sandbox.base_url, options.pop("api_key", sandbox.api_key), **options
+        ) as client:
+            client._retrying.wait = tenacity.wait_none()
+            for _ in range(times):
+                body = await client.get("agents", path, {"limit": "1"})
+            assert client.requests["agents"] >= times
+            return body
+
+    return asyncio.run(ask())
+
+
+def test_an_answer(sandbox: Sandbox) -> None:
+    assert get(sandbox)["data"] == sandbox.store.agents
+    assert sandbox.requests[0].query == "limit=1"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "api_key"),
+    [
+        ("", "tp_live_123"),
+        ("", ""),
+        ("http://example.com/v1", "tp_live_" + "0" * 32),
+        ("nowhere", "tp_live_" + "0" * 32),
+    ],
+    ids=["short key", "no key", "plain http", "no address"],
+)
+def test_what_can_never_work(sandbox: Sandbox, base_url: str, api_key: str) -> None:
+    with pytest.raises(ConfigurationError):
+        AsyncTalkPilotClient(base_url or sandbox.base_url, api_key)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"fault": "status", "status": 500}, None),
+        ({"fault": "status", "status": 502, "body": "html"}, None),
+        ({"fault": "conflict"}, None),
+        ({"fault": "bad_json"}, None),
+        ({"fault": "empty"}, None),
+        ({"fault": "html"}, None),
+        ({"fault": "cut"}, ConnectionFailedError),
+        ({"fault": "redirect", "location": "https://example.com/"}, None),
+        ({"fault": "redirect"}, None),
+        ({"fault": "rate_limited", "retry_after": 0}, None),
+    ],
+    ids=str,
+)
+def test_trouble_is_told_as_by_the_threads_client(
+    sandbox: Sandbox,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+    kind: type[TalkPilotError] | None,
+) -> None:
+    monkeypatch.setattr("airflow_provider_talkpilot.api.governor.RETRY_AFTER_FLOOR", 0.001)
+    monkeypatch.setattr("airflow_provider_talkpilot.api.governor.JITTER", 0.001)
+    raised = []
+    in_a_thread = make_client(tries=2)
+    asks: list[Callable[[], Any]] = [
+        lambda: get(sandbox, tries=2),
+        lambda: in_a_thread.get("agents", "agents", {"limit": "1"}),
+    ]
+    for ask in asks:
+        sandbox.reset_counters()
+        sandbox.faults.clear()
+        sandbox.faults.add(**fault, times=50)
+        with pytest.raises(TalkPilotError) as caught:
+            ask()
+        # A request id is never the same twice.
+        said = str(caught.value).partition("Request id")[0] if kind is None else ""
+        raised.append((kind or type(caught.value), said, sandbox.counters["agents"]))
+        assert kind is None or isinstance(caught.value, kind)
+        assert sandbox.api_key not in str(caught.value)
+    assert raised[0] == raised[1]
+
+
+def test_nobody_listens(sandbox: Sandbox) -> None:
+    with pytest.raises(ConnectionFailedError, match="No answer from"):
+        get(sandbox, base_url=f"http://127.0.0.1:{free_port()}/v1", tries=2)
+
+
+def test_a_body_that_cannot_be_decoded(sandbox: Sandbox) -> None:
+    with (
+        RawServer(b"no gzip", headers={"Content-Encoding": "gzip"}) as server,
+        pytest.raises(TalkPilotError, match="cannot be decoded"),
+    ):
+        get(sandbox, base_url=server.url, tries=1)
+
+
+@pytest.mark.parametrize("fault", [{"fault": "status"}, {"fault": "cut"}, {"fault": "redirect"}])
+def test_trouble_that_goes_away(sandbox: Sandbox, fault: dict[str, Any]) -> None:
+    if fault["fault"] == "redirect":
+        fault = fault | {"location": f"{sandbox.base_url}/agents"}
+    sandbox.faults.add(**fault, times=2)
+    assert get(sandbox)["data"]
+    assert sandbox.counters["agents"] == 3
+
+
+def test_the_key_goes_to_its_own_host_alone(sandbox: Sandbox) -> None:
+    with RawServer() as other:
+        sandbox.faults.add("redirect", location=f"{other.url}/agents")
+        with pytest.raises(TalkPilotError, match="which is not followed"):
+            get(sandbox)
+        assert not other.seen
+
+
+def test_a_refusal_is_waited_out(sandbox: Sandbox) -> None:
+    sandbox.faults.add("rate_limited", retry_after=0)
+    assert get(sandbox)["data"]
+    assert sandbox.counters["agents"] == 2
+
+
+def test_a_ceiling_of_our_own(sandbox: Sandbox) -> None:
+    async def ask() -> None:
+        quota = Quota(requests_per_hour=2)
+        async with AsyncTalkPilotClient(
+            sandbox.base_url, sandbox.api_key, quota=quota
+        ) as client, asyncio.timeout(0.5):  # fmt: skip
+            for _ in range(3):
+                await client.get("agents", "agents")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask())
+    assert sandbox.counters["agents"] == 2
+
+
+def test_a_minute_that_is_used_up_costs_no_refusal(sandbox: Sandbox) -> None:
+    window = long_window()
+    sandbox.settings.patch(requests_per_minute=3, minute_seconds=window)
+
+    async def ask() -> None:
+        async with AsyncTalkPilotClient(
+            sandbox.base_url, sandbox.api_key
+        ) as client, asyncio.timeout(0.5):  # fmt: skip
+            for _ in range(4):
+                await client.get("agents", "agents")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask())
+    assert sandbox.counters["agents"] == 3
+    assert sandbox.counters["refused"] == 0
+
+
+def test_the_event_loop_goes_on_while_a_request_is_out(sandbox: Sandbox) -> None:
+    """The server answers when the same event loop says so: were it blocked, it never would."""
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def hold(kind: str, count: int) -> None:
+        arrived.set()
+        assert go_on.wait(20), "the event loop was blocked"
+
+    async def both() -> None:
+        async def release() -> None:
+            await asyncio.to_thread(arrived.wait, 20)
+            go_on.set()
+
+        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
+            await asyncio.gather(client.get("agents", "agents"), release())
+
+    sandbox.before_request = hold
+    asyncio.run(both())
+
+
+def test_no_request_is_logged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    # Airflow 3 quietens this one by itself, unless its users say otherwise.
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="httpx"):
+        get(sandbox)
+        logging.getLogger("httpx").info("of others")
+    assert "/agents" not in caplog.text
+    assert sandbox.api_key not in caplog.text
+    assert "of others" in caplog.text
+
+
+def test_it_does_not_show_its_key(sandbox: Sandbox) -> None:
+    client = AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key)
+    assert sandbox.api_key not in repr(client)
+    assert sandbox.base_url in repr(client)

@@ -1,0 +1,306 @@
+"""How far an interval is: right under every reading of the API, for the fewest requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.api.asking import answer
+from airflow_provider_talkpilot.api.done import DoneWatch, Progress
+from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
+from airflow_provider_talkpilot.sandbox.query import read_calls_query
+from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
+from airflow_provider_talkpilot.sandbox.store import CallStore
+
+DAY = Interval.parse("2026-03-16", "2026-03-17")
+NOON = DAY.start + timedelta(hours=12)
+MILLISECOND = timedelta(milliseconds=1)
+SECOND = timedelta(seconds=1)
+
+INSIDE = [DAY.start, DAY.start + MILLISECOND, NOON, DAY.end - MILLISECOND]
+OUTSIDE = [
+    DAY.start - 2 * SECOND,
+    DAY.start - SECOND,
+    DAY.start - MILLISECOND,
+    DAY.end,
+    DAY.end + MILLISECOND,
+    DAY.end + SECOND,
+    DAY.end + 2 * SECOND,
+]
+
+
+class Api:
+    """The sandbox's store, answering as the API would, without HTTP in between.
+
+    :param inclusive: whether ``from`` and ``to`` include their bound.
+    :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
+    """
+
+    def __init__(
+        self, *, agents: int = 1, inclusive: bool = False, false_lists_null: bool = False
+    ) -> None:
+        self.store = CallStore(SandboxSettings(days=0, agents=agents))
+        self.inclusive, self.false_lists_null = inclusive, false_lists_null
+        self.requests = 0
+
+    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+        self.requests += 1
+        if kind == "agents":
+            agents = self.store.agents
+            return {"data": agents, "pagination": {"total": len(agents)}}
+        asked = read_calls_query(params or {}, false_lists_null=self.false_lists_null)
+        assert asked.after is not None
+        assert asked.before is not None
+        ordinals, total = self.store.page(
+            path.split("/")[1],
+            after=(asked.after, self.inclusive),
+            before=(asked.before, self.inclusive),
+            include_deleted=asked.include_deleted,
+            keep=asked.keep,
+            offset=asked.paging.offset,
+            limit=asked.paging.limit,
+        )
+        rows = [json.loads(self.store.list_json(ordinal)) for ordinal in ordinals]
+        return {"data": rows, "pagination": {"total": total}}
+
+    def add(self, created_at: datetime, done: bool | None, agent: int = 0) -> str:
+        agent_id = self.store.agent_ids[agent]
+        return self.store.insert_late(agent_id, created_at, done=done, deleted_at=None)
+
+    def add_many(self, first: datetime, done: bool | None, count: int, agent: int = 0) -> None:
+        for number in range(count):
+            self.add(first + number * timedelta(microseconds=100), done, agent)
+
+    def poke(self, watch: DoneWatch) -> tuple[Progress, int]:
+        """What was found out, and the requests that it took."""
+        before = self.requests
+        return answer(self, watch.ask("https://api.example/v1")), self.requests - before
+
+    def truth(self) -> list[bool]:
+        """Of every call that counts, whether it is done."""
+        calls = self.store.truth(DAY.start, DAY.end)
+        return [call["done"] is True for call in calls if call["deleted_at"] is None]
+
+
+def watch(api: Api, share: float = 1.0) -> DoneWatch:
+    return DoneWatch(DAY, share, api.store.agent_ids)
+
+
+readings = pytest.mark.parametrize(
+    "reading",
+    [
+        {"inclusive": inclusive, "false_lists_null": lists_null}
+        for inclusive in (False, True)
+        for lists_null in (False, True)
+    ],
+    ids=["exclusive", "exclusive-null", "inclusive", "inclusive-null"],
+)
+
+
+def test_no_calls_are_done() -> None:
+    api = Api(agents=2)
+    api.add(DAY.end, False)
+    api.add(DAY.start - MILLISECOND, False)
+    for share in (1.0, 0.5):
+        found, requests = api.poke(watch(api, share))
+        assert found == Progress(True, 0, 0)
+        assert requests == 2
+
+
+def test_no_agents_have_no_calls() -> None:
+    api = Api(agents=0)
+    assert api.poke(DoneWatch(DAY)) == (Progress(True, 0, 0), 1)
+
+
+@readings
+@pytest.mark.parametrize("done", [False, None])
+def test_one_agent(reading: dict[str, bool], done: bool | None) -> None:
+    api = Api(**reading)
+    api.add_many(NOON, True, 37)
+    calls = [api.add(NOON, done) for _ in range(3)]
+    api.add(DAY.end, done)
+    api.add(DAY.start - MILLISECOND, done)
+    asked = watch(api)
+    assert api.poke(asked) == (Progress(False, 40, 37), 1)
+    assert Progress(False, 40, 37).of(DAY) == f"37 of 40 call(s) of {DAY} are done"
+    for call in calls:
+        api.store.edit(call, done=True)
+    assert api.poke(asked) == (Progress(True, 40, 40), 1)
+
+
+@readings
+def test_a_soft_deleted_call_does_not_count(reading: dict[str, bool]) -> None:
+    api = Api(**reading)
+    api.add(NOON, True)
+    call = api.add(NOON, False)
+    assert not api.poke(watch(api))[0].is_done
+    api.store.soft_delete(call)
+    assert api.poke(watch(api)) == (Progress(True, 1, 1), 1)
+
+
+@readings
+def test_an_old_call_among_many_costs_a_request_a_poke(reading: dict[str, bool]) -> None:
+    api = Api(**reading)
+    api.add_many(NOON, True, 150)
+    call = api.add(DAY.start, False)
+    asked = watch(api)
+    found, requests = api.poke(asked)
+    assert requests == 2
+    assert found == Progress(False, 1, 0, is_whole=False)
+    assert found.of(DAY) == f"At least 1 call(s) of {DAY} are not done"
+    assert api.poke(asked) == (found, 1)
+    api.store.edit(call, done=True)
+    assert api.poke(asked) == (Progress(True, 151, 151), 4)
+
+
+@readings
+def test_null_among_many(reading: dict[str, bool]) -> None:
+    api = Api(**reading)
+    call = api.add(DAY.start, None)
+    api.add_many(NOON, True, 150)
+    asked = watch(api)
+    found, requests = api.poke(asked)
+    assert not found.is_done
+    assert requests <= 4
+    again, requests = api.poke(asked)
+    assert not again.is_done
+    assert requests == (1 if reading["false_lists_null"] else 4)
+    api.store.edit(call, done=True)
+    assert api.poke(asked)[0] == Progress(True, 151, 151)
+
+
+@readings
+def test_only_calls_beside_the_interval_are_open(reading: dict[str, bool]) -> None:
+    api = Api(**reading)
+    api.add_many(NOON, True, 150)
+    for moment in OUTSIDE:
+        for done in (False, None):
+            api.add(moment, done)
+    assert api.poke(watch(api)) == (Progress(True, 150, 150), 4)
+    assert api.poke(watch(api, 0.5)) == (Progress(True, 150, 150), 3)
+
+
+@readings
+@pytest.mark.parametrize("moment", [DAY.start - SECOND / 2, DAY.end], ids=str)
+def test_many_calls_beside_the_interval(reading: dict[str, bool], moment: datetime) -> None:
+    """More than a page in one second: it is read to its end."""
+    api = Api(**reading)
+    api.add_many(moment, None, 130)
+    api.add_many(moment, True, 90)
+    call = api.add(NOON, None)
+    api.add_many(NOON, True, 99)
+    asked = watch(api)
+    assert api.poke(watch(api, 0.99))[0] == Progress(True, 100, 99)
+    assert not api.poke(asked)[0].is_done
+    api.store.edit(call, done=True)
+    assert api.poke(asked)[0] == Progress(True, 100, 100)
+
+
+def test_the_agent_that_is_not_done_is_asked_first() -> None:
+    api = Api(agents=5)
+    for agent in range(5):
+        api.add(NOON, True, agent)
+    call = api.add(NOON, False, 3)
+    asked = DoneWatch(DAY)
+    assert api.poke(asked) == (Progress(False, 3, 2, is_whole=False), 1 + 2)
+    assert api.poke(asked)[1] == 1
+    api.store.edit(call, done=True)
+    assert api.poke(asked) == (Progress(True, 6, 6), 5)
+
+
+def test_what_became_open_again_is_seen() -> None:
+    api = Api(agents=2)
+    first, second = api.add(NOON, False, 0), api.add(NOON, False, 1)
+    asked = watch(api)
+    assert not api.poke(asked)[0].is_done
+    api.store.edit(first, done=True)
+    assert not api.poke(asked)[0].is_done
+    api.store.edit(first, done=False)
+    api.store.edit(second, done=True)
+    assert not api.poke(asked)[0].is_done
+
+
+@pytest.mark.parametrize(
+    ("share", "done", "enough"),
+    [(0.07, 7, True), (0.07, 6, False), (0.1, 10, True), (0.555, 55, False), (0.555, 56, True)],
+)
+def test_a_share(share: float, done: int, enough: bool) -> None:
+    """As it was written: 0.07 of 100 are 7, not a little more."""
+    api = Api(agents=2)
+    for agent in range(2):
+        api.add_many(NOON, False, 50, agent)
+    for call in api.store.truth(DAY.start, DAY.end)[:done]:
+        api.store.edit(call["id"], done=True)
+    assert api.poke(watch(api, share)) == (Progress(enough, 100, done), 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": [{"done": False}], "pagination": {"total": 1}},
+        {"data": [{"created_at": "soon", "done": False}], "pagination": {"total": 1}},
+        {"data": [{"created_at": "2026-03-16", "done": "Paul"}], "pagination": {"total": 1}},
+        {"data": [None], "pagination": {"total": 1}},
+        {"data": []},
+    ],
+    ids=str,
+)
+def test_an_answer_that_does_not_fit(body: dict[str, Any]) -> None:
+    class Odd(Api):
+        def get(self, *_: object) -> dict[str, Any]:
+            return body
+
+    api = Odd()
+    with pytest.raises(UnexpectedResponseError) as caught:
+        api.poke(watch(api))
+    assert "Paul" not in str(caught.value)
+
+
+marks = st.sampled_from([True, False, None, "deleted"])
+special = st.lists(st.tuples(st.sampled_from(INSIDE + OUTSIDE), marks, st.booleans()), max_size=8)
+
+
+@given(
+    inclusive=st.booleans(),
+    false_lists_null=st.booleans(),
+    many=st.sampled_from([0, 3, 97, 99, 101]),
+    calls=special,
+    share=st.sampled_from([1.0, 0.99, 0.9, 0.5]),
+    mending=st.lists(st.integers(0, 7), max_size=4),
+)
+def test_whatever_there_is(
+    inclusive: bool,
+    false_lists_null: bool,
+    many: int,
+    calls: Sequence[tuple[datetime, Any, bool]],
+    share: float,
+    mending: list[int],
+) -> None:
+    api = Api(agents=2, inclusive=inclusive, false_lists_null=false_lists_null)
+    api.add_many(NOON, True, many)
+    made = []
+    for moment, mark, second in calls:
+        call = api.add(moment, None if mark == "deleted" else mark, int(second))
+        if mark == "deleted":
+            api.store.soft_delete(call)
+        made.append(call)
+    asked = watch(api, share)
+    for step in [None, *mending]:
+        if step is not None and step < len(made):
+            api.store.edit(made[step], done=True)
+        truth = api.truth()
+        found, requests = api.poke(asked)
+        assert found.is_done == (sum(truth) >= Fraction(str(share)) * len(truth))
+        assert requests <= 4 + 1
+        if found.is_whole:
+            assert (found.calls, found.done) == (len(truth), sum(truth))
+        else:
+            assert 0 < found.calls - found.done <= len(truth) - sum(truth)
