@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,6 +18,7 @@ from airflow_provider_talkpilot.sandbox import (
     StorageEmulator,
 )
 from tests.integration.chain import DAY, Chain
+from tests.integration.sensing import Connect
 from tests.support.jobs import Jobs
 from tests.support.strict_bigquery import StrictBigQueryEmulator
 
@@ -128,3 +131,21 @@ def job_server() -> Iterator[Jobs]:
 def jobs(job_server: Jobs, environment: dict[str, str]) -> Jobs:
     """Runs tasks in processes of their own, on the same connections."""
     return job_server
+
+
+@pytest.fixture
+def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Sets the connection, with fields instead of the right ones."""
+
+    def connect(**fields: Any) -> None:
+        connection = json.dumps({**sandbox.connection, **fields})
+        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
+
+    connect()
+    return connect
+
+
+@pytest.fixture
+def log_of(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Gives what tasks and triggers logged: both Airflows print it here."""
+    return lambda: capsys.readouterr().out

@@ -40,7 +40,7 @@ from tests.support.tables import (
 DAYS = 3
 ALL: Interval = (day(0)[0], day(DAYS - 1)[1])
 LONG = 1000
-EXAMPLES = LONG if settings().max_examples >= LONG else 5
+EXAMPLES = LONG if settings().max_examples >= LONG else 50
 
 intervals = st.sampled_from([*(day(number) for number in range(DAYS)), ALL])
 numbers = st.integers(0, 99)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from itertools import product
 from typing import Any
 
@@ -18,102 +14,25 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    TaskDeferred,
 )
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.settings import Bound
-from airflow_provider_talkpilot.sensors.calls import TRIGGER_GRACE, TalkPilotCallsDoneSensor
-from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
-from tests.integration.chain import day
-from tests.support.tasks import Outcome, run_task
-from tests.support.windows import long_window
-
-DAY = day()
-EMPTY = "2026-01-05", "2026-01-06"
-
-Connect = Callable[..., None]
-
-
-@pytest.fixture
-def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Sets the connection, with fields instead of the right ones."""
-
-    def connect(**fields: Any) -> None:
-        connection = json.dumps({**sandbox.connection, **fields})
-        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
-
-    connect()
-    return connect
-
-
-@pytest.fixture
-def log_of(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Gives what tasks and triggers logged: both Airflows print it here."""
-    return lambda: capsys.readouterr().out
-
+from tests.integration.sensing import (
+    DAY,
+    EMPTY,
+    Connect,
+    calls_of,
+    defer,
+    finish,
+    fire,
+    poke,
+    resume,
+    sense,
+    spent,
+)
 
 pytestmark = pytest.mark.usefixtures("connect")
-
-
-def sense(**options: Any) -> Outcome:
-    """Run the sensor to its end, without pauses."""
-    defaults: dict[str, Any] = {"interval": DAY, "poke_interval": 0, "timeout": 60}
-    return run_task(TalkPilotCallsDoneSensor, **(defaults | options))
-
-
-def poke(**options: Any) -> bool:
-    """Ask once."""
-    return bool(sense(method="poke", **options).returned)
-
-
-def calls_of(sandbox: Sandbox, interval: tuple[str, str] = DAY) -> list[dict[str, Any]]:
-    """The calls that count."""
-    return [call for call in sandbox.truth(*interval) if call["deleted_at"] is None]
-
-
-def finish(sandbox: Sandbox, but: int = 0, agent: int | None = None) -> list[str]:
-    """Mark every call of the day done, but for some; gives the ids of those."""
-    calls = calls_of(sandbox)
-    of_agent = [
-        call
-        for call in calls
-        if agent is None or call["agent_id"] == sandbox.store.agent_ids[agent]
-    ]
-    left = [call["id"] for call in of_agent[:but]]
-    for call in calls:
-        sandbox.edit(call["id"], done=None if call["id"] in left else True)
-    sandbox.reset_counters()
-    return left
-
-
-def spent(sandbox: Sandbox) -> dict[str, int]:
-    return {kind: count for kind, count in sandbox.counters.items() if count}
-
-
-def defer(**options: Any) -> tuple[TaskDeferred, TalkPilotCallsDoneTrigger]:
-    """Let the sensor defer; gives its trigger as another process makes it."""
-    with pytest.raises(TaskDeferred) as caught:
-        sense(deferrable=True, **options)
-    path, arguments = caught.value.trigger.serialize()
-    module, _, name = path.rpartition(".")
-    made = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
-    assert made.serialize() == (path, arguments)
-    return caught.value, made
-
-
-def fire(trigger: TalkPilotCallsDoneTrigger) -> Any:
-    """Run the trigger as a triggerer does; gives its event, as a database would keep it."""
-
-    async def first() -> Any:
-        event = await anext(aiter(trigger.run()))
-        return json.loads(json.dumps(event.payload))
-
-    return asyncio.run(first())
-
-
-def resume(event: dict[str, Any], **options: Any) -> Outcome:
-    return sense(method="execute_complete", event=event, deferrable=True, **options)
 
 
 def test_all_are_done(sandbox: Sandbox) -> None:
@@ -329,114 +248,6 @@ def test_time_is_up(sandbox: Sandbox) -> None:
         sense(timeout=0, soft_fail=True)
 
 
-def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[], str]) -> None:
-    [left] = finish(sandbox, but=1)
-    deferred, trigger = defer(timeout=600, poke_interval=timedelta(seconds=0))
-    assert deferred.timeout == timedelta(seconds=600) + TRIGGER_GRACE
-    assert deferred.method_name == "execute_complete"
-    sandbox.reset_counters()
-
-    sandbox.scripts.add("edit", after=4, call_id=left, done=True)
-    event = fire(trigger)
-    count = len(calls_of(sandbox))
-    assert event == {"status": "success", "calls": count, "done": count}
-    # It knows the agents, and which of them to ask about first.
-    assert spent(sandbox) == {"calls": 4 + 2}
-    assert resume(event).returned == {"calls": count, "done": count}
-    assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in log_of()
-
-
-def test_done_at_the_first_poke_needs_no_trigger(sandbox: Sandbox) -> None:
-    finish(sandbox)
-    count = len(calls_of(sandbox))
-    assert sense(deferrable=True).returned == {"calls": count, "done": count}
-
-
-def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandbox) -> None:
-    finish(sandbox, but=1)
-    _, trigger = defer()
-    finish(sandbox)
-    trigger.agent_ids = None
-    assert fire(trigger)["status"] == "success"
-    assert spent(sandbox) == {"agents": 1, "calls": 2}
-
-
-def test_the_trigger_waits_for_its_first_poke(sandbox: Sandbox) -> None:
-    """The worker has asked a moment ago. A triggerer that starts anew asks at once."""
-    finish(sandbox, but=1)
-    _, trigger = defer(poke_interval=300)
-    first = datetime.fromisoformat(trigger.next_poke_at) - datetime.now(UTC)
-    assert timedelta(seconds=200) < first <= timedelta(seconds=300)
-
-
-def test_time_is_up_in_the_trigger(sandbox: Sandbox) -> None:
-    finish(sandbox, but=1)
-    _, trigger = defer(poke_interval=3600, timeout=3600)
-    trigger.next_poke_at = datetime.now(UTC).isoformat()
-    trigger.timeout_at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    event = fire(trigger)
-    assert event["status"] == "timeout"
-    assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in event["message"]
-    with pytest.raises(AirflowSensorTimeout, match="has timed out"):
-        resume(event)
-    with pytest.raises(AirflowSkipException):
-        resume(event, soft_fail=True)
-
-
-@pytest.mark.parametrize("fault", ["status", "cut", "bad_json", "conflict"])
-def test_the_trigger_goes_on_where_the_server_fails(
-    sandbox: Sandbox, connect: Connect, log_of: Callable[[], str], fault: Any
-) -> None:
-    finish(sandbox, but=1)
-    _, trigger = defer()
-    finish(sandbox)
-    connect(extra={"tries": 1})
-    sandbox.faults.add(fault, kind="calls", times=3)
-    assert fire(trigger)["status"] == "success"
-    assert log_of().count("Asked again in 0 s.") == 3
-
-
-def test_the_trigger_waits_as_long_as_it_is_told(sandbox: Sandbox) -> None:
-    finish(sandbox, but=1)
-    _, trigger = defer()
-    finish(sandbox)
-    sandbox.faults.add("rate_limited", kind="calls", retry_after=3600)
-    trigger.timeout_at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    assert fire(trigger)["status"] == "timeout", "it was told to wait for an hour"
-    assert spent(sandbox) == {"calls": 1, "refused": 1, "faults": 1}
-    sandbox.faults.add("rate_limited", kind="calls", retry_after=0)
-    trigger.timeout_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    assert fire(trigger)["status"] == "success"
-    assert spent(sandbox) == {"calls": 1 + 1 + 2, "refused": 2, "faults": 2}
-
-
-def test_a_used_up_quota_is_waited_for_outside_of_the_worker(sandbox: Sandbox) -> None:
-    finish(sandbox)
-    sandbox.settings.patch(requests_per_hour=1000, hour_seconds=long_window())
-    sandbox.spend(1000)
-    assert not poke(mode="reschedule")
-    _, trigger = defer()
-    wait = datetime.fromisoformat(trigger.next_poke_at) - datetime.now(UTC)
-    assert timedelta(minutes=2) < wait < timedelta(hours=1)
-
-
-def test_a_cancelled_trigger_leaves_nothing_behind(sandbox: Sandbox) -> None:
-    finish(sandbox, but=1)
-    _, trigger = defer()
-
-    asked = threading.Event()
-    sandbox.before_request = lambda kind, count: asked.set() if count == 5 else None
-
-    async def cancelled() -> None:
-        task = asyncio.ensure_future(anext(aiter(trigger.run())))
-        await asyncio.to_thread(asked.wait, 60)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancelled())
-
-
 @pytest.mark.parametrize(
     ("from_bound", "to_bound", "lists_null"),
     product(("exclusive", "inclusive"), ("exclusive", "inclusive"), (False, True)),
@@ -461,26 +272,3 @@ def test_what_the_vendor_leaves_open(
             assert not poke()
             sandbox.edit(call, done=True)
     assert poke()
-
-
-def test_nobody_sees_the_key(
-    sandbox: Sandbox,
-    connect: Connect,
-    log_of: Callable[[], str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, logger="httpx")
-    finish(sandbox, but=1)
-    _, trigger = defer()
-    finish(sandbox)
-    connect(extra={"tries": 1})
-    sandbox.faults.add("status", kind="calls")
-    event = fire(trigger)
-    log = log_of() + caplog.text
-    places = repr([trigger, trigger.serialize(), event, log])
-    assert sandbox.api_key not in places
-    assert "tp_live_" not in places
-    assert "Asked again" in log
-    assert "done=false" not in log
-    assert "HTTP Request" not in log
