@@ -83,6 +83,10 @@ class Interval:
         """``to`` of the request, likewise later than the end."""
         return min(self.end, _LAST - MARGIN) + MARGIN
 
+    def overlaps(self, other: Interval) -> bool:
+        """Whether a moment can be in both."""
+        return self.start < other.end and other.start < self.end
+
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= moment < self.end
 

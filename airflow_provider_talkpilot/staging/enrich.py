@@ -17,6 +17,13 @@ from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices, describe
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.fetch import fetch_details
+from airflow_provider_talkpilot.staging.inventory import (
+    Folder,
+    find_related,
+    left_alone,
+    list_files,
+    part_name,
+)
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
@@ -123,6 +130,7 @@ def _fetch_missing(
         plan.want(_wanted(folder, lists))
         # Listed before the warehouse is asked: what was cleaned in between is seen to be gone.
         paths = storage.list_files(folder, "details-*.jsonl*")
+        elsewhere = _find_elsewhere(folder, lists.interval)
         plan.know(known(lists) if known else ())
         with (
             PartWriter(folder, "details", compress=options.compress, first=len(paths)) as writer,
@@ -131,7 +139,7 @@ def _fetch_missing(
             staged = _staged_details(paths, plan, writer)
             if staged is None:
                 return False
-            manifest.parts = staged
+            manifest.parts = staged + _copy_details(elsewhere, plan, writer)
             total = plan.to_fetch()
             _log_plan(manifest.interval, plan.wanted(), total, client.quota)
             batches = Batches(folder, writer, rejects, manifest, client)
@@ -213,14 +221,35 @@ def _staged_details(
         elif plan.know(map(_known, rows)):
             staged.append(part)
     # Last: what an interrupted try copied is known by now.
-    for path in mixed:
-        if (intact := read_intact(path)) is None:
-            return None
-        rows = [row for row in intact[1] if plan.wants(row["id"])]
-        if plan.know(map(_known, rows)):
-            writer.write(rows)
-            staged += [copied] if (copied := writer.flush()) else []
-    return staged
+    copied = _copy_details(mixed, plan, writer)
+    return None if any(storage.size(path) is None for path in mixed) else staged + copied
+
+
+def _find_elsewhere(folder: ObjectStoragePath, interval: Interval) -> list[ObjectStoragePath]:
+    """Detail parts of other work on the same calls: a failed re-sync's, say, of other days."""
+    found = list[ObjectStoragePath]()
+    with left_alone(strict=False):
+        for related in find_related(Folder(folder, interval)):
+            for file in list_files(related):
+                name = part_name(file)
+                if name and name.kind == "details" and not file.unfinished:
+                    found.append(file.path)
+    return found
+
+
+def _copy_details(
+    paths: Sequence[ObjectStoragePath], plan: DetailPlan, writer: PartWriter
+) -> list[Part]:
+    """Copy the details that are wanted and not known yet out of parts; torn ones are left out."""
+    copies = list[Part]()
+    for path in paths:
+        with left_alone(strict=False):
+            _, rows = read_intact(path) or (None, [])
+            rows = [row for row in rows if plan.wants(row["id"])]
+            if plan.know(map(_known, rows)):
+                writer.write(rows)
+                copies += [copied] if (copied := writer.flush()) else []
+    return copies
 
 
 def _known(row: dict[str, Any]) -> Known:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 # <dag_id>/<connection_id>/<agents>/<interval>, as area.py writes them.
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
-_AGENTS = re.compile(r"(all|agents-[0-9a-f]{12})(-selection-[0-9a-f]{12})?(-columns-[0-9a-f]{12})?")
+_WHOSE = "(?:all|agents-[0-9a-f]{12})(?:-selection-[0-9a-f]{12})?"
+_AGENTS = re.compile(rf"{_WHOSE}(-columns-[0-9a-f]{{12}})?")
 _INTERVAL = re.compile(r"[0-9T.]+Z_[0-9T.]+Z")
 _LEVELS = (_NAME, _NAME, _AGENTS, _INTERVAL)
 
@@ -73,13 +74,16 @@ class PartName(NamedTuple):
     compressed: bool
 
 
-def find_folders(root: ObjectStoragePath) -> list[Folder]:
+def find_folders(
+    root: ObjectStoragePath, levels: Sequence[re.Pattern[str]] = _LEVELS
+) -> list[Folder]:
     """All our folders below the root; with a warning, without those that cannot be listed.
 
+    :param levels: what the folders are called, level by level.
     :raises StagingError: when the root itself cannot be listed.
     """
     found = [root]
-    for pattern in _LEVELS:
+    for pattern in levels:
         found = [
             place / entry.name
             for place in found
@@ -87,6 +91,23 @@ def find_folders(root: ObjectStoragePath) -> list[Folder]:
             if entry.is_folder and pattern.fullmatch(entry.name)
         ]
     return [Folder(place, interval) for place in found if (interval := _interval(place.name))]
+
+
+def find_related(own: Folder) -> list[Folder]:
+    """The folders of other work on the same calls: the same connection and choices for columns.
+
+    :param own: where this work stages.
+    """
+    connection, agents = own.path.parent.parent, own.path.parent.name
+    if not (ours := _AGENTS.fullmatch(agents)):  # somebody's own place, of which we know no more
+        return []
+    same_choices = rf"(?:{_WHOSE})" + re.escape(ours[1] or "")
+    levels = _NAME, re.compile(re.escape(connection.name)), re.compile(same_choices), _INTERVAL
+    return [
+        folder
+        for folder in find_folders(connection.parent.parent, levels)
+        if folder.interval.overlaps(own.interval) and not folder.is_same(own)
+    ]
 
 
 def folder_of(root: ObjectStoragePath, manifest: ObjectStoragePath) -> Folder:

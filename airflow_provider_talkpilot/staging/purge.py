@@ -66,7 +66,7 @@ def purge_staged(folders: Sequence[Folder], own: Folder, walk: Manifest) -> int:
     walked = {part.name for part in walk.parts}
     parts: list[tuple[Folder, File, PartName]] = []
     for folder in folders:
-        if folder.interval.start >= walk.end or walk.start >= folder.interval.end:
+        if not folder.interval.overlaps(walk.interval):
             continue
         with left_alone(strict=folder.is_same(own)):
             for file in list_files(folder):

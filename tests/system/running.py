@@ -85,6 +85,9 @@ class Airflow:
             AIRFLOW_HOME=str(home),
             AIRFLOW__CORE__DAGS_FOLDER=str(dags),
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
+            # On a busy machine imports alone take longer than Airflow's 30 s.
+            AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT="300",
+            AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT="300",
             AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
             PYTHONUNBUFFERED="1",
         )

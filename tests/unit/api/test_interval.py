@@ -84,6 +84,18 @@ def test_an_interval_that_is_not_over_is_refused() -> None:
         Interval.parse("2026-03-18", "2999-01-01").require_over()
 
 
+def test_intervals_side_by_side_do_not_overlap() -> None:
+    first, second = (
+        Interval.parse("2026-03-16", "2026-03-17"),
+        Interval.parse("2026-03-17", "2026-03-18"),
+    )
+    both = Interval.parse("2026-03-16", "2026-03-18")
+    assert not first.overlaps(second)
+    assert not second.overlaps(first)
+    assert both.overlaps(first)
+    assert second.overlaps(both)
+
+
 def test_it_is_half_open() -> None:
     interval = Interval(START, END)
     assert START in interval

@@ -1,0 +1,101 @@
+"""Details that other work staged and nobody loaded are taken over, at no request."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.chain import Chain, Interval, day, local
+
+BOTH: Interval = (day(0)[0], day(1)[1])
+
+
+def details_asked(chain: Chain) -> int:
+    """Detail requests since the last time."""
+    asked = chain.sandbox.counters["detail"]
+    chain.sandbox.reset_counters()
+    return asked
+
+
+def stage_details(chain: Chain, interval: Interval, **options: Any) -> None:
+    """A run whose details are staged, and whose loads fail."""
+    chain.interval = interval
+    chain.enrich(str(chain.extract(**options).returned), **options)
+
+
+def parts(chain: Chain) -> list[Path]:
+    return sorted(local(chain.staging_uri).rglob("details-*.jsonl"))
+
+
+@pytest.fixture
+def two_days(chain: Chain) -> Chain:
+    """Two days of calls; nothing is loaded."""
+    chain.sandbox.reset(days=2, agents=2, calls_per_day=12)
+    return chain
+
+
+@pytest.mark.parametrize("other_dag", [False, True])
+def test_a_failed_resync_is_taken_over_by_another_interval(
+    two_days: Chain, other_dag: bool
+) -> None:
+    of_both = len(two_days.sandbox.truth(*BOTH))
+    stage_details(two_days, BOTH, **({"dag_id": "resync"} if other_dag else {}))
+    assert details_asked(two_days) == of_both
+    two_days.interval = day(1)
+    first, *_ = two_days.sandbox.truth(*day(1))
+    two_days.sandbox.edit(first["id"], note="geändert")
+    two_days.run()
+    assert details_asked(two_days) == 1
+    two_days.assert_table_is_truth()
+
+
+def test_a_longer_interval_asks_for_the_rest(two_days: Chain) -> None:
+    stage_details(two_days, day(0))
+    details_asked(two_days)
+    two_days.interval = BOTH
+    two_days.run()
+    assert details_asked(two_days) == len(two_days.sandbox.truth(*day(1)))
+    two_days.assert_table_is_truth()
+
+
+def test_what_the_table_has_is_not_copied(two_days: Chain) -> None:
+    stage_details(two_days, BOTH)
+    two_days.load(str(two_days.enrich(str(two_days.extract().returned)).returned))
+    before = parts(two_days)
+    two_days.interval = day(0)
+    two_days.run()
+    assert parts(two_days) == before
+
+
+def test_torn_parts_elsewhere_are_asked_for_again(two_days: Chain) -> None:
+    stage_details(two_days, BOTH)
+    asked = details_asked(two_days)
+    for part in parts(two_days):
+        part.write_bytes(part.read_bytes()[:-1])
+    two_days.interval = day(0)
+    two_days.run()
+    assert 0 < details_asked(two_days) == len(two_days.sandbox.truth(*day(0))) < asked
+    two_days.assert_table_is_truth()
+
+
+def test_other_choices_for_columns_are_of_no_use(two_days: Chain) -> None:
+    stage_details(two_days, BOTH, columns={"final_score": "drop"})
+    details_asked(two_days)
+    two_days.interval = day(0)
+    two_days.run()
+    assert details_asked(two_days) == len(two_days.sandbox.truth(*day(0)))
+    two_days.assert_table_is_truth()
+
+
+def test_another_connection_is_none_of_our_business(two_days: Chain) -> None:
+    stage_details(two_days, BOTH)
+    details_asked(two_days)
+    root = local(two_days.staging_uri)
+    [folder] = root.glob("*/talkpilot_default")
+    folder.rename(folder.with_name(re.sub("default", "another", folder.name)))
+    two_days.interval = day(0)
+    two_days.run()
+    assert details_asked(two_days) == len(two_days.sandbox.truth(*day(0)))
