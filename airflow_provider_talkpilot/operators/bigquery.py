@@ -7,23 +7,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
-from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
-from airflow_provider_talkpilot.bigquery.load import LoadOptions, load_calls
-from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
-from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
+from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import resolve_object
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
-    from google.cloud.bigquery import Client
-
 
 _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
 
@@ -99,12 +93,16 @@ class TalkPilotLoadCallsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load and merge."""
+        from airflow_provider_talkpilot.bigquery.load import LoadOptions, load_calls
+        from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
+        from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
+
         with airflow_errors(), bigquery_errors(self.gcp_conn_id):
             target = TableId.parse(self.table)
             tags = checked_tags(resolve_object("policy_tags", self.policy_tags, _EXAMPLE))
             path = parse_uri(str(self.manifest_uri))
             manifest = Manifest.load(path)
-            client = _client(self.gcp_conn_id, self.location, self.impersonation_chain)
+            client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
             options = LoadOptions(
                 location=self.location,
                 policy_tags=tags,
@@ -125,7 +123,8 @@ class TalkPilotCreateViewsOperator(BaseOperator):
     made by this operator is touched. The table must be there: run it after a load.
 
     :param table: target table, ``project.dataset.table``. (templated)
-    :param views: which of ``calls_live``, ``call_messages`` and ``calls_daily``. (templated)
+    :param views: which of ``calls_live``, ``call_messages`` and ``calls_daily``; all by
+        default. (templated)
     :param prefix: goes before their names; needed where one dataset has two target tables.
         (templated)
     :param gcp_conn_id: the Google Cloud connection. (templated)
@@ -149,7 +148,7 @@ class TalkPilotCreateViewsOperator(BaseOperator):
         self,
         *,
         table: str,
-        views: Sequence[str] = tuple(VIEWS),
+        views: Sequence[str] | str | None = None,
         prefix: str = "",
         gcp_conn_id: str = "google_cloud_default",
         location: str | None = None,
@@ -166,21 +165,10 @@ class TalkPilotCreateViewsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Create or update the views."""
+        from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
+
         with airflow_errors(), bigquery_errors(self.gcp_conn_id):
             target = TableId.parse(self.table)
-            names = [self.views] if isinstance(self.views, str) else self.views
-            client = _client(self.gcp_conn_id, self.location, self.impersonation_chain)
+            names = [self.views] if isinstance(self.views, str) else self.views or tuple(VIEWS)
+            client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
             return create_views(client, target, names, prefix=self.prefix, location=self.location)
-
-
-def _client(
-    gcp_conn_id: str, location: str | None, impersonation_chain: str | Sequence[str] | None
-) -> Client:
-    hook = BigQueryHook(
-        gcp_conn_id=gcp_conn_id,
-        location=location,
-        use_legacy_sql=False,
-        impersonation_chain=impersonation_chain,
-    )
-    # The connection's project pays for the jobs; the table can be in another.
-    return hook.get_client(project_id=hook.project_id, location=location)

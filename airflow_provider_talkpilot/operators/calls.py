@@ -8,12 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
-from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
-from airflow_provider_talkpilot.bigquery.known import known_details
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.base import (
@@ -22,6 +20,7 @@ from airflow_provider_talkpilot.operators.base import (
     resolve_agents,
     resolve_interval,
 )
+from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.columns import choices_of
@@ -289,10 +288,11 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
     def _known(self, calls: Manifest) -> Iterator[Known]:
         if not self.table:
             return
+        from airflow_provider_talkpilot.bigquery.known import known_details
+
         target = TableId.parse(self.table)
         with bigquery_errors(self.gcp_conn_id):
-            hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
-            client = hook.get_client(project_id=hook.project_id)
+            client = bigquery_client(self.gcp_conn_id)
             yield from known_details(client, target, calls.interval, calls.columns)
 
 

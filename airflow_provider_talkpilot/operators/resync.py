@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
-from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.interval import format_utc
-from airflow_provider_talkpilot.bigquery.earliest import earliest_call
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.operators.base import airflow_errors, resolve_interval
+from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.ladder import Done, Ladder, clipped, resync_end
 
 if TYPE_CHECKING:
@@ -83,10 +82,10 @@ class TalkPilotChooseRungOperator(BaseOperator):
 
     def _in_table(self, interval: Interval) -> Interval | None:
         """The part of the interval that the table reaches back to."""
+        from airflow_provider_talkpilot.bigquery.earliest import earliest_call
+
         target = TableId.parse(self.table)
-        hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
-        client = hook.get_client(project_id=hook.project_id)
-        earliest = earliest_call(client, target, interval)
+        earliest = earliest_call(bigquery_client(self.gcp_conn_id), target, interval)
         return None if earliest is None else clipped(interval, earliest)
 
 

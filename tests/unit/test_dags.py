@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import runpy
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,16 @@ def test_a_file_stands_alone(path: Path) -> None:
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     homes = {module.partition(".")[0] for module in modules}
     assert homes <= {"__future__", "datetime", "airflow", "airflow_provider_talkpilot"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_reading_a_file_imports_nothing_heavy(path: Path) -> None:
+    """Airflow reads DAG files all the time, and one more time at the start of each task."""
+    heavy = "{'google.cloud.bigquery', 'numpy', 'pandas'}"
+    code = (
+        f"import runpy, sys; runpy.run_path({str(path)!r}); assert not {heavy} & {{*sys.modules}}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
