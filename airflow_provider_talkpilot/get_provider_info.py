@@ -27,6 +27,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks.talkpilot")],
         "operators": [_modules("operators.calls", "operators.bigquery")],
+        "plugins": [
+            {
+                "name": "talkpilot",
+                "plugin-class": f"{_PACKAGE}.plugins.talkpilot.TalkPilotPlugin",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "talkpilot",

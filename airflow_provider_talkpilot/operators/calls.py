@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 DEFER_AFTER = timedelta(minutes=2)
+# An XCom is no place for long lists.
+SUMMARY_ENTRIES = 100
 
 
 class TalkPilotRequestsOperator(BaseOperator):
@@ -108,8 +110,9 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
     :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
     :param search: only calls with this text in name, phone number or summary. Likewise.
     :param max_rejects: records that may fail validation before the task fails.
-    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``agents``, ``calls``,
-        ``rejected``, ``requests``.
+    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
+        ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, up to 100 agents ``by_agent``
+        and up to 100 days ``by_day``, and the connection's ``requests_per_hour``, if it has one.
     """
 
     template_fields: Sequence[str] = (
@@ -175,9 +178,13 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         _push_summary(
             context,
             manifest,
+            connection_id=self.talkpilot_conn_id,
             agents=len(manifest.agents),
             calls=manifest.rows,
             rejected=manifest.rejected,
+            purged=sum(day.purged for day in manifest.days.values()),
+            **_breakdown(manifest),
+            **_hour_limit(client),
         )
         return str(path)
 
@@ -198,8 +205,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         while the call is younger than this; 0 never.
     :param max_rejects: records that may fail validation before the task fails; it asks for the
         other details first.
-    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``details``,
-        ``vanished``, ``rejected``, ``requests``.
+    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
+        ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, and the connection's
+        ``requests_per_hour``, if it has one.
     """
 
     template_fields: Sequence[str] = (
@@ -252,9 +260,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         _push_summary(
             context,
             manifest,
+            connection_id=self.talkpilot_conn_id,
             details=manifest.rows,
+            fetched=manifest.fetched,
             vanished=manifest.vanished,
             rejected=manifest.rejected,
+            **_hour_limit(client),
         )
         return str(path)
 
@@ -268,7 +279,23 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             yield from known_details(client, target, interval)
 
 
-def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:
+def _breakdown(manifest: Manifest) -> dict[str, Any]:
+    """The calls by agent and by day, as long as that is little."""
+    found: dict[str, Any] = {}
+    if len(manifest.agents) <= SUMMARY_ENTRIES:
+        found["by_agent"] = {walk.agent_id: walk.calls for walk in manifest.agents}
+    if len(manifest.days) <= SUMMARY_ENTRIES:
+        days = sorted(manifest.days.items())
+        found["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}
+    return found
+
+
+def _hour_limit(client: TalkPilotClient) -> dict[str, int]:
+    limit = client.quota.per_hour
+    return {} if limit is None else {"requests_per_hour": limit}
+
+
+def _push_summary(context: Context, manifest: Manifest, **counts: Any) -> None:
     """Say in a small XCom what was staged: how many, never a record."""
     summary = {
         "start": manifest.start.isoformat(),

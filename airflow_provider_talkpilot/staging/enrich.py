@@ -112,6 +112,7 @@ def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
         end=calls.end,
         selection=calls.selection,
         requests=before.requests if before else {},
+        fetched=before.fetched if before else 0,
         started_at=before.started_at if before else datetime.now(UTC),
     )
 

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import WalkMovedError
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.days import with_calls
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row
@@ -129,6 +130,7 @@ class _Extraction:
     def _walk(self, agent_id: str) -> AgentWalk:
         """Walk one agent until a walk was whole; rows of the others are taken back."""
         marks = self._parts.mark(), self._rejects.mark()
+        days = self._manifest.days
         max_wait = self._client.quota.max_wait
         for walk in range(1, WALKS + 1):
             try:
@@ -136,6 +138,7 @@ class _Extraction:
             except BaseException as error:
                 self._parts.rollback(marks[0])
                 self._rejects.rollback(marks[1])
+                self._manifest.days = days
                 if not isinstance(error, WalkMovedError) or walk == WALKS:
                     raise
                 log.info("%s Walking this agent again.", error)
@@ -158,6 +161,7 @@ class _Extraction:
         for number, page in enumerate(pages, 1):
             now = datetime.now(UTC)
             self._parts.write(call_row(call, now) for call in page.calls)
+            self._manifest.days = with_calls(self._manifest.days, page.calls)
             for reject in page.rejects:
                 self._manifest.reject_reason = self._manifest.reject_reason or reject.reason
                 self._rejects.write(
