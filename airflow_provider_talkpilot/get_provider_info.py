@@ -33,6 +33,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [_modules("sensors.calls")],
         "triggers": [_modules("triggers.calls", "triggers.quota")],
+        "plugins": [
+            {
+                "name": "talkpilot",
+                "plugin-class": f"{_PACKAGE}.plugins.talkpilot.TalkPilotPlugin",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "talkpilot",

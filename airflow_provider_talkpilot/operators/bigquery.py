@@ -49,7 +49,8 @@ class TalkPilotLoadCallsOperator(BaseOperator):
     :param max_erased: so many calls may be gone in any case.
     :param confirm_erasure: erase however many are gone. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
-    :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, ``bytes_processed``.
+    :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, ``bytes_processed``,
+        ``manifest_uri``.
     """
 
     template_fields: Sequence[str] = (
@@ -112,7 +113,7 @@ class TalkPilotLoadCallsOperator(BaseOperator):
                 maximum_bytes_billed=self.maximum_bytes_billed,
             )
             result = load_calls(client, path.parent, manifest, target, options)
-        return asdict(result)
+        return asdict(result) | {"manifest_uri": str(path)}
 
 
 class TalkPilotCreateViewsOperator(BaseOperator):

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 DEFER_AFTER = timedelta(minutes=2)
 HASH_CONN_ID = "talkpilot_hash"
+# An XCom is no place for long lists.
+SUMMARY_ENTRIES = 100
 
 
 class TalkPilotRequestsOperator(BaseOperator):
@@ -118,8 +120,9 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
     :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
     :param search: only calls with this text in name, phone number or summary. Likewise.
     :param max_rejects: records that may fail validation before the task fails.
-    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``agents``, ``calls``,
-        ``rejected``, ``requests``.
+    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
+        ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, up to 100 agents ``by_agent``
+        and up to 100 days ``by_day``, and the connection's ``requests_per_hour``, if it has one.
     """
 
     template_fields: Sequence[str] = (
@@ -191,9 +194,13 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         _push_summary(
             context,
             manifest,
+            connection_id=self.talkpilot_conn_id,
             agents=len(manifest.agents),
             calls=manifest.rows,
             rejected=manifest.rejected,
+            purged=sum(day.purged for day in manifest.days.values()),
+            **_breakdown(manifest),
+            **_hour_limit(client),
         )
         return str(path)
 
@@ -217,8 +224,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
     :param columns: nothing, for the choices that the calls were staged with; others are an error.
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
         nothing else. (templated)
-    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``details``,
-        ``vanished``, ``rejected``, ``requests``.
+    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
+        ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, and the connection's
+        ``requests_per_hour``, if it has one.
     """
 
     template_fields: Sequence[str] = (
@@ -279,9 +287,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         _push_summary(
             context,
             manifest,
+            connection_id=self.talkpilot_conn_id,
             details=manifest.rows,
+            fetched=manifest.fetched,
             vanished=manifest.vanished,
             rejected=manifest.rejected,
+            **_hour_limit(client),
         )
         return str(path)
 
@@ -296,7 +307,23 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             yield from known_details(client, target, calls.interval, calls.columns)
 
 
-def _push_summary(context: Context, manifest: Manifest, **counts: int) -> None:
+def _breakdown(manifest: Manifest) -> dict[str, Any]:
+    """The calls by agent and by day, as long as that is little."""
+    found: dict[str, Any] = {}
+    if len(manifest.agents) <= SUMMARY_ENTRIES:
+        found["by_agent"] = {walk.agent_id: walk.calls for walk in manifest.agents}
+    if len(manifest.days) <= SUMMARY_ENTRIES:
+        days = sorted(manifest.days.items())
+        found["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}
+    return found
+
+
+def _hour_limit(client: TalkPilotClient) -> dict[str, int]:
+    limit = client.quota.per_hour
+    return {} if limit is None else {"requests_per_hour": limit}
+
+
+def _push_summary(context: Context, manifest: Manifest, **counts: Any) -> None:
     """Say in a small XCom what was staged: how many, never a record."""
     summary = {
         "start": manifest.start.isoformat(),

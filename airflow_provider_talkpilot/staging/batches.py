@@ -26,7 +26,7 @@ class Batches:
     :param folder: where parts go.
     :param writer: writes them.
     :param rejects: writes the records that failed validation.
-    :param manifest: gets the parts, the requests spent, and the calls that vanished.
+    :param manifest: gets the parts, the requests spent, what was fetched and what vanished.
     :param client: counts the requests.
     """
 
@@ -69,6 +69,7 @@ class Batches:
 
     def add(self, row: dict[str, Any] | None) -> None:
         """Add a detail's row; None notes that the call vanished."""
+        self._manifest.fetched += 1
         if row is None:
             self._manifest.vanished += 1
             return
@@ -78,6 +79,7 @@ class Batches:
 
     def reject(self, record: dict[str, Any]) -> None:
         """Keep a record aside that failed validation."""
+        self._manifest.fetched += 1
         self._rejects.write([record])
         self._manifest.reject_reason = self._manifest.reject_reason or record["reason"]
 

@@ -180,6 +180,7 @@ def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
         selection=calls.selection,
         columns=calls.columns,
         requests=before.requests if before else {},
+        fetched=before.fetched if before else 0,
         started_at=before.started_at if before else datetime.now(UTC),
     )
 

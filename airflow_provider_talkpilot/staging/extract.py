@@ -15,6 +15,7 @@ from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, WalkMoved
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.days import with_calls
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, Pending, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
@@ -191,6 +192,7 @@ class _Extraction:
         :raises _LongListError: when it is to be walked in parts.
         """
         marks = self._parts.mark(), self._rejects.mark()
+        days = self._manifest.days
         max_wait = self._client.quota.max_wait
         for walk in range(1, WALKS + 1):
             began_at = datetime.now(UTC)
@@ -199,6 +201,7 @@ class _Extraction:
             except BaseException as error:
                 self._parts.rollback(marks[0])
                 self._rejects.rollback(marks[1])
+                self._manifest.days = days
                 if not isinstance(error, WalkMovedError) or walk == WALKS:
                     raise
                 log.info("%s Walking it again.", error)
@@ -226,6 +229,7 @@ class _Extraction:
                 self._cut(interval, page.total)
             now = datetime.now(UTC)
             self._parts.write(choices.row(call_row(call, now)) for call in page.calls)
+            self._manifest.days = with_calls(self._manifest.days, page.calls)
             for reject in page.rejects:
                 self._manifest.reject_reason = self._manifest.reject_reason or reject.reason
                 record = choices.reject(reject.record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.days import DayCount
 from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.parts import Part
 
@@ -83,10 +84,12 @@ class Manifest(BaseModel):
     :param selection: names of the filters in use; with any, this is not the whole interval.
     :param columns: what was dropped (``drop``) or hashed (``hash-<fingerprint of the secret>``)
         before it was staged, by column.
+    :param days: the calls that were staged, by UTC day; empty for details.
     :param parts: files with the rows, in order.
     :param rejects: files with the records that failed validation.
     :param reject_reason: why the first of them failed, without its values.
     :param requests: API requests spent, by kind, tries and refusals included.
+    :param fetched: details that were asked for and answered, those of interrupted tries included.
     :param vanished: calls that the list had and whose detail was gone.
     :param started_at: when the work began (before interruptions).
     """
@@ -101,10 +104,12 @@ class Manifest(BaseModel):
     pending: Pending | None = None
     selection: list[str] = Field(default_factory=list)
     columns: dict[str, str] = Field(default_factory=dict)
+    days: dict[date, DayCount] = Field(default_factory=dict)
     parts: list[Part] = Field(default_factory=list)
     rejects: list[Part] = Field(default_factory=list)
     reject_reason: str = ""
     requests: dict[str, int] = Field(default_factory=dict)
+    fetched: int = 0
     vanished: int = 0
     started_at: datetime
 

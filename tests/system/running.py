@@ -1,4 +1,7 @@
-"""Airflow as a user runs it: its command line, and all its processes, in a home of their own."""
+"""Airflow as a user runs it: its command line, and all its processes, in a home of their own.
+
+Knows nothing of pytest: ``make ui`` runs it too.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import pytest
+import psutil
 
 from airflow_provider_talkpilot.sandbox.processes import free_port
 
@@ -23,7 +26,7 @@ SHIPPED_DAGS = REPOSITORY / "dags"
 DAG = "talkpilot_calls_to_bigquery"
 
 COMMAND_SECONDS = 150
-START_SECONDS = 120
+START_SECONDS = 300
 STOP_SECONDS = 15
 GRACE_SECONDS = 4
 TAIL = 6000
@@ -55,18 +58,17 @@ def eventually(
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:.0f} s: {what}\n{tail()}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{tail()}")
         time.sleep(0.25)
 
 
 def processes_with(name: str, value: str) -> list[int]:
-    """Ids of the processes that have this environment variable (Linux)."""
-    wanted = f"{name}={value}".encode()
+    """Ids of the processes that have this environment variable."""
     found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if wanted in environ.read_bytes().split(b"\0"):
-                found.append(int(environ.parent.name))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(name) == value:
+                found.append(process.pid)
     return found
 
 
@@ -110,7 +112,7 @@ class Airflow:
         text = ended.stdout.decode(errors="replace")
         if ended.returncode:
             command = " ".join(arguments)
-            pytest.fail(f"airflow {command} ended with {ended.returncode}\n{text[-TAIL:]}")
+            raise AssertionError(f"airflow {command} ended with {ended.returncode}\n{text[-TAIL:]}")
         return text
 
     def json(self, *arguments: str) -> Any:
@@ -130,14 +132,15 @@ class Standalone:
         self.airflow = airflow
         self.output = airflow.home / "standalone.out"
         port = free_port()
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
+        self.login: tuple[str, str] = ("", "")
         self._environment = {
             **airflow.environment,
-            "AIRFLOW__API__BASE_URL": self._url,
+            "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
@@ -145,7 +148,7 @@ class Standalone:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self._url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
 
     def __enter__(self) -> Standalone:
         with self.output.open("wb") as output:
@@ -243,7 +246,7 @@ class Standalone:
     def _is_healthy(self) -> bool | None:
         assert self._process is not None
         if self._process.poll() is not None:
-            pytest.fail(f"airflow standalone ended\n{self.tail()}")
+            raise AssertionError(f"airflow standalone ended\n{self.tail()}")
         with suppress(httpx.TransportError):
             answer = self._http.get("/api/v2/monitor/health")
             if answer.is_success and all(
@@ -255,7 +258,8 @@ class Standalone:
 
     def _log_in(self) -> None:
         passwords = self.airflow.home / "simple_auth_manager_passwords.json.generated"
-        [(name, password)] = json.loads(passwords.read_text()).items()
+        [self.login] = json.loads(passwords.read_text()).items()
+        name, password = self.login
         answer = self._http.post("/auth/token", json={"username": name, "password": password})
         self._http.headers["Authorization"] = f"Bearer {self._answer(answer)['access_token']}"
 

@@ -1,0 +1,1 @@
+"""Airflow plugin: the page "TalkPilot" in the user interface of Airflow 3."""

@@ -1,0 +1,137 @@
+"""A calendar: of each day, how much of it is in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from airflow_provider_talkpilot.plugins.layers import Layer, days_of
+from airflow_provider_talkpilot.plugins.outcomes import Outcome, State
+
+
+class DayState(StrEnum):
+    """How much of a day is in the table."""
+
+    COMPLETE = "complete"  # calls and details
+    SUMMARIES = "summaries"  # calls; no details were asked for
+    PARTIAL = "partial"  # a part of the day, or of the agents
+    NEVER = "never"  # never walked
+    RUNNING = "running"  # on its way, and not loaded before
+    STALE = "stale"  # loaded before; the newest run failed
+    FAILED = "failed"  # not loaded: the run failed
+    ABSENT = "absent"  # of an agent that was not among those walked
+    OPEN = "open"  # not over, so it cannot be walked
+
+
+# Of several states in one day, the one that most wants a look.
+_WORST = (
+    DayState.FAILED,
+    DayState.STALE,
+    DayState.RUNNING,
+    DayState.PARTIAL,
+    DayState.SUMMARIES,
+    DayState.COMPLETE,
+    DayState.NEVER,
+    DayState.OPEN,
+    DayState.ABSENT,
+)
+_LOADED = (DayState.COMPLETE, DayState.SUMMARIES)
+_WALKED = (*_LOADED, DayState.STALE, DayState.PARTIAL)
+
+
+@dataclass
+class Day:
+    """A day of one agent, or of a connection.
+
+    :param outcome: the outcome that makes the state.
+    :param before: for a stale day, the outcome that loaded it.
+    :param walking: whether a run is at work on it.
+    """
+
+    day: date
+    state: DayState = DayState.NEVER
+    outcome: Outcome | None = None
+    before: Outcome | None = None
+    walking: bool = False
+
+
+def calendar(
+    days: Sequence[date], outcomes: Sequence[Outcome], agent: str | None = None
+) -> list[Day]:
+    """Tell of each day how much of it is in the table.
+
+    :param days: the days, in order, without gaps; the last is today.
+    :param outcomes: of one connection, newest first.
+    :param agent: whose days; None where agents are not known.
+    """
+    mine = [each for each in outcomes if _is_about(each, agent)]
+    newest = Layer(days, (each for each in mine if each.state is not State.RUNNING))
+    loaded = Layer(days, (each for each in mine if each.loaded))
+    running: dict[date, Outcome] = {}
+    for each in reversed(mine):
+        if each.state is State.RUNNING:
+            running |= dict.fromkeys(days_of(each, days), each)
+    found = [_day(day, newest, loaded, running.get(day)) for day in days]
+    if found[-1].state in (DayState.NEVER, DayState.PARTIAL):
+        found[-1].state = DayState.OPEN
+    return found
+
+
+def _day(day: date, newest: Layer, loaded: Layer, running: Outcome | None) -> Day:
+    found = Day(day, walking=running is not None)
+    outcomes = [piece.outcome for piece in newest.pieces(day)]
+    failed = [each for each in outcomes if each.state is State.FAILED]
+    summaries = [each for each in outcomes if each.state is State.SUMMARIES]
+    if failed:
+        found.state, found.outcome = DayState.FAILED, failed[0]
+        if loaded.is_whole(day):
+            found.state, found.before = DayState.STALE, loaded.pieces(day)[0].outcome
+    elif newest.is_whole(day) and summaries:
+        found.state, found.outcome = DayState.SUMMARIES, summaries[0]
+    elif newest.is_whole(day):
+        found.state, found.outcome = DayState.COMPLETE, outcomes[0]
+    elif running is not None:
+        found.state, found.outcome = DayState.RUNNING, running
+    elif outcomes:
+        found.state, found.outcome = DayState.PARTIAL, outcomes[0]
+    return found
+
+
+def _is_about(outcome: Outcome, agent: str | None) -> bool:
+    return agent is None or outcome.agents is None or agent in outcome.agents
+
+
+def mark_absent(agents: Sequence[Sequence[Day]]) -> None:
+    """An agent that came later, or went, has no gap on days when others were walked.
+
+    :param agents: the calendar of each agent; days are changed.
+    """
+    walked = {day.day for days in agents for day in days if day.state in _WALKED}
+    for days in agents:
+        mine = [day.day for day in days if day.state in _WALKED]
+        for day in days:
+            before = not mine or day.day < mine[0]
+            after = not mine or day.day > mine[-1]
+            if (day.state is DayState.NEVER and day.day in walked and (before or after)) or (
+                day.state is DayState.FAILED and mine and before
+            ):
+                day.state = DayState.ABSENT
+
+
+def together(agents: Sequence[Sequence[Day]]) -> list[Day]:
+    """The calendar of a connection: of each day the agent that most wants a look.
+
+    :param agents: the calendar of each agent, all of the same days; at least one.
+    """
+    return [_together(same_day) for same_day in zip(*agents, strict=True)]
+
+
+def _together(agents: Sequence[Day]) -> Day:
+    chosen = min(agents, key=lambda each: _WORST.index(each.state))
+    state = chosen.state
+    if state in _LOADED and any(each.state is DayState.NEVER for each in agents):
+        state = DayState.PARTIAL
+    walking = any(each.walking for each in agents)
+    return Day(chosen.day, state, chosen.outcome, chosen.before, walking)

@@ -1,0 +1,112 @@
+"""How many calls and details a day has, as far as its walks tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date
+
+from airflow_provider_talkpilot.plugins.layers import DAY, Layer, midnight
+from airflow_provider_talkpilot.plugins.outcomes import Outcome, State
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The calls of a day that are in the table.
+
+    :param details: how many of them have a detail.
+    """
+
+    calls: int
+    details: int
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(self.calls + other.calls, self.details + other.details)
+
+
+def of_connection(days: Sequence[date], outcomes: Sequence[Outcome]) -> dict[date, Figures]:
+    """Count the calls of a connection.
+
+    :param days: the days, in order, without gaps.
+    :param outcomes: of the connection, newest first.
+    :return: figures of those days that are known.
+    """
+    told = [each for each in outcomes if each.calls_loaded and _tells_days(each)]
+    by_scope = {
+        scope: _add_up(Layer(days, (each for each in told if each.scope == scope)), days)
+        for scope in sorted({each.scope for each in told})
+    }
+    # A walk of all agents has it all; others are added up.
+    found = by_scope.pop("all", {})
+    for day in days:
+        some = [figures[day] for figures in by_scope.values() if day in figures]
+        if some and day not in found:
+            found[day] = sum(some[1:], some[0])
+    return found
+
+
+def of_agent(days: Sequence[date], outcomes: Sequence[Outcome], agent: str) -> dict[date, Figures]:
+    """Count the calls of one agent; walks of more than a day do not tell them by agent and day."""
+    told = [each for each in outcomes if each.calls_loaded and agent in each.by_agent]
+    layer = Layer(days, (each for each in told if _is_within_a_day(each)))
+    return _add_up(layer, days, agent)
+
+
+def _add_up(layer: Layer, days: Sequence[date], agent: str | None = None) -> dict[date, Figures]:
+    found = {}
+    for day in days:
+        pieces = layer.pieces(day)
+        if any(piece.is_clipped for piece in pieces):
+            # Parts of two walks cannot be added: what they share would count twice.
+            pieces = [max(pieces, key=lambda piece: piece.outcome.end - piece.outcome.start)]
+        if pieces:
+            figures = [_figures(piece.outcome, day, agent) for piece in pieces]
+            found[day] = sum(figures[1:], figures[0])
+    return found
+
+
+def _figures(outcome: Outcome, day: date, agent: str | None) -> Figures:
+    within = _is_within_a_day(outcome)
+    if agent is not None:
+        calls = outcome.by_agent[agent]
+    elif outcome.by_day:
+        calls = outcome.by_day[day].calls if day in outcome.by_day else 0
+    else:
+        calls = outcome.calls or 0
+    if outcome.state is not State.COMPLETE:
+        return Figures(calls, 0)
+    # Which day or agent the few belong to that lack a detail is not told.
+    lacking = outcome.lacking if within and agent is None else 0
+    return Figures(calls, max(0, calls - lacking))
+
+
+def _tells_days(outcome: Outcome) -> bool:
+    known = outcome.calls is not None
+    return bool(outcome.by_day) or (known and (outcome.calls == 0 or _is_within_a_day(outcome)))
+
+
+def _is_within_a_day(outcome: Outcome) -> bool:
+    return outcome.end <= midnight(outcome.start.astimezone(UTC).date()) + DAY
+
+
+def purges(outcomes: Sequence[Outcome]) -> Mapping[int, int]:
+    """How many calls each walk was the first to find purged.
+
+    :param outcomes: of one connection, newest first.
+    :return: numbers by ``id()`` of the outcome; only those over zero.
+    """
+    known: dict[tuple[object, ...], int] = {}
+    found: dict[int, int] = {}
+    for outcome in reversed(outcomes):
+        if not outcome.calls_loaded:
+            continue
+        new = 0
+        for day, figures in outcome.by_day.items():
+            whole = outcome.start <= midnight(day) and midnight(day) + DAY <= outcome.end
+            part = () if whole else (outcome.start, outcome.end)
+            key = (outcome.scope, day, *part)
+            new += max(0, figures.purged - known.get(key, 0))
+            known[key] = figures.purged
+        if new:
+            found[id(outcome)] = new
+    return found

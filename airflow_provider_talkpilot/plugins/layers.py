@@ -1,0 +1,84 @@
+"""Outcomes of intervals painted over days: the newest outcome of every moment counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from airflow_provider_talkpilot.plugins.outcomes import Outcome
+
+DAY = timedelta(days=1)
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a UTC day."""
+    return datetime.combine(day, time(), UTC)
+
+
+def days_of(outcome: Outcome, days: Sequence[date]) -> Iterator[date]:
+    """Those of some days, which have no gaps, that an outcome's interval touches."""
+    first = max(outcome.start.astimezone(UTC).date(), days[0])
+    last = min((outcome.end - timedelta(microseconds=1)).astimezone(UTC).date(), days[-1])
+    for number in range((last - first).days + 1):
+        yield first + number * DAY
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a day, and the outcome that counts there."""
+
+    start: datetime
+    end: datetime
+    outcome: Outcome
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether the outcome says more about the day than counts."""
+        day = midnight(self.start.date())
+        whole = max(self.outcome.start, day), min(self.outcome.end, day + DAY)
+        return (self.start, self.end) != whole
+
+
+class Layer:
+    """Days with outcomes painted over them.
+
+    :param days: the days, in order, without gaps.
+    :param outcomes: newest first: what is painted stays.
+    """
+
+    def __init__(self, days: Sequence[date], outcomes: Iterable[Outcome]) -> None:
+        self._pieces: dict[date, list[Piece]] = {}
+        free = {day: [(midnight(day), midnight(day) + DAY)] for day in days}
+        for outcome in outcomes:
+            if not free:
+                break
+            for day in list(days_of(outcome, days)):
+                if day in free:
+                    free[day] = list(self._fill(day, free[day], outcome))
+                    if not free[day]:
+                        del free[day]
+        self._whole = set(days) - free.keys()
+
+    def _fill(
+        self, day: date, free: Iterable[tuple[datetime, datetime]], outcome: Outcome
+    ) -> Iterator[tuple[datetime, datetime]]:
+        """Take what is free of the outcome's interval; give what stays free."""
+        for start, end in free:
+            first, last = max(start, outcome.start), min(end, outcome.end)
+            if first >= last:
+                yield start, end
+                continue
+            self._pieces.setdefault(day, []).append(Piece(first, last, outcome))
+            if start < first:
+                yield start, first
+            if last < end:
+                yield last, end
+
+    def pieces(self, day: date) -> list[Piece]:
+        """What counts on a day, newest first."""
+        return self._pieces.get(day, [])
+
+    def is_whole(self, day: date) -> bool:
+        """Whether the whole day is painted."""
+        return day in self._whole

@@ -1,0 +1,55 @@
+"""The plugin: what Airflow is told about the page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowPlugin
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+PREFIX = "talkpilot"
+
+
+class LazyApp:
+    """The page's web application, imported when it is first asked for.
+
+    Workers, scheduler and triggerer load plugins too, and have no use for it. And should it not be
+    importable, then the page fails alone.
+    """
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Answer a request (ASGI)."""
+        from airflow_provider_talkpilot.plugins.api import app
+
+        await app(scope, receive, send)
+
+
+class TalkPilotPlugin(AirflowPlugin):
+    """Adds the page "TalkPilot" to the user interface; on Airflow 2 it adds nothing."""
+
+    name = "talkpilot"
+    fastapi_apps: list[Any] = (
+        [{"app": LazyApp(), "url_prefix": f"/{PREFIX}", "name": "TalkPilot"}]
+        if AIRFLOW_V_3_0_PLUS
+        else []
+    )
+    # Relative: Airflow's own address may have a path.
+    external_views: list[Any] = (
+        [
+            {
+                "name": "TalkPilot",
+                "href": f"{PREFIX}/",
+                "destination": "nav",
+                "url_route": PREFIX,
+                "icon": f"{PREFIX}/static/icon.svg",
+            }
+        ]
+        if AIRFLOW_V_3_0_PLUS
+        else []
+    )

@@ -1,0 +1,41 @@
+"""How many calls a walk gave, day by day, so that nobody has to read the parts to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date
+
+from pydantic import BaseModel
+
+from airflow_provider_talkpilot.api import Call
+
+
+class DayCount(BaseModel):
+    """The calls of one day.
+
+    :param calls: how many were staged.
+    :param purged: how many of them TalkPilot has purged.
+    """
+
+    calls: int = 0
+    purged: int = 0
+
+
+def with_calls(days: Mapping[date, DayCount], calls: Iterable[Call]) -> dict[date, DayCount]:
+    """Count calls.
+
+    :param days: the count so far, by UTC day of ``created_at``; it stays as it is.
+    :param calls: the calls to add.
+    :return: the count with them.
+    """
+    counted = dict(days)
+    for call in calls:
+        day = call.created_at.astimezone(UTC).date()
+        so_far = counted.get(day, _NONE)
+        counted[day] = DayCount.model_construct(
+            calls=so_far.calls + 1, purged=so_far.purged + bool(call.is_purged)
+        )
+    return counted
+
+
+_NONE = DayCount()

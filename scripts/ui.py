@@ -1,0 +1,220 @@
+"""``make ui``: a real Airflow to look at, with days of calls that its own runs brought.
+
+A TalkPilot with made-up calls, a BigQuery emulator and an Airflow are made for it, and are gone
+after Ctrl-C. What the page "TalkPilot" then shows are real runs of the shipped DAG: days that are
+complete, one with summaries only, one that failed, and calls that were purged and erased.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from tests.system.running import DAG, Airflow, Standalone
+
+CONNECTION = "talkpilot_default"
+AGENTS, CALLS_PER_DAY = 3, 24
+# The hour's limit is TalkPilot's default; its minute would make the first look wait.
+REQUESTS_PER_MINUTE, REQUESTS_PER_HOUR = 600, 1000
+DAYS, LEAST_DAYS = 14, 8
+RUN_SECONDS = 240
+PURGED, ERASED = 2, 3
+
+Say = Callable[[str], object]
+
+
+@dataclass
+class Show:
+    """A running Airflow, and the services behind it.
+
+    :param days: the days that TalkPilot has calls of, oldest first; the last is yesterday.
+    """
+
+    airflow: Standalone
+    sandbox: Sandbox
+    days: list[dt.date]
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def sync(self, say: Say = str) -> None:
+        """Let the shipped DAG bring the days, and something to see among them.
+
+        :raises RuntimeError: when a run ends otherwise than it should.
+        """
+        *days, yesterday = self.days
+        middle = len(days) // 2
+        together, (summaries, lost, *daily) = days[:middle], days[middle:]
+        say(f"Airflow runs the DAG {DAG} for {len(self.days)} days")
+        # Unpaused, the scheduler runs the last whole day by itself.
+        self.airflow.unpause(DAG)
+        self._trigger("together", (together[0], summaries))
+        self._trigger("summaries", _whole(summaries), enrich=False)
+        for number, day in enumerate(daily):
+            self._trigger(f"day {number}", _whole(day))
+        for name in list(self.runs):
+            self._expect(name, "success")
+        self._scheduled(yesterday)
+        say("some calls are purged, some erased, and two runs find the API key refused")
+        self._change(daily[-1])
+        self._trigger("again", _whole(daily[-1]))
+        self._expect("again", "success")
+        self._refuse("refused", daily[-2])
+        self._refuse("lost", lost)
+
+    def _change(self, day: dt.date) -> None:
+        """TalkPilot purges and erases calls of a day that is in the table."""
+        start, end = _whole(day)
+        calls = self.sandbox.truth(start.isoformat(), end.isoformat())
+        changing = [call["id"] for call in calls if not call["is_purged"]]
+        for call_id in changing[:PURGED]:
+            self.sandbox.purge(call_id)
+        for call_id in changing[PURGED : PURGED + ERASED]:
+            self.sandbox.erase(call_id)
+
+    def _refuse(self, name: str, day: dt.date) -> None:
+        """A day is run while TalkPilot refuses the key."""
+        self.sandbox.faults.add("status", kind="agents", status=401)
+        self._trigger(name, _whole(day))
+        self._expect(name, "failed")
+
+    def _trigger(
+        self, name: str, interval: tuple[dt.date, dt.date], *, enrich: bool = True
+    ) -> None:
+        start, end = interval
+        conf = {"start": start.isoformat(), "end": end.isoformat(), "enrich": enrich}
+        self.runs[name] = self.airflow.trigger(DAG, conf=conf)
+
+    def _scheduled(self, day: dt.date) -> None:
+        """Wait for the run that the scheduler made of a day."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            for run in self.airflow.runs(DAG):
+                if run["run_type"] == "scheduled" and run["data_interval_start"][:10] == f"{day}":
+                    self.runs["scheduled"] = run["dag_run_id"]
+                    return self._expect("scheduled", "success")
+            time.sleep(0.5)
+        raise RuntimeError(f"the scheduler made no run of {day}")
+
+    def _expect(self, name: str, state: str) -> None:
+        found = self.airflow.end_of(DAG, self.runs[name], RUN_SECONDS)
+        if found != state:
+            logs = self.airflow.logs(DAG, self.runs[name])
+            raise RuntimeError(f"the run {self.runs[name]} ended as {found}\n{logs}")
+
+
+def _whole(day: dt.date) -> tuple[dt.date, dt.date]:
+    return day, day + dt.timedelta(days=1)
+
+
+@contextlib.contextmanager
+def show(home: Path, *, days: int = DAYS, say: Say = str, **settings: str) -> Iterator[Show]:
+    """Start it all; nothing is synced yet.
+
+    :param home: a folder for everything.
+    :param days: how many days have calls.
+    :param say: is told what happens.
+    :param settings: environment variables for Airflow, on top of those needed.
+    """
+    today = dt.datetime.now(dt.UTC).date()
+    say("Starting a TalkPilot with made-up calls and a BigQuery emulator")
+    with contextlib.ExitStack() as stack:
+        sandbox = Sandbox(
+            start=today - dt.timedelta(days=days),
+            days=days,
+            agents=AGENTS,
+            calls_per_day=CALLS_PER_DAY,
+            requests_per_minute=REQUESTS_PER_MINUTE,
+            requests_per_hour=None,
+        )
+        stack.enter_context(sandbox)
+        bigquery = stack.enter_context(BigQueryEmulator(home=home, gcs_root=home / "gcs"))
+        connection: dict[str, Any] = {
+            **sandbox.connection,
+            "extra": {"requests_per_hour": REQUESTS_PER_HOUR},
+        }
+        environment = {
+            **bigquery.environment,
+            f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps(connection),
+            "AIRFLOW_VAR_TALKPILOT_STAGING_URI": (home / "staging").as_uri(),
+            "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": f"{bigquery.project}.talkpilot.calls",
+            **settings,
+        }
+        say("Starting Airflow: scheduler, API server, DAG processor, triggerer (half a minute)")
+        airflow = stack.enter_context(Standalone(Airflow(home / "airflow"), environment))
+        yield Show(airflow, sandbox, sandbox.settings.dates())
+
+
+def main() -> int:
+    """Run until Ctrl-C.
+
+    :return: the exit code.
+    """
+    parser = argparse.ArgumentParser(prog="make ui", description="An Airflow to look at.")
+    parser.add_argument(
+        "--days",
+        type=int,
+        default=DAYS,
+        metavar="N",
+        help=f"days with calls, at least {LEAST_DAYS} (default %(default)s)",
+    )
+    days = parser.parse_args().days
+    if days < LEAST_DAYS:
+        parser.error(f"--days is {days}: give at least {LEAST_DAYS}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    try:
+        _run(days)
+    except KeyboardInterrupt:
+        say("")
+        say("Stopped. Nothing is left behind.")
+        return 130
+    except (AssertionError, OSError, RuntimeError) as error:
+        say(f"It failed: {error}")
+        return 1
+    return 0
+
+
+def _run(days: int) -> None:
+    with contextlib.ExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(prefix="talkpilot-ui-", ignore_cleanup_errors=True)
+        home = Path(stack.enter_context(folder))
+        shown = stack.enter_context(show(home, days=days, say=say))
+        # Called first when all ends: another Ctrl-C must not disturb the cleaning.
+        stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        name, password = shown.airflow.login
+        say("")
+        say(f"  Airflow    {shown.airflow.url}")
+        say(f"  login      {name}")
+        say(f"  password   {password}")
+        say(f"  the page   {shown.airflow.url}/plugin/talkpilot")
+        say("")
+        begin = time.monotonic()
+        shown.sync(say)
+        say(f"All there after {time.monotonic() - begin:.0f} s. Ctrl-C stops and removes it.")
+        while True:
+            time.sleep(1)
+
+
+def say(line: str) -> None:
+    """Print a line, now."""
+    print(line, flush=True)
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

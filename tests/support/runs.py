@@ -1,0 +1,245 @@
+"""What runs leave in Airflow's database: as records, and written to a real database."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from airflow_provider_talkpilot.plugins.records import ENRICH, EXTRACT, LOAD, Run, Task
+
+CONNECTION = "talkpilot_default"
+DAG = "talkpilot_calls_to_bigquery"
+ANNA, BERT = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
+ONE_DAY = timedelta(days=1)
+
+_numbers = itertools.count(1)
+
+
+def at(text: str) -> datetime:
+    """A moment in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@dataclass
+class Sync:
+    """A run of the four tasks that bring one interval to the table.
+
+    :param day: its first day; ``days`` of them.
+    :param calls: by agent.
+    :param purged: how many of the first day's calls are purged.
+    :param states: of single tasks, instead of success.
+    :param ended: when the last task ended; the others ended just before.
+    :param map_index: of all its tasks.
+    """
+
+    day: date
+    days: int = 1
+    calls: Mapping[str, int] = field(default_factory=lambda: {ANNA: 10, BERT: 6})
+    purged: int = 0
+    erased: int = 0
+    fetched: int | None = None
+    requests: Mapping[str, int] = field(default_factory=lambda: {"agents": 1, "calls": 2})
+    states: Mapping[str, str | None] = field(default_factory=dict)
+    run_state: str = ""
+    connection: str = CONNECTION
+    dag_id: str = DAG
+    run_id: str = ""
+    ended: datetime | None = None
+    scope: str = "all"
+    agent_ids: Sequence[str] = ()
+    map_index: int = -1
+    hour_limit: int | None = None
+
+    @property
+    def start(self) -> datetime:
+        return at(self.day.isoformat())
+
+    @property
+    def end(self) -> datetime:
+        return self.start + self.days * ONE_DAY
+
+    def tasks(self, *more: Task) -> list[Task]:
+        """What is left of them; ``more`` are tasks of the same run."""
+        states: dict[str, str | None] = dict.fromkeys(
+            ("extract_calls", "load_calls", "enrich_calls", "load_details"), "success"
+        )
+        states |= self.states
+        ended = self.ended or self.end + timedelta(minutes=5)
+        failed = any(state in ("failed", "upstream_failed") for state in states.values())
+        busy = any(state not in _OVER for state in states.values())
+        run = Run(
+            self.dag_id,
+            self.run_id or f"scheduled__{self.start.isoformat()}_{next(_numbers)}",
+            self.run_state or ("failed" if failed else "running" if busy else "success"),
+            min(ended, self.end),
+            self.start,
+            self.end,
+        )
+        folder = (
+            f"file:///staging/{self.dag_id}/{self.connection}/{self.scope}"
+            f"/{self.start:%Y%m%dT%H%M%SZ}_{self.end:%Y%m%dT%H%M%SZ}"
+        )
+        number = next(_numbers)
+        calls_uri = f"{folder}/calls-manifest-{number:016x}.json"
+        details_uri = f"{folder}/details-manifest-{number:016x}.json"
+        left = {
+            "extract_calls": (EXTRACT, self._extract(), calls_uri, self._asked()),
+            "load_calls": (LOAD, {}, self._load(calls_uri), {"manifest_uri": calls_uri}),
+            "enrich_calls": (ENRICH, self._enrich(), details_uri, {"manifest_uri": calls_uri}),
+            "load_details": (LOAD, {}, self._load(details_uri), {"manifest_uri": details_uri}),
+        }
+        tasks = []
+        for minute, (task_id, (operator, summary, returned, asked)) in enumerate(left.items()):
+            state = states[task_id]
+            task = Task(run, task_id, self.map_index, operator, state)
+            if state == "success":
+                task = replace(task, summary=summary, returned=returned)
+            elif state not in (None, "upstream_failed", "scheduled", "queued"):
+                task = replace(task, rendered=asked)
+            if state in _OVER:
+                task = replace(task, ended=ended - timedelta(minutes=3 - minute))
+            tasks.append(task)
+        return [*tasks, *(replace(task, run=run) for task in more)]
+
+    def _bounds(self) -> dict[str, Any]:
+        return {
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "connection_id": self.connection,
+        }
+
+    def _extract(self) -> dict[str, Any]:
+        total = sum(self.calls.values())
+        each = [total // self.days] * self.days
+        each[0] += total % self.days
+        summary = {
+            **self._bounds(),
+            "requests": dict(self.requests),
+            "agents": len(self.calls),
+            "calls": total,
+            "rejected": 0,
+            "purged": self.purged,
+            "by_agent": dict(self.calls),
+            "by_day": {
+                (self.day + number * ONE_DAY).isoformat(): {
+                    "calls": calls,
+                    "purged": 0 if number else self.purged,
+                }
+                for number, calls in enumerate(each)
+            },
+        }
+        return summary | ({"requests_per_hour": self.hour_limit} if self.hour_limit else {})
+
+    def _enrich(self) -> dict[str, Any]:
+        fetched = sum(self.calls.values()) if self.fetched is None else self.fetched
+        return {
+            **self._bounds(),
+            "requests": {"detail": fetched},
+            "details": fetched,
+            "fetched": fetched,
+            "vanished": 0,
+            "rejected": 0,
+        }
+
+    def _load(self, uri: str) -> dict[str, Any]:
+        total = sum(self.calls.values())
+        erased = self.erased if "calls-manifest" in uri else 0
+        return {"rows": total, "changed": total, "erased": erased, "manifest_uri": uri}
+
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "agent_ids": list(self.agent_ids) or "",
+            "start": "",
+            "end": "",
+            "staging_uri": "file:///staging",
+            "talkpilot_conn_id": self.connection,
+        }
+
+
+_OVER = ("success", "failed", "upstream_failed", "skipped", "removed")
+
+
+def write(session: Any, tasks: Iterable[Task]) -> None:
+    """Write records to Airflow's database as its scheduler and workers do (Airflow 3).
+
+    :param session: SQLAlchemy's.
+    """
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import insert, select
+
+    tasks = list(tasks)
+    if not tasks:
+        return
+    if not session.scalar(select(DagBundleModel.name).where(DagBundleModel.name == "tests")):
+        session.execute(
+            insert(DagBundleModel), [{"name": "tests", "active": True, "version": None}]
+        )
+    known = set(session.scalars(select(DagModel.dag_id)))
+    for dag_id in sorted({task.run.dag_id for task in tasks} - known):
+        session.add(DagModel(dag_id=dag_id, bundle_name="tests", is_stale=False))
+    session.flush()
+    runs = {(task.run.dag_id, task.run.run_id): task.run for task in tasks}
+    session.execute(
+        insert(DagRun),
+        [
+            {
+                "dag_id": run.dag_id,
+                "run_id": run.run_id,
+                "run_type": "manual",
+                "_state": run.state,
+                "run_after": run.run_after,
+                "data_interval_start": run.start,
+                "data_interval_end": run.end,
+                "conf": dict(run.conf),
+            }
+            for run in runs.values()
+        ],
+    )
+    found = session.execute(select(DagRun.dag_id, DagRun.run_id, DagRun.id))
+    ids = {(dag_id, run_id): number for dag_id, run_id, number in found}
+    instances, xcoms, rendered = [], [], []
+    for task in tasks:
+        key = {
+            "dag_id": task.run.dag_id,
+            "run_id": task.run.run_id,
+            "task_id": task.task_id,
+            "map_index": task.map_index,
+        }
+        instances.append(
+            {
+                **key,
+                "id": uuid4(),
+                "state": task.state,
+                "end_date": task.ended,
+                "operator": task.operator,
+                "pool": "default_pool",
+                "pool_slots": 1,
+                "try_number": 1,
+                "max_tries": 0,
+            }
+        )
+        number = ids[task.run.dag_id, task.run.run_id]
+        left = {"summary": task.summary or None, "return_value": task.returned}
+        xcoms += [
+            {**key, "dag_run_id": number, "key": name, "value": value}
+            for name, value in left.items()
+            if value is not None
+        ]
+        if task.rendered:
+            rendered.append({**key, "rendered_fields": dict(task.rendered)})
+    for table, rows in (
+        (TaskInstance, instances),
+        (XComModel, xcoms),
+        (RenderedTaskInstanceFields, rendered),
+    ):
+        if rows:
+            session.execute(insert(table), rows)
