@@ -51,6 +51,11 @@ in = PATH="$(CURDIR)/$(1)/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(1)" \
 IN_3_3 = $(call in,.venv,3.3)
 IN_2_11 = $(call in,.venv-2.11,2.11)
 
+# Several files of tests at once, each with servers of its own; not those that run Airflow itself.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# 5: ARGS choose none of these tests.
+pytest = pytest $(1) $(ARGS) || [ $$? -eq 5 ]
+
 step = @printf '%-10s%s\n' '$(1)' '$(2)'
 
 ##@ Setting up
@@ -122,6 +127,10 @@ clean: ## Remove everything that these targets made
 demo: .venv/.ready ## Run the DAG against a local TalkPilot and BigQuery, and show the table
 	@$(IN_3_3) python scripts/demo.py
 
+.PHONY: ui
+ui: .venv/.ready ## Run Airflow with some days loaded, to look at; Ctrl-C ends it
+	@$(IN_3_3) python -m scripts.ui $(ARGS)
+
 .PHONY: bench
 bench: .venv/.ready ## Measure requests, time and memory
 	@$(IN_3_3) python -m benchmarks
@@ -146,27 +155,32 @@ format: .venv/.ready ## Format the code and fix what can be fixed
 .PHONY: test-unit test-integration test-system
 test-unit: ## The unit tests on Airflow 3.3
 test-integration: ## The tests against local servers on Airflow 3.3
-test-system: ## The tests in a running Airflow 3.3
-test-unit test-integration test-system: test-%: .venv/.ready
+test-unit test-integration: test-%: .venv/.ready
 	$(call step,test,tests/$* on Airflow 3.3)
-	@$(IN_3_3) pytest tests/$* $(ARGS)
+	@$(IN_3_3) pytest tests/$* $(PARALLEL) $(ARGS)
+test-system: .venv/.ready ## The tests in a running Airflow 3.3
+	$(call step,test,tests/system on Airflow 3.3)
+	@$(IN_3_3) pytest tests/system $(ARGS)
 
 .PHONY: test-3.3
 test-3.3: .venv/.ready ## All tests on Airflow 3.3
-	$(call step,test,all tests on Airflow 3.3)
-	@$(IN_3_3) pytest $(ARGS)
+	$(call step,test,unit and integration tests on Airflow 3.3)
+	@$(IN_3_3) $(call pytest,tests/unit tests/integration $(PARALLEL))
+	$(call step,test,a running Airflow 3.3)
+	@$(IN_3_3) $(call pytest,tests/system)
 
 .PHONY: test-2.11
 test-2.11: .venv-2.11/.ready ## All tests on Airflow 2.11 that are not marked airflow3
-	$(call step,test,all tests on Airflow 2.11)
-	@$(IN_2_11) pytest -m 'not airflow3' $(ARGS)
+	$(call step,test,unit and integration tests on Airflow 2.11)
+	@$(IN_2_11) $(call pytest,tests/unit tests/integration -m 'not airflow3' $(PARALLEL))
+	$(call step,test,a running Airflow 2.11)
+	@$(IN_2_11) $(call pytest,tests/system -m 'not airflow3')
 
-# 5: ARGS choose none of these tests.
 .PHONY: test-strict
 test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQuery emulator (Python >= 3.13)
 	@if [ -e .venv-strict/.locked ]; then \
 	    printf '%-10s%s\n' test 'the loads on the stricter BigQuery emulator'; \
-	    $(IN_3_3) pytest --bigquery=strict $(STRICT_TESTS) $(ARGS) || [ $$? -eq 5 ]; \
+	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS)); \
 	fi
 
 .PHONY: test-long
