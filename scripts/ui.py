@@ -168,14 +168,22 @@ def main() -> int:
         metavar="N",
         help=f"days with calls, at least {LEAST_DAYS} (default %(default)s)",
     )
-    days = parser.parse_args().days
+    parser.add_argument(
+        "--user",
+        action="append",
+        default=[],
+        metavar="NAME:ROLE",
+        help="one more user, to see what others see: viewer, user, op, or no role at all",
+    )
+    arguments = parser.parse_args()
+    days = arguments.days
     if days < LEAST_DAYS:
         parser.error(f"--days is {days}: give at least {LEAST_DAYS}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     try:
-        _run(days)
+        _run(days, ["admin:admin", *arguments.user])
     except KeyboardInterrupt:
         say("")
         say("Stopped. Nothing is left behind.")
@@ -186,18 +194,18 @@ def main() -> int:
     return 0
 
 
-def _run(days: int) -> None:
+def _run(days: int, users: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         folder = tempfile.TemporaryDirectory(prefix="talkpilot-ui-", ignore_cleanup_errors=True)
         home = Path(stack.enter_context(folder))
-        shown = stack.enter_context(show(home, days=days, say=say))
+        settings = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(users)}
+        shown = stack.enter_context(show(home, days=days, say=say, **settings))
         # Called first when all ends: another Ctrl-C must not disturb the cleaning.
         stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
-        name, password = shown.airflow.login
         say("")
         say(f"  Airflow    {shown.airflow.url}")
-        say(f"  login      {name}")
-        say(f"  password   {password}")
+        for name, password in shown.airflow.passwords.items():
+            say(f"  login      {name}, password {password}")
         say(f"  the page   {shown.airflow.url}/plugin/talkpilot")
         say("")
         begin = time.monotonic()

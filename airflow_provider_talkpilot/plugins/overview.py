@@ -10,7 +10,13 @@ from itertools import groupby
 from typing import Any
 
 from airflow_provider_talkpilot.plugins import figures
-from airflow_provider_talkpilot.plugins.calendar import Day, calendar, mark_absent, together
+from airflow_provider_talkpilot.plugins.calendar import (
+    Day,
+    DayState,
+    calendar,
+    mark_absent,
+    together,
+)
 from airflow_provider_talkpilot.plugins.figures import Figures
 from airflow_provider_talkpilot.plugins.outcomes import Outcome, Spending, outcomes, spending
 from airflow_provider_talkpilot.plugins.records import EXTRACT, Task
@@ -95,7 +101,7 @@ def _calendars(shown: Sequence[date], found: Sequence[Outcome], notes: _Notes) -
         "calls": sum(each.calls for each in counted.values()),
         "details": sum(each.details for each in counted.values()),
         "agents": [
-            _agent(agent, calendars[agent], figures.of_agent(shown, found, agent), notes)
+            _agent(agent, calendars[agent], counted, figures.of_agent(shown, found, agent), notes)
             for agent in agents[:MAX_AGENTS]
         ],
         "agents_left_out": max(0, len(agents) - MAX_AGENTS),
@@ -112,10 +118,18 @@ def _agents(found: Iterable[Outcome]) -> list[str]:
 
 
 def _agent(
-    agent: str, days: Sequence[Day], counted: Mapping[date, Figures], notes: _Notes
+    agent: str,
+    days: Sequence[Day],
+    of_all: Mapping[date, Figures],
+    counted: Mapping[date, Figures],
+    notes: _Notes,
 ) -> dict[str, Any]:
-    calls = sum(each.calls for each in counted.values())
-    return {"id": agent, "calls": calls, "days": _cells(days, counted, notes)}
+    found: dict[str, Any] = {"id": agent, "days": _cells(days, counted, notes)}
+    mine = {day.day for day in days if day.state is not DayState.ABSENT}
+    # A walk of many days does not tell them by agent: a sum without them would mislead.
+    if mine & of_all.keys() <= counted.keys():
+        found["calls"] = sum(each.calls for each in counted.values())
+    return found
 
 
 def _cells(

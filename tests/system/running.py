@@ -133,7 +133,7 @@ class Standalone:
         self.output = airflow.home / "standalone.out"
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.login: tuple[str, str] = ("", "")
+        self.passwords: dict[str, str] = {}
         self._environment = {
             **airflow.environment,
             "AIRFLOW__API__BASE_URL": self.url,
@@ -175,7 +175,8 @@ class Standalone:
             self._process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_SECONDS)
-        # Some of its processes have sessions of their own; all of them have this home.
+        # Some of its processes have sessions of their own; others wrote their title over where the
+        # system shows their environment.
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + STOP_SECONDS
             while left := processes_with("AIRFLOW_HOME", str(self.airflow.home)):
@@ -186,6 +187,8 @@ class Standalone:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.2)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
         self._process.wait(STOP_SECONDS)
 
     def tail(self) -> str:
@@ -258,8 +261,8 @@ class Standalone:
 
     def _log_in(self) -> None:
         passwords = self.airflow.home / "simple_auth_manager_passwords.json.generated"
-        [self.login] = json.loads(passwords.read_text()).items()
-        name, password = self.login
+        self.passwords = json.loads(passwords.read_text())
+        name, password = next(iter(self.passwords.items()))
         answer = self._http.post("/auth/token", json={"username": name, "password": password})
         self._http.headers["Authorization"] = f"Bearer {self._answer(answer)['access_token']}"
 

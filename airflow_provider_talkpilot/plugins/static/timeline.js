@@ -172,7 +172,7 @@ function stateRow(data, name, id, days, calls) {
     "div",
     { class: id ? "head agent" : "head", role: "rowheader", title: id ? `Agent ${id}` : null },
     h("span", { class: id ? "id" : "" }, name),
-    h("span", { class: "muted count", title: "Calls of the days shown" }, number(calls)),
+    h("span", { class: "muted count", title: "Calls of the days shown" }, calls === undefined ? "" : number(calls)),
   );
   const cells = days.map((day, index) => {
     const outcome = data.outcomes[day.outcome];

@@ -1,0 +1,143 @@
+"""The page's figures, from what runs leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.plugins.overview import overview
+from airflow_provider_talkpilot.plugins.records import CHOOSE_RUNG, Run, Task
+from tests.support.runs import ANNA, BERT, CONNECTION, Sync
+
+TODAY = date(2026, 3, 20)
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+
+
+def day(before: int) -> date:
+    return TODAY - timedelta(days=before)
+
+
+def look(*syncs: Sync, days: int = 5) -> dict[str, Any]:
+    tasks = [task for sync in syncs for task in sync.tasks()]
+    return overview(tasks, now=NOW, days=days)
+
+
+def only(shown: dict[str, Any]) -> dict[str, Any]:
+    [connection] = shown["connections"]
+    assert isinstance(connection, dict)
+    return connection
+
+
+def states(connection: dict[str, Any]) -> list[str]:
+    return [each["state"] for each in connection["days"]]
+
+
+def test_a_fresh_install_has_nothing_to_show() -> None:
+    shown = look()
+    assert shown["connections"] == []
+    assert not shown["has_runs"]
+    assert shown["days"] == [day(before).isoformat() for before in (4, 3, 2, 1, 0)]
+
+
+def test_what_became_of_each_day() -> None:
+    skipped = {"enrich_calls": "skipped", "load_details": "skipped"}
+    failed = {"load_calls": "failed", "enrich_calls": "success", "load_details": "success"}
+    connection = only(look(Sync(day(4)), Sync(day(3), states=skipped), Sync(day(2), states=failed)))
+    assert states(connection) == ["complete", "summaries", "failed", "never", "open"]
+    assert [each.get("calls") for each in connection["days"]] == [16, 16, None, None, None]
+    assert [each.get("details") for each in connection["days"]] == [16, 0, None, None, None]
+    assert (connection["calls"], connection["details"]) == (32, 16)
+
+
+def test_a_day_that_was_loaded_and_then_failed_is_old_not_lost() -> None:
+    failed = {"extract_calls": "failed"} | dict.fromkeys(
+        ("load_calls", "enrich_calls", "load_details"), "upstream_failed"
+    )
+    later = Sync(day(2), states=failed, ended=NOW)
+    shown = look(Sync(day(2)), later)
+    [cell] = [each for each in only(shown)["days"] if each["state"] == "stale"]
+    assert shown["outcomes"][cell["outcome"]]["failed_task"] == "extract_calls"
+    assert shown["outcomes"][cell["before"]]["state"] == "complete"
+
+
+def test_agents_one_below_the_other() -> None:
+    shown = only(look(Sync(day(2)), Sync(day(1), calls={ANNA: 3})))
+    assert [agent["id"] for agent in shown["agents"]] == [ANNA, BERT]
+    assert [agent["calls"] for agent in shown["agents"]] == [13, 6]
+    bert = shown["agents"][1]["days"]
+    assert [each["state"] for each in bert[-3:]] == ["complete", "absent", "open"]
+
+
+def test_calls_of_an_agent_are_told_where_they_are_known() -> None:
+    """A walk of many days gives calls by agent and calls by day, and not both at once."""
+    shown = only(look(Sync(day(4), days=2), Sync(day(2))))
+    assert shown["calls"] == 32
+    assert not any("calls" in agent for agent in shown["agents"])
+
+
+def test_connections_are_kept_apart() -> None:
+    shown = look(Sync(day(2)), Sync(day(2), connection="talkpilot_north", calls={BERT: 2}))
+    assert [each["id"] for each in shown["connections"]] == [CONNECTION, "talkpilot_north"]
+    assert [each["calls"] for each in shown["connections"]] == [16, 2]
+
+
+def test_requests_beside_the_fewest_possible() -> None:
+    """A walk that moved and was walked again costs more than it must."""
+    again = Sync(day(1), requests={"agents": 1, "calls": 4}, hour_limit=1000, ended=NOW)
+    connection = only(look(again))
+    assert connection["requests"]["lists"] == 5
+    assert connection["requests"]["details"] == 16
+    assert connection["requests"]["least"] == 1 + 2 + 16
+    assert connection["quota"] == {"today": 5 + 16, "hour_limit": 1000}
+
+
+def test_a_detail_that_was_known_costs_nothing() -> None:
+    connection = only(look(Sync(day(2)), Sync(day(2), fetched=0, ended=NOW)))
+    assert connection["requests"]["details"] == 16
+    assert connection["requests"]["least"] == connection["requests"]["lists"] + 16
+
+
+def test_purges_and_erasures_count_once() -> None:
+    runs = [
+        Sync(day(3)),
+        Sync(day(3), purged=2, erased=1, ended=NOW - timedelta(hours=2)),
+        Sync(day(3), purged=2, ended=NOW - timedelta(hours=1)),
+    ]
+    connection = only(look(*runs))
+    assert (connection["purged"], connection["erased"]) == (2, 1)
+    [event] = connection["events"]
+    assert (event["purged"], event["erased"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("look_back", "days"), [(3, 3), (30, 30)])
+def test_the_last_resync_of_each_rung(look_back: int, days: int) -> None:
+    sync = Sync(day(days), days=days, dag_id="talkpilot_resync_calls", ended=NOW)
+    first = sync.tasks()[0]
+    done = f'{{"{look_back}": "2026-03-20"}}'
+    chosen = Task(first.run, CHOOSE_RUNG, -1, "", "success", NOW, returned={"done": done})
+    shown = overview([*sync.tasks(), replace(chosen, run=first.run)], now=NOW, days=5)
+    again = sync.tasks(chosen)
+    shown = overview(again, now=NOW, days=5)
+    [resync] = only(shown)["resyncs"]
+    assert resync["look_back"] == look_back
+    assert shown["outcomes"][resync["outcome"]]["state"] == "complete"
+
+
+def test_what_does_not_fit_counts_as_not_there() -> None:
+    """XComs can be of another version, or somebody else's."""
+    nonsense = {"requests": "many", "by_day": [1], "by_agent": {ANNA: -1}, "calls": "16"}
+    tasks = [replace(task, summary=nonsense, returned=7) for task in Sync(day(2)).tasks()]
+    connection = only(overview(tasks, now=NOW, days=5))
+    assert connection["requests"]["lists"] == 0
+    assert connection["calls"] == 0
+
+
+def test_a_walk_that_ended_before_anybody_knew_its_interval() -> None:
+    run = Run("calls", "manual__1", "failed", NOW)
+    extract = Task(run, "extract_calls", -1, "TalkPilotExtractCallsOperator", "failed", NOW)
+    shown = overview([extract], now=NOW, days=5)
+    assert shown["unplaced"] == 1
+    assert shown["has_runs"]
