@@ -33,6 +33,10 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [_modules("sensors.calls")],
         "triggers": [_modules("triggers.calls", "triggers.quota")],
+        "extra-links": [
+            f"{_PACKAGE}.links.google_cloud.{link}"
+            for link in ("BigQueryTableLink", "BigQueryJobLink", "StagingLink")
+        ],
         "plugins": [
             {
                 "name": "talkpilot",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import tenacity
-from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
 from google.cloud.bigquery import Client, LoadJob, QueryJob
+from requests.exceptions import RequestException
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 
@@ -20,6 +22,10 @@ LABELS = {"source": "talkpilot"}
 Job = TypeVar("Job", LoadJob, QueryJob)
 
 _ATTEMPTS = 100
+_CANCEL_SECONDS = 10.0
+
+# What this process waits for.
+_waiting: list[LoadJob | QueryJob] = []
 
 # Other statements change the table at this moment; BigQuery gives up on one of them. Source:
 # cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts and
@@ -87,11 +93,22 @@ def finished(job: Job) -> Job:
 
     :raises BigQueryLoadError: when it failed.
     """
+    _waiting.append(job)
     try:
         job.result()
     except GoogleAPICallError as error:
         raise _job_error(job, error) from None
+    finally:
+        _waiting.remove(job)
     return job
+
+
+def cancel_waiting() -> None:
+    """Cancel the jobs that this process waits for: nobody wants them any more."""
+    for job in _waiting:
+        log.info("Cancelling the job %s.", job.job_id)
+        with suppress(GoogleAPICallError, RetryError, RequestException):
+            job.cancel(retry=None, timeout=_CANCEL_SECONDS)
 
 
 def _job_error(job: LoadJob | QueryJob, error: GoogleAPICallError) -> BigQueryLoadError:

@@ -61,6 +61,7 @@ class LoadResult:
     :param load_job_id: None where there was nothing to load.
     :param merge_job_id: likewise.
     :param bytes_processed: bytes that the statements read.
+    :param location: where the jobs ran.
     """
 
     rows: int
@@ -70,6 +71,7 @@ class LoadResult:
     load_job_id: str | None = None
     merge_job_id: str | None = None
     bytes_processed: int = 0
+    location: str | None = None
 
 
 def load_calls(
@@ -105,7 +107,7 @@ def load_calls(
     )
     if not manifest.parts and not can_reconcile(manifest):
         log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
-        return LoadResult(rows=0)
+        return LoadResult(rows=0, location=location)
     # Job ids and the staging table's name say which content goes where.
     digest = hashlib.sha256(f"{manifest.digest}/{target}".encode()).hexdigest()[:24]
     staging = target.sibling(f"{target.table}_staging_{digest}")
@@ -168,6 +170,7 @@ class _Load:
             load_job_id=load_job_id,
             merge_job_id=merge.job_id if merge else None,
             bytes_processed=self._bytes_processed,
+            location=self._location,
         )
 
     def _erase(self) -> QueryJob:

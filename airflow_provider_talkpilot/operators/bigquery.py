@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import resolve_object
@@ -49,8 +50,8 @@ class TalkPilotLoadCallsOperator(BaseOperator):
     :param max_erased: so many calls may be gone in any case.
     :param confirm_erasure: erase however many are gone. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
-    :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, ``bytes_processed``,
-        ``manifest_uri``.
+    :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, their ``project`` and
+        ``location``, ``bytes_processed``, ``table``, ``manifest_uri``.
     """
 
     template_fields: Sequence[str] = (
@@ -63,6 +64,7 @@ class TalkPilotLoadCallsOperator(BaseOperator):
         "confirm_erasure",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
+    operator_extra_links = (BigQueryTableLink(), BigQueryJobLink())
     ui_color = "#d6e9f8"
 
     def __init__(
@@ -113,7 +115,17 @@ class TalkPilotLoadCallsOperator(BaseOperator):
                 maximum_bytes_billed=self.maximum_bytes_billed,
             )
             result = load_calls(client, path.parent, manifest, target, options)
-        return asdict(result) | {"manifest_uri": str(path)}
+        return asdict(result) | {
+            "manifest_uri": str(path),
+            "table": str(target),
+            "project": client.project,
+        }
+
+    def on_kill(self) -> None:
+        """Cancel the job that runs; the next try starts it anew."""
+        from airflow_provider_talkpilot.bigquery.jobs import cancel_waiting
+
+        cancel_waiting()
 
 
 class TalkPilotCreateViewsOperator(BaseOperator):

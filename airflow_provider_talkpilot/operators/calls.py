@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.links.google_cloud import StagingLink
 from airflow_provider_talkpilot.operators.base import (
     airflow_errors,
     is_true,
@@ -57,6 +58,7 @@ class TalkPilotRequestsOperator(BaseOperator):
         where a column is hashed. (templated)
     """
 
+    operator_extra_links = (StagingLink(),)
     ui_color = "#e3f2ef"
 
     def __init__(

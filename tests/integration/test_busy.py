@@ -11,6 +11,7 @@ from google.api_core.exceptions import BadRequest, Forbidden
 from google.cloud.bigquery import QueryJob
 
 from airflow_provider_talkpilot.bigquery import jobs
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from tests.integration.chain import Chain, day
 from tests.support.tables import tables
 
@@ -89,6 +90,26 @@ def test_the_cap_is_sent(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     chain.load(manifest, maximum_bytes_billed=10**9)
     assert set(caps) == {10**9}
     assert len(caps) >= 3, "two looks at the table and the MERGE"
+
+
+def test_killed_it_cancels_the_job_that_runs(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No emulator has a job that still runs when it has answered."""
+    cancelled: list[str | None] = []
+    real = QueryJob.result
+    operator = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="", table="")
+
+    def result(self: QueryJob, *args: Any, **kwargs: Any) -> Any:
+        if "MERGE" in (self.query or ""):
+            operator.on_kill()
+        return real(self, *args, **kwargs)
+
+    manifest = chain.extract().returned
+    monkeypatch.setattr(QueryJob, "result", result)
+    monkeypatch.setattr(QueryJob, "cancel", lambda self, **_: cancelled.append(self.job_id))
+    merge = chain.load(manifest).returned["merge_job_id"]
+    assert cancelled == [merge]
+    operator.on_kill()
+    assert cancelled == [merge], "nothing runs any more"
 
 
 def test_overlapping_loads_at_once(chain: Chain) -> None:

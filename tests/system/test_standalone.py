@@ -109,6 +109,12 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     stage.trigger("params", DAG, conf=params)
     assert stage.end_of("params") == "success", airflow.logs(DAG, stage.runs["params"])
 
+    links = airflow.get(
+        f"dags/{DAG}/dagRuns/{stage.runs['interval']}/taskInstances/load_calls/links"
+    )["extra_links"]
+    assert services.table.split(".")[1] in links["BigQuery table"]
+    assert "talkpilot-merge-" in links["BigQuery job"]
+
     days = [last_day, *(DAY + timedelta(days=n) for n in range(3))]
     truth = [call for day in days for call in services.truth(day)]
     assert len(truth) >= 3 * 14
