@@ -17,8 +17,12 @@ with DAG(
     TalkPilotCallsDoneSensor(
         task_id="deferred", talkpilot_conn_id="talkpilot_deferred", deferrable=True
     )
+    # Rescheduled every second, Airflow's scheduler can take an end for a failure.
     TalkPilotCallsDoneSensor(
-        task_id="rescheduled", talkpilot_conn_id="talkpilot_rescheduled", mode="reschedule"
+        task_id="rescheduled",
+        talkpilot_conn_id="talkpilot_rescheduled",
+        mode="reschedule",
+        poke_interval=15,
     )
     TalkPilotCallsDoneSensor(
         task_id="given_up",
