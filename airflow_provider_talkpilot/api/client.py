@@ -76,6 +76,7 @@ class TalkPilotClient:
         check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()
+        self.refused = 0
         self._counting = Lock()
         self._connections = Connections(
             self.base_url,
@@ -183,6 +184,8 @@ class TalkPilotClient:
                 raise
             if response.status == 429:
                 waiting = self.quota.refuse(permit, response.headers)
+                with self._counting:
+                    self.refused += 1
                 refusals += 1
                 if refusals == REFUSALS_OF_ONE_REQUEST:
                     raise refused_for_good(response, waiting)

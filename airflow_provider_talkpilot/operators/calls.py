@@ -23,6 +23,7 @@ from airflow_provider_talkpilot.operators.base import (
 )
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
+from airflow_provider_talkpilot.operators.metrics import report, requests_counted
 from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.columns import choices_of
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
@@ -86,7 +87,10 @@ class TalkPilotRequestsOperator(BaseOperator):
         try:
             with airflow_errors():
                 hook = TalkPilotHook(self.talkpilot_conn_id)
-                with hook.get_conn(max_wait=max_wait) as client:
+                with (
+                    hook.get_conn(max_wait=max_wait) as client,
+                    requests_counted(client, self.talkpilot_conn_id),
+                ):
                     return self._spend(client, context)
         except QuotaExhaustedError as exhausted:
             self.log.info("%s The task defers until then and goes on from there.", exhausted)
@@ -186,6 +190,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         if plan.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", plan.choices)
         manifest, path = extract_calls(client, folder, plan)
+        report("calls", manifest.rows, self.talkpilot_conn_id)
         self.log.info(
             "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
             f"{manifest.rows:,}",
@@ -286,6 +291,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             choices=choices,
         )
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
+        report("details", manifest.fetched, self.talkpilot_conn_id)
         _push_summary(
             context,
             manifest,

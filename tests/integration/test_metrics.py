@@ -1,0 +1,79 @@
+"""Airflow's metrics tell what tasks spent and brought, each request once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_talkpilot.operators import metrics
+from tests.integration.chain import Chain
+from tests.support.windows import long_window
+
+Counted = Counter[str]
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """The counters, by name and kind; Airflow sends them to wherever it is told to."""
+    found = Counted()
+
+    class Recorder:
+        @staticmethod
+        def incr(name: str, count: int = 1, *, tags: dict[str, Any]) -> None:
+            assert tags.pop("connection_id") == "talkpilot_default"
+            found[".".join([name, *tags.values()])] += count
+
+    monkeypatch.setattr(metrics, "Stats", Recorder)
+    return found
+
+
+def test_a_day(chain: Chain, counted: Counted) -> None:
+    chain.run()
+    asked = chain.sandbox.counters
+    calls = len(chain.sandbox.truth(*chain.interval))
+    assert counted == {
+        "talkpilot.requests.agents": asked["agents"],
+        "talkpilot.requests.calls": asked["calls"],
+        "talkpilot.requests.detail": asked["detail"],
+        "talkpilot.calls": calls,
+        "talkpilot.details": calls,
+    }
+
+
+def test_a_run_again_brings_no_details(chain: Chain, counted: Counted) -> None:
+    chain.run()
+    counted.clear()
+    chain.run()
+    assert "talkpilot.details" not in counted
+    assert "talkpilot.requests.detail" not in counted
+
+
+def test_a_deferral_counts_what_was_spent_before_it_and_no_more(
+    chain: Chain, counted: Counted
+) -> None:
+    calls = chain.summaries()
+    counted.clear()
+    chain.sandbox.reset_counters()
+    chain.sandbox.settings.patch(requests_per_hour=20, hour_seconds=long_window())
+    with pytest.raises(TaskDeferred):
+        chain.enrich(calls, deferrable=True)
+    asked = chain.sandbox.counters
+    assert counted["talkpilot.requests.detail"] == asked["detail"] > 0
+    assert counted["talkpilot.refused"] == asked["refused"]
+    assert "talkpilot.details" not in counted
+    chain.sandbox.settings.patch(requests_per_hour=None)
+    chain.sandbox.reset_quota()
+    chain.enrich(calls, deferrable=True)
+    details = len(chain.sandbox.truth(*chain.interval))
+    assert counted["talkpilot.details"] == details
+    assert counted["talkpilot.requests.detail"] == details + counted["talkpilot.refused"]
+
+
+def test_a_failed_try_counts_too(chain: Chain, counted: Counted) -> None:
+    chain.sandbox.faults.add("status", kind="calls", status=403)
+    with pytest.raises(Exception, match="permission"):
+        chain.extract()
+    assert counted == {"talkpilot.requests.agents": 1, "talkpilot.requests.calls": 1}
