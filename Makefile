@@ -35,7 +35,7 @@ STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load
 UV := .venv/bin/uv --quiet
 # Trust whom the system trusts, as pip does: a company's proxy, say.
 export UV_SYSTEM_CERTS ?= true
-CODE := $(wildcard airflow_provider_talkpilot dags tests benchmarks scripts)
+CODE := $(wildcard airflow_provider_talkpilot dags examples tests benchmarks scripts)
 
 # Nothing of the caller's own Airflow, Google Cloud or Python leaks in.
 $(foreach v,$(filter AIRFLOW_% BIGQUERY_EMULATOR_HOST CLOUDSDK_% GCLOUD_PROJECT GOOGLE_% \

@@ -1,0 +1,59 @@
+"""The examples of mapped tasks, run as they are."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.support.tables import assert_equal_rows, expected_rows
+from tests.system.conftest import DAY, Services
+from tests.system.running import REPOSITORY, Airflow
+
+EXAMPLES = {"AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "examples")}
+NEXT = DAY + timedelta(days=1)
+
+
+def test_one_key_with_many_agents(airflow: Airflow, services: Services) -> None:
+    settings = services.environment | EXAMPLES
+    airflow.run("dags", "test", "talkpilot_agents", NEXT.isoformat(), settings=settings)
+    services.assert_table_is_truth(DAY)
+    spent = services.sandbox.counters
+    assert spent["detail"] == len(services.truth(DAY))
+    assert (spent["agents"], spent["calls"]) == (1, 2)
+    assert len(list(services.staging.glob("talkpilot_agents/*/agents-*"))) == 2
+    assert services.staged("talkpilot_agents") == []
+
+
+def test_many_keys(airflow: Airflow, services: Services) -> None:
+    """Each organisation's details are asked for with its own key."""
+    with Sandbox(seed=5, days=[DAY], calls_per_day=6, agents=1) as south:
+        names = ["talkpilot_north", "talkpilot_south"]
+        settings = services.environment | EXAMPLES
+        for name, sandbox in zip(names, (services.sandbox, south), strict=True):
+            settings[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(sandbox.connection)
+        settings["AIRFLOW_VAR_TALKPILOT_ORGANISATIONS"] = json.dumps(names)
+        airflow.run("dags", "test", "talkpilot_organisations", NEXT.isoformat(), settings=settings)
+        of_south = south.truth(DAY.isoformat(), NEXT.isoformat())
+        assert_equal_rows(services.rows(), expected_rows(services.truth(DAY) + of_south))
+        assert south.counters["detail"] == len(of_south)
+        assert services.sandbox.counters["detail"] == len(services.truth(DAY))
+    assert services.staged("talkpilot_organisations") == []
+
+
+def test_history_by_month(airflow: Airflow, services: Services) -> None:
+    conf = json.dumps({"first": "2026-02", "last": "2026-03"})
+    airflow.run(
+        "dags",
+        "test",
+        "talkpilot_months",
+        "2026-06-01",
+        "--conf",
+        conf,
+        settings=services.environment | EXAMPLES,
+    )
+    services.assert_table_is_truth(*(DAY + timedelta(days=n) for n in range(3)))
+    spent = services.sandbox.counters
+    assert (spent["agents"], spent["calls"]) == (2, 2 * 2)
+    assert spent["detail"] == len(services.rows())
+    assert services.staged("talkpilot_months") == []
