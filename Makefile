@@ -52,7 +52,7 @@ IN_3_3 = $(call in,.venv,3.3)
 IN_2_11 = $(call in,.venv-2.11,2.11)
 
 # Several files of tests at once, each with servers of its own; not those that run Airflow itself.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # 5: ARGS choose none of these tests.
 pytest = pytest $(1) $(ARGS) || [ $$? -eq 5 ]
 

@@ -182,6 +182,7 @@ class TalkPilotCreateViewsOperator(BaseOperator):
 
         with airflow_errors(), bigquery_errors(self.gcp_conn_id):
             target = TableId.parse(self.table)
-            names = [self.views] if isinstance(self.views, str) else self.views or tuple(VIEWS)
+            names = tuple(VIEWS) if self.views is None else self.views
+            names = [names] if isinstance(names, str) else names
             client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
             return create_views(client, target, names, prefix=self.prefix, location=self.location)

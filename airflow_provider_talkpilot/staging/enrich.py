@@ -246,7 +246,7 @@ def _copy_details(
     for path in paths:
         with left_alone(strict=False):
             _, rows = read_intact(path) or (None, [])
-            rows = [row for row in rows if plan.wants(row["id"])]
+            rows = [row for row in rows if plan.can_use(_known(row))]
             if plan.know(map(_known, rows)):
                 writer.write(rows)
                 copies += [copied] if (copied := writer.flush()) else []

@@ -126,6 +126,11 @@ class DetailPlan:
         found = self._db.execute("SELECT 1 FROM wanted WHERE id = ?", (call_id,))
         return found.fetchone() is not None
 
+    def can_use(self, detail: Known) -> bool:
+        """Whether the list has the call, and in no newer version."""
+        found = self._db.execute("SELECT version FROM wanted WHERE id = ?", (detail.id,)).fetchone()
+        return found is not None and (_micros(detail.version) or 0) >= (found[0] or 0)
+
     def know(self, details: Iterable[Known]) -> int:
         """Add details that exist; of two for one call the one asked for later counts.
 

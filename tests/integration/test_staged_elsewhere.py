@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,12 @@ def parts(chain: Chain) -> list[Path]:
     return sorted(local(chain.staging_uri).rglob("details-*.jsonl"))
 
 
+def transcripts(paths: Iterable[Path], call_id: str) -> list[Any]:
+    """What staged details of a call say that was said."""
+    rows = [json.loads(line) for path in paths for line in path.read_text().split("\n") if line]
+    return [row["transcript"] for row in rows if row["id"] == call_id]
+
+
 @pytest.fixture
 def two_days(chain: Chain) -> Chain:
     """Two days of calls; nothing is loaded."""
@@ -49,6 +57,19 @@ def test_a_failed_resync_is_taken_over_by_another_interval(
     two_days.sandbox.edit(first["id"], note="geändert")
     two_days.run()
     assert details_asked(two_days) == 1
+    two_days.assert_table_is_truth()
+
+
+def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
+    """A purge is a change too: what was said before it stays where it is, until it goes there."""
+    stage_details(two_days, BOTH)
+    first, *_ = two_days.sandbox.truth(*day(0))
+    before = {*parts(two_days)}
+    assert transcripts(before, first["id"]) != [[]]
+    two_days.sandbox.purge(first["id"])
+    two_days.interval = day(0)
+    two_days.run()
+    assert transcripts({*parts(two_days)} - before, first["id"]) == [[]]
     two_days.assert_table_is_truth()
 
 
