@@ -116,6 +116,10 @@ lock: .venv/.locked ## Write the lock files anew (ARGS=--upgrade takes the newes
 	    --universal --python-version 3.13 --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' $(ARGS) -o requirements/strict-emulator.txt >/dev/null
 
+.PHONY: reference
+reference: .venv/.ready ## Write the arguments in docs/operators.md anew, from the docstrings
+	@$(IN_3_3) python -m scripts.reference
+
 .PHONY: clean
 clean: ## Remove everything that these targets made
 	@rm -rf .venv .venv-2.11 .venv-strict .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

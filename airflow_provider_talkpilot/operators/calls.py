@@ -48,10 +48,10 @@ class TalkPilotRequestsOperator(BaseOperator):
 
     What was fetched is staged before the task defers; it goes on from there.
 
-    :param talkpilot_conn_id: the TalkPilot connection.
+    :param talkpilot_conn_id: the TalkPilot connection. (templated)
     :param compress: gzip the staged parts.
     :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
-        without it, wait in the worker.
+        without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
     :param defer_after: the longest wait inside the worker.
     :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
         those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)

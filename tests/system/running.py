@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,10 +116,12 @@ class Airflow:
             raise AssertionError(f"airflow {command} ended with {ended.returncode}\n{text[-TAIL:]}")
         return text
 
-    def json(self, *arguments: str) -> Any:
-        """Run one command with ``--output json``; lines before the JSON are warnings."""
-        text = self.run(*arguments, "--output", "json")
-        return json.loads(text[text.index("[") :])
+    def json(self, *arguments: str, settings: Mapping[str, str] | None = None) -> Any:
+        """Run one command with ``--output json``; the other lines are warnings."""
+        text = self.run(*arguments, "--output", "json", settings=settings)
+        begins = re.search(r"^\[\s*\{", text, re.MULTILINE)
+        assert begins, text[-TAIL:]
+        return json.JSONDecoder().raw_decode(text, begins.start())[0]
 
 
 class Standalone:

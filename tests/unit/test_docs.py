@@ -1,4 +1,4 @@
-"""What the README quotes from the code is in the code."""
+"""What README and troubleshooting.md quote from the code is in the code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def section(title: str) -> str:
     return str(text)
 
 
-MESSAGES = re.findall(r"^\| `(.+?)` \|", section("Troubleshooting"), re.MULTILINE)
+TROUBLES = REPOSITORY.joinpath("docs", "troubleshooting.md").read_text(encoding="utf-8")
+MESSAGES = re.findall(r"^\| `(.+?)` \|", TROUBLES, re.MULTILINE)
 
 
 @cache
@@ -67,15 +68,20 @@ def test_the_columns_are_the_schemas() -> None:
     ]
 
 
+def headings(path: Path) -> set[str]:
+    """Where links into a document may lead."""
+    return {
+        re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-"))
+        for heading in re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (path.parent / target).exists(), target
-
-
-def test_headings_that_are_linked_exist() -> None:
-    headings = {
-        re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-"))
-        for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", path.read_text(encoding="utf-8"))
+    for target, heading in links:
+        if target.startswith("https://"):
+            continue
+        led_to = path.parent / target if target else path
+        assert led_to.exists(), target
+        assert not heading or heading in headings(led_to), f"{target}#{heading}"

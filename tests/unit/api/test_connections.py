@@ -120,6 +120,7 @@ class Script:
 
     def __init__(self, *answers: bytes, stays: bool = False) -> None:
         self.asked: list[bytes] = []
+        self.hung_up = threading.Semaphore(0)
         self._answers, self._stays = answers, stays
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.settimeout(0.02)  # to look whether it is done
@@ -151,6 +152,7 @@ class Script:
                 connection.sendall(answer)
                 if self._stays:
                     self._done.wait(SECONDS)
+            self.hung_up.release()
 
 
 def in_threads(work: Callable[[int], None]) -> None:
@@ -237,6 +239,7 @@ def test_an_answer_that_comes_late_is_nobody_elses(connect: Callable[..., Connec
     with Script(good + late, good) as server:
         connections = connect(server.url)
         assert connections.get(f"{server.url}/first").content == b"good"
+        assert server.hung_up.acquire(timeout=SECONDS)
         assert connections.get(f"{server.url}/second").content == b"good"
 
 

@@ -1,0 +1,126 @@
+"""``make reference``: docs/operators.md, its arguments taken from the operators' docstrings.
+
+What stands above the mark in that file is written by hand; all below it is written here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_talkpilot.operators.bigquery import (
+    TalkPilotCreateViewsOperator,
+    TalkPilotLoadCallsOperator,
+)
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+
+PAGE = Path(__file__).parents[1] / "docs" / "operators.md"
+MARK = "<!-- Below: from the docstrings, by `make reference`. -->"
+OPERATORS: tuple[type[Any], ...] = (
+    TalkPilotExtractCallsOperator,
+    TalkPilotLoadCallsOperator,
+    TalkPilotEnrichCallsOperator,
+    TalkPilotCleanStagingOperator,
+    TalkPilotChooseRungOperator,
+    TalkPilotCreateViewsOperator,
+)
+_NOWHERE = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Docstring:
+    """What a docstring says: its text, its arguments, what is returned."""
+
+    text: str
+    params: dict[str, str]
+    returns: str
+
+    @classmethod
+    def of(cls, documented: type[Any]) -> Docstring:
+        """Read a class's own docstring, as Airflow writes them."""
+        doc = inspect.cleandoc(documented.__doc__ or "")
+        text, *fields = re.split(r"^:(?=param |return:)", doc, flags=re.MULTILINE)
+        named = [field.split(":", 1) for field in fields]
+        told = {name.removeprefix("param "): _markdown(what) for name, what in named}
+        returns = told.pop("return", "")
+        return cls(_paragraphs(text), told, returns)
+
+
+def page(text: str) -> str:
+    """The page with what is below its mark written anew."""
+    head, mark, _ = text.partition(MARK)
+    return "\n\n".join([head + mark, *map(_section, OPERATORS)]) + "\n"
+
+
+def _section(operator: type[Any]) -> str:
+    docstring = Docstring.of(operator)
+    rows = [f"| `{name}` | {default} | {what} |" for name, default, what in _arguments(operator)]
+    parts = [
+        f"## {operator.__name__}",
+        f"In `{operator.__module__}`.",
+        docstring.text,
+        "\n".join(["| argument | default | what it is |", "|---|---|---|", *rows]),
+        f"**Returns** {docstring.returns}",
+    ]
+    return "\n\n".join(parts)
+
+
+def _arguments(operator: type[Any]) -> Iterator[tuple[str, str, str]]:
+    """Name, default and description; its own arguments first, then its bases'."""
+    for owner in operator.__mro__:
+        if not owner.__module__.startswith("airflow_provider_talkpilot"):
+            break
+        parameters = inspect.signature(owner.__init__).parameters
+        for name, what in Docstring.of(owner).params.items():
+            # What the operator says of an argument of its base, it says in its own place.
+            if owner is not operator and name in Docstring.of(operator).params:
+                continue
+            given = parameters.get(name) or _inherited(operator, name)
+            yield name, _default(given.default), what
+
+
+def _inherited(operator: type[Any], name: str) -> inspect.Parameter:
+    for owner in operator.__mro__:
+        found = inspect.signature(owner.__init__).parameters.get(name)
+        if found:
+            return found
+    raise ValueError(f"{operator.__name__} documents {name} and has no such argument")
+
+
+def _default(value: Any) -> str:
+    if value is _NOWHERE:
+        return "must be given"
+    if value in (None, "", ()):
+        return "none"
+    if isinstance(value, timedelta):
+        minutes = value // timedelta(minutes=1)
+        return f"{value.days} days" if value.days else f"{minutes} minutes"
+    return f"`{json.dumps(value) if isinstance(value, str) else value}`"
+
+
+def _paragraphs(text: str) -> str:
+    """Lines of a paragraph joined; a list keeps its items."""
+    blocks = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(
+        "\n".join(_markdown(item) for item in re.split(r"\n(?=- )", block)) for block in blocks
+    )
+
+
+def _markdown(text: str) -> str:
+    joined = " ".join(text.split())
+    return re.sub(r"``(.+?)``|:\w+:`(.+?)`", lambda m: f"`{m[1] or m[2]}`", joined)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
