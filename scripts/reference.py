@@ -81,7 +81,7 @@ def _arguments(operator: type[Any]) -> Iterator[tuple[str, str, str]]:
     for owner in operator.__mro__:
         if not owner.__module__.startswith("airflow_provider_talkpilot"):
             break
-        parameters = inspect.signature(owner.__init__).parameters
+        parameters = inspect.signature(owner).parameters
         for name, what in Docstring.of(owner).params.items():
             # What the operator says of an argument of its base, it says in its own place.
             if owner is not operator and name in Docstring.of(operator).params:
@@ -92,7 +92,7 @@ def _arguments(operator: type[Any]) -> Iterator[tuple[str, str, str]]:
 
 def _inherited(operator: type[Any], name: str) -> inspect.Parameter:
     for owner in operator.__mro__:
-        found = inspect.signature(owner.__init__).parameters.get(name)
+        found = inspect.signature(owner).parameters.get(name)
         if found:
             return found
     raise ValueError(f"{operator.__name__} documents {name} and has no such argument")
