@@ -188,9 +188,10 @@ test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQue
 	fi
 
 .PHONY: test-long
-test-long: .venv/.ready ## A thousand random histories instead of fifty (two hours)
+test-long: .venv/.ready ## A thousand random histories instead of fifty (half an hour)
 	$(call step,test,a thousand histories on Airflow 3.3)
-	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 $(ARGS)
+	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 \
+	    -n auto --maxprocesses 4 $(ARGS)
 
 .PHONY: coverage
 coverage: .venv/.ready ## What the unit and integration tests run through

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from google.cloud.bigquery import Client
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -40,7 +40,8 @@ from tests.support.tables import (
 DAYS = 3
 ALL: Interval = (day(0)[0], day(DAYS - 1)[1])
 LONG = 1000
-EXAMPLES = LONG if settings().max_examples >= LONG else 50
+# Several series side by side, each of histories of its own.
+SERIES, EXAMPLES = (8, LONG // 8) if settings().max_examples >= LONG else (1, 50)
 
 intervals = st.sampled_from([*(day(number) for number in range(DAYS)), ALL])
 numbers = st.integers(0, 99)
@@ -206,9 +207,11 @@ def is_empty(row: Row) -> bool:
 
 
 @pytest.mark.airflow3  # takes minutes, and nothing in it depends on Airflow's version
+@pytest.mark.parametrize("series", range(SERIES))
 def test_any_history_ends_in_the_truth(
-    sandbox: Sandbox, bigquery: Client, jobs: Jobs, tmp_path: Path
+    sandbox: Sandbox, bigquery: Client, jobs: Jobs, tmp_path: Path, series: int
 ) -> None:
+    @seed(series)
     class Bound(Warehouse):
         def __init__(self) -> None:
             super().__init__(sandbox, bigquery, jobs, tmp_path)
