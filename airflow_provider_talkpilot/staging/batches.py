@@ -8,8 +8,10 @@ from typing import Any
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifest import Manifest
-from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 
 # What a kill can cost: details that were asked for and are not staged yet.
 BATCH_ROWS = 100
@@ -18,6 +20,9 @@ BATCH_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 # Parts get no smaller than this, however many requests are in flight.
 LEAST_ROWS = 20
+# So many small parts become one. Else a million details would be more files than BigQuery loads in
+# a job (10,000: cloud.google.com/bigquery/quotas#load_jobs), each noted in every checkpoint.
+PACKED_PARTS = 100
 
 
 class Batches:
@@ -93,5 +98,27 @@ class Batches:
         self._manifest.add_requests(self._spent_before, self._client.requests)
         if part:
             self._manifest.parts.append(part)
+            packed = self._pack()
             self._manifest.save_checkpoint(self._folder)
+            for small in packed:
+                storage.delete(self._folder / small.name)
         self._flushed_at = time.monotonic()
+
+    def _pack(self) -> list[Part]:
+        """Make one part of the last small ones, if they are many.
+
+        :return: the small ones, to be deleted when a checkpoint names the large one instead.
+        """
+        small = self._manifest.parts[-PACKED_PARTS:]
+        if len(small) < PACKED_PARTS or any(part.rows > BATCH_ROWS for part in small):
+            return []
+        mark = self._writer.mark()
+        try:
+            for part in small:
+                self._writer.write(read_records(self._folder / part.name))
+        except ManifestError:  # another run of the interval has packed or cleaned them
+            self._writer.rollback(mark)
+            return []
+        large = self._writer.flush()
+        self._manifest.parts[-PACKED_PARTS:] = [large] if large else []
+        return small

@@ -20,7 +20,7 @@ from airflow_provider_talkpilot.staging import batches, fetch
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import Manifest
-from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 START = datetime(2026, 3, 16, tzinfo=UTC)
@@ -158,6 +158,46 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
     manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency)
     assert manifest.rows == 450
     assert len(manifest.parts) <= 450 / batches.LEAST_ROWS
+
+
+def test_many_small_parts_become_few(
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "PACKED_PARTS", 10)
+    calls, count = stage(folder, 5_250), 5_250
+    manifest = enrich(calls, Client(), concurrency=1)
+    *large, _ = [part.rows for part in manifest.parts if part.rows > batches.BATCH_ROWS]
+    assert len(large) >= 4
+    assert len(manifest.parts) < len(large) + 1 + 10
+    assert sorted(path.name for path in Path(folder.path).glob("details-0*")) == sorted(
+        part.name for part in manifest.parts
+    )
+    assert staged(folder) == [call_id(number) for number in range(count)]
+    assert manifest.is_whole(folder)
+
+
+def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The large part is there and the small ones too: nothing is asked for or loaded twice."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(batches, "PACKED_PARTS", 10)
+    calls = stage(folder, 1_500)
+    with monkeypatch.context() as patched:
+        patched.setattr(batches.storage, "delete", kill)
+        with pytest.raises(Killed):
+            enrich(calls, Client(), concurrency=1)
+    left = staged(folder)
+    assert len(left) > len(set(left)) > 900
+    again = Client()
+    manifest = enrich(calls, again, concurrency=1)
+    assert again.requests["detail"] == 1_500 - len(set(left))
+    rows = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
+    assert sorted(rows) == [call_id(number) for number in range(1_500)]
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
