@@ -188,7 +188,7 @@ def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.Mo
     monkeypatch.setattr(batches, "PACKED_PARTS", 10)
     calls = stage(folder, 1_500)
     with monkeypatch.context() as patched:
-        patched.setattr(batches.storage, "delete", kill)
+        patched.setattr("airflow_provider_talkpilot.staging.storage.delete", kill)
         with pytest.raises(Killed):
             enrich(calls, Client(), concurrency=1)
     left = staged(folder)
