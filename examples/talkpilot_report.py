@@ -49,7 +49,8 @@ with DAG(
             WHERE created_at >= @start AND created_at < @end
               AND deleted_at IS NULL AND erased_at IS NULL
         """  # noqa: S608
-        client = BigQueryHook(use_legacy_sql=False).get_client()
+        hook = BigQueryHook(use_legacy_sql=False)
+        client = hook.get_client(project_id=hook.project_id)
         [row] = client.query(query, job_config=config).result()
         return {"start": start, "end": end, **dict(row)}
 

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 
 from airflow.providers.common.compat.sdk import DAG, Asset
-from airflow.providers.common.compat.standard.operators import EmptyOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
 
 URI = "bigquery://" + os.environ["AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE"].replace(".", "/")
 
