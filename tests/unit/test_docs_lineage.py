@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_talkpilot.bigquery.load import LoadResult
@@ -37,6 +38,7 @@ def test_the_extra() -> None:
     assert told == list(event_extra(path, manifest, TABLE, LoadResult(rows=0)))
 
 
+@pytest.mark.airflow3  # Airflow 2 looks for the alias in its database, and unit tests have none
 def test_the_example_is_two_dags() -> None:
     [source] = code(TEXT, "python")
     made: list[DAG] = []
