@@ -9,6 +9,11 @@ from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, co
 
 _PACKAGE = "airflow_provider_talkpilot"
 _INTEGRATION = "TalkPilot"
+_ASSET_URIS = {
+    "schemes": ["talkpilot"],
+    "handler": None,
+    "to_openlineage_converter": f"{_PACKAGE}.lineage.openlineage.convert_asset_to_openlineage",
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -43,6 +48,8 @@ def get_provider_info() -> dict[str, Any]:
                 "plugin-class": f"{_PACKAGE}.plugins.talkpilot.TalkPilotPlugin",
             }
         ],
+        "asset-uris": [_ASSET_URIS],
+        "dataset-uris": [_ASSET_URIS],  # what Airflow 2 calls them
         "connection-types": [
             {
                 "connection-type": "talkpilot",

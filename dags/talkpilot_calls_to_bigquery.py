@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.common.compat.sdk import DAG, AssetAlias, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
@@ -66,6 +66,7 @@ with DAG(
         end="{{ params.end or '' }}",
         columns="{{ var.value.get('talkpilot_columns', '') }}",
         deferrable=True,
+        doc_md="Reads the lists of the interval's calls, one request per 100, and stages them.",
     )
     load_calls = TalkPilotLoadCallsOperator(
         task_id="load_calls",
@@ -73,6 +74,8 @@ with DAG(
         table=TABLE,
         policy_tags=POLICY_TAGS,
         confirm_erasure="{{ params.confirm_erasure }}",
+        outlets=[AssetAlias("talkpilot_calls")],
+        doc_md="Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
     )
     enrich = TalkPilotEnrichCallsOperator(
         task_id="enrich_calls",
@@ -81,12 +84,16 @@ with DAG(
         table=TABLE,
         # Used-up quota frees the worker; the triggerer waits.
         deferrable=True,
+        doc_md="Asks for the transcripts and scores that neither staging nor the table has, one "
+        "request a call. Deferred, it waits for the quota, and goes on where it stopped.",
     )
     load_details = TalkPilotLoadCallsOperator(
         task_id="load_details",
         manifest_uri=enrich.output,
         table=TABLE,
         policy_tags=POLICY_TAGS,
+        outlets=[AssetAlias("talkpilot_details")],
+        doc_md="Brings transcripts and scores into the table. May be cleared.",
     )
     clean = TalkPilotCleanStagingOperator(
         task_id="clean_staging",
@@ -95,6 +102,8 @@ with DAG(
         keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
         # After a run without details too; never when something failed.
         trigger_rule="none_failed_min_one_success",
+        doc_md="Deletes what is loaded from staging, and takes calls that TalkPilot purged or "
+        "erased out of all other staged files.",
     )
     # Summaries arrive without waiting for the details.
     load_calls >> load_details >> clean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param, Variable, task
+from airflow.providers.common.compat.sdk import DAG, AssetAlias, Param, Variable, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
@@ -70,6 +70,7 @@ with DAG(
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
         table=TABLE,
+        doc_md="Chooses the days: the longest look-back of the ladder that is due.",
     )
     extract = TalkPilotExtractCallsOperator(
         task_id="extract_calls",
@@ -79,6 +80,7 @@ with DAG(
         end="{{ ti.xcom_pull('choose_rung')['end'] }}",
         columns="{{ var.value.get('talkpilot_columns', '') }}",
         deferrable=True,
+        doc_md="Reads the lists of the interval's calls, one request per 100, and stages them.",
     )
     load_calls = TalkPilotLoadCallsOperator(
         task_id="load_calls",
@@ -86,6 +88,8 @@ with DAG(
         table=TABLE,
         policy_tags=POLICY_TAGS,
         confirm_erasure="{{ params.confirm_erasure }}",
+        outlets=[AssetAlias("talkpilot_calls")],
+        doc_md="Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
     )
     enrich = TalkPilotEnrichCallsOperator(
         task_id="enrich_calls",
@@ -94,12 +98,16 @@ with DAG(
         table=TABLE,
         # Used-up quota frees the worker; the triggerer waits.
         deferrable=True,
+        doc_md="Asks for the transcripts and scores that neither staging nor the table has, one "
+        "request a call. Deferred, it waits for the quota, and goes on where it stopped.",
     )
     load_details = TalkPilotLoadCallsOperator(
         task_id="load_details",
         manifest_uri=enrich.output,
         table=TABLE,
         policy_tags=POLICY_TAGS,
+        outlets=[AssetAlias("talkpilot_details")],
+        doc_md="Brings transcripts and scores into the table. May be cleared.",
     )
     clean = TalkPilotCleanStagingOperator(
         task_id="clean_staging",
@@ -108,6 +116,8 @@ with DAG(
         keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
         # After a run without details too; never when something failed.
         trigger_rule="none_failed_min_one_success",
+        doc_md="Deletes what is loaded from staging, and takes calls that TalkPilot purged or "
+        "erased out of all other staged files.",
     )
 
     @task

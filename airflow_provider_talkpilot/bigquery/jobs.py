@@ -61,6 +61,7 @@ def run_job(client: Client, name: str, location: str | None, submit: Callable[[s
         reraise=True,
     )
     done: Job = retrying(_run, client, name, location, submit)
+    log.info("The job %s is done.", done.job_id)
     return done
 
 

@@ -29,6 +29,7 @@ from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_target
 from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
 
@@ -111,18 +112,19 @@ def load_calls(
     # Job ids and the staging table's name say which content goes where.
     digest = hashlib.sha256(f"{manifest.digest}/{target}".encode()).hexdigest()[:24]
     staging = target.sibling(f"{target.table}_staging_{digest}")
-    load_job_id = fill_staging_table(
-        client,
-        folder,
-        manifest,
-        staging,
-        schema=tagged(staging_schema(manifest.kind), options.policy_tags),
-        job_name=f"talkpilot-load-{digest}",
-        location=location,
-    )
-    load = _Load(client, manifest, target, staging, digest, location, options)
-    result = load.merge(load_job_id)
-    client.delete_table(str(staging), not_found_ok=True)
+    with log_group("BigQuery jobs, one after the other"):
+        load_job_id = fill_staging_table(
+            client,
+            folder,
+            manifest,
+            staging,
+            schema=tagged(staging_schema(manifest.kind), options.policy_tags),
+            job_name=f"talkpilot-load-{digest}",
+            location=location,
+        )
+        load = _Load(client, manifest, target, staging, digest, location, options)
+        result = load.merge(load_job_id)
+        client.delete_table(str(staging), not_found_ok=True)
     log.info(
         "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
         manifest.kind.capitalize(),

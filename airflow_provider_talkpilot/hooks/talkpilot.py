@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
@@ -21,6 +22,7 @@ from airflow_provider_talkpilot.api.errors import (
 )
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR, widgets
+from airflow_provider_talkpilot.lineage.movements import api_uri
 
 
 class TalkPilotHook(BaseHook):
@@ -74,7 +76,10 @@ class TalkPilotHook(BaseHook):
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
         connection = self.get_connection(self.talkpilot_conn_id)
-        return TalkPilotClient(**(self._arguments(connection, max_wait) | options))
+        client = TalkPilotClient(**(self._arguments(connection, max_wait) | options))
+        # A client can only read. Lineage of tasks whose operator does not tell its own.
+        get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
+        return client
 
     async def get_async_conn(self) -> AsyncTalkPilotClient:
         """

@@ -10,6 +10,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.lineage.assets import announce
+from airflow_provider_talkpilot.lineage.movements import loaded
+from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
 from airflow_provider_talkpilot.operators.clients import bigquery_client
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
 
 
-class TalkPilotLoadCallsOperator(BaseOperator):
+class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
     """
     Load staged calls or details: one load job into a staging table, one MERGE into the table.
 
@@ -36,6 +39,9 @@ class TalkPilotLoadCallsOperator(BaseOperator):
     A walk without filters tells which calls TalkPilot no longer has. Their rows get ``erased_at``
     and lose all personal data. When those are suspiciously many, the task stops before it changes
     anything. Afterwards the table must have what the walk gave.
+
+    An ``AssetAlias`` among its outlets becomes the table's asset, with an extra that tells what was
+    loaded. OpenLineage is told what was read and written.
 
     :param manifest_uri: of an extract or enrich task: ``extract.output``. (templated)
     :param table: target table, ``project.dataset.table``. (templated)
@@ -115,6 +121,8 @@ class TalkPilotLoadCallsOperator(BaseOperator):
                 maximum_bytes_billed=self.maximum_bytes_billed,
             )
             result = load_calls(client, path.parent, manifest, target, options)
+        self.movement = loaded(path, manifest, target, result)
+        announce(context, self.outlets, path, manifest, target, result)
         return asdict(result) | {
             "manifest_uri": str(path),
             "table": str(target),

@@ -14,6 +14,8 @@ from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.lineage.movements import enriched, extracted
+from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
 from airflow_provider_talkpilot.operators.base import (
     airflow_errors,
@@ -42,7 +44,7 @@ HASH_CONN_ID = "talkpilot_hash"
 SUMMARY_ENTRIES = 100
 
 
-class TalkPilotRequestsOperator(BaseOperator):
+class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     """
     Base of the operators that spend requests: they give the worker back while the quota is used up.
 
@@ -190,6 +192,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         if plan.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", plan.choices)
         manifest, path = extract_calls(client, folder, plan)
+        self.movement = extracted(client.base_url, path, manifest)
         report("calls", manifest.rows, self.talkpilot_conn_id)
         self.log.info(
             "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
@@ -291,7 +294,15 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             choices=choices,
         )
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
+        self.movement = enriched(client.base_url, path, manifest)
         report("details", manifest.fetched, self.talkpilot_conn_id)
+        self.log.info(
+            "%s detail(s) of %s staged, %s fetched, %s request(s) spent.",
+            f"{manifest.rows:,}",
+            manifest.interval,
+            f"{manifest.fetched:,}",
+            f"{sum(manifest.requests.values()):,}",
+        )
         _push_summary(
             context,
             manifest,

@@ -50,6 +50,11 @@ def interval_folder(
     return parse_uri(staging_uri) / _safe(dag_id) / _safe(connection_id) / agents / bounds
 
 
+def connection_of(folder: ObjectStoragePath) -> str:
+    """The connection that a folder of :func:`interval_folder` was staged with."""
+    return str(folder.parent.parent.name)
+
+
 def _digest(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 

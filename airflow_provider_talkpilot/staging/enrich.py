@@ -32,6 +32,7 @@ from airflow_provider_talkpilot.staging.progress import (
     PER_MINUTE,
     Progress,
     duration,
+    log_group,
     seconds_for,
 )
 
@@ -143,15 +144,16 @@ def _fetch_missing(
             total = plan.to_fetch()
             _log_plan(manifest.interval, plan.wanted(), total, client.quota)
             batches = Batches(folder, writer, rejects, manifest, client)
-            fetch_details(
-                client,
-                plan.missing(),
-                batches,
-                options.concurrency,
-                Progress(total),
-                options.max_rejects,
-                options.choices,
-            )
+            with log_group("Details, as they come"):
+                fetch_details(
+                    client,
+                    plan.missing(),
+                    batches,
+                    options.concurrency,
+                    Progress(total),
+                    options.max_rejects,
+                    options.choices,
+                )
     return True
 
 
@@ -179,6 +181,7 @@ def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
         end=calls.end,
         selection=calls.selection,
         columns=calls.columns,
+        agents_asked=len(calls.agents),
         requests=before.requests if before else {},
         fetched=before.fetched if before else 0,
         started_at=before.started_at if before else datetime.now(UTC),

@@ -19,6 +19,7 @@ from airflow_provider_talkpilot.staging.days import with_calls
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, Pending, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.progress import log_group
 from airflow_provider_talkpilot.staging.rows import call_row
 from airflow_provider_talkpilot.staging.split import is_long, parts_of
 
@@ -123,8 +124,20 @@ class _Extraction:
         self._rejects.__exit__()
 
     def run(self) -> Manifest:
+        left = self._agents_left()
+        with log_group("Lists, agent by agent"):
+            self._walk_agents(left)
+        self._manifest.pending = None
+        if not self._manifest.is_whole(self._folder):
+            raise StagingError(
+                f"Parts of {self._plan.interval} went while the rest was walked: calls in them "
+                "were purged. The next try walks again."
+            )
+        return self._manifest
+
+    def _walk_agents(self, agent_ids: list[str]) -> None:
         try:
-            for agent_id in self._agents_left():
+            for agent_id in agent_ids:
                 self._walk_agent(agent_id)
         except QuotaExhaustedError:
             if self._pages and not self._has_walked:
@@ -136,13 +149,6 @@ class _Extraction:
             raise
         finally:
             self._flush()
-        self._manifest.pending = None
-        if not self._manifest.is_whole(self._folder):
-            raise StagingError(
-                f"Parts of {self._plan.interval} went while the rest was walked: calls in them "
-                "were purged. The next try walks again."
-            )
-        return self._manifest
 
     def _agent_ids(self) -> list[str]:
         agents = self._plan.agent_ids

@@ -80,6 +80,7 @@ class Manifest(BaseModel):
     :param start: first moment of the interval.
     :param end: first moment after it.
     :param agents: the walks, by agent; empty for details.
+    :param agents_asked: of details, how many agents' calls they belong to.
     :param pending: in a checkpoint of an extraction, how it goes on.
     :param selection: names of the filters in use; with any, this is not the whole interval.
     :param columns: what was dropped (``drop``) or hashed (``hash-<fingerprint of the secret>``)
@@ -101,6 +102,7 @@ class Manifest(BaseModel):
     start: datetime
     end: datetime
     agents: list[AgentWalk] = Field(default_factory=list)
+    agents_asked: int = 0
     pending: Pending | None = None
     selection: list[str] = Field(default_factory=list)
     columns: dict[str, str] = Field(default_factory=dict)
@@ -117,6 +119,11 @@ class Manifest(BaseModel):
     def interval(self) -> Interval:
         """The interval whose calls these are."""
         return Interval(self.start, self.end)
+
+    @property
+    def agent_count(self) -> int:
+        """How many agents were walked."""
+        return len(self.agents) or self.agents_asked
 
     @property
     def rows(self) -> int:

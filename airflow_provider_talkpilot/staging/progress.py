@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 30.0
 # TalkPilot's limits unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
 PER_MINUTE, PER_HOUR = 60, 1000
+
+
+@contextmanager
+def log_group(title: str) -> Iterator[None]:
+    """Put what is logged inside the block into a group, which Airflow's UI folds under its title.
+
+    :param title: what the lines are about.
+    """
+    log.info("::group::%s", title)
+    try:
+        yield
+    finally:
+        log.info("::endgroup::")
 
 
 class Progress:

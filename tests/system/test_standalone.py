@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,25 @@ import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from tests.support.tables import Row, assert_equal_rows, expected_rows
+from tests.support.personal import forms, personal
+from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
-from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, eventually
+from tests.system.running import (
+    DAG,
+    REPOSITORY,
+    SHIPPED_DAGS,
+    Airflow,
+    Standalone,
+    eventually,
+)
 
 pytestmark = pytest.mark.airflow3
 
 SCARCE_DAG = "talkpilot_scarce_quota"
 DONE_DAG = "talkpilot_calls_done"
+REPORT_DAG = "talkpilot_report"
+# Scheduled on the table's assets, by what it is that arrived.
+ARRIVED_DAGS = {"calls": "talkpilot_calls_arrived", "details": "talkpilot_details_arrived"}
 RUN_SECONDS = 150
 # Of the scarce key: the details of 30 calls do not fit in beside the lists.
 SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 6
@@ -51,8 +63,9 @@ def stage(
     folder = tmp_path_factory.mktemp("standalone")
     dags = folder / "dags"
     shutil.copytree(SHIPPED_DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
-    for dag in (SCARCE_DAG, DONE_DAG):
-        shutil.copy(Path(__file__).parent / "dags" / f"{dag}.py", dags)
+    for name in (SCARCE_DAG, DONE_DAG, "talkpilot_arrivals"):
+        shutil.copy(Path(__file__).parent / "dags" / f"{name}.py", dags)
+    shutil.copy(REPOSITORY / "examples" / f"{REPORT_DAG}.py", dags)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     days = [*(DAY + timedelta(days=n) for n in range(4)), yesterday]
     project, staging = bigquery_emulator.project, folder / "staging"
@@ -86,7 +99,7 @@ def stage(
 
 def test_runs_and_their_intervals(stage: Stage) -> None:
     airflow, services = stage.airflow, stage.services
-    for dag in (DAG, SCARCE_DAG, DONE_DAG):
+    for dag in (REPORT_DAG, *ARRIVED_DAGS.values(), DAG, SCARCE_DAG, DONE_DAG):
         airflow.unpause(dag)
     stage.trigger("no interval", DAG)
     stage.trigger("scarce", SCARCE_DAG, **_interval(DAY))
@@ -124,6 +137,53 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     assert services.staged(DAG) == []
 
 
+def test_other_dags_run_when_calls_and_details_have_arrived(stage: Stage) -> None:
+    airflow, services = stage.airflow, stage.services
+    sources = {stage.runs[name] for name in ("scheduled", "interval", "params")}
+
+    def triggered(dag: str) -> list[dict[str, Any]] | None:
+        """The events that a DAG's runs were triggered by, once all runs have told of theirs."""
+        runs = airflow.runs(dag)
+        if not all(run["state"] in ("success", "failed") for run in runs):
+            return None
+        events = [event for run in runs for event in _events(airflow, dag, run["dag_run_id"])]
+        return events if {event["source_run_id"] for event in events} >= sources else None
+
+    asset = "bigquery://" + services.table.replace(".", "/")
+    uris = {"calls": asset, "details": f"{asset}?with=details"}
+    for dag, kind in {REPORT_DAG: "details", **{v: k for k, v in ARRIVED_DAGS.items()}}.items():
+        events = eventually(partial(triggered, dag), RUN_SECONDS, dag, airflow.tail)
+        assert {event["uri"] for event in events} == {uris[kind]}
+        assert {run["state"] for run in airflow.runs(dag)} == {"success"}
+        [of_a_day] = [e["extra"] for e in events if e["source_run_id"] == stage.runs["interval"]]
+        rows = len(services.truth(DAY))
+        assert of_a_day == {
+            "kind": kind,
+            "table": services.table,
+            "start": _text(DAY),
+            "end": _text(DAY + timedelta(days=1)),
+            "connection_id": "talkpilot_default",
+            "agents": services.sandbox.settings.agents,
+            "rows": rows,
+            "changed": rows,
+            "erased": 0,
+            "requests": rows if kind == "details" else 1 + 2,
+        }
+
+    calls = {}
+    for run in airflow.runs(REPORT_DAG):
+        tasks = f"dags/{REPORT_DAG}/dagRuns/{run['dag_run_id']}/taskInstances"
+        for task in airflow.get(tasks)["task_instances"]:
+            if task["task_id"] == "report":
+                path = f"{tasks}/report/xcomEntries/return_value?map_index={task['map_index']}"
+                found = airflow.get(path)["value"]
+                figures = found if isinstance(found, dict) else json.loads(found)
+                calls[figures["start"]] = figures["calls"]
+    live = [call for call in services.truth(DAY) if call["deleted_at"] is None]
+    assert calls[_text(DAY)] == len(live)
+    assert len(calls) == len(sources)
+
+
 def test_a_run_without_an_interval_fails_with_one_clear_line(stage: Stage) -> None:
     assert stage.end_of("no interval") == "failed"
     run = stage.runs["no interval"]
@@ -152,6 +212,8 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
     assert_equal_rows(scarce.rows(), expected_rows(scarce.truth(DAY)))
     assert _asked(scarce.sandbox) == {call["id"]: 1 for call in scarce.truth(DAY)}
     assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
+    task = airflow.get(f"dags/{SCARCE_DAG}/dagRuns/{run}/taskInstances/enrich_calls")
+    assert task["try_number"] == 1, "to wait for the quota is no try"
 
 
 def test_sensors_wait_until_staff_are_through(stage: Stage) -> None:
@@ -195,7 +257,7 @@ def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
     secrets: dict[str, str] = {}
     for sandbox in (stage.services.sandbox, stage.scarce.sandbox, stage.staff):
         secrets |= dict.fromkeys(sandbox.settings.api_keys, "a key")
-        secrets |= _personal(sandbox.truth("2026-01-01", "2100-01-01"))
+        secrets |= personal(sandbox.truth("2026-01-01", "2100-01-01"))
     assert len(secrets) > 200
     home = stage.airflow.airflow.home
     files = [path for path in home.rglob("*") if path.is_file()]
@@ -215,14 +277,9 @@ def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
         found += [
             f"{what} in {path.relative_to(home)}"
             for secret, what in secrets.items()
-            if any(form in kept for form in _forms(secret))
+            if any(form in kept for form in forms(secret))
         ]
     assert not found, "\n".join(sorted(found)[:20])
-
-
-def _forms(text: str) -> set[str]:
-    """A text as it is, and as JSON writes it."""
-    return {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _connections(sandbox: Sandbox) -> dict[str, str]:
@@ -232,6 +289,11 @@ def _connections(sandbox: Sandbox) -> dict[str, str]:
         connection = {**sandbox.connection, "password": sandbox.add_key(task)}
         connections[f"AIRFLOW_CONN_TALKPILOT_{task.upper()}"] = json.dumps(connection)
     return connections
+
+
+def _events(airflow: Standalone, dag: str, run: str) -> list[dict[str, Any]]:
+    """The asset events that a run was triggered by."""
+    return list(airflow.get(f"dags/{dag}/dagRuns/{run}/upstreamAssetEvents")["asset_events"])
 
 
 def _bounds(day: date) -> tuple[str, str]:
@@ -259,19 +321,3 @@ def _asked(sandbox: Sandbox) -> Counter[str]:
 def _phone_number(services: Services) -> str:
     """A number that no other field could hold by chance."""
     return next(str(call["phone_number"]) for call in services.truth(DAY) if call["phone_number"])
-
-
-def _personal(calls: list[Row]) -> dict[str, str]:
-    """What belongs to callers, by what it is."""
-    texts = {}
-    for call in calls:
-        for field in ("customer_name", "phone_number", "call_summary"):
-            if call[field]:
-                texts[call[field]] = field
-        try:
-            messages = json.loads(call["transcript"] or "[]")
-        except ValueError:
-            texts[call["transcript"]] = "transcript"
-            continue
-        texts |= {m["text"]: "transcript" for m in messages if len(m["text"]) > 15}
-    return texts

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AssetAlias
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 DAGS = Path(__file__).parents[2] / "dags"
 FILES = sorted(DAGS.glob("*.py"))
 RESYNC, DAILY = "talkpilot_resync_calls", "talkpilot_calls_to_bigquery"
+LOADS = {"load_calls": "talkpilot_calls", "load_details": "talkpilot_details"}
 
 
 def load(name: str) -> Any:
@@ -55,8 +57,13 @@ def test_what_both_have_in_common(path: Path) -> None:
         type(dag.timetable)
     )
     assert dag.start_date == datetime(2026, 1, 1, tzinfo=UTC)
+    assert dag.doc_md
     for task in dag.tasks:
         assert task.retries == 3
+        assert task.doc_md
+    for task, alias in LOADS.items():
+        [outlet] = dag.get_task(task).outlets
+        assert outlet == AssetAlias(alias)
     for name in ("extract_calls", "enrich_calls"):
         assert dag.get_task(name).deferrable
     assert dag.get_task("load_calls").upstream_task_ids == {"extract_calls"}

@@ -1,0 +1,102 @@
+"""Assets: other DAGs can be scheduled on calls, or their details too, being in the table.
+
+The table's name is known when a task runs, not when a DAG file is read. So a load task declares an
+alias as its outlet, and names the asset behind it at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+from airflow_provider_talkpilot.api.interval import format_utc
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.staging.area import connection_of
+from airflow_provider_talkpilot.staging.manifest import Kind, Manifest
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
+    from airflow_provider_talkpilot.bigquery.load import LoadResult
+
+# Beside the Google provider's URI of the table. A URI has one asset, and Airflow drops fragments.
+_MARKS: dict[Kind, str] = {"calls": "", "details": "?with=details"}
+
+
+def table_asset(target: TableId, kind: Kind) -> Asset:
+    """Name the asset that changes when calls, or their details, are in a table.
+
+    :param target: the table.
+    :param kind: ``calls`` or ``details``.
+    """
+    return Asset(uri=f"bigquery://{target.project}/{target.dataset}/{target.table}{_MARKS[kind]}")
+
+
+def announce(
+    context: Context,
+    outlets: Iterable[Any],
+    path: ObjectStoragePath,
+    manifest: Manifest,
+    target: TableId,
+    result: LoadResult,
+) -> None:
+    """Say through a task's outlets what is in the table now.
+
+    An alias becomes the table's asset; an asset gets the same extra. A selection says nothing
+    through an alias, for the interval's calls are not all there.
+
+    :param context: the task's context.
+    :param outlets: the task's.
+    :param path: of the manifest.
+    :param manifest: what was loaded.
+    :param target: the table.
+    :param result: what the load did.
+    """
+    extra = event_extra(path, manifest, target, result)
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = extra
+        elif isinstance(outlet, AssetAlias) and not manifest.selection and _is_known(outlet):
+            asset = table_asset(target, manifest.kind)
+            context["outlet_events"][outlet].add(asset, extra=extra)
+
+
+def event_extra(
+    path: ObjectStoragePath, manifest: Manifest, target: TableId, result: LoadResult
+) -> dict[str, Any]:
+    """Tell of a load what whoever is scheduled on it may need: texts and numbers, of no person.
+
+    Flat, because Airflow 2 makes a set of the values.
+    """
+    return {
+        "kind": manifest.kind,
+        "table": str(target),
+        "start": format_utc(manifest.start),
+        "end": format_utc(manifest.end),
+        "connection_id": connection_of(path.parent),
+        "agents": manifest.agent_count,
+        "rows": result.rows,
+        "changed": result.changed,
+        "erased": result.erased,
+        "requests": sum(manifest.requests.values()),
+    }
+
+
+def _is_known(alias: AssetAlias) -> bool:
+    """Whether Airflow's database has an alias.
+
+    On Airflow 2, events through one that no scheduler has read yet, as in ``airflow dags test``,
+    make the task fail. Nobody can wait for them.
+    """
+    try:
+        from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]
+    except ImportError:  # Airflow 3 makes the alias where it is missing
+        return True
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        found = select(DatasetAliasModel.id).where(DatasetAliasModel.name == alias.name)
+        return session.scalar(found) is not None

@@ -1,0 +1,57 @@
+"""Figures of each interval, once its calls and their details are in the table.
+
+Runs whenever a load of details is done: of a day, or of days that the re-sync read again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, AssetAlias, task
+
+with DAG(
+    dag_id="talkpilot_report",
+    schedule=AssetAlias("talkpilot_details"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["talkpilot"],
+    doc_md=__doc__,
+):
+
+    @task
+    def arrived(**context: Any) -> list[dict[str, str]]:
+        """The intervals that arrived; several, where some arrived while a run was busy."""
+        events = context.get("triggering_asset_events") or context.get("triggering_dataset_events")
+        # Airflow 3 tells of an event by asset and by alias.
+        found = [event.extra for each in (events or {}).values() for event in each]
+        names = ("table", "start", "end")
+        intervals = {tuple(extra[name] for name in names) for extra in found}
+        return [dict(zip(names, interval, strict=True)) for interval in sorted(intervals)]
+
+    @task
+    def report(table: str, start: str, end: str) -> dict[str, Any]:
+        """Put a query of yours here."""
+        from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
+        from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
+
+        config = QueryJobConfig(
+            query_parameters=[
+                ScalarQueryParameter("start", "TIMESTAMP", datetime.fromisoformat(start)),
+                ScalarQueryParameter("end", "TIMESTAMP", datetime.fromisoformat(end)),
+            ]
+        )
+        # The name of a table cannot be a parameter.
+        query = f"""
+            SELECT COUNT(*) AS calls, COUNT(final_score) AS scored, SUM(duration) AS seconds
+            FROM `{table}`
+            WHERE created_at >= @start AND created_at < @end
+              AND deleted_at IS NULL AND erased_at IS NULL
+        """  # noqa: S608
+        hook = BigQueryHook(use_legacy_sql=False)
+        client = hook.get_client(project_id=hook.project_id)
+        [row] = client.query(query, job_config=config).result()
+        return {"start": start, "end": end, **dict(row)}
+
+    report.expand_kwargs(arrived())
