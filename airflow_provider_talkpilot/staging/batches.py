@@ -11,8 +11,10 @@ from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 
-# What a kill can cost: details that were asked for and are not staged yet.
-BATCH_ROWS = 100
+# What a kill can cost: details that were asked for and are not staged yet. So many, and of what is
+# staged a hundredth up to a limit: else a million details would be more parts than BigQuery loads
+# in a job (10,000: cloud.google.com/bigquery/quotas#load_jobs), each noted in the manifest.
+BATCH_ROWS, BATCH_SHARE, MOST_ROWS = 100, 100, 1000
 BATCH_SECONDS = 60.0
 # Nothing has come for so long (the quota is used up): staging what is here costs no time.
 IDLE_SECONDS = 5.0
@@ -43,12 +45,12 @@ class Batches:
         self._rows: list[dict[str, Any]] = []
         self._spent_before = dict(manifest.requests)
         self._flushed_at = time.monotonic()
-        self._full = BATCH_ROWS
+        self._size = self._full = self._batch_size()
 
     @property
     def room(self) -> int:
         """How many more details may be asked for, or come, until the batch is staged."""
-        return BATCH_ROWS - len(self._rows)
+        return self._size - len(self._rows)
 
     @property
     def rows_left(self) -> int:
@@ -65,7 +67,7 @@ class Batches:
 
     def leave_room_for(self, in_flight: int) -> None:
         """Stage earlier, so that so many requests can go on meanwhile."""
-        self._full = max(LEAST_ROWS, BATCH_ROWS - in_flight)
+        self._full = max(LEAST_ROWS, self._size - in_flight)
 
     def add(self, row: dict[str, Any] | None) -> None:
         """Add a detail's row; None notes that the call vanished."""
@@ -94,4 +96,8 @@ class Batches:
         if part:
             self._manifest.parts.append(part)
             self._manifest.save_checkpoint(self._folder)
+            self._size = self._batch_size()
         self._flushed_at = time.monotonic()
+
+    def _batch_size(self) -> int:
+        return min(MOST_ROWS, max(BATCH_ROWS, self._manifest.rows // BATCH_SHARE))

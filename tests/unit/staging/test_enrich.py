@@ -160,6 +160,39 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
     assert len(manifest.parts) <= 450 / batches.LEAST_ROWS
 
 
+def test_of_many_details_a_batch_is_a_hundredth(folder: ObjectStoragePath) -> None:
+    """A manifest of very many parts is slow to write again and again, and no load job takes it."""
+    count = 30_000
+    known = [
+        {
+            "id": call_id(number),
+            "agent_id": AGENT_ID,
+            "created_at": START,
+            "detail_updated_at": None,
+            "detail_synced_at": START,
+            "final_score": 7,
+        }
+        for number in range(count)
+    ]
+    with PartWriter(folder, "details") as writer:
+        writer.write(known)
+        writer.flush()
+    at_stake: list[int] = []
+
+    class Watching(Client):
+        def call(self, agent_id: str, call_id: str) -> CallDetail:
+            new = sorted(Path(folder.path).glob("details-0*.jsonl"))[1:]
+            safe = sum(len(path.read_bytes().splitlines()) for path in new)
+            at_stake.append(self.requests["detail"] + 1 - safe)
+            return super().call(agent_id, call_id)
+
+    client = Watching()
+    manifest = enrich(stage(folder, count + 1_000), client, concurrency=1)
+    assert client.requests["detail"] == 1_000
+    assert batches.BATCH_ROWS < max(at_stake) <= (count + 1_000) / batches.BATCH_SHARE
+    assert len(manifest.parts) <= 1 + 4
+
+
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_details_are_staged_in_the_order_of_the_calls(
     folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, concurrency: int
