@@ -50,6 +50,7 @@ def eventually(
     seconds: float,
     what: str,
     tail: Callable[[], str] = str,
+    every: float = 0.25,
 ) -> Found:
     """Look again and again until something is found; fail with ``what`` and the log's tail."""
     deadline = time.monotonic() + seconds
@@ -59,7 +60,7 @@ def eventually(
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:.0f} s: {what}\n{tail()}")
-        time.sleep(0.25)
+        time.sleep(every)
 
 
 def processes_with(name: str, value: str) -> list[int]:

@@ -1,6 +1,6 @@
 """A backfill in a running Airflow, and a day that comes in the middle of it.
 
-Ten days; ``make test-backfill`` takes ninety, with an hour's limit that makes tasks defer.
+Six days; ``make test-backfill`` takes ninety, with an hour's limit that makes tasks defer.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from tests.system.running import DAG, Airflow, Standalone, eventually
 pytestmark = pytest.mark.airflow3
 log = logging.getLogger(__name__)
 
-DAYS = int(os.environ.get("TALKPILOT_BACKFILL_DAYS", "10"))
-IS_LONG = DAYS > 10
+DAYS = int(os.environ.get("TALKPILOT_BACKFILL_DAYS", "6"))
+IS_LONG = DAYS > 6
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 1) + timedelta(days=DAYS - 1)
 NEWEST = LAST + timedelta(days=1)
 CALLS_A_DAY, ACTIVE_RUNS = 14, 4
-# A minute and an hour of the key, scaled down. A wait over two minutes defers.
-LIMITS: dict[str, Any] = {"requests_per_minute": 120, "minute_seconds": 10.0}
+# A minute and an hour of the key, scaled down: a day's details take five seconds. A wait over two
+# minutes defers.
+LIMITS: dict[str, Any] = {"requests_per_minute": 30, "minute_seconds": 10.0}
 SCARCE: dict[str, Any] = {"requests_per_hour": 500, "hour_seconds": 180.0}
 SECONDS = 2400 if IS_LONG else 400
 
@@ -85,7 +86,7 @@ def _create(airflow: Airflow) -> None:
 def _run(airflow: Standalone, services: Services) -> Backfill:
     airflow.unpause(DAG)
     began = time.monotonic()
-    eventually(lambda: _has_begun(airflow) or None, SECONDS, "details come", airflow.tail)
+    eventually(lambda: _has_begun(airflow) or None, SECONDS, "details come", airflow.tail, 1)
     # A name of its own: a run like the scheduled one, for a day that is newer than all others.
     bounds = [f"{day}T00:00:00Z" for day in (NEWEST, NEWEST + timedelta(days=1))]
     came_at = time.monotonic()
@@ -103,7 +104,8 @@ def _run(airflow: Standalone, services: Services) -> Backfill:
         runs = airflow.runs(DAG)
         return runs if all(run["state"] in ("success", "failed") for run in runs) else None
 
-    runs = eventually(ended, SECONDS, "all runs end", airflow.tail)
+    # Each look costs the machine something that the tasks need.
+    runs = eventually(ended, SECONDS, "all runs end", airflow.tail, 3)
     spent = services.sandbox.counters
     log.info(
         "%d days with %d calls each in %.0f s; the newest day took %.0f s; requests: %s",
@@ -127,9 +129,13 @@ def _run(airflow: Standalone, services: Services) -> Backfill:
 
 def _has_begun(airflow: Standalone) -> bool:
     """Whether a backfill's details have come, and others wait."""
-    runs = [run for run in airflow.runs(DAG) if run["run_type"] == "backfill"]
-    states = [airflow.states(DAG, run["dag_run_id"]).get("enrich_calls") for run in runs[-8:]]
-    return "scheduled" in states and bool({"running", "queued", "deferred"} & set(states))
+    chosen = "&".join(f"state={state}" for state in ("scheduled", "queued", "running", "deferred"))
+    states = {
+        task["state"]
+        for task in airflow.get(f"dags/{DAG}/dagRuns/~/taskInstances?{chosen}")["task_instances"]
+        if task["task_id"] == "enrich_calls" and task["dag_run_id"].startswith("backfill__")
+    }
+    return "scheduled" in states and bool({"running", "queued", "deferred"} & states)
 
 
 def test_every_day_is_in_the_table_once(backfill: Backfill) -> None:

@@ -78,3 +78,13 @@ def test_the_resync_gives_way_to_the_daily_dag() -> None:
         assert "absolute" in rule.lower()
         assert task.priority_weight == 0
     assert {task.priority_weight for task in load(DAILY).tasks} == {1}
+
+
+def test_a_backfill_gives_way_to_the_newest_day() -> None:
+    dag = load(DAILY)
+    rules = {
+        rule if isinstance(rule, str) else f"{type(rule).__module__}.{type(rule).__qualname__}"
+        for rule in (task.weight_rule for task in dag.tasks)
+    }
+    assert rules == {"airflow_provider_talkpilot.operators.priority.ScheduledFirst"}
+    assert dag.get_task("enrich_calls").max_active_tis_per_dag == 1
