@@ -57,11 +57,6 @@ def test_a_rung_counts_where_details_are_dropped(airflow: Airflow, services: Ser
     airflow.run("variables", "set", DONE, "{}")
     airflow.run("dags", "test", DAG, "2026-04-01", "--conf", conf(0, 3), settings=settings)
 
-    # Without details by choice of one run, something is left to read.
-    without = json.dumps({"enrich": False})
-    airflow.run("dags", "test", RESYNC, "2026-03-20", "--conf", without, settings=settings)
-    assert airflow.run("variables", "get", DONE).splitlines()[-1] == "{}"
-
-    airflow.run("dags", "test", RESYNC, "2026-03-20T01:00:00", settings=settings)
+    airflow.run("dags", "test", RESYNC, "2026-03-20", settings=settings)
     assert airflow.run("variables", "get", DONE).splitlines()[-1] == '{"180":"2026-03-18"}'
     assert services.sandbox.counters["detail"] == 0
