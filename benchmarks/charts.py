@@ -92,7 +92,7 @@ def _drawing(title: str, names: Sequence[str], body: Sequence[str], height: floa
     for number, name in enumerate(names):
         head.append(_bar(x, 38, 12, number, height=12))
         head.append(_text(x + 18, 49, name, kind="s"))
-        x += 34 + 7.2 * len(name)
+        x += 30 + 6.3 * len(name)
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
         f'width="{WIDTH}" height="{height:.0f}" role="img" aria-label="{escape(title)}">'
