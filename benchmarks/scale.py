@@ -1,8 +1,9 @@
 """A thousand agents and a million calls in one interval: what each task takes, beside a day of it.
 
-``python -m benchmarks.scale [CALLS] [AGENTS]`` runs the tasks in processes of their own against the
-sandbox, with staging in (emulated) Cloud Storage, and prints time, memory, and how large everything
-is that Airflow or staging keeps. Of the details the table has all but one in 256, as in a re-sync.
+``python -m benchmarks.scale [CALLS] [AGENTS]`` runs the tasks in processes of their own against a
+server that is quick to answer and emulators of BigQuery and Cloud Storage. It prints time, memory,
+and how large everything is that Airflow or staging keeps. Of the details the table has all but one
+in 256, as in a re-sync.
 """
 
 from __future__ import annotations
@@ -10,14 +11,11 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -29,7 +27,9 @@ from airflow_provider_talkpilot.operators.calls import (
 )
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import get_text, parse_uri
 from tests.support.jobs import Jobs
@@ -62,7 +62,7 @@ class Manifests(NamedTuple):
 def main(calls: int = CALLS, agents: int = AGENTS) -> None:
     """Measure and print."""
     print(f"{os.cpu_count()} processors, Python {platform.python_version()}")
-    with _services(calls // DAYS, agents), Jobs(TASK_SECONDS) as jobs:
+    with _services(calls, agents), Jobs(TASK_SECONDS) as jobs:
         staged, tasks = [], dict[str, list[Measured]]()
         for days in (1, DAYS):
             interval = FIRST.isoformat(), (FIRST + timedelta(days)).isoformat()
@@ -154,34 +154,20 @@ def _staging() -> str:
 
 
 @contextmanager
-def _services(calls_a_day: int, agents: int) -> Iterator[None]:
-    """TalkPilot without limits, BigQuery and Cloud Storage; the environment names them."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder, "env")
-        options = {
-            "port": 0,
-            "start": FIRST,
-            "days": DAYS,
-            "calls-per-day": calls_a_day,
-            "agents": agents,
-            "requests-per-minute": "none",
-            "requests-per-hour": "none",
-            "env-file": lines,
-        }
-        command = [sys.executable, "-m", "airflow_provider_talkpilot.sandbox"]
-        command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        process = GuardedProcess(command)
-        try:
-            text = process.wait_for(
-                lambda: lines.read_text() if lines.exists() else None, START_SECONDS
-            )
-            for line in text.splitlines():
-                [word] = shlex.split(line.removeprefix("export "))
-                name, _, value = word.partition("=")
-                os.environ[name] = value
+def _services(calls: int, agents: int) -> Iterator[None]:
+    """TalkPilot, BigQuery and Cloud Storage; this process's environment names them."""
+    command = [sys.executable, "-m", "benchmarks.fast_server", *map(str, (calls, agents, DAYS))]
+    server = GuardedProcess(command)
+    try:
+        host = server.wait_for(lambda: server.log().strip() or None, START_SECONDS)
+        connection = {"conn_type": "talkpilot", "host": host, "password": fake_api_key("scale")}
+        os.environ["AIRFLOW_CONN_TALKPILOT_DEFAULT"] = json.dumps(connection)
+        with BigQueryEmulator() as bigquery, StorageEmulator(bigquery.gcs_root) as storage:
+            os.environ.update(bigquery.environment | storage.environment)
+            os.environ["AIRFLOW_VAR_TALKPILOT_STAGING_URI"] = storage.create_bucket("talkpilot")
             yield
-        finally:
-            process.stop()
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":
