@@ -27,6 +27,8 @@ DAG = "talkpilot_calls_to_bigquery"
 
 COMMAND_SECONDS = 150
 START_SECONDS = 300
+# On a busy machine the first answers take long.
+REQUEST_SECONDS = 120
 STOP_SECONDS = 15
 GRACE_SECONDS = 4
 TAIL = 6000
@@ -149,7 +151,7 @@ class Standalone:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
 
     def __enter__(self) -> Standalone:
         with self.output.open("wb") as output:
