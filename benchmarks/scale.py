@@ -52,58 +52,52 @@ class Measured(NamedTuple):
     xcom: int
 
 
-class Manifests(NamedTuple):
-    """The URIs of what two tasks staged."""
-
-    calls: str
-    details: str
-
-
 def main(calls: int = CALLS, agents: int = AGENTS) -> None:
     """Measure and print."""
     print(f"{os.cpu_count()} processors, Python {platform.python_version()}")
+    print(f"{agents:,} agents; {calls // DAYS:,} calls in a day, then {calls:,} in {DAYS} days")
+    ends = [FIRST + timedelta(days) for days in (1, DAYS)]
+    intervals = [(FIRST.isoformat(), end.isoformat()) for end in ends]
     with _services(calls, agents), Jobs(TASK_SECONDS) as jobs:
-        staged, tasks = [], dict[str, list[Measured]]()
-        for days in (1, DAYS):
-            interval = FIRST.isoformat(), (FIRST + timedelta(days)).isoformat()
-            print(f"\n{calls // DAYS * days:,} calls of {agents:,} agents in {days} day(s)")
-            staged.append(_run(jobs, tasks, interval))
-        # A day's walk beside a million staged calls, and a million's beside a day's.
-        for manifests in staged:
-            clean = TalkPilotCleanStagingOperator
-            uris = list(manifests)
-            arguments = {"staging_uri": _staging(), "manifest_uris": uris, "keep": True}
-            tasks.setdefault("clean_staging", []).append(
-                _measure(jobs, "clean_staging", clean, arguments)[0]
-            )
-    print("\ntask                 MB at a day   MB at all   more MB")
-    for name, (small, large) in tasks.items():
-        more = large.peak_mb - small.peak_mb
-        print(f"{name:<20}{small.peak_mb:>12.0f}{large.peak_mb:>12.0f}{more:>10.0f}")
-        if more > LIMIT_MB:
-            raise RuntimeError(f"{name} takes {more:.0f} MB more")
+        table = {"table": TABLE}
+        staged = {"staging_uri": _staging()}
+        lists = _both(
+            jobs,
+            "extract_calls",
+            TalkPilotExtractCallsOperator,
+            [staged | {"interval": interval} for interval in intervals],
+        )
+        manifests = [_describe(uri) for uri in lists]
+        # A day's walk beside the files of all calls, and a walk of all beside a day's.
+        _both(
+            jobs,
+            "clean_staging",
+            TalkPilotCleanStagingOperator,
+            [staged | {"manifest_uris": [uri], "keep": True} for uri in lists],
+        )
+        loads = [table | {"manifest_uri": uri} for uri in lists]
+        loaded = _both(jobs, "load_calls", TalkPilotLoadCallsOperator, loads)
+        for load, manifest in zip(loaded, manifests, strict=True):
+            if not load["rows"] == load["live"] == manifest.rows:
+                raise RuntimeError(f"{manifest.rows} calls are staged: {load}")
+        _know_details()
+        details = _both(jobs, "enrich_calls", TalkPilotEnrichCallsOperator, loads)
+        for uri in details:
+            _describe(uri)
+        loads = [table | {"manifest_uri": uri} for uri in details]
+        _both(jobs, "load_details", TalkPilotLoadCallsOperator, loads)
 
 
-def _run(jobs: Jobs, tasks: dict[str, list[Measured]], interval: tuple[str, str]) -> Manifests:
-    """The shipped DAG's tasks, but for the last."""
-
-    def run(name: str, operator: type[BaseOperator], **arguments: Any) -> Any:
-        measured, returned = _measure(jobs, name, operator, arguments)
-        tasks.setdefault(name, []).append(measured)
-        return returned
-
-    extract = TalkPilotExtractCallsOperator
-    calls = run("extract_calls", extract, staging_uri=_staging(), interval=interval)
-    _print_staged(calls)
-    loaded = run("load_calls", TalkPilotLoadCallsOperator, manifest_uri=calls, table=TABLE)
-    manifest = Manifest.load(parse_uri(calls))
-    if not loaded["rows"] == loaded["live"] == manifest.rows:
-        raise RuntimeError(f"{manifest.rows} calls are staged: {loaded}")
-    _know_details()
-    details = run("enrich_calls", TalkPilotEnrichCallsOperator, manifest_uri=calls, table=TABLE)
-    _print_staged(details)
-    run("load_details", TalkPilotLoadCallsOperator, manifest_uri=details, table=TABLE)
-    return Manifests(calls, details)
+def _both(
+    jobs: Jobs, name: str, operator: type[BaseOperator], arguments: list[dict[str, Any]]
+) -> list[Any]:
+    """A task of a day, and of all calls; give what they returned."""
+    (small, one), (large, other) = [_measure(jobs, name, operator, a) for a in arguments]
+    more = large.peak_mb - small.peak_mb
+    print(f"{name:<16}{more:>8.0f} MB more", flush=True)
+    if more > LIMIT_MB:
+        raise RuntimeError(f"{name} takes {more:.0f} MB more")
+    return [one, other]
 
 
 def _measure(
@@ -127,7 +121,7 @@ def _measure(
     return measured, returned
 
 
-def _print_staged(uri: str) -> None:
+def _describe(uri: str) -> Manifest:
     path = parse_uri(uri)
     text = get_text(path) or ""
     manifest = Manifest.parse(text, path)
@@ -136,8 +130,10 @@ def _print_staged(uri: str) -> None:
     print(
         f"    {manifest.rows:,} rows in {len(sizes)} part(s) of up to "
         f"{max(sizes, default=0) / 1e6:.1f} MB, {requests:,} requests; "
-        f"manifest {len(text):,} bytes, {len(manifest.agents):,} walks"
+        f"manifest {len(text):,} bytes, {len(manifest.agents):,} walks",
+        flush=True,
     )
+    return manifest
 
 
 def _know_details() -> None:
