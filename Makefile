@@ -193,6 +193,12 @@ test-long: .venv/.ready ## A thousand random histories instead of fifty (half an
 	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 \
 	    -n auto --maxprocesses 4 $(ARGS)
 
+.PHONY: test-backfill
+test-backfill: .venv/.ready ## A backfill of ninety days instead of six (half an hour)
+	$(call step,test,a backfill of ninety days on Airflow 3.3)
+	@$(IN_3_3) TALKPILOT_BACKFILL_DAYS=90 pytest tests/system/test_backfill.py \
+	    -o faulthandler_timeout=0 -o log_cli=true --log-cli-level=INFO $(ARGS)
+
 .PHONY: coverage
 coverage: .venv/.ready ## What the unit and integration tests run through
 	@$(IN_3_3) coverage erase

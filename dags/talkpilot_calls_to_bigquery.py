@@ -28,6 +28,8 @@ with DAG(
         "retries": 3,
         "retry_delay": timedelta(minutes=2),
         "retry_exponential_backoff": True,
+        # Where several runs wait: the daily ones, then those by hand, then a backfill's.
+        "weight_rule": "airflow_provider_talkpilot.operators.priority.ScheduledFirst",
     },
     params={
         "start": Param(
@@ -82,6 +84,8 @@ with DAG(
         manifest_uri=extract.output,
         enabled="{{ params.enrich }}",
         table=TABLE,
+        # One run at a time: together they would be no faster, and all of them late.
+        max_active_tis_per_dag=1,
         # Used-up quota frees the worker; the triggerer waits.
         deferrable=True,
         doc_md="Asks for the transcripts and scores that neither staging nor the table has, one "

@@ -120,7 +120,8 @@ with DAG(
         "erased out of all other staged files.",
     )
 
-    @task
+    # Where the columns of details are dropped, there are none to wait for.
+    @task(trigger_rule="none_failed_min_one_success")
     def note_rung(done: str) -> None:
         """A rung counts as read when all of it is in the table, so nothing else may note it."""
         if done:
@@ -130,4 +131,6 @@ with DAG(
     choose >> extract
     load_calls >> load_details >> clean
     load_calls >> clean
-    load_details >> note_rung(done="{{ ti.xcom_pull('choose_rung')['done'] }}")
+    [load_calls, load_details] >> note_rung(
+        done="{{ ti.xcom_pull('choose_rung')['done'] if params.enrich else '' }}"
+    )

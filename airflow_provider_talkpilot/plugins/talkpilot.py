@@ -1,4 +1,4 @@
-"""The plugin: what Airflow is told about the page."""
+"""The plugin: what Airflow is told about the page, and about who goes first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+from airflow_provider_talkpilot.operators.priority import ScheduledFirst
 
 PREFIX = "talkpilot"
 
@@ -31,9 +33,11 @@ class LazyApp:
 
 
 class TalkPilotPlugin(AirflowPlugin):
-    """Adds the page "TalkPilot" to the user interface; on Airflow 2 it adds nothing."""
+    """Adds the page "TalkPilot" to Airflow 3's user interface, and the weight rule."""
 
     name = "talkpilot"
+    # Not a ClassVar, for the base class has it so.
+    priority_weight_strategies: list[Any] = [ScheduledFirst]  # noqa: RUF012
     fastapi_apps: list[Any] = (
         [{"app": LazyApp(), "url_prefix": f"/{PREFIX}", "name": "TalkPilot"}]
         if AIRFLOW_V_3_0_PLUS

@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 
 # Work left alone for longer says too little about the interval as it is now.
 CHECKPOINT_AGE = timedelta(hours=6)
-# A part ends after the first whole walk beyond this many bytes, or this many seconds.
-PART_BYTES = 64 * 1024 * 1024
+# A part ends after the first whole walk beyond this many bytes, or this many seconds. Clients of
+# object storage upload up to 50 MB from memory, twice over: a part is smaller than that.
+PART_BYTES = 16 * 1024 * 1024
 PART_SECONDS = 60.0
 WALKS = 3
 # A list of more pages is walked in parts; of fewer, where the quota did not last for one walk.

@@ -75,9 +75,13 @@ class Ended:
 
 
 class Jobs:
-    """Starts jobs; a context manager."""
+    """Starts jobs; a context manager.
 
-    def __init__(self) -> None:
+    :param seconds: a job that takes longer hangs.
+    """
+
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
 
@@ -140,9 +144,9 @@ class Jobs:
             begin.set()
             result: tuple[Any, Any, int] = (None, None, 0)
             with suppress(EOFError):
-                assert receiver.poll(_SECONDS), "the job hangs"
+                assert receiver.poll(self._seconds), "the job hangs"
                 result = receiver.recv()
-            process.join(_SECONDS)
+            process.join(self._seconds)
             text = output.read_text(errors="replace")
         return Ended(result[0], result[1], text, process.exitcode, result[2])
 

@@ -28,6 +28,8 @@ DAG = "talkpilot_calls_to_bigquery"
 
 COMMAND_SECONDS = 150
 START_SECONDS = 300
+# On a busy machine the first answers take long.
+REQUEST_SECONDS = 120
 STOP_SECONDS = 15
 GRACE_SECONDS = 4
 TAIL = 6000
@@ -51,6 +53,7 @@ def eventually(
     seconds: float,
     what: str,
     tail: Callable[[], str] = str,
+    every: float = 0.25,
 ) -> Found:
     """Look again and again until something is found; fail with ``what`` and the log's tail."""
     deadline = time.monotonic() + seconds
@@ -60,7 +63,7 @@ def eventually(
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:.0f} s: {what}\n{tail()}")
-        time.sleep(0.25)
+        time.sleep(every)
 
 
 def processes_with(name: str, value: str) -> list[int]:
@@ -151,7 +154,7 @@ class Standalone:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
 
     def __enter__(self) -> Standalone:
         with self.output.open("wb") as output:

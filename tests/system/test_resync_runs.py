@@ -48,3 +48,15 @@ def test_runs_of_the_ladder_and_by_hand(airflow: Airflow, services: Services) ->
     said = airflow.run("dags", "test", RESYNC, "2026-03-20T01:00:00", settings=settings)
     assert "Nothing is due before 2026-03-18" in said
     assert not sandbox.counters
+
+
+def test_a_rung_counts_where_details_are_dropped(airflow: Airflow, services: Services) -> None:
+    """Else the longest look-back would be due every day."""
+    columns = json.dumps({"transcript": "drop", "final_score": "drop"})
+    settings = services.environment | {"AIRFLOW_VAR_TALKPILOT_COLUMNS": columns}
+    airflow.run("variables", "set", DONE, "{}")
+    airflow.run("dags", "test", DAG, "2026-04-01", "--conf", conf(0, 3), settings=settings)
+
+    airflow.run("dags", "test", RESYNC, "2026-03-20", settings=settings)
+    assert airflow.run("variables", "get", DONE).splitlines()[-1] == '{"180":"2026-03-18"}'
+    assert services.sandbox.counters["detail"] == 0

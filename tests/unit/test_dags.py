@@ -75,7 +75,9 @@ def test_the_tasks_of_the_resync() -> None:
     upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
     assert upstream["choose_rung"] == set()
     assert upstream["extract_calls"] == {"choose_rung"}
-    assert "load_details" in upstream["note_rung"]
+    # Where details are dropped, load_details is skipped, and the rung counts all the same.
+    assert {"load_calls", "load_details"} <= upstream["note_rung"]
+    assert dag.get_task("note_rung").trigger_rule == "none_failed_min_one_success"
     assert dag.max_active_runs == 1
 
 
@@ -85,3 +87,13 @@ def test_the_resync_gives_way_to_the_daily_dag() -> None:
         assert "absolute" in rule.lower()
         assert task.priority_weight == 0
     assert {task.priority_weight for task in load(DAILY).tasks} == {1}
+
+
+def test_a_backfill_gives_way_to_the_newest_day() -> None:
+    dag = load(DAILY)
+    rules = {
+        rule if isinstance(rule, str) else f"{type(rule).__module__}.{type(rule).__qualname__}"
+        for rule in (task.weight_rule for task in dag.tasks)
+    }
+    assert rules == {"airflow_provider_talkpilot.operators.priority.ScheduledFirst"}
+    assert dag.get_task("enrich_calls").max_active_tis_per_dag == 1

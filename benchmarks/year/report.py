@@ -1,0 +1,202 @@
+"""What the simulated years say, as tables and charts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from airflow_provider_talkpilot.operators.ladder import Ladder, Rung
+from benchmarks import charts as draw
+from benchmarks.year.calls import Kind
+from benchmarks.year.simulation import PURPOSES, Limits, Result, Scenario, simulate
+
+LIMITS = (Limits(), Limits(600, 10_000), Limits(6_000, 100_000))
+VOLUMES = (5_000, 50_000, 500_000)
+LIGHT = Ladder((Rung(2, 1), Rung(30, 30)))
+
+YEARS = tuple(Scenario(calls, limits) for calls in VOLUMES for limits in LIMITS)
+EDGE = tuple(Scenario(calls, Limits()) for calls in (5_000, 10_000, 15_000, 17_500, 20_000))
+# What to do where the year above is not carried.
+CHOICES = (
+    Scenario(50_000, LIMITS[0], details=False),
+    Scenario(500_000, LIMITS[0], details=False),
+    Scenario(500_000, LIMITS[0], LIGHT, details=False),
+    Scenario(500_000, LIMITS[1], details=False),
+)
+# Days' details that are late by more than this are not carried: it grows from day to day.
+CARRIED_DAYS = 7
+
+result = cache(simulate)
+
+
+def is_carried(year: Result) -> bool:
+    """Whether details and ladder kept pace with the calls to the end."""
+    late = max((gap - rung.every for rung, gap in year.gaps.items()), default=0)
+    return year.behind[-1] <= 24 * CARRIED_DAYS and late <= CARRIED_DAYS
+
+
+def tables() -> dict[str, str]:
+    """Markdown by name."""
+    return {
+        "requests": _table(
+            ("calls a day", "limits", *PURPOSES, "quota used"), map(_requests, _results(YEARS))
+        ),
+        "backlog": _table(
+            ("calls a day", "limits", "details behind, most", "at year's end", "slot hours",
+             "without deferral", "is it carried"),
+            map(_backlog, _results(YEARS)),
+        ),
+        "lateness": _table(
+            ("calls a day", "limits", "edits: median, most", "purges: median, most", "not seen",
+             "longest gap of rungs"),
+            (_lateness(year) for year in _results(YEARS)),
+        ),
+        "edge": _table(
+            ("calls a day", "quota used", "details behind, most", "at year's end",
+             "purges: median, most", "longest gap of rungs"),
+            map(_edge, _results(EDGE)),
+        ),
+        "choices": _table(
+            ("calls a day", "limits", "ladder", "quota used", "purges: median, most",
+             "longest gap of rungs", "is it carried"),
+            map(_choice, _results(CHOICES)),
+        ),
+    }  # fmt: skip
+
+
+def charts() -> dict[str, str]:
+    """SVG by name."""
+    carried = [year for year in _results(YEARS) if is_carried(year)]
+    edge = _results(EDGE)
+    return {
+        "requests": draw.bars(
+            "Requests a day, by purpose: share of the quota",
+            [_name(year) for year in carried],
+            {
+                purpose: [
+                    year.share_used * 100 * year.requests[purpose] / sum(year.requests.values())
+                    for year in carried
+                ]
+                for purpose in PURPOSES
+            },
+            unit=" %",
+            stacked=True,
+        ),
+        "backlog": draw.lines(
+            "How far details are behind, at TalkPilot's default limits",
+            {f"{year.scenario.calls_a_day:,} calls a day": year.behind for year in edge},
+            x_label="day",
+            y_label="hours since the oldest day ended that lacks details",
+        ),
+        "lateness": draw.bars(
+            "From a change until the table has it, at the default ladder",
+            ["edits, median", "edits, most", "purges, median", "purges, most"],
+            {
+                f"{year.scenario.calls_a_day:,} calls a day, default limits": [
+                    figure / 24
+                    for kind in ("edit", "purge")
+                    for figure in (
+                        statistics.median(year.lateness[kind]),
+                        max(year.lateness[kind]),
+                    )
+                ]
+                for year in (edge[0], edge[-2])
+            },
+            unit=" days",
+        ),
+        "slots": draw.bars(
+            "Worker-slot hours in the year",
+            [_name(year) for year in carried],
+            {
+                "tasks defer": [year.slot_hours for year in carried],
+                "tasks wait in the worker": [year.slot_hours_waiting for year in carried],
+            },
+        ),
+    }
+
+
+def _results(scenarios: Iterable[Scenario]) -> list[Result]:
+    return [result(scenario) for scenario in scenarios]
+
+
+def _requests(year: Result) -> Sequence[str]:
+    days = year.scenario.days
+    spent = [f"{year.requests[purpose] / days:,.0f}" for purpose in PURPOSES]
+    return *_what(year), *spent, f"{year.share_used:.1%}"
+
+
+def _backlog(year: Result) -> Sequence[str]:
+    return (
+        *_what(year),
+        _hours(max(year.behind)),
+        _hours(year.behind[-1]),
+        f"{year.slot_hours:,.0f}",
+        f"{year.slot_hours_waiting:,.0f}",
+        _carried(year),
+    )
+
+
+def _lateness(year: Result) -> Sequence[str]:
+    unseen = sum(year.unseen.values())
+    changes = unseen + sum(len(found) for found in year.lateness.values())
+    return (
+        *_what(year),
+        _spread(year, "edit"),
+        _spread(year, "purge"),
+        f"{unseen / changes:.1%}",
+        _gaps(year),
+    )
+
+
+def _edge(year: Result) -> Sequence[str]:
+    return (
+        f"{year.scenario.calls_a_day:,}",
+        f"{year.share_used:.0%}",
+        _hours(max(year.behind)),
+        _hours(year.behind[-1]),
+        _spread(year, "purge"),
+        _gaps(year),
+    )
+
+
+def _choice(year: Result) -> Sequence[str]:
+    ladder = ", ".join(f"{r.days} every {r.every}" for r in year.scenario.ladder.rungs)
+    return (
+        *_what(year),
+        ladder,
+        f"{year.share_used:.0%}",
+        _spread(year, "purge"),
+        _gaps(year),
+        _carried(year),
+    )
+
+
+def _what(year: Result) -> tuple[str, str]:
+    return f"{year.scenario.calls_a_day:,}", str(year.scenario.limits)
+
+
+def _name(year: Result) -> str:
+    return f"{year.scenario.calls_a_day:,} at {year.scenario.limits.per_minute:,}/min"
+
+
+def _carried(year: Result) -> str:
+    return "yes" if is_carried(year) else "**no**"
+
+
+def _spread(year: Result, kind: Kind) -> str:
+    late = year.lateness.get(kind)
+    return f"{_hours(statistics.median(late))}, {_hours(max(late))}" if late else "none"
+
+
+def _gaps(year: Result) -> str:
+    return ", ".join(f"{rung.days}: {gap} d" for rung, gap in year.gaps.items())
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:,.0f} d"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---:", *("---" for _ in head[1:])], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

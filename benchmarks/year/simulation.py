@@ -1,0 +1,352 @@
+"""The daily DAG and the re-sync through a year, hour by hour, as a key's limits allow.
+
+What decides is the package's own: the ladder, the plan of details with its rule for late scores,
+how a long list is cut, how long requests take. Here are only the clock, the calls, and the queue:
+
+- The daily run of a day begins at midnight, and lists come before details.
+- One daily run asks for details at a time, the oldest day first.
+- The re-sync begins at 06:00, one run at a time. While it runs, its requests and the daily DAG's
+  share each hour equally, as tasks on one key do.
+- What was asked for is known at once to both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.operators.ladder import Done, Ladder, Rung, clipped, resync_end
+from airflow_provider_talkpilot.staging.extract import LONG_PAGES
+from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
+from airflow_provider_talkpilot.staging.progress import seconds_for
+from airflow_provider_talkpilot.staging.split import parts_of
+from benchmarks.year.calls import Kind, SimulatedCall, calls_of
+
+FIRST = date(2026, 1, 1)
+RESYNC_HOUR = 6
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+PURPOSES = ("daily lists", "details", "late scores", "re-sync lists", "re-sync details")
+AGENT = "agent"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a key may send."""
+
+    per_minute: int = 60
+    per_hour: int = 1_000
+
+    @property
+    def an_hour(self) -> int:
+        """Requests an hour, both limits kept."""
+        return min(self.per_hour, 60 * self.per_minute)
+
+    def after(self, requests: int) -> timedelta:
+        """From the start of an hour until so many requests are answered."""
+        return timedelta(seconds=seconds_for(requests, self.per_minute, self.per_hour))
+
+    def __str__(self) -> str:
+        return f"{self.per_minute:,}/min, {self.per_hour:,}/h"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated.
+
+    :param calls_a_day: of one agent.
+    :param details: whether they are asked for; not, where their columns are dropped.
+    :param sample: simulated calls a day; each stands for equally many.
+    """
+
+    calls_a_day: int
+    limits: Limits
+    ladder: Ladder = Ladder()
+    details: bool = True
+    days: int = 365
+    sample: int = 25
+    seed: int = 1
+
+    @property
+    def weight(self) -> int:
+        """Calls that a simulated call stands for."""
+        return self.calls_a_day // self.sample
+
+
+@dataclass
+class Result:
+    """What a year took.
+
+    :param requests: by purpose.
+    :param hourly: requests in each hour.
+    :param behind: hours, at the most of each day: how long ago the oldest day ended whose details
+        are not all there.
+    :param detail_lag: hours from a day's end until all of its details were there.
+    :param lateness: hours from a change until the table had it, by kind.
+    :param unseen: changes over 31 days old at the year's end that the table does not have.
+    :param slot_hours: hours that worker slots were held, where tasks defer.
+    :param slot_hours_waiting: likewise where they wait in the worker.
+    :param gaps: days between two reads of a rung, or a longer one, at the most.
+    :param repeats: requests for a version whose detail and score were known: there must be none.
+    """
+
+    scenario: Scenario
+    requests: Counter[str] = field(default_factory=Counter)
+    hourly: list[int] = field(default_factory=list)
+    behind: list[float] = field(default_factory=list)
+    detail_lag: list[float] = field(default_factory=list)
+    lateness: dict[Kind, list[float]] = field(default_factory=dict)
+    unseen: Counter[Kind] = field(default_factory=Counter)
+    slot_hours: float = 0.0
+    slot_hours_waiting: float = 0.0
+    gaps: dict[Rung, int] = field(default_factory=dict)
+    repeats: int = 0
+
+    @property
+    def share_used(self) -> float:
+        """Of what the limits allow in the year."""
+        return sum(self.hourly) / (len(self.hourly) * self.scenario.limits.an_hour)
+
+
+class Lists:
+    """The walk of an interval."""
+
+    def __init__(self, purpose: str, interval: Interval, began_at: datetime, left: int) -> None:
+        self.purpose, self.interval, self.began_at, self.left = purpose, interval, began_at, left
+        self.since = began_at
+
+    @property
+    def is_over(self) -> bool:
+        return self.left == 0
+
+
+class Details:
+    """The details that a walk found missing."""
+
+    def __init__(self, interval: Interval, walked_at: datetime, is_daily: bool) -> None:
+        self.interval, self.walked_at, self.is_daily = interval, walked_at, is_daily
+        self.since = self.planned_at = walked_at
+        self.todo: deque[tuple[SimulatedCall, str]] = deque()
+
+    @property
+    def is_over(self) -> bool:
+        return not self.todo
+
+
+def list_requests(interval: Interval, calls: int) -> int:
+    """Requests for the list of one agent: agents, pages, and what the parts of a long one add."""
+    parts = len(parts_of(interval, calls, LONG_PAGES))
+    return 1 + math.ceil(calls / 100) + (1 + math.ceil(parts / 2) if parts > 1 else 0)
+
+
+def simulate(scenario: Scenario) -> Result:
+    """Run a year."""
+    return _Year(scenario).run()
+
+
+class _Year:
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario, self._limits = scenario, scenario.limits
+        self._result = Result(scenario)
+        self._calls: dict[date, list[SimulatedCall]] = {}
+        # Changes that the table does not have, by day of the call, oldest first.
+        self._unseen: dict[date, list[tuple[datetime, Kind]]] = {}
+        self._known: dict[str, Known] = {}
+        # Of the calls that a simulated call stands for: those that were asked for.
+        self._paid: Counter[str] = Counter()
+        self._active: list[Lists | Details] = []
+        self._waiting: deque[Details] = deque()  # for their turn
+        self._done, self._reads = Done({}), list[tuple[date, Rung]]()
+        self._rung: tuple[Rung, date] | None = None  # of the re-sync that runs
+        self._is_due = False
+
+    def run(self) -> Result:
+        result = self._result
+        for hour in range(self._scenario.days * 24):
+            now = _midnight(FIRST) + hour * HOUR
+            if hour % 24 == 0:
+                self._begin_day(now)
+            self._is_due = self._is_due or hour % 24 == RESYNC_HOUR
+            self._begin_resync(now)
+            result.hourly.append(self._spend(now))
+            if hour % 24 == 0:
+                result.behind.append(0.0)
+            result.behind[-1] = max(result.behind[-1], self._hours_behind(now + HOUR))
+        end = _midnight(FIRST) + self._scenario.days * DAY
+        for changes in self._unseen.values():
+            result.unseen.update(kind for at, kind in changes if at < end - 31 * DAY)
+        for rung in self._scenario.ladder.rungs:
+            ends = [read for read, of in self._reads if of.days >= rung.days]
+            ends.append(resync_end(end))
+            gaps = ((later - earlier).days for earlier, later in pairwise(ends))
+            result.gaps[rung] = max(gaps, default=self._scenario.days)
+        return result
+
+    def _begin_day(self, now: datetime) -> None:
+        """The calls of a new day; the daily run of the day before."""
+        today, scenario = now.date(), self._scenario
+        self._calls[today] = list(calls_of(today, scenario.sample, scenario.seed))
+        changes = ((c.at, c.kind) for call in self._calls[today] for c in call.changes)
+        self._unseen[today] = sorted(changes)
+        if today > FIRST:
+            interval = Interval(now - DAY, now)
+            requests = list_requests(interval, scenario.calls_a_day)
+            self._active.append(Lists("daily lists", interval, now, requests))
+
+    def _begin_resync(self, now: datetime) -> None:
+        """Of runs that could not begin, Airflow makes the newest when the one before has ended."""
+        if not self._is_due or self._rung:
+            return
+        self._is_due = False
+        run_end = _midnight(now.date()) + RESYNC_HOUR * HOUR
+        end = resync_end(run_end if run_end <= now else run_end - DAY)
+        rung = self._scenario.ladder.due(end, self._done)
+        interval = rung and clipped(rung.interval(end), self._calls[FIRST][0].created_at)
+        if not rung or not interval:
+            return
+        days = (interval.end - interval.start) // DAY
+        requests = list_requests(interval, days * self._scenario.calls_a_day)
+        self._rung = rung, end
+        self._active.append(Lists("re-sync lists", interval, now, requests))
+
+    def _spend(self, hour: datetime) -> int:
+        """Let an hour's tasks send; give what they sent."""
+        left = self._limits.an_hour
+        for work in self._active:
+            work.since = hour
+        while left and self._active:
+            share = max(1, left // len(self._active))
+            for work in list(self._active):
+                now = hour + self._limits.after(self._limits.an_hour - left)
+                left -= self._send(work, min(share, left), now)
+                if work.is_over:
+                    now = hour + self._limits.after(self._limits.an_hour - left)
+                    self._finish(work, now)
+        used = self._limits.an_hour - left
+        for work in self._active:
+            # The hour is used up: a task that defers gives its slot back.
+            self._hold(work, hour + self._limits.after(used), hour + HOUR)
+        return used
+
+    def _send(self, work: Lists | Details, most: int, now: datetime) -> int:
+        """Send at the most so many requests; give how many."""
+        if isinstance(work, Lists):
+            spent = min(most, work.left)
+            work.left -= spent
+            self._result.requests[work.purpose] += spent
+            return spent
+        spent = 0
+        while work.todo and spent < most:
+            call, purpose = work.todo[0]
+            known = self._known.get(call.id)
+            if known and known.asked_at >= work.planned_at:
+                work.todo.popleft()  # the other DAG has asked since
+                continue
+            some = min(most - spent, self._scenario.weight - self._paid[call.id])
+            spent += some
+            self._paid[call.id] += some
+            self._result.requests[purpose] += some
+            if self._paid[call.id] == self._scenario.weight:
+                work.todo.popleft()
+                del self._paid[call.id]
+                self._answer(call, now)
+        return spent
+
+    def _answer(self, call: SimulatedCall, now: datetime) -> None:
+        known, version = self._known.get(call.id), call.version(now)
+        if known and known.version == version and known.scored:
+            self._result.repeats += 1
+        if not call.is_erased(now):
+            self._known[call.id] = Known(call.id, version, now, call.is_scored(now))
+
+    def _finish(self, work: Lists | Details, now: datetime) -> None:
+        """A task is over: its load, and what follows it."""
+        self._active.remove(work)
+        self._hold(work, now, now)
+        if isinstance(work, Lists):
+            self._see_changes(work, now)
+            if not self._scenario.details:
+                if work.purpose != "daily lists":
+                    self._note_rung(now)
+                return
+            details = Details(work.interval, work.began_at, work.purpose == "daily lists")
+            if details.is_daily:
+                self._waiting.append(details)
+                self._begin_details(now)
+            else:
+                self._plan(details, now)
+        elif work.is_daily:
+            self._result.detail_lag.append((now - work.interval.end) / HOUR)
+            self._begin_details(now)
+        else:
+            self._note_rung(now)
+
+    def _note_rung(self, now: datetime) -> None:
+        if self._rung:
+            rung, end = self._rung
+            self._reads.append((end, rung))
+            self._done, self._rung = self._done.with_rung(rung, end), None
+            self._begin_resync(now)
+
+    def _begin_details(self, now: datetime) -> None:
+        """Of daily runs one at a time asks for details."""
+        is_busy = any(isinstance(work, Details) and work.is_daily for work in self._active)
+        if self._waiting and not is_busy:
+            self._plan(self._waiting.popleft(), now)
+
+    def _plan(self, details: Details, now: datetime) -> None:
+        calls = {call.id: call for call in self._calls_in(details.interval)}
+        calls = {id_: c for id_, c in calls.items() if not c.is_erased(details.walked_at)}
+        with DetailPlan(ScoreRule(), now) as plan:
+            plan.want(
+                Wanted(call.id, AGENT, call.created_at, call.version(details.walked_at))
+                for call in calls.values()
+            )
+            plan.know(self._known[id_] for id_ in calls if id_ in self._known)
+            for wanted in plan.missing():
+                details.todo.append((calls[wanted.id], self._purpose(details, wanted)))
+        details.since = details.planned_at = now
+        self._active.append(details)
+
+    def _purpose(self, details: Details, wanted: Wanted) -> str:
+        known = self._known.get(wanted.id)
+        if known and known.version and wanted.version and known.version >= wanted.version:
+            return "late scores"
+        return "details" if details.is_daily else "re-sync details"
+
+    def _see_changes(self, walk: Lists, now: datetime) -> None:
+        """The table has what happened before the walk began."""
+        day = walk.interval.start.date()
+        while day < walk.interval.end.date():
+            changes = self._unseen[day]
+            for at, kind in changes:
+                if at <= walk.began_at:
+                    self._result.lateness.setdefault(kind, []).append((now - at) / HOUR)
+            self._unseen[day] = [change for change in changes if change[0] > walk.began_at]
+            day += DAY
+
+    def _hold(self, work: Lists | Details, until: datetime, until_waiting: datetime) -> None:
+        self._result.slot_hours += max(0.0, (until - work.since) / HOUR)
+        self._result.slot_hours_waiting += max(0.0, (until_waiting - work.since) / HOUR)
+
+    def _hours_behind(self, now: datetime) -> float:
+        daily = [
+            work.interval.end
+            for work in (*self._active, *self._waiting)
+            if (work.is_daily if isinstance(work, Details) else work.purpose == "daily lists")
+        ]
+        return (now - min(daily)) / HOUR if daily else 0.0
+
+    def _calls_in(self, interval: Interval) -> Iterator[SimulatedCall]:
+        day = interval.start.date()
+        while day < interval.end.date():
+            yield from self._calls[day]
+            day += DAY
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

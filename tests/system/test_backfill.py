@@ -1,0 +1,206 @@
+"""A backfill in a running Airflow, and a day that comes in the middle of it.
+
+Six days; ``make test-backfill`` takes ninety, with an hour's limit that makes tasks defer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from tests.support.tables import assert_equal_rows, expected_rows
+from tests.system.conftest import Services
+from tests.system.running import DAG, Airflow, Standalone, eventually
+
+pytestmark = pytest.mark.airflow3
+log = logging.getLogger(__name__)
+
+DAYS = int(os.environ.get("TALKPILOT_BACKFILL_DAYS", "6"))
+IS_LONG = DAYS > 6
+FIRST, LAST = date(2026, 1, 1), date(2026, 1, 1) + timedelta(days=DAYS - 1)
+NEWEST = LAST + timedelta(days=1)
+CALLS_A_DAY, ACTIVE_RUNS = 14, 4
+# A minute and an hour of the key, scaled down: a day's details take five seconds. A wait over two
+# minutes defers.
+LIMITS: dict[str, Any] = {"requests_per_minute": 30, "minute_seconds": 10.0}
+SCARCE: dict[str, Any] = {"requests_per_hour": 500, "hour_seconds": 180.0}
+SECONDS = 2400 if IS_LONG else 400
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What was left when a backfill and a day in the middle of it had ended.
+
+    :param runs: all runs, by kind: ``backfill``, ``scheduled``, ``manual``.
+    :param tasks: all task instances, by run id.
+    """
+
+    airflow: Standalone
+    services: Services
+    runs: dict[str, list[dict[str, Any]]]
+    tasks: dict[str, list[dict[str, Any]]]
+
+    def tasks_of(self, kind: str, task_id: str) -> list[dict[str, Any]]:
+        return [
+            task
+            for run in self.runs[kind]
+            for task in self.tasks[run["dag_run_id"]]
+            if task["task_id"] == task_id
+        ]
+
+
+@pytest.fixture(scope="module")
+def backfill(
+    bigquery_emulator: BigQueryEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backfill]:
+    folder = tmp_path_factory.mktemp("backfill")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    days = [*(FIRST + timedelta(days=n) for n in range(DAYS + 1)), yesterday]
+    limits = LIMITS | (SCARCE if IS_LONG else {"requests_per_hour": None})
+    with Sandbox(days=days, calls_per_day=CALLS_A_DAY, seed=11, **limits) as sandbox:
+        table = f"{bigquery_emulator.project}.backfill.calls"
+        services = Services(sandbox, bigquery_emulator, table, folder / "staging")
+        airflow = Airflow(folder / "airflow")
+        _create(airflow)
+        with Standalone(airflow, services.environment) as standalone:
+            yield _run(standalone, services)
+
+
+def _create(airflow: Airflow) -> None:
+    """As a user does it; before the scheduler runs, for two programs at once lock a SQLite."""
+    airflow.run("db", "migrate")
+    airflow.run("dags", "reserialize")
+    command = ["backfill", "create", "--dag-id", DAG, "--max-active-runs", str(ACTIVE_RUNS)]
+    airflow.run(*command, "--from-date", FIRST.isoformat(), "--to-date", LAST.isoformat())
+
+
+def _run(airflow: Standalone, services: Services) -> Backfill:
+    airflow.unpause(DAG)
+    began = time.monotonic()
+    eventually(lambda: _has_begun(airflow) or None, SECONDS, "details come", airflow.tail, 1)
+    # A name of its own: a run like the scheduled one, for a day that is newer than all others.
+    bounds = [f"{day}T00:00:00Z" for day in (NEWEST, NEWEST + timedelta(days=1))]
+    came_at = time.monotonic()
+    newest = airflow.trigger(
+        DAG,
+        dag_run_id="newest",
+        logical_date=bounds[0],
+        data_interval_start=bounds[0],
+        data_interval_end=bounds[1],
+    )
+    assert airflow.end_of(DAG, newest, SECONDS) == "success", airflow.logs(DAG, newest)
+    newest_took = time.monotonic() - came_at
+
+    def ended() -> list[dict[str, Any]] | None:
+        runs = airflow.runs(DAG)
+        return runs if all(run["state"] in ("success", "failed") for run in runs) else None
+
+    # Each look costs the machine something that the tasks need.
+    runs = eventually(ended, SECONDS, "all runs end", airflow.tail, 3)
+    spent = services.sandbox.counters
+    log.info(
+        "%d days with %d calls each in %.0f s; the newest day took %.0f s; requests: %s",
+        DAYS,
+        CALLS_A_DAY,
+        time.monotonic() - began,
+        newest_took,
+        dict(spent),
+    )
+    tasks = {
+        run["dag_run_id"]: airflow.get(f"dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances")[
+            "task_instances"
+        ]
+        for run in runs
+    }
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        by_kind.setdefault(run["run_type"], []).append(run)
+    return Backfill(airflow, services, by_kind, tasks)
+
+
+def _has_begun(airflow: Standalone) -> bool:
+    """Whether a backfill's details have come, and others wait."""
+    chosen = "&".join(f"state={state}" for state in ("scheduled", "queued", "running", "deferred"))
+    states = {
+        task["state"]
+        for task in airflow.get(f"dags/{DAG}/dagRuns/~/taskInstances?{chosen}")["task_instances"]
+        if task["task_id"] == "enrich_calls" and task["dag_run_id"].startswith("backfill__")
+    }
+    return "scheduled" in states and bool({"running", "queued", "deferred"} & states)
+
+
+def test_every_day_is_in_the_table_once(backfill: Backfill) -> None:
+    states = {kind: Counter(r["state"] for r in runs) for kind, runs in backfill.runs.items()}
+    assert states == {
+        "backfill": {"success": DAYS},
+        "manual": {"success": 1},
+        "scheduled": {"success": 1},
+    }
+    truth = backfill.services.sandbox.truth("2026-01-01", "2100-01-01")
+    assert len(truth) == (DAYS + 2) * CALLS_A_DAY
+    assert_equal_rows(backfill.services.rows(), expected_rows(truth))
+    assert backfill.services.staged(DAG) == []
+
+
+def test_the_quota_is_shared(backfill: Backfill) -> None:
+    sandbox = backfill.services.sandbox
+    asked = Counter(
+        request.path.rpartition("/")[2]
+        for request in sandbox.requests
+        if request.kind == "detail" and request.status == 200
+    )
+    assert asked == {call["id"]: 1 for call in sandbox.truth("2026-01-01", "2100-01-01")}
+    spent = sandbox.counters
+    assert spent["calls"] - spent["agents"] == (DAYS + 2), "two agents, one page each"
+    if not IS_LONG:
+        assert spent["refused"] <= 0.02 * sum(spent.values())
+
+
+def test_several_runs_at_once_and_one_of_them_asks_for_details(backfill: Backfill) -> None:
+    runs = backfill.runs["backfill"]
+    assert _most_at_once((run["start_date"], run["end_date"]) for run in runs) == ACTIVE_RUNS
+    tasks = [
+        task
+        for kind in ("backfill", "manual", "scheduled")
+        for task in backfill.tasks_of(kind, "enrich_calls")
+    ]
+    assert _most_at_once((task["start_date"], task["end_date"]) for task in tasks) == 1
+
+
+def test_the_newest_day_does_not_wait_for_the_backfill(backfill: Backfill) -> None:
+    for kind, weight in (("scheduled", 1), ("manual", 1), ("backfill", -1)):
+        tasks = backfill.tasks_of(kind, "extract_calls") + backfill.tasks_of(kind, "load_calls")
+        assert {task["priority_weight"] for task in tasks} == {weight}
+    [newest] = backfill.tasks_of("manual", "enrich_calls")
+    others = backfill.tasks_of("backfill", "enrich_calls")
+    went_before = [
+        task
+        for task in others
+        if newest["scheduled_when"] < task["queued_when"] < newest["queued_when"]
+    ]
+    assert went_before == []
+    waited = [
+        task
+        for task in others
+        if task["scheduled_when"] < newest["queued_when"] < task["queued_when"]
+    ]
+    assert waited, "otherwise there was nobody to go before"
+
+
+def _most_at_once(spans: Any) -> int:
+    """How many spans of time overlap at the most."""
+    steps = sorted(step for begin, end in spans for step in ((begin, 1), (end, -1)))
+    at_once, most = 0, 0
+    for _, step in steps:
+        at_once += step
+        most = max(most, at_once)
+    return most

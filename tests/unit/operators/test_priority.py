@@ -1,0 +1,37 @@
+"""Whose task goes first where several runs wait."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.task.priority_strategy import validate_and_load_priority_weight_strategy
+
+from airflow_provider_talkpilot.operators.priority import ScheduledFirst
+
+RULE = "airflow_provider_talkpilot.operators.priority.ScheduledFirst"
+
+
+def weight(run_id: str, own: int = 1) -> int:
+    ti: Any = SimpleNamespace(run_id=run_id, task=SimpleNamespace(priority_weight=own))
+    return ScheduledFirst().get_weight(ti)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "expected"),
+    [
+        ("scheduled__2026-03-18T00:00:00+00:00", 1),
+        ("asset_triggered__2026-03-18T00:00:00+00:00_x", 1),
+        ("a name of somebody's own", 1),
+        ("manual__2026-03-18T00:00:00+00:00", 0),
+        ("backfill__2026-03-18T00:00:00+00:00", -1),
+    ],
+)
+def test_the_daily_run_then_those_by_hand_then_a_backfill(run_id: str, expected: int) -> None:
+    assert weight(run_id) == expected
+    assert weight(run_id, own=10) == expected + 9
+
+
+def test_airflow_finds_the_rule_by_its_name() -> None:
+    assert isinstance(validate_and_load_priority_weight_strategy(RULE), ScheduledFirst)

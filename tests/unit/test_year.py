@@ -1,0 +1,103 @@
+"""The simulated year keeps what the package promises, whatever the limits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+from airflow_provider_talkpilot.operators.ladder import Ladder
+from benchmarks import charts
+from benchmarks.year.calls import calls_of
+from benchmarks.year.report import is_carried
+from benchmarks.year.simulation import FIRST, Limits, Result, Scenario, simulate
+
+DAYS = 100
+EASY = Scenario(5_000, Limits(), days=DAYS, sample=20)
+SCARCE = Scenario(50_000, Limits(), days=DAYS, sample=20)
+SCENARIOS = (EASY, SCARCE, Scenario(50_000, Limits(), days=DAYS, sample=20, details=False))
+
+
+@pytest.fixture(scope="module")
+def years() -> dict[Scenario, Result]:
+    return {scenario: simulate(scenario) for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=["easy", "scarce", "lists alone"])
+def test_no_hour_has_more_requests_than_allowed(
+    years: dict[Scenario, Result], scenario: Scenario
+) -> None:
+    year = years[scenario]
+    assert len(year.hourly) == DAYS * 24
+    assert 0 < max(year.hourly) <= scenario.limits.an_hour
+    assert sum(year.hourly) == sum(year.requests.values())
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=["easy", "scarce", "lists alone"])
+def test_nothing_is_asked_twice_of_a_version(
+    years: dict[Scenario, Result], scenario: Scenario
+) -> None:
+    assert years[scenario].repeats == 0
+
+
+def test_what_the_quota_carries_does_not_pile_up(years: dict[Scenario, Result]) -> None:
+    year = years[EASY]
+    assert max(year.behind[-30:]) <= max(year.behind[5:35]) <= 6
+    assert len(year.detail_lag) == DAYS - 1, "every day got its details"
+    asked = year.requests["details"] + year.requests["re-sync details"]
+    assert asked >= 0.99 * (DAYS - 1) * EASY.calls_a_day
+    assert is_carried(year)
+
+
+def test_what_it_does_not_carry_does(years: dict[Scenario, Result]) -> None:
+    year = years[SCARCE]
+    assert year.behind[-1] > year.behind[DAYS // 2] > 24 * 7
+    assert year.share_used > 0.98
+    assert not is_carried(year)
+
+
+def test_changes_arrive_as_the_ladder_promises(years: dict[Scenario, Result]) -> None:
+    """Within the long rung's days, and one more for the newest day; the run takes its time."""
+    year = years[EASY]
+    longest = max(Ladder().rungs)
+    for kind in ("edit", "purge", "erasure"):
+        assert 0 < max(year.lateness[kind]) <= (longest.every + 2) * 24
+    for rung, gap in year.gaps.items():
+        assert rung.every <= gap <= rung.every + 1
+
+
+def test_deferral_frees_workers(years: dict[Scenario, Result]) -> None:
+    year = years[SCARCE]
+    assert year.slot_hours < 0.5 * year.slot_hours_waiting
+
+
+def test_a_year_is_the_same_every_time(years: dict[Scenario, Result]) -> None:
+    assert simulate(EASY) == years[EASY]
+    assert list(calls_of(FIRST, 20, 1)) == list(calls_of(FIRST, 20, 1))
+    assert list(calls_of(FIRST, 20, 1)) != list(calls_of(FIRST, 20, 2))
+
+
+def test_a_made_up_call_has_a_past_in_order() -> None:
+    for day in range(50):
+        for call in calls_of(FIRST + timedelta(days=day), 20, 1):
+            moments = [call.created_at, *(change.at for change in call.changes)]
+            assert moments == sorted(moments)
+            assert call.is_erased(moments[-1]) == (
+                bool(call.changes) and call.changes[-1].kind == "erasure"
+            )
+
+
+def test_bars_are_as_long_as_their_figures() -> None:
+    svg = ElementTree.fromstring(charts.bars("T & t", ["a", "b"], {"s": [1, 4]}, unit=" h"))
+    name = "{http://www.w3.org/2000/svg}rect"
+    widths = [float(bar.get("width", 0)) for bar in svg.iter(name)][2:]
+    assert widths[1] == pytest.approx(4 * widths[0], rel=0.01)
+
+
+def test_lines_have_a_point_for_each_step() -> None:
+    svg = ElementTree.fromstring(
+        charts.lines("T", {"one": [0, 5, 10], "two": [1, 1, 1]}, x_label="day", y_label="h")
+    )
+    found = [line.get("points", "") for line in svg.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert [len(points.split()) for points in found] == [3, 3]
