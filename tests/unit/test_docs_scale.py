@@ -7,7 +7,7 @@ import re
 import pytest
 
 from airflow_provider_talkpilot.operators.ladder import Ladder
-from airflow_provider_talkpilot.staging.batches import BATCH_ROWS, BATCH_SHARE, MOST_ROWS
+from airflow_provider_talkpilot.staging.batches import BATCH_ROWS, PACKED_PARTS
 from airflow_provider_talkpilot.staging.extract import PART_BYTES
 from benchmarks.year import report
 from benchmarks.year.calls import EDITED, ERASED, NEVER_SCORED, PURGED, SCORED_LATE
@@ -47,7 +47,7 @@ def test_the_rates_are_the_simulations() -> None:
 def test_the_parts_are_as_large_as_it_says() -> None:
     assert f"beyond {PART_BYTES >> 20} MB" in TEXT
     assert f"{BATCH_ROWS} details or a minute's" in TEXT
-    assert f"of more than {BATCH_ROWS * BATCH_SHARE:,} a hundredth, at most {MOST_ROWS:,}" in TEXT
+    assert f"of {PACKED_PARTS} such parts one is made" in TEXT
 
 
 @pytest.mark.parametrize("ladder", re.findall(r"'(\[\{.+?\}\])'", TEXT))
