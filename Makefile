@@ -194,12 +194,13 @@ test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQue
 	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS)); \
 	fi
 
-# Servers that no Python package brings. Not part of `test`: `.ci/run` runs it beside.
-CLUSTER_NEEDS := { command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1
-.PHONY: test-cluster
+# Servers that no Python package brings: so it is not part of `test`.
+.PHONY: can-test-cluster test-cluster
+can-test-cluster:
+	@{ command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1
 test-cluster: .venv/.ready ## Celery workers that are killed, on PostgreSQL and Redis (five minutes)
-	@$(CLUSTER_NEEDS) || { echo 'error: test-cluster needs PostgreSQL and Redis (Debian: apt-get install postgresql redis-server)' >&2; exit 1; }
-	@$(MAKE) .venv-cluster/.ready
+	@$(MAKE) --silent can-test-cluster 2>/dev/null || { echo 'error: test-cluster needs PostgreSQL and Redis (Debian: apt-get install postgresql redis-server)' >&2; exit 1; }
+	@$(MAKE) --silent .venv-cluster/.ready
 	$(call step,test,two Celery workers, killed in the middle)
 	@$(call in,.venv-cluster,cluster) timeout --foreground --signal=INT --kill-after=60s 10m \
 	    pytest tests/cluster -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' $(ARGS)

@@ -255,6 +255,8 @@ class Cluster(Rest):
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+            # No runs but those that somebody triggers.
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         }
 
 
