@@ -201,7 +201,7 @@ can-test-cluster:
 test-cluster: .venv/.ready ## Celery workers that are killed, on PostgreSQL and Redis (five minutes)
 	@$(MAKE) --silent can-test-cluster 2>/dev/null || { echo 'error: test-cluster needs PostgreSQL and Redis (Debian: apt-get install postgresql redis-server)' >&2; exit 1; }
 	@$(MAKE) --silent .venv-cluster/.ready
-	$(call step,test,two Celery workers, killed in the middle)
+	$(call step,test,two Celery workers that are killed)
 	@$(call in,.venv-cluster,cluster) timeout --foreground --signal=INT --kill-after=60s 10m \
 	    pytest tests/cluster -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' $(ARGS)
 
