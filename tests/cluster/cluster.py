@@ -168,6 +168,7 @@ class Cluster(Rest):
 
     def __enter__(self) -> Self:
         with self._stack:
+            self._stack.callback(self._http.close)
             database = self._stack.enter_context(postgres())
             broker = self._stack.enter_context(redis())
             settings = {**self._settings(database, broker), **self._given}
@@ -188,7 +189,6 @@ class Cluster(Rest):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
         self._stack.close()
 
     def __getitem__(self, name: str) -> Machine:

@@ -20,7 +20,7 @@ from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.cluster.cluster import Cluster, Task
-from tests.support.tables import Row, table_rows
+from tests.support.tables import Row, table_rows, tables
 from tests.system.running import eventually
 
 log = logging.getLogger(__name__)
@@ -170,13 +170,15 @@ class Scene:
         digest = Manifest.parse(text, parse_uri(str(path))).digest
         name = hashlib.sha256(f"{digest}/{task.arguments['table']}".encode()).hexdigest()[:24]
         with self.bigquery.client() as client:
-            tables = client.list_tables(task.arguments["table"].rpartition(".")[0])
-            return any(table.table_id.endswith(f"_staging_{name}") for table in tables)
+            found = tables(client, task.arguments["table"])
+            return any(table.endswith(f"_staging_{name}") for table in found)
 
     def rows(self, dataset: str) -> list[Row]:
-        """A target table as it is."""
+        """A target table as it is, alone in its dataset."""
         with self.bigquery.client() as client:
-            return table_rows(client, f"{self.bigquery.project}.{dataset}.calls")
+            table = f"{self.bigquery.project}.{dataset}.calls"
+            assert tables(client, table) == ["calls"]  # no staging table is left beside it
+            return table_rows(client, table)
 
     def truth(self, sandbox: Sandbox) -> list[Row]:
         """What an API holds of the day."""
