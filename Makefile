@@ -87,6 +87,14 @@ setup: .venv/.ready .venv-2.11/.ready ## Make .venv (Airflow 3.3) and .venv-2.11
 	@$(UV) pip install --python .venv-2.11/bin/python -r $<
 	@touch $@
 
+# The lock of Airflow 3.3 and what several workers need on top: made for test-cluster alone.
+.venv-cluster/.locked: requirements/cluster.txt | .venv/.locked
+	$(call step,setup,Airflow 3.3 with Celery into .venv-cluster (a minute))
+	@rm -rf .venv-cluster
+	@$(UV) venv --no-project --python '$(PYTHON)' .venv-cluster
+	@$(UV) pip install --python .venv-cluster/bin/python -r $<
+	@touch $@
+
 # Not made where it cannot be: its tests are then left out. --no-deps, for the lock holds a DuckDB
 # that the emulator does not ask for.
 .venv-strict/.locked: requirements/strict-emulator.txt | .venv/.locked
@@ -112,6 +120,9 @@ lock: .venv/.locked ## Write the lock files anew (ARGS=--upgrade takes the newes
 	        --universal --python-version 3.11 --no-emit-index-url --no-annotate \
 	        --custom-compile-command 'make lock' $(ARGS) -o requirements/airflow-$$v.txt >/dev/null || exit 1; \
 	done
+	@$(UV) pip compile pyproject.toml requirements/cluster.in --extra sandbox --extra dev \
+	    --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	    --custom-compile-command 'make lock' $(ARGS) -o requirements/cluster.txt >/dev/null
 	@$(UV) pip compile requirements/strict-emulator.in --overrides requirements/strict-emulator.in \
 	    --universal --python-version 3.13 --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' $(ARGS) -o requirements/strict-emulator.txt >/dev/null
@@ -122,7 +133,7 @@ reference: .venv/.ready ## Write the arguments in docs/operators.md anew, from t
 
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	@rm -rf .venv .venv-2.11 .venv-strict .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-2.11 .venv-cluster .venv-strict .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Trying out
@@ -186,6 +197,17 @@ test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQue
 	    printf '%-10s%s\n' test 'the loads on the stricter BigQuery emulator'; \
 	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS)); \
 	fi
+
+# Servers that no Python package brings: so it is not part of `test`.
+.PHONY: can-test-cluster test-cluster
+can-test-cluster:
+	@{ command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1
+test-cluster: .venv/.ready ## Celery workers that are killed, on PostgreSQL and Redis (five minutes)
+	@$(MAKE) --silent can-test-cluster 2>/dev/null || { echo 'error: test-cluster needs PostgreSQL and Redis (Debian: apt-get install postgresql redis-server)' >&2; exit 1; }
+	@$(MAKE) --silent .venv-cluster/.ready
+	$(call step,test,two Celery workers that are killed)
+	@$(call in,.venv-cluster,cluster) timeout --foreground --signal=INT --kill-after=60s 10m \
+	    pytest tests/cluster -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' $(ARGS)
 
 .PHONY: test-long
 test-long: .venv/.ready ## A thousand random histories instead of fifty (half an hour)

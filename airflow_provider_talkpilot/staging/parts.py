@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pydantic_core
@@ -112,28 +112,36 @@ class PartWriter:
         """
         if not self.rows:
             return None
-        with (
-            storage_errors("stage", f"a part in {self._folder}"),
-            tempfile.TemporaryDirectory(prefix="talkpilot-") as temporary,
-        ):
-            local = Path(temporary, "part")
-            self._spool.seek(0)
-            with local.open("wb") as target:
-                if self._compress:
-                    # No time and no name in the header: the same rows make the same part.
-                    with gzip.GzipFile("", "wb", 6, target, mtime=0) as packed:
-                        shutil.copyfileobj(self._spool, packed, _COPY_BUFFER)
-                else:
-                    shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
-            with local.open("rb") as staged:
-                sha256 = hashlib.file_digest(staged, "sha256").hexdigest()
+        with storage_errors("stage", f"a part in {self._folder}"), self._packed() as packed:
+            packed.seek(0)
+            sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
             suffix = ".jsonl.gz" if self._compress else ".jsonl"
             name = f"{self._kind}-{self._number:05d}-{sha256[:_CHECKSUM_IN_NAME]}{suffix}"
-            part = Part(name=name, rows=self.rows, bytes=local.stat().st_size, sha256=sha256)
-            storage.put(local, self._folder / name)
+            part = Part(name=name, rows=self.rows, bytes=packed.tell(), sha256=sha256)
+            storage.put(packed, self._folder / name)
         self._number += 1
         self.rollback(Mark(0, 0))
         return part
+
+    @contextmanager
+    def _packed(self) -> Iterator[io.FileIO | io.BufferedRandom]:
+        """What was written, as it will be stored: a file without a name, for a kill leaves others.
+
+        Whatever comes of it, the next record is written behind the last.
+        """
+        try:
+            if not self._compress:
+                yield self._spool
+                return
+            self._spool.seek(0)
+            with tempfile.TemporaryFile(prefix="talkpilot-") as packed:
+                # No time and no name in the header: the same rows make the same part.
+                with gzip.GzipFile("", "wb", 6, packed, mtime=0) as target:
+                    shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
+                packed.flush()
+                yield packed
+        finally:
+            self._spool.seek(0, io.SEEK_END)
 
 
 def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:

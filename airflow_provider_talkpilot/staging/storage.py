@@ -79,15 +79,20 @@ def parse_uri(uri: str) -> ObjectStoragePath:
     return path
 
 
-def put(source: Path, target: ObjectStoragePath) -> None:
-    """Copy a local file to ``target`` so that nobody ever sees half of it."""
+def put(source: IO[bytes], target: ObjectStoragePath) -> None:
+    """Copy an open local file to ``target`` so that nobody ever sees half of it.
+
+    :param source: may be a file without a name.
+    :param target: where to.
+    """
     with storage_errors("write", target):
+        source.seek(0)
         if not is_local(target):
             # No mkdir: it would make a bucket of a misspelt name. An object appears when complete.
-            target.fs.put_file(str(source), target.path)
+            target.fs.put_file(f"/dev/fd/{source.fileno()}", target.path)
             return
-        with _appearing(target) as unfinished:
-            shutil.copyfile(source, unfinished)
+        with _appearing(target) as unfinished, unfinished.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def put_text(text: str, target: ObjectStoragePath) -> None:

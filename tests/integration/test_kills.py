@@ -172,6 +172,26 @@ def test_killed_while_a_file_is_written(
 
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+def test_a_kill_leaves_no_calls_on_the_workers_disk(
+    anywhere: Chain, jobs: Jobs, tmp_path: Path, compress: bool
+) -> None:
+    own = tmp_path / "tmp"
+    own.mkdir()
+    ended = jobs.run(
+        TalkPilotExtractCallsOperator,
+        death=Death("airflow_provider_talkpilot.staging.storage:put"),
+        constants={"tempfile:tempdir": str(own)},
+        interval=anywhere.interval,
+        staging_uri=anywhere.staging_uri,
+        compress=compress,
+    )
+    assert ended.killed, ended.error
+    assert list(own.iterdir()) == []
+    anywhere.run()
+    anywhere.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
 def test_a_torn_part_of_details_is_asked_for_again(chain: Chain, compress: bool) -> None:
     chain.enrich_options["compress"] = compress
     calls = chain.summaries()

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,79 +128,22 @@ class Airflow:
         return json.JSONDecoder().raw_decode(text, begins.start())[0]
 
 
-class Standalone:
-    """``airflow standalone`` and its REST API; a context manager.
+class Rest(ABC):
+    """Airflow's REST API, as an administrator.
 
-    :param airflow: the command line to start it with.
-    :param settings: environment variables for all its processes.
+    :param url: of its API server.
+    :param home: the API server's AIRFLOW_HOME, where it leaves the administrator's password.
     """
 
-    def __init__(self, airflow: Airflow, settings: Mapping[str, str]) -> None:
-        self.airflow = airflow
-        self.output = airflow.home / "standalone.out"
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
         self.passwords: dict[str, str] = {}
-        self._environment = {
-            **airflow.environment,
-            "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(port),
-            "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
-            **settings,
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
+        self._home = home
+        self._http = httpx.Client(base_url=url, timeout=REQUEST_SECONDS, trust_env=False)
 
-    def __enter__(self) -> Standalone:
-        with self.output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment,
-                start_new_session=True,
-            )
-        try:
-            eventually(self._is_healthy, START_SECONDS, "Airflow answers", self.tail)
-            self._log_in()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-        assert self._process is not None
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_SECONDS)
-        # Some of its processes have sessions of their own; others wrote their title over where the
-        # system shows their environment.
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            deadline = time.monotonic() + STOP_SECONDS
-            while left := processes_with("AIRFLOW_HOME", str(self.airflow.home)):
-                for one in left:
-                    with suppress(ProcessLookupError):
-                        os.kill(one, number)
-                self._process.poll()
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.2)
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-        self._process.wait(STOP_SECONDS)
-
+    @abstractmethod
     def tail(self) -> str:
-        """The end of what all its processes printed."""
-        return self.output.read_text(errors="replace")[-TAIL:]
+        """The end of what Airflow printed."""
 
     def get(self, path: str) -> Any:
         """GET below ``/api/v2``."""
@@ -253,9 +197,6 @@ class Standalone:
         return "\n".join(texts)
 
     def _is_healthy(self) -> bool | None:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError(f"airflow standalone ended\n{self.tail()}")
         with suppress(httpx.TransportError):
             answer = self._http.get("/api/v2/monitor/health")
             if answer.is_success and all(
@@ -266,7 +207,7 @@ class Standalone:
         return None
 
     def _log_in(self) -> None:
-        passwords = self.airflow.home / "simple_auth_manager_passwords.json.generated"
+        passwords = self._home / "simple_auth_manager_passwords.json.generated"
         self.passwords = json.loads(passwords.read_text())
         name, password = next(iter(self.passwords.items()))
         answer = self._http.post("/auth/token", json={"username": name, "password": password})
@@ -275,6 +216,85 @@ class Standalone:
     def _answer(self, answer: httpx.Response) -> Any:
         assert answer.is_success, f"{answer.request.url}: {answer.status_code} {answer.text[:2000]}"
         return answer.json()
+
+
+class Standalone(Rest):
+    """``airflow standalone`` and its REST API; a context manager.
+
+    :param airflow: the command line to start it with.
+    :param settings: environment variables for all its processes.
+    """
+
+    def __init__(self, airflow: Airflow, settings: Mapping[str, str]) -> None:
+        self.airflow = airflow
+        self.output = airflow.home / "standalone.out"
+        port = free_port()
+        super().__init__(f"http://127.0.0.1:{port}", airflow.home)
+        self._environment = {
+            **airflow.environment,
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Standalone:
+        with self.output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                start_new_session=True,
+            )
+        try:
+            eventually(self._has_started, START_SECONDS, "Airflow answers", self.tail)
+            self._log_in()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_SECONDS)
+        # Some of its processes have sessions of their own; others wrote their title over where the
+        # system shows their environment.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + STOP_SECONDS
+            while left := processes_with("AIRFLOW_HOME", str(self.airflow.home)):
+                for one in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(one, number)
+                self._process.poll()
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+        self._process.wait(STOP_SECONDS)
+
+    def tail(self) -> str:
+        """The end of what all its processes printed."""
+        return self.output.read_text(errors="replace")[-TAIL:]
+
+    def _has_started(self) -> bool | None:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"airflow standalone ended\n{self.tail()}")
+        return self._is_healthy()
 
 
 @contextmanager

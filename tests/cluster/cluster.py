@@ -1,0 +1,317 @@
+"""Airflow on several machines: each of its processes with a file system of its own.
+
+What they share goes over the network: PostgreSQL, Redis, Airflow's API and object storage.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from airflow_provider_talkpilot.sandbox.processes import HOST, GuardedProcess, free_port
+from tests.system.running import START_SECONDS, Airflow, Rest, eventually
+
+WORKERS = ("worker-1", "worker-2")
+SERVICE_SECONDS = 60
+TAIL = 3000
+
+RECOVERY = {
+    # Who is gone is found in half a minute, not in five.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "15",
+    # For DAGs that say nothing of retries.
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10",
+}
+"""What docs/deployment.md tells to set; all else that matters is Airflow's default."""
+
+_POSTGRES_USER = "postgres"
+_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task instance, as Airflow tells it.
+
+    :param attempt: the number of its try, from 1.
+    :param host: the machine that the try runs or ran on.
+    :param arguments: its rendered fields.
+    """
+
+    task_id: str
+    map_index: int
+    state: str | None
+    attempt: int
+    host: str
+    arguments: Mapping[str, Any]
+
+
+class Machine:
+    """A machine that runs one of Airflow's processes: home, DAGs and temporary folder of its own.
+
+    :param name: its host name, and its folder's.
+    :param folder: where its folder is made.
+    :param dags: DAG files; it gets copies.
+    :param command: arguments of ``airflow``.
+    :param settings: environment variables.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        dags: Sequence[Path],
+        command: Sequence[str],
+        settings: Mapping[str, str],
+    ) -> None:
+        self.name, self._command = name, list(command)
+        self.temporary, own_dags = folder / name / "tmp", folder / name / "dags"
+        for made in (self.temporary, own_dags):
+            made.mkdir(parents=True)
+        for dag in dags:
+            shutil.copy(dag, own_dags)
+        self.airflow = Airflow(folder / name / "home", own_dags)
+        # Airflow asks a function for the host's name; the system would say the same to all.
+        module = self.airflow.home / "this_machine.py"
+        module.write_text(f"def name() -> str:\n    return {name!r}\n")
+        self._environment = {
+            **self.airflow.environment,
+            **settings,
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "this_machine.name",
+            "PYTHONPATH": str(self.airflow.home),
+            "TMPDIR": str(self.temporary),
+        }
+        self._process: GuardedProcess | None = None
+        self._said = ""
+
+    def start(self) -> None:
+        """Start it; it is not ready yet."""
+        command = [sys.executable, "-m", "airflow", *self._command]
+        self._process = GuardedProcess(command, self._environment)
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are, parents first, so that none notices."""
+        frozen = set[psutil.Process]()
+        while new := [process for process in self._processes() if process not in frozen]:
+            for process in new:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            frozen.update(new)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for process in reversed(self._processes()):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, as if the machine went; may be called twice."""
+        if self._process is None:
+            return
+        self.freeze()
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._said = self.log()
+        self._process.stop()
+        self._process = None
+
+    def restart(self) -> None:
+        """Kill it, and start it again with its disk as it was."""
+        self.kill()
+        self.start()
+
+    def log(self) -> str:
+        """What it printed, before restarts too."""
+        return self._said + (self._process.log() if self._process else "")
+
+    def require_running(self) -> None:
+        """Fail where it ended by itself."""
+        runs = self._process is not None and self._process.is_running
+        assert runs, f"{self.name} ended\n{self.log()[-TAIL:]}"
+
+    def _processes(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            if self._process:
+                return list(psutil.Process(self._process.pid).children(recursive=True))
+        return []
+
+
+class Cluster(Rest):
+    """Airflow with Celery: a machine for each of its parts, two for workers; a context manager.
+
+    :param folder: where the machines' folders are made.
+    :param dags: DAG files.
+    :param settings: environment variables for all machines.
+    """
+
+    def __init__(self, folder: Path, dags: Sequence[Path], settings: Mapping[str, str]) -> None:
+        self._folder, self._dags, self._given = folder, dags, settings
+        self._port = free_port()
+        self._machines: dict[str, Machine] = {}
+        self._stack = ExitStack()
+        super().__init__(f"http://{HOST}:{self._port}", folder / "api-server" / "home")
+
+    def __enter__(self) -> Self:
+        with self._stack:
+            self._stack.callback(self._http.close)
+            database = self._stack.enter_context(postgres())
+            broker = self._stack.enter_context(redis())
+            settings = {**self._settings(database, broker), **self._given}
+            self._add("api-server", ["api-server"], settings)
+            for name in ("scheduler", "dag-processor"):
+                self._add(name, [name], settings)
+            # Their logs stay where they are: served to whoever asks, they would leave this machine.
+            self._add("triggerer", ["triggerer", "--skip-serve-logs"], settings)
+            for name in WORKERS:
+                command = ["celery", "worker", "--skip-serve-logs", "--celery-hostname", name]
+                self._add(name, command, settings)
+            self["api-server"].airflow.run("db", "migrate", settings=settings)
+            for machine in self._machines.values():
+                machine.start()
+            eventually(self._has_started, START_SECONDS, "Airflow is healthy", self.tail)
+            self._log_in()
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __getitem__(self, name: str) -> Machine:
+        """The machine of this name."""
+        return self._machines[name]
+
+    def tail(self) -> str:
+        """The end of what each machine printed."""
+        said = {name: machine.log()[-TAIL:] for name, machine in self._machines.items()}
+        return "\n".join(f"--- {name}\n{text}" for name, text in said.items())
+
+    def tasks(self, dag: str, run: str, task_id: str = "") -> list[Task]:
+        """The task instances of a run, mapped ones each."""
+        path = f"dags/{dag}/dagRuns/{run}/taskInstances?limit=200"
+        return [
+            Task(
+                found["task_id"],
+                found["map_index"],
+                found["state"],
+                found["try_number"],
+                found["hostname"] or "",
+                found["rendered_fields"] or {},
+            )
+            for found in self.get(path)["task_instances"]
+            if task_id in ("", found["task_id"])
+        ]
+
+    def logs(self, dag: str, run: str) -> str:
+        """The end of each log of a run's tasks, from the workers' disks."""
+        texts = [self.tail()]
+        for worker in WORKERS:
+            logs = self[worker].airflow.home / "logs"
+            for path in sorted(logs.rglob(f"dag_id={dag}/run_id={run}/**/*.log")):
+                text = path.read_text(errors="replace")
+                texts.append(f"--- {worker} {path.relative_to(logs)}\n{text[-TAIL:]}")
+        return "\n".join(texts)
+
+    def _add(self, name: str, command: list[str], settings: Mapping[str, str]) -> None:
+        machine = Machine(name, self._folder, self._dags, command, settings)
+        self._machines[name] = machine
+        self._stack.callback(machine.kill)
+
+    def _has_started(self) -> bool | None:
+        for machine in self._machines.values():
+            machine.require_running()
+        ready = all(f"{name} ready." in self[name].log() for name in WORKERS)
+        return self._is_healthy() if ready else None
+
+    def _settings(self, database: str, broker: str) -> dict[str, str]:
+        return {
+            **RECOVERY,
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self._port),
+            "AIRFLOW__API__WORKERS": "1",
+            # What one machine encrypts or signs, another must read.
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__CELERY__BROKER_URL": broker,
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
+            "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
+            # No runs but those that somebody triggers.
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        }
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of its own; gives SQLAlchemy's address of its database."""
+    # It will not run as root, and the folders of pytest are open to their owner alone.
+    as_user = [
+        "setpriv",
+        f"--reuid={_POSTGRES_USER}",
+        f"--regid={_POSTGRES_USER}",
+        "--clear-groups",
+    ]
+    prefix = [] if os.getuid() else as_user
+    with tempfile.TemporaryDirectory(prefix="talkpilot-postgres-") as made:
+        folder, port = Path(made), free_port()
+        if prefix:
+            shutil.chown(folder, _POSTGRES_USER, _POSTGRES_USER)
+        data = folder / "data"
+        options = ["--auth=trust", "--username=airflow", "--encoding=UTF8", "--no-sync"]
+        initdb = GuardedProcess([*prefix, _find_program("initdb"), *options, str(data)])
+        eventually(lambda: None if initdb.is_running else True, SERVICE_SECONDS, "initdb ends")
+        said = initdb.log()
+        initdb.stop()
+        assert (data / "PG_VERSION").exists(), said[-TAIL:]
+        command = [*prefix, _find_program("postgres"), "-D", str(data), "-k", str(folder)]
+        command += ["-h", HOST, "-p", str(port), *(o for each in _FAST for o in ("-c", each))]
+        server = GuardedProcess(command)
+        try:
+            server.wait_for(lambda: _found(server, "ready to accept connections"), SERVICE_SECONDS)
+            yield f"postgresql+psycopg2://airflow@{HOST}:{port}/postgres"
+        finally:
+            server.stop()
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """A Redis of its own, nothing kept on disk; gives its address."""
+    port = free_port()
+    options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
+    server = GuardedProcess([_find_program("redis-server"), *options])
+    try:
+        server.wait_for(lambda: _found(server, "Ready to accept connections"), SERVICE_SECONDS)
+        yield f"redis://{HOST}:{port}/0"
+    finally:
+        server.stop()
+
+
+def _found(process: GuardedProcess, text: str) -> bool | None:
+    return True if text in process.log() else None
+
+
+def _find_program(name: str) -> str:
+    """A program on the PATH, or where Debian keeps those of PostgreSQL."""
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = shutil.which(name) or (str(debian[-1]) if debian else None)
+    assert found, f"{name} is not installed here"
+    return found

@@ -1,0 +1,199 @@
+"""The cluster beside the services that its tasks talk to, and how each of them goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
+from airflow_provider_talkpilot.sandbox.counters import key_prefix
+from airflow_provider_talkpilot.sandbox.server import bind
+from airflow_provider_talkpilot.sandbox.settings import fake_api_key
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.cluster.cluster import Cluster, Task
+from tests.support.tables import Row, table_rows, tables
+from tests.system.running import eventually
+
+log = logging.getLogger(__name__)
+
+DAY = date(2026, 3, 16)
+ORGANISATIONS, DEFERRING = "talkpilot_organisations", "talkpilot_deferring"
+CONNECTIONS = tuple(f"talkpilot_{name}" for name in ("north", "east", "south", "west"))
+BUCKET = "talkpilot-cluster"
+AGENTS, CALLS = 40, 1600
+# Of the scarce key: the details of 30 calls do not fit in beside the lists.
+SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 10
+
+
+def add_organisations(sandbox: Sandbox) -> dict[str, str]:
+    """Share the agents out among keys; gives the settings that name the connections."""
+    share = AGENTS // len(CONNECTIONS)
+    settings = {"AIRFLOW_VAR_TALKPILOT_ORGANISATIONS": json.dumps(CONNECTIONS)}
+    for number, name in enumerate(CONNECTIONS):
+        agents = sandbox.store.agent_ids[number * share :][:share]
+        key = sandbox.add_key(name, allowed_agent_ids=agents)
+        settings[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(
+            {**sandbox.connection, "password": key}
+        )
+    return settings
+
+
+@dataclass(repr=False)
+class Scene:
+    """A running cluster and its services.
+
+    :param runs: run ids by DAG.
+    :param died: by DAG, every task that was on a worker when it was killed.
+    """
+
+    cluster: Cluster
+    sandbox: Sandbox
+    scarce: Sandbox
+    bigquery: BigQueryEmulator
+    storage: StorageEmulator
+    runs: dict[str, str] = field(default_factory=dict)
+    died: list[tuple[str, Task]] = field(default_factory=list)
+
+    def trigger(self, dag: str) -> None:
+        """Run a DAG for the day."""
+        start, end = f"{DAY}T00:00:00Z", f"{date(DAY.year, DAY.month, DAY.day + 1)}T00:00:00Z"
+        self.cluster.unpause(dag)
+        self.runs[dag] = self.cluster.trigger(
+            dag, logical_date=start, data_interval_start=start, data_interval_end=end
+        )
+
+    def tasks(self, dag: str, task_id: str = "") -> list[Task]:
+        """The task instances of a DAG's run."""
+        return self.cluster.tasks(dag, self.runs[dag], task_id)
+
+    def kill_worker(
+        self, task_id: str, is_half_done: Callable[[Task], bool], seconds: float
+    ) -> Task:
+        """Kill a worker that has such a task half done, and start it again.
+
+        It is stopped first, and killed if the task is still half done then: no luck is needed.
+
+        :return: the task, as it was.
+        """
+
+        def caught() -> Task | None:
+            for task in self.tasks(ORGANISATIONS, task_id):
+                if task.state != "running" or not is_half_done(task):
+                    continue
+                self.cluster[task.host].freeze()
+                if task in self.tasks(ORGANISATIONS, task_id) and is_half_done(task):
+                    return task
+                self.cluster[task.host].thaw()
+            return None
+
+        caught_task = eventually(caught, seconds, f"{task_id} half done", self.logs)
+        died = [
+            (dag, task)
+            for dag in self.runs
+            for task in self.tasks(dag)
+            if task.state == "running" and task.host == caught_task.host
+        ]
+        self.cluster[caught_task.host].restart()
+        self.died += died
+        names = ", ".join(f"{task.task_id} {task.map_index}" for _, task in died)
+        log.info("%s was killed, with %s", caught_task.host, names)
+        return caught_task
+
+    def details_come(self, more: int, seconds: float) -> None:
+        """Wait until so many more details were asked for."""
+        enough = self.sandbox.counters["detail"] + more
+        eventually(
+            lambda: True if self.sandbox.counters["detail"] >= enough else None,
+            seconds,
+            f"{more} more details",
+            self.logs,
+        )
+
+    @contextmanager
+    def no_api(self) -> Iterator[None]:
+        """Nobody answers at the API's address."""
+        port = self.sandbox.port
+        self.sandbox.stop()
+        with bind(port):  # nobody else takes it
+            yield
+        self.sandbox.start()
+
+    @contextmanager
+    def no_storage(self) -> Iterator[None]:
+        """Nobody answers at the object storage's address."""
+        port = int(self.storage.url.rpartition(":")[2])
+        self.storage.stop()
+        with bind(port):
+            yield
+        self.storage.start()
+
+    def asked(self, task: Task, kind: str) -> int:
+        """Requests of a kind with the key of a mapped task."""
+        return self.sandbox.counters_of(fake_api_key(CONNECTIONS[task.map_index]))[kind]
+
+    def repeated(self, connection: str) -> int:
+        """Details that were answered with a connection's key more than once."""
+        prefix = key_prefix(fake_api_key(connection))
+        answered = Counter(
+            request.path
+            for request in self.sandbox.requests
+            if (request.kind, request.status, request.key_prefix) == ("detail", 200, prefix)
+        )
+        return sum(answered.values()) - len(answered)
+
+    def enrich_kills(self, connection: str) -> int:
+        """How often the enrich task of a connection was on a worker that was killed."""
+        number = CONNECTIONS.index(connection)
+        return sum(
+            (dag, task.task_id, task.map_index) == (ORGANISATIONS, "enrich_calls", number)
+            for dag, task in self.died
+        )
+
+    def has_staging_table(self, task: Task) -> bool:
+        """Whether a load has made its staging table and not dropped it yet."""
+        uri = task.arguments.get("manifest_uri")
+        if not uri:
+            return False
+        path = self.bigquery.gcs_root / uri.partition("@")[2]
+        text = path.read_text() if path.exists() else ""
+        if not text:
+            return False
+        digest = Manifest.parse(text, parse_uri(str(path))).digest
+        name = hashlib.sha256(f"{digest}/{task.arguments['table']}".encode()).hexdigest()[:24]
+        with self.bigquery.client() as client:
+            found = tables(client, task.arguments["table"])
+            return any(table.endswith(f"_staging_{name}") for table in found)
+
+    def rows(self, dataset: str) -> list[Row]:
+        """A target table as it is, alone in its dataset."""
+        with self.bigquery.client() as client:
+            table = f"{self.bigquery.project}.{dataset}.calls"
+            assert tables(client, table) == ["calls"]  # no staging table is left beside it
+            return table_rows(client, table)
+
+    def truth(self, sandbox: Sandbox) -> list[Row]:
+        """What an API holds of the day."""
+        return sandbox.truth(f"{DAY}T00:00:00Z", f"{DAY}T23:59:59.999999Z")
+
+    def staged(self) -> list[Path]:
+        """All that is in the bucket."""
+        return [path for path in (self.bigquery.gcs_root / BUCKET).rglob("*") if path.is_file()]
+
+    def logs(self) -> str:
+        """Of all tasks and machines, for a failing test."""
+        return "\n".join(self.cluster.logs(dag, run) for dag, run in self.runs.items())
+
+
+def wait(seconds: float, what: str) -> None:
+    """Let time pass: it is part of the story."""
+    log.info("%s for %g s", what, seconds)
+    time.sleep(seconds)
