@@ -14,7 +14,8 @@ import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from tests.support.tables import Row, assert_equal_rows, expected_rows
+from tests.support.personal import forms, personal
+from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, eventually
 
@@ -195,7 +196,7 @@ def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
     secrets: dict[str, str] = {}
     for sandbox in (stage.services.sandbox, stage.scarce.sandbox, stage.staff):
         secrets |= dict.fromkeys(sandbox.settings.api_keys, "a key")
-        secrets |= _personal(sandbox.truth("2026-01-01", "2100-01-01"))
+        secrets |= personal(sandbox.truth("2026-01-01", "2100-01-01"))
     assert len(secrets) > 200
     home = stage.airflow.airflow.home
     files = [path for path in home.rglob("*") if path.is_file()]
@@ -215,14 +216,9 @@ def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
         found += [
             f"{what} in {path.relative_to(home)}"
             for secret, what in secrets.items()
-            if any(form in kept for form in _forms(secret))
+            if any(form in kept for form in forms(secret))
         ]
     assert not found, "\n".join(sorted(found)[:20])
-
-
-def _forms(text: str) -> set[str]:
-    """A text as it is, and as JSON writes it."""
-    return {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _connections(sandbox: Sandbox) -> dict[str, str]:
@@ -259,19 +255,3 @@ def _asked(sandbox: Sandbox) -> Counter[str]:
 def _phone_number(services: Services) -> str:
     """A number that no other field could hold by chance."""
     return next(str(call["phone_number"]) for call in services.truth(DAY) if call["phone_number"])
-
-
-def _personal(calls: list[Row]) -> dict[str, str]:
-    """What belongs to callers, by what it is."""
-    texts = {}
-    for call in calls:
-        for field in ("customer_name", "phone_number", "call_summary"):
-            if call[field]:
-                texts[call[field]] = field
-        try:
-            messages = json.loads(call["transcript"] or "[]")
-        except ValueError:
-            texts[call["transcript"]] = "transcript"
-            continue
-        texts |= {m["text"]: "transcript" for m in messages if len(m["text"]) > 15}
-    return texts
