@@ -148,7 +148,7 @@ class Standalone:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
 
     def __enter__(self) -> Standalone:
         with self.output.open("wb") as output:
