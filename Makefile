@@ -146,6 +146,10 @@ demo: .venv/.ready ## Run the DAG against a local TalkPilot and BigQuery, and sh
 ui: .venv/.ready ## Run Airflow with some days loaded, to look at; Ctrl-C ends it
 	@$(IN_3_3) python -m scripts.ui $(ARGS)
 
+.PHONY: pictures
+pictures: .venv/.ready ## Take the documents' pictures anew (needs a chromium)
+	@$(IN_3_3) python -m scripts.pictures
+
 .PHONY: bench
 bench: .venv/.ready ## Measure requests, time and memory
 	@$(IN_3_3) python -m benchmarks

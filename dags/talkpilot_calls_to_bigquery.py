@@ -36,13 +36,14 @@ with DAG(
             None,
             type=["null", "string"],
             title="Start",
-            description="First moment to take, such as 2026-03-18; empty for the run's interval.",
+            description="From here on (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
+            "empty to take the run's own interval.",
         ),
         "end": Param(
             None,
             type=["null", "string"],
             title="End",
-            description="First moment not to take, such as 2026-03-19.",
+            description="Up to here, not included: 2026-03-19 takes all of the 18th.",
         ),
         "enrich": Param(
             True,

@@ -39,13 +39,14 @@ with DAG(
             None,
             type=["null", "string"],
             title="Start",
-            description="First moment to read again, such as 2026-03-18; empty for the ladder.",
+            description="From here on (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
+            "empty to take what the ladder says.",
         ),
         "end": Param(
             None,
             type=["null", "string"],
             title="End",
-            description="First moment not to read again, such as 2026-03-19.",
+            description="Up to here, not included: 2026-03-19 takes all of the 18th.",
         ),
         "enrich": Param(
             True,

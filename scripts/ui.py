@@ -1,8 +1,9 @@
 """``make ui``: a real Airflow to look at, with days of calls that its own runs brought.
 
-A TalkPilot with made-up calls, a BigQuery emulator and an Airflow are made for it, and are gone
-after Ctrl-C. What the page "TalkPilot" then shows are real runs of the shipped DAG: days that are
-complete, one with summaries only, one that failed, and calls that were purged and erased.
+A TalkPilot with made-up calls, emulators of BigQuery and Cloud Storage, and an Airflow are made
+for it, and are gone after Ctrl-C. What the page "TalkPilot" then shows are real runs of the shipped
+DAG: days that are complete, one with summaries only, one that failed, and calls that were purged
+and erased.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
 from tests.system.running import DAG, Airflow, Standalone
 
-CONNECTION = "talkpilot_default"
+CONNECTION, BUCKET = "talkpilot_default", "talkpilot-staging"
 AGENTS, CALLS_PER_DAY = 3, 24
 # The hour's limit is TalkPilot's default; its minute would make the first look wait.
 REQUESTS_PER_MINUTE, REQUESTS_PER_HOUR = 600, 1000
@@ -46,6 +47,12 @@ class Show:
     sandbox: Sandbox
     days: list[dt.date]
     runs: dict[str, str] = field(default_factory=dict)
+
+    def connect(self) -> None:
+        """Make the connection as the form does, in Airflow's database: there it can be edited."""
+        extra = json.dumps({"requests_per_hour": REQUESTS_PER_HOUR})
+        fields = {**self.sandbox.connection, "port": self.sandbox.port, "extra": extra}
+        self.airflow.connect(CONNECTION, **fields)
 
     def sync(self, say: Say = str) -> None:
         """Let the shipped DAG bring the days, and something to see among them.
@@ -119,7 +126,7 @@ def _whole(day: dt.date) -> tuple[dt.date, dt.date]:
 
 @contextlib.contextmanager
 def show(home: Path, *, days: int = DAYS, say: Say = str, **settings: str) -> Iterator[Show]:
-    """Start it all; nothing is synced yet.
+    """Start it all; there is no connection yet, and nothing is synced.
 
     :param home: a folder for everything.
     :param days: how many days have calls.
@@ -127,7 +134,7 @@ def show(home: Path, *, days: int = DAYS, say: Say = str, **settings: str) -> It
     :param settings: environment variables for Airflow, on top of those needed.
     """
     today = dt.datetime.now(dt.UTC).date()
-    say("Starting a TalkPilot with made-up calls and a BigQuery emulator")
+    say("Starting a TalkPilot with made-up calls, and emulators of BigQuery and Cloud Storage")
     with contextlib.ExitStack() as stack:
         sandbox = Sandbox(
             start=today - dt.timedelta(days=days),
@@ -139,14 +146,12 @@ def show(home: Path, *, days: int = DAYS, say: Say = str, **settings: str) -> It
         )
         stack.enter_context(sandbox)
         bigquery = stack.enter_context(BigQueryEmulator(home=home, gcs_root=home / "gcs"))
-        connection: dict[str, Any] = {
-            **sandbox.connection,
-            "extra": {"requests_per_hour": REQUESTS_PER_HOUR},
-        }
+        storage = stack.enter_context(StorageEmulator(bigquery.gcs_root))
         environment = {
             **bigquery.environment,
-            f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps(connection),
-            "AIRFLOW_VAR_TALKPILOT_STAGING_URI": (home / "staging").as_uri(),
+            **storage.environment,
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW_VAR_TALKPILOT_STAGING_URI": storage.create_bucket(BUCKET),
             "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": f"{bigquery.project}.talkpilot.calls",
             **settings,
         }
@@ -180,7 +185,7 @@ def main() -> int:
     if days < LEAST_DAYS:
         parser.error(f"--days is {days}: give at least {LEAST_DAYS}")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        signal.signal(number, terminate)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     try:
         _run(days, ["admin:admin", *arguments.user])
@@ -209,6 +214,7 @@ def _run(days: int, users: list[str]) -> None:
         say(f"  the page   {shown.airflow.url}/plugin/talkpilot")
         say("")
         begin = time.monotonic()
+        shown.connect()
         shown.sync(say)
         say(f"All there after {time.monotonic() - begin:.0f} s. Ctrl-C stops and removes it.")
         while True:
@@ -220,7 +226,8 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _terminate(number: int, _: object) -> NoReturn:
+def terminate(number: int, _: object) -> NoReturn:
+    """End as after Ctrl-C: with all that has to be cleaned up."""
     raise SystemExit(128 + number)
 
 

@@ -84,10 +84,12 @@ EXTRAS: dict[str, Extra] = {
 }
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["schema", "login", "port", "extra"],
-    "relabeling": {"host": "Base URL", "password": "API key"},
+    # Not the port: without one, the test button of Airflow 3.3.1 and 3.3.2 refuses to test.
+    "hidden-fields": ["schema", "login", "extra"],
+    "relabeling": {"host": "Base URL", "port": "Port", "password": "API key"},
     "placeholders": {
         "host": "https://<project_ref>.supabase.co/functions/v1/api/v1",
+        "port": "443",
         "password": "tp_live_ and 32 more characters",
     },
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
@@ -35,7 +37,8 @@ class TalkPilotHook(BaseHook):
         with hook.get_conn() as client:
             agents = client.agents()
 
-    The connection's *host* is the API's base URL with its ``/v1``, its *password* the API key.
+    The connection's *host* is the API's base URL with its ``/v1``, its *password* the API key. Its
+    *port* counts where the base URL names none.
     Extras are ``requests_per_minute``, ``requests_per_hour``, ``quota_share``, ``timeout``,
     ``connect_timeout`` and ``tries``.
 
@@ -183,5 +186,11 @@ class TalkPilotHook(BaseHook):
 
 
 def _base_url(connection: Connection) -> str:
+    """The host, with the scheme and the port that it lacks."""
     host = (connection.host or "").strip()
-    return host if not host or "://" in host else f"https://{host}"
+    url = host if not host or "://" in host else f"https://{host}"
+    with suppress(ValueError):  # no address: the client says so
+        parts = urlsplit(url)
+        if connection.port and parts.hostname and parts.port is None:
+            return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    return url

@@ -57,6 +57,25 @@ def test_a_host_without_scheme_is_https(sandbox: Sandbox, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
+    ("host", "port", "base_url"),
+    [
+        ("https://api.example/v1", 443, "https://api.example/v1"),
+        ("https://api.example/v1", 8443, "https://api.example:8443/v1"),
+        ("api.example/v1", 8443, "https://api.example:8443/v1"),
+        ("https://api.example:444/v1", 443, "https://api.example:444/v1"),
+        ("http://[::1]/v1", 8080, "http://[::1]:8080/v1"),
+    ],
+)
+def test_a_port_counts_where_the_host_names_none(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, host: str, port: int, base_url: str
+) -> None:
+    connection = json.dumps({**sandbox.connection, "host": host, "port": port})
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
+    with TalkPilotHook().get_conn() as client:
+        assert client.base_url == base_url
+
+
+@pytest.mark.parametrize(
     ("rights", "says"),
     [
         (None, "the key is not accepted"),

@@ -149,6 +149,11 @@ class Rest(ABC):
         """GET below ``/api/v2``."""
         return self._answer(self._http.get(f"/api/v2/{path}"))
 
+    def connect(self, name: str, **fields: Any) -> None:
+        """Make a connection, with fields as JSON connections have them; ``extra`` is a text."""
+        body = {"connection_id": name, **fields}
+        self._answer(self._http.post("/api/v2/connections", json=body))
+
     def unpause(self, dag: str) -> None:
         """Wait until the DAG is known, and unpause it."""
 

@@ -23,9 +23,9 @@ export function plural(value, word) {
 export function percent(part, whole) {
   if (!whole) return "–";
   const share = (100 * part) / whole;
-  if (share > 0 && share < 0.1) return "under 0.1 %";
+  if (share > 0 && share < 0.1) return "under 0.1\u00a0%";
   // 99.96 % is not all of it.
-  return `${share < 10 || share > 99 ? Math.floor(share * 10) / 10 : Math.round(share)} %`;
+  return `${share < 10 || share > 99 ? Math.floor(share * 10) / 10 : Math.round(share)}\u00a0%`;
 }
 
 // Days and times as Airflow writes them, in UTC.
@@ -59,5 +59,6 @@ export function interval(start, end) {
   if (!start.endsWith(MIDNIGHT) || !end.endsWith(MIDNIGHT)) return `${time(start)} to ${time(end)}`;
   const last = new Date(new Date(end) - 1).toISOString().slice(0, 10);
   const first = start.slice(0, 10);
-  return first === last ? first : `${first} to ${last}`;
+  if (first === last) return first;
+  return `${first} to ${first.slice(0, 4) === last.slice(0, 4) ? last.slice(5) : last}`;
 }

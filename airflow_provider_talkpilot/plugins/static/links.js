@@ -13,7 +13,13 @@ export function dagPath(dagId) {
 
 export function runLink(outcome) {
   const title = `${outcome.dag_id}, ${outcome.run_id}`;
-  return h("a", { href: runPath(outcome), title }, outcome.run_id);
+  return h("a", { href: runPath(outcome), title }, runName(outcome.run_id));
+}
+
+// Airflow's own names without seconds and zone, as there is little room; others as they are.
+function runName(id) {
+  const [, kind, day, minute] = id.match(/^([a-z_]+)__(\d{4}-\d\d-\d\d)T(\d\d:\d\d)/) ?? [];
+  return kind ? `${kind.replaceAll("_", " ")} ${day} ${minute}` : id;
 }
 
 function isFramed() {

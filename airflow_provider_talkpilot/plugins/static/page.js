@@ -116,7 +116,7 @@ function tiles(data, connection) {
     quota(connection.quota),
     tile(
       "Purged and erased",
-      [number(connection.purged), h("small", {}, " and "), number(connection.erased)],
+      [number(connection.purged), h("small", {}, " purged, "), number(connection.erased), h("small", {}, " erased")],
       "calls that runs of this range found emptied by TalkPilot, or gone from it",
     ),
   );
@@ -215,8 +215,8 @@ function empty(data) {
     h(
       "ol",
       {},
-      step("Connect. ", "Make a connection of the type TalkPilot with the API's address and key: ", h("a", { href: "../connections" }, "Connections"), "."),
-      step("Say where to. ", "Set ", code("talkpilot_staging_uri"), " and ", code("talkpilot_bigquery_table"), ": ", h("a", { href: "../variables" }, "Variables"), "."),
+      step("Connect. ", "Make a ", h("a", { href: "../connections" }, "connection"), " of the type TalkPilot with the API's address and key."),
+      step("Say where to. ", "Set the ", h("a", { href: "../variables" }, "variables"), " ", code("talkpilot_staging_uri"), " and ", code("talkpilot_bigquery_table"), "."),
       step("Start. ", "Unpause the DAG ", h("a", { href: dagPath(DAILY_DAG) }, DAILY_DAG), ". Its first run brings yesterday's calls."),
     ),
     h("p", { class: "muted small" }, "Runs of DAGs that you may not read are not shown."),
@@ -267,6 +267,7 @@ function keepFresh(data) {
   }, 1000 * AGAIN_SECONDS);
 }
 
+addEventListener("resize", () => showNewest(main));
 followLinks();
 startTips();
 try {

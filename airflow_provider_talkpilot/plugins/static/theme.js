@@ -10,7 +10,6 @@
     "--bg-muted": "--chakra-colors-bg-muted",
     "--fg": "--chakra-colors-fg",
     "--fg-muted": "--chakra-colors-fg-muted",
-    "--border": "--chakra-colors-border-emphasized",
     "--accent": "--chakra-colors-brand-solid",
     "--accent-fg": "--chakra-colors-brand-fg",
     "--accent-contrast": "--chakra-colors-brand-contrast",
@@ -44,9 +43,11 @@
 
   function apply() {
     const around = host();
-    root.dataset.theme = mode(around);
+    const theme = (root.dataset.theme = mode(around));
     const style = around && window.parent.getComputedStyle(around);
-    for (const [own, theirs] of Object.entries(TOKENS)) {
+    // Airflow's borders are hardly to be seen on its dark ground.
+    const border = `--chakra-colors-border${theme === "dark" ? "-emphasized" : ""}`;
+    for (const [own, theirs] of Object.entries({ ...TOKENS, "--border": border })) {
       const value = style?.getPropertyValue(theirs).trim();
       if (value) root.style.setProperty(own, value);
       else root.style.removeProperty(own);

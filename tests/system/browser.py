@@ -1,0 +1,287 @@
+"""A browser in front of Airflow: where it is found, and what a user does in it.
+
+Knows nothing of pytest: the pictures in the documents are made with it too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote, urlsplit
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    FrameLocator,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+from tests.system.running import DAG
+
+Theme = Literal["light", "dark"]
+
+NONE_FOUND = "no browser is found: apt-get install chromium, or CHROMIUM=/path/to/chrome"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SIZE = (1440, 900)
+_NOT_AIRFLOWS_SCRIPTS = re.compile("^(?!.*/static/assets/)")
+# A busy machine takes its time for Airflow's pages.
+SECONDS = 90
+RUN_SECONDS = 240
+
+
+def find_browser() -> str | None:
+    """Find a Chromium: the one that CHROMIUM names, one on the PATH, or Playwright's own.
+
+    :return: its program, or None where there is none.
+    """
+    named = os.environ.get("CHROMIUM")
+    if named:
+        return shutil.which(named)
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    if found:
+        return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+@contextmanager
+def browser(program: str) -> Iterator[Browser]:
+    """Run a browser, without a window.
+
+    :param program: as :func:`find_browser` gives it.
+    """
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=program,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+        )
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+class Visit:
+    """A user in front of Airflow; a context manager.
+
+    :param browser: a running browser.
+    :param url: Airflow's address.
+    :param theme: what the user's system prefers.
+    :param size: of the window: width and height in pixels.
+    :param record: a file that gets all that the browser received, as a HAR; None for nothing.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        url: str,
+        *,
+        theme: Theme = "light",
+        size: tuple[int, int] = SIZE,
+        record: Path | None = None,
+    ) -> None:
+        self._record = record
+        self._context: BrowserContext = browser.new_context(
+            base_url=url,
+            color_scheme=theme,
+            locale="en-US",
+            timezone_id="UTC",
+            reduced_motion="reduce",
+            viewport={"width": size[0], "height": size[1]},
+            record_har_path=record,
+            record_har_url_filter=_NOT_AIRFLOWS_SCRIPTS,
+        )
+        self._context.set_default_timeout(1000 * SECONDS)
+        expect.set_options(timeout=1000 * SECONDS)
+        self.page: Page = self._context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._listen)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the window; then the record is written."""
+        self._context.close()
+
+    def received(self) -> list[str]:
+        """Close the window.
+
+        :return: all texts that it received.
+        """
+        self.close()
+        assert self._record is not None, "the visit is not recorded"
+        entries = json.loads(self._record.read_text(encoding="utf-8"))["log"]["entries"]
+        contents = [entry["response"]["content"] for entry in entries]
+        return [each.get("text", "") for each in contents if each.get("encoding") != "base64"]
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        """Keep what the browser says against the page: a script's error, what it may not load."""
+        if message.type == "error" and "/talkpilot/" in message.location["url"] + message.text:
+            self.complaints.append(message.text)
+
+    def log_in(self, name: str, password: str) -> None:
+        """Log in at the form, which Airflow shows to strangers wherever they go."""
+        self.page.goto("/")
+        self.page.get_by_label("Username").fill(name)
+        self.page.locator("input[name=password]").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        expect(self._menu("Home")).to_be_visible()
+
+    # Connections
+
+    def new_connection(self, name: str, fields: Mapping[str, str]) -> Locator:
+        """Open the form, and fill it in.
+
+        :param name: the connection's id.
+        :param fields: what to type, by the fields' labels.
+        :return: the form.
+        """
+        self.page.goto("/connections")
+        self.page.get_by_role("button", name="Add Connection").click()
+        form = self.page.get_by_role("dialog")
+        form.get_by_label("Connection ID").fill(name)
+        form.get_by_label("Connection Type").fill("TalkPilot")
+        self.page.get_by_role("option", name="TalkPilot", exact=True).click()
+        for label, text in fields.items():
+            form.get_by_label(label, exact=True).fill(text)
+        return form
+
+    def open_extras(self, form: Locator, fields: Mapping[str, str]) -> None:
+        """Unfold the options of a connection's form, and fill some in."""
+        form.get_by_role("button", name="Extra Fields", exact=True).click()
+        for label, text in fields.items():
+            form.get_by_label(label, exact=True).fill(text)
+
+    def save(self, form: Locator) -> None:
+        """Save what the form has."""
+        form.get_by_role("button", name="Save").click()
+        expect(form).to_be_hidden()
+
+    def edit_connection(self, name: str, fields: Mapping[str, str]) -> None:
+        """Change some fields of a connection, and save."""
+        self.page.goto("/connections")
+        self._connection(name).get_by_role("button", name="Edit Connection").click()
+        form = self.page.get_by_role("dialog")
+        for label, text in fields.items():
+            form.get_by_label(label, exact=True).fill(text)
+        self.save(form)
+
+    def test_connection(self, name: str) -> tuple[str, str]:
+        """Press the button.
+
+        :return: title and text of the message; it stays while the mouse is over it.
+        """
+        self.page.goto("/connections")
+        self._connection(name).get_by_role("button", name="Test Connection").click()
+        message = self._message("Test Connection")
+        message.hover()
+        title, _, text = message.inner_text().partition("\n")
+        return title, text
+
+    # Runs
+
+    def fill_in_trigger(self, start: date, end: date) -> Locator:
+        """Open the DAG's form for a run, and ask for an interval.
+
+        :return: the form.
+        """
+        self.page.goto(f"/dags/{DAG}")
+        self.page.get_by_role("button", name="Trigger").click()
+        form = self.page.get_by_role("dialog")
+        # Airflow's labels are not tied to these fields.
+        for name, day in (("start", start), ("end", end)):
+            form.locator(f"input[name=element_{name}]").fill(day.isoformat())
+        return form
+
+    def trigger(self, form: Locator) -> str:
+        """Send the form.
+
+        :return: the run's id.
+        """
+        with self.page.expect_response(re.compile("/dagRuns$")) as answer:
+            form.get_by_role("button", name="Trigger").click()
+        run = str(answer.value.json()["dag_run_id"])
+        self._message("Dag Run Triggered")
+        return run
+
+    def watch(self, run: str) -> None:
+        """Look at a run's page until it is green, with all of its tasks; reload nothing."""
+        self.page.goto(run_path(run))
+        states = self.page.get_by_role("row").get_by_text("Success", exact=True)
+        expect(states).to_have_count(5, timeout=1000 * RUN_SECONDS)
+        expect(self.page.get_by_text("Success", exact=True)).to_have_count(6)
+
+    def open_task(self, run: str, task: str) -> dict[str, str]:
+        """Open a task's details.
+
+        :return: where its links lead, by name.
+        """
+        self.page.goto(f"{run_path(run)}/tasks/{task}/details")
+        heading = self.page.get_by_role("heading", name="Extra Links")
+        expect(heading).to_be_visible()
+        links = heading.locator("..").get_by_role("link")
+        return {link.inner_text(): link.get_attribute("href") or "" for link in links.all()}
+
+    # The page
+
+    def open_talkpilot(self) -> FrameLocator:
+        """Choose TalkPilot in the menu, and wait for the figures.
+
+        :return: the page inside Airflow's.
+        """
+        self._menu("TalkPilot").click()
+        shown = self.page.frame_locator("iframe[title=TalkPilot]")
+        expect(shown.locator("main[aria-busy=false]")).to_be_visible()
+        return shown
+
+    def open_day(self, shown: FrameLocator, day: date) -> str:
+        """Click a day's square.
+
+        :return: the run that Airflow shows then.
+        """
+        shown.get_by_role("link", name=f"{day}, all agents").click()
+        self.page.wait_for_url(re.compile(f"/dags/{DAG}/runs/"))
+        expect(self.page.get_by_text("Task Instances").first).to_be_visible()
+        return urlsplit(self.page.url).path
+
+    def picture(self, path: Path, of: Locator | None = None) -> None:
+        """Take a picture when all is drawn.
+
+        :param path: a PNG.
+        :param of: a part of the page; None for what is in the window.
+        """
+        self.page.wait_for_load_state("networkidle")
+        (of or self.page).screenshot(path=path, animations="disabled", caret="hide")
+
+    def _menu(self, name: str) -> Locator:
+        return self.page.locator(f"a[aria-label='{name}']")
+
+    def _connection(self, name: str) -> Locator:
+        return self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=name))
+
+    def _message(self, title: str) -> Locator:
+        found = self.page.locator("[data-scope=toast][data-part=root]").filter(has_text=title)
+        expect(found).to_be_visible()
+        return found
+
+
+def run_path(run: str) -> str:
+    """Path of a run's page."""
+    return f"/dags/{DAG}/runs/{quote(run, safe='')}"
