@@ -220,7 +220,7 @@ test-long: .venv/.ready ## A thousand random histories instead of fifty (half an
 	    -n auto --maxprocesses 4 $(ARGS)
 
 .PHONY: test-backfill
-test-backfill: .venv/.ready ## A backfill of ninety days instead of six (half an hour)
+test-backfill: .venv/.ready ## A backfill of ninety days instead of six (long)
 	$(call step,test,a backfill of ninety days on Airflow 3.3)
 	@$(IN_3_3) TALKPILOT_BACKFILL_DAYS=90 pytest tests/system/test_backfill.py \
 	    -o faulthandler_timeout=0 -o log_cli=true --log-cli-level=INFO $(ARGS)
