@@ -83,8 +83,8 @@ def picture_connection(visit: Visit, shown: Show, folder: Path) -> None:
 def picture_runs(visit: Visit, shown: Show, folder: Path) -> None:
     """The form for a run of an interval; a green run; a task of it with its links."""
     first = shown.days[0]
-    visit.fill_in_trigger(first, first + dt.timedelta(days=7))
-    visit.picture(folder / "trigger.png")
+    form = visit.fill_in_trigger(first, first + dt.timedelta(days=7))
+    visit.picture(folder / "trigger.png", of=form)
     run = shown.runs["day 0"]
     visit.watch(run)
     visit.picture(folder / "run.png")

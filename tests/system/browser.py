@@ -33,7 +33,7 @@ Theme = Literal["light", "dark"]
 
 NONE_FOUND = "no browser is found: apt-get install chromium, or CHROMIUM=/path/to/chrome"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SIZE = (1440, 900)
+SIZE, TALL = (1440, 900), 1500
 _NOT_AIRFLOWS_SCRIPTS = re.compile("^(?!.*/static/assets/)")
 # A busy machine takes its time for Airflow's pages.
 SECONDS = 90
@@ -268,7 +268,14 @@ class Visit:
         :param of: a part of the page; None for what is in the window.
         """
         self.page.wait_for_load_state("networkidle")
-        (of or self.page).screenshot(path=path, animations="disabled", caret="hide")
+        if of is None:
+            self.page.screenshot(path=path, animations="disabled", caret="hide")
+            return
+        # What does not fit into the window would be cut.
+        size = self.page.viewport_size or {"width": SIZE[0], "height": SIZE[1]}
+        self.page.set_viewport_size({"width": size["width"], "height": TALL})
+        of.screenshot(path=path, animations="disabled", caret="hide")
+        self.page.set_viewport_size(size)
 
     def _menu(self, name: str) -> Locator:
         return self.page.locator(f"a[aria-label='{name}']")
