@@ -132,8 +132,8 @@ ui: .venv/.ready ## Run Airflow with some days loaded, to look at; Ctrl-C ends i
 	@$(IN_3_3) python -m scripts.ui $(ARGS)
 
 .PHONY: bench
-bench: .venv/.ready ## Measure requests, time and memory
-	@$(IN_3_3) python -m benchmarks
+bench: .venv/.ready ## Measure beside other tools (20 minutes; ARGS="list-10k --write" for a part)
+	@$(IN_3_3) python -m benchmarks $(ARGS)
 
 ##@ Checking
 
