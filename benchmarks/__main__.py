@@ -10,10 +10,11 @@ import argparse
 import time
 
 from benchmarks import document, results, tables
-from benchmarks.kinds import kill, limits, midnight, purge, rerun, speed
+from benchmarks.kinds import kill, limits, midnight, purge, rerun, speed, task
 
 CASES = (
     *speed.CASES,
+    *task.CASES,
     *rerun.CASES,
     *kill.CASES,
     *limits.CASES,

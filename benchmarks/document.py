@@ -27,7 +27,7 @@ The provider beside what else brings calls from an API to a warehouse. Written b
   own, figures are medians.
 - **Seconds in the process** are the work alone. **Whole process** adds the start of Python and what
   it imports. For the provider and HttpOperator most of that is Airflow, which a worker has loaded
-  already when a task runs; [a task in Airflow](#task) has its own figures.
+  already when a task runs; [tasks in Airflow](#task) have figures of their own.
 - Every run's output is read and checked for every call before its figures count.
 - The ratio is seconds in the process beside the provider's: 2.0 is twice as long.
 - Each peer is set up by its own documents; the links are in `benchmarks/peers`. 32 requests may be
