@@ -118,7 +118,7 @@ lock: .venv/.locked ## Write the lock files anew (ARGS=--upgrade takes the newes
 
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	@rm -rf .venv .venv-2.11 .venv-strict .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-2.11 .venv-strict .airflow .bench .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Trying out

@@ -69,8 +69,8 @@ CASES = (
         ),
         f"Each process has a day of {CALLS} calls with details. The minute is scaled down to "
         f"{MINUTE_SECONDS} s, so what a tool waits in whole seconds weighs more than in life. "
-        "Airbyte has its `HTTPAPIBudget` with the right limit and headers, the others wait as "
-        "`Retry-After` says, by their own means.",
+        "Airbyte has its `HTTPAPIBudget` with the right limit and headers; dlt, with its default "
+        "of 5 workers, and Singer wait as `Retry-After` says, by their own means.",
         measure,
     ),
 )

@@ -24,7 +24,8 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
     """
     os.environ |= {
         "DLT_DATA_DIR": root,
-        "EXTRACT__WORKERS": str(IN_FLIGHT),
+        # Where there is a limit its default number of workers is kinder.
+        "EXTRACT__WORKERS": "5" if "BENCH_LIMIT" in os.environ else str(IN_FLIGHT),
         "DESTINATION__FILESYSTEM__BUCKET_URL": f"file://{root}/out",
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "RUNTIME__LOG_LEVEL": "CRITICAL",
