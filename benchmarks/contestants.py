@@ -20,6 +20,7 @@ class Contestant:
     :param requirements: what its environment is made of; none for the package's own.
     :param kinds: what it has a notion of.
     :param kept: the folder of its own that outlives a run; None where it keeps nothing.
+    :param goes_on: whether a list goes on from where the last run's ended.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Contestant:
     requirements: tuple[str, ...] = ()
     kinds: frozenset[str] = field(default_factory=frozenset)
     kept: str | None = None
+    goes_on: bool = False
 
     @property
     def python(self) -> str:
@@ -51,16 +53,22 @@ _DETAILS = frozenset({"list", "interval", "details", "resumed"})
 OURS = Contestant("this provider", "benchmarks.ours", (), _DETAILS, "staging")
 LOADED = Contestant("this provider", "benchmarks.ours_loaded", (), _DETAILS, "staging")
 DLT = Contestant(
-    "dlt", "benchmarks.peers.dlt_calls", ("dlt==1.31.0",), _DETAILS | {"cursor"}, "pipelines"
+    "dlt",
+    "benchmarks.peers.dlt_calls",
+    ("dlt==1.31.0",),
+    _DETAILS | {"cursor"},
+    "pipelines",
+    goes_on=True,
 )
 AIRBYTE = Contestant(
     "Airbyte CDK",
     "benchmarks.peers.airbyte_calls",
     ("airbyte-cdk==7.39.1",),
     _DETAILS | {"cursor"},
+    goes_on=True,
 )
 SINGER = Contestant(
-    "Singer SDK", "benchmarks.peers.singer_calls", ("singer-sdk==0.54.9",), _DETAILS
+    "Singer SDK", "benchmarks.peers.singer_calls", ("singer-sdk==0.54.9",), _DETAILS, goes_on=True
 )
 HTTP = Contestant(
     "HttpOperator",

@@ -30,7 +30,7 @@ The provider beside what else brings calls from an API to a warehouse. Written b
   already when a task runs; [tasks in Airflow](#task) have figures of their own.
 - Every run's output is read and checked for every call before its figures count.
 - The ratio is seconds in the process beside the provider's: 2.0 is twice as long.
-- Each peer is set up by its own documents; the links are in `benchmarks/peers`. 32 requests may be
+- Each peer is set up by its own documents; the links are in `benchmarks/peers`. 64 requests may be
   in flight where a tool can have several at once.
 """
 _MEMORY = """## Memory
@@ -134,4 +134,4 @@ def _save(name: str, svg: str) -> None:
 def _first_line(module: str) -> str:
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     line = path.read_text().splitlines()[0].strip('"').rstrip(".")
-    return line.partition(": ")[2] or line
+    return (line.partition(": ")[2] or line).replace("``", "`")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Requests in flight at most: the same for everybody who can have several.
-IN_FLIGHT = 32
+IN_FLIGHT = 64
 
 
 @contextmanager

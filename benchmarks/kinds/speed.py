@@ -76,7 +76,7 @@ CASES = (
         "details-50ms",
         "2,000 calls with details, each answer 50 ms later",
         "As above, with a far server. The Singer SDK asks for one thing after the other; the "
-        "others may have 32 requests in flight.",
+        "others may have 64 requests in flight.",
         "details",
         2_000,
         0.05,
