@@ -38,7 +38,7 @@ def main() -> None:
             continue
         began = time.perf_counter()
         result = results.measure(case)
-        print(tables.plain(case, result.rows))
+        print(tables.plain(case, result.rows), flush=True)
         print(f"  {time.perf_counter() - began:.0f} s; {result.machine}\n", flush=True)
     if given.write:
         document.write(CASES)
