@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-_WIDTH, _LEFT, _RIGHT = 720, 230, 120
+_WIDTH, _LEFT, _RIGHT = 720, 260, 120
 _BAR, _STEP, _TOP = 18, 28, 44
 _OURS, _OTHERS, _BLACK, _GREY = "#0b7a75", "#8d99ae", "#1b1f24", "#57606a"
 _HEAD = (

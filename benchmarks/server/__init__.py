@@ -58,7 +58,8 @@ def talkpilot(**options: object) -> Iterator[Server]:
     command = [sys.executable, "-m", "benchmarks.server", "--key", API_KEY]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
-        command += [flag] if value is True else [flag, str(value)]
+        if value is not False:
+            command += [flag] if value is True else [flag, str(value)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
