@@ -62,9 +62,9 @@ CASES = (
     _case(
         "list-10k",
         "List 10,000 calls",
-        "Every page of one day, written to files. HttpOperator holds all answers at once and writes "
-        "what it read, without a check; the provider proves that the list was whole, checks every "
-        "field and writes part after part.",
+        "Every page of one day, written to files. HttpOperator holds all answers at once and "
+        "writes what it read, without a check; the provider proves that the list was whole, checks "
+        "every field and writes part after part.",
         "list",
         10_000,
     ),
