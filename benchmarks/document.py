@@ -27,7 +27,7 @@ The provider beside what else brings calls from an API to a warehouse. Written b
   own, figures are medians.
 - **Seconds in the process** are the work alone. **Whole process** adds the start of Python and what
   it imports. For the provider and HttpOperator most of that is Airflow, which a worker has loaded
-  already when a task runs; [tasks in Airflow](#task) have figures of their own.
+  already when a task runs.
 - Every run's output is read and checked for every call before its figures count.
 - The ratio is seconds in the process beside the provider's: 2.0 is twice as long.
 - Each peer is set up by its own documents; the links are in `benchmarks/peers`. 64 requests may be
@@ -80,7 +80,11 @@ def _head(results: list[Result]) -> str:
 def _section(case: Case, result: Result) -> str:
     table = tables.markdown(tables.cells(case, result.rows))
     image = f"![{case.title}](images/bench-{case.name}.svg)"
-    return f'## {case.title}\n\n<a id="{case.name}"></a>{case.text}\n\n{image}\n\n{table}\n'
+    low, high = sorted(result.load)
+    when = f"Measured {result.measured_at}, load average {low:.0f} to {high:.0f}."
+    return (
+        f'## {case.title}\n\n<a id="{case.name}"></a>{case.text}\n\n{image}\n\n{table}\n\n{when}\n'
+    )
 
 
 def _chart(case: Case, result: Result) -> None:
