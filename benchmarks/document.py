@@ -64,8 +64,8 @@ def _head(results: list[Result]) -> str:
         for peer in PEERS
     )
     shared = (
-        f"Up to {busiest:.1f} processes wanted a processor meanwhile: the machine was shared, and "
-        "seconds are longer than they would be alone. Ratios and counts are less touched."
+        f"Up to {busiest:.0f} processes wanted a processor meanwhile, as each section says: the "
+        "machine was shared. Seconds and their ratios vary with that, counts and memory do not."
         if busiest > 4
         else f"Up to {busiest:.1f} processes wanted a processor meanwhile, those measured included."
     )
