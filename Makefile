@@ -133,7 +133,7 @@ reference: .venv/.ready ## Write the arguments in docs/operators.md anew, from t
 
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	@rm -rf .venv .venv-2.11 .venv-cluster .venv-strict .airflow .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-2.11 .venv-cluster .venv-strict .airflow .bench .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Trying out
@@ -151,8 +151,8 @@ pictures: .venv/.ready ## Take the documents' pictures anew (needs a chromium)
 	@$(IN_3_3) python -m scripts.pictures
 
 .PHONY: bench
-bench: .venv/.ready ## Measure requests, time and memory
-	@$(IN_3_3) python -m benchmarks
+bench: .venv/.ready ## Measure beside other tools (20 minutes; ARGS="list-10k --write" for a part)
+	@$(IN_3_3) python -m benchmarks $(ARGS)
 
 ##@ Checking
 

@@ -78,6 +78,7 @@ class Connections:
         self._route = Route(base_url, connect_timeout)
         # With the time since when. Adding and taking one is atomic.
         self._idle: list[tuple[float, HTTPConnection]] = []
+        self._is_closed = False
 
     def get(self, url: str) -> Response:
         """Send one request and read the answer.
@@ -104,6 +105,8 @@ class Connections:
                 f"base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
             ) from None
         self._idle.append((time.monotonic(), connection))
+        if self._is_closed:
+            self.close()
         headers = Headers(answer.getheaders())
         try:
             if headers.get("Content-Encoding", "").lower() == "gzip":
@@ -116,7 +119,8 @@ class Connections:
         return Response(url, answer.status, answer.reason, headers, content)
 
     def close(self) -> None:
-        """Close the connections; none may be in use."""
+        """Close the connections; one in use is closed after its answer."""
+        self._is_closed = True
         while self._idle:
             self._idle.pop()[1].close()
 

@@ -7,6 +7,7 @@ one is skipped, a row that comes shifts it down and one comes twice. A walk coun
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead
 from airflow_provider_talkpilot.api.asking import Ask, Asking, Source, answer
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
@@ -153,9 +155,9 @@ def _walk(
     source: PageSource, kind: str, path: str, params: dict[str, str]
 ) -> Iterator[tuple[list[Any], int]]:
     """Give each page's raw rows and the list's total; end only when the walk was whole."""
-    walk = _Walk(source.base_url, kind, path, params)
+    walk, ahead = _Walk(source.base_url, kind, path, params), Ahead(source)
     while ask := walk.next_page():
-        if rows := walk.take(source.get(ask.kind, ask.path, ask.params)):
+        if rows := walk.take(ahead.get([ask, *walk.pages_after()])):
             yield rows, walk.total
 
 
@@ -166,7 +168,7 @@ class _Walk:
         self.total = -1
         self._base_url, self._kind, self._path, self._params = base_url, kind, path, params
         self._ids = DistinctIds()
-        self._number = 0
+        self._number = self._last = 0
 
     def next_page(self) -> Ask | None:
         """The page to ask for; None when the walk was whole.
@@ -175,13 +177,20 @@ class _Walk:
         """
         if self._number == 0 or self._ids.seen < self.total:
             self._number += 1
-            return Ask(self._kind, self._path, self._params | page_params(self._number))
+            return self._page(self._number)
         if (distinct := self._ids.distinct()) != self.total:
             raise WalkMovedError(
                 f"The list {self._path} changed while it was read: it has {self.total} rows, and "
                 f"{distinct} different ones came on {self._number} pages."
             )
         return None
+
+    def pages_after(self) -> list[Ask]:
+        """The next pages of a long list, as its first page tells them."""
+        if self._last < LEAST_PAGES:
+            return []
+        until = min(self._last, self._number + PAGES_AHEAD - 1)
+        return [self._page(number) for number in range(self._number + 1, until + 1)]
 
     def take(self, body: dict[str, Any]) -> list[Any]:
         """Take the answer; give its rows.
@@ -195,6 +204,8 @@ class _Walk:
                 f"{self.total} to {pagination.total} at page {self._number}."
             )
         self.total = pagination.total
+        if self._number == 1 and rows:
+            self._last = math.ceil(self.total / len(rows))
         self._ids.add(rows)
         if not rows and self._ids.seen < self.total:
             raise WalkMovedError(
@@ -202,6 +213,9 @@ class _Walk:
                 f"and only {self._ids.seen} of {self.total} rows had come."
             )
         return rows
+
+    def _page(self, number: int) -> Ask:
+        return Ask(self._kind, self._path, self._params | page_params(number))
 
 
 class DistinctIds:

@@ -257,7 +257,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         enabled: bool | str = True,
         table: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
-        concurrency: int = 32,
+        concurrency: int = 64,
         rescore_days: float = 3,
         max_rejects: int = 0,
         **kwargs: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date
 
@@ -28,13 +29,14 @@ def with_calls(days: Mapping[date, DayCount], calls: Iterable[Call]) -> dict[dat
     :param calls: the calls to add.
     :return: the count with them.
     """
-    counted = dict(days)
+    counted, more, purged = dict(days), Counter[date](), Counter[date]()
     for call in calls:
         day = call.created_at.astimezone(UTC).date()
+        more[day] += 1
+        purged[day] += bool(call.is_purged)
+    for day, number in more.items():
         so_far = counted.get(day, _NONE)
-        counted[day] = DayCount.model_construct(
-            calls=so_far.calls + 1, purged=so_far.purged + bool(call.is_purged)
-        )
+        counted[day] = DayCount(calls=so_far.calls + number, purged=so_far.purged + purged[day])
     return counted
 
 

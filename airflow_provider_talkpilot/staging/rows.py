@@ -24,7 +24,8 @@ def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
     :param synced_at: when it was read.
     :return: values by column; no ``extra`` where the API sent no unknown field.
     """
-    row = {name: getattr(call, name) for name in LIST_FIELDS}
+    fields = vars(call)
+    row = {name: fields[name] for name in LIST_FIELDS}
     if extra := call.extra:
         row["extra"] = extra
     row["synced_at"] = synced_at

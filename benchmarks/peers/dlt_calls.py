@@ -1,32 +1,34 @@
-"""One contestant: dlt, its REST client, details by ``defer`` with 10 workers.
+"""dlt: its REST client, a transformer with deferred requests, and files as the destination.
 
-After https://dlthub.com/docs/examples/transformers: a resource yields pages, a transformer defers
-one request a call. Measured is a run to its filesystem destination, as it stages for BigQuery: it
-leaves what ours leaves, files in the staging folder that a load job can read.
-``python dlt_calls.py CASE BASE_URL API_KEY FOLDER`` prints its figures as JSON.
+What it leaves is what ours leaves: files in a folder that a load job can read. By dlt's documents:
+https://dlthub.com/docs/general-usage/http/rest-client for the client,
+https://dlthub.com/docs/reference/performance for requests side by side, and
+https://dlthub.com/docs/general-usage/incremental/cursor for ``interval`` and ``cursor``.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import resource
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
-WORKERS = "10"
+from benchmarks.figures import IN_FLIGHT, measured
 
 
-def main(case: str, base_url: str, api_key: str, root: str) -> None:
-    """Run one case (``list`` or ``details``) and print what it took."""
+def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str) -> None:
+    """Write an interval's list, or its details.
+
+    :param kind: ``list``; ``interval`` for a list that goes on from the last run; ``details``,
+        and ``resumed`` after a kill; ``cursor`` for details of what changed since the last run.
+    """
     os.environ |= {
         "DLT_DATA_DIR": root,
-        "EXTRACT__WORKERS": WORKERS,
-        "DESTINATION__FILESYSTEM__BUCKET_URL": f"file://{root}/staging",
+        # Where there is a limit its default number of workers is kinder.
+        "EXTRACT__WORKERS": "5" if "BENCH_LIMIT" in os.environ else str(IN_FLIGHT),
+        "DESTINATION__FILESYSTEM__BUCKET_URL": f"file://{root}/out",
         "RUNTIME__DLTHUB_TELEMETRY": "false",
-        "RUNTIME__LOG_LEVEL": "ERROR",
+        "RUNTIME__LOG_LEVEL": "CRITICAL",
     }
     import dlt
     from dlt.sources.helpers.rest_client import RESTClient
@@ -39,20 +41,18 @@ def main(case: str, base_url: str, api_key: str, root: str) -> None:
         paginator=PageNumberPaginator(base_page=1, total_path="pagination.pages"),
         data_selector="data",
     )
-    counts = {"rows": 0, "requests": 0}
+    is_list = kind in ("list", "interval")
 
-    @dlt.resource(primary_key="id", write_disposition="merge", selected=case == "list")
-    def calls() -> Iterator[Any]:
+    changed = dlt.sources.incremental("updated_at")
+    created = dlt.sources.incremental("created_at", initial_value=f"{start}T00:00:00.000Z")
+
+    @dlt.resource(primary_key="id", write_disposition="merge", selected=is_list)
+    def calls(created: Any = created if kind == "interval" else None) -> Iterator[Any]:
+        after = created.start_value if created else start
         for agents in client.paginate("agents", params={"limit": 100}):
-            counts["requests"] += 1
             for agent in agents:
-                path = f"agents/{agent['id']}/calls"
-                window = {"from": "2026-03-15T23:59:59Z", "to": "2026-03-17T00:00:01Z"}
-                params = {"limit": 100, "include_deleted": "true", **window}
-                for page in client.paginate(path, params=params):
-                    counts["requests"] += 1
-                    counts["rows"] += len(page) if case == "list" else 0
-                    yield page
+                params = {"limit": 100, "include_deleted": "true", "from": after, "to": end}
+                yield from client.paginate(f"agents/{agent['id']}/calls", params=params)
 
     @dlt.transformer(primary_key="id", write_disposition="merge")
     def details(page: list[dict[str, Any]]) -> Iterator[Any]:
@@ -61,26 +61,19 @@ def main(case: str, base_url: str, api_key: str, root: str) -> None:
             return client.get(f"agents/{call['agent_id']}/calls/{call['id']}").json()
 
         for call in page:
-            counts["requests"] += 1
-            counts["rows"] += 1
             yield detail(call)
 
     @dlt.source
     def talkpilot() -> Any:
         listed = calls()
-        return (listed,) if case == "list" else (listed, listed | details)
+        if kind == "cursor":
+            listed.apply_hints(incremental=changed)
+        return (listed,) if is_list else (listed, listed | details)
 
     pipeline = dlt.pipeline("bench", destination="filesystem", dataset_name="bench")
     source = talkpilot()
-    started, cpu = time.perf_counter(), time.process_time()
-    pipeline.run(source, loader_file_format="jsonl")
-    figures = {
-        "seconds": time.perf_counter() - started,
-        "cpu": time.process_time() - cpu,
-        **counts,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-    print(json.dumps(figures))
+    with measured():
+        pipeline.run(source, loader_file_format="jsonl")
 
 
 if __name__ == "__main__":
