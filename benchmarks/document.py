@@ -80,7 +80,8 @@ def _head(results: list[Result]) -> str:
 
 def _section(case: Case, result: Result) -> str:
     table = tables.markdown(tables.cells(case, result.rows))
-    image = f"![{case.title}](images/bench-{case.name}.svg)"
+    words = f"{case.title}: {case.columns[0].head}, a bar for each tool"
+    image = f"![{words}](images/bench-{case.name}.svg)"
     low, high = sorted(result.load)
     when = f"Measured {result.measured_at}, load average {low:.0f} to {high:.0f}."
     return (
@@ -114,7 +115,7 @@ def _memory(small: Rows, large: Rows) -> str:
         rows.append([name, f"{before:.0f}", f"{after:.0f}", f"{after - before:+.0f}"])
         growth[name] = (max(0.0, after - before), f"{after - before:+.0f} MB")
     _save("memory", contest("Memory, 10,000 to 100,000 calls", "growth in MB", growth))
-    image = "![Memory](images/bench-memory.svg)"
+    image = "![Growth of memory in MB, a bar for each tool](images/bench-memory.svg)"
     return f"{_MEMORY}\n{image}\n\n{tables.markdown(rows)}\n"
 
 

@@ -28,6 +28,7 @@ def test_every_picture_is_shown_and_told() -> None:
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
-def test_a_picture_is_a_small_png(path: Path) -> None:
-    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+def test_a_picture_is_small_and_what_its_name_says(path: Path) -> None:
+    begins = {".png": b"\x89PNG\r\n", ".svg": b"<svg "}[path.suffix]
+    assert path.read_bytes().startswith(begins)
     assert path.stat().st_size < MOST_BYTES
