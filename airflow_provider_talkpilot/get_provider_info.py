@@ -39,8 +39,11 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("sensors.calls")],
         "triggers": [_modules("triggers.calls", "triggers.quota")],
         "extra-links": [
-            f"{_PACKAGE}.links.google_cloud.{link}"
-            for link in ("BigQueryTableLink", "BigQueryJobLink", "StagingLink")
+            *(
+                f"{_PACKAGE}.links.google_cloud.{link}"
+                for link in ("BigQueryTableLink", "BigQueryJobLink", "StagingLink")
+            ),
+            f"{_PACKAGE}.links.talkpilot.DashboardLink",
         ],
         "plugins": [
             {

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Extra:
 
     label: str
     description: str
-    kind: Callable[[Any], int | float]
+    kind: Callable[[Any], Any]
     most: int | None = None
 
     @property
@@ -31,7 +32,7 @@ class Extra:
         }
         return schema if self.most is None else schema | {"maximum": self.most}
 
-    def read(self, value: Any) -> int | float:
+    def read(self, value: Any) -> Any:
         """Read what a form or somebody's JSON holds.
 
         :raises ValueError: when it is no such number; the message says what is.
@@ -45,6 +46,29 @@ class Extra:
         if self.most is not None and number > self.most:
             raise ValueError(f"give a number over 0 and up to {self.most}")
         return self.kind(number)
+
+
+@dataclass(frozen=True)
+class Address(Extra):
+    """An option that is the address of a page."""
+
+    kind: Callable[[Any], Any] = str
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of what may be typed."""
+        return {"type": ["string", "null"]}
+
+    def read(self, value: Any) -> str:
+        """Read an address.
+
+        :raises ValueError: when it is none that a browser can open.
+        """
+        address = value.strip() if isinstance(value, str) else ""
+        parts = urlsplit(address)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ValueError("give an address that begins with https://")
+        return address
 
 
 EXTRAS: dict[str, Extra] = {
@@ -80,6 +104,10 @@ EXTRAS: dict[str, Extra] = {
         "How often a request is sent before the task fails, where the network or TalkPilot has a "
         "problem. Leave it empty for 7.",
         int,
+    ),
+    "dashboard_url": Address(
+        "Dashboard",
+        "Address of your TalkPilot dashboard, to link tasks' pages to. Leave it empty for no link.",
     ),
 }
 

@@ -40,7 +40,7 @@ class TalkPilotHook(BaseHook):
     The connection's *host* is the API's base URL with its ``/v1``, its *password* the API key. Its
     *port* counts where the base URL names none.
     Extras are ``requests_per_minute``, ``requests_per_hour``, ``quota_share``, ``timeout``,
-    ``connect_timeout`` and ``tries``.
+    ``connect_timeout``, ``tries`` and ``dashboard_url``.
 
     :param talkpilot_conn_id: the TalkPilot connection.
     """
@@ -93,6 +93,17 @@ class TalkPilotHook(BaseHook):
         """
         connection = await get_async_connection(self.talkpilot_conn_id, hook=self)
         return AsyncTalkPilotClient(**self._arguments(connection))
+
+    def dashboard_url(self) -> str | None:
+        """
+        Give the address of the TalkPilot dashboard, where the connection has one.
+
+        :raises ConfigurationError: when an extra of the connection can never work.
+        """
+        found: str | None = self._extras(self.get_connection(self.talkpilot_conn_id)).get(
+            "dashboard_url"
+        )
+        return found
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.movements import enriched, extracted
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
+from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink
 from airflow_provider_talkpilot.operators.base import (
     airflow_errors,
     is_true,
@@ -61,7 +62,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         where a column is hashed. (templated)
     """
 
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
     def __init__(
@@ -89,6 +90,8 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         try:
             with airflow_errors():
                 hook = TalkPilotHook(self.talkpilot_conn_id)
+                if address := hook.dashboard_url():
+                    context["ti"].xcom_push(key=DASHBOARD_KEY, value=address)
                 with (
                     hook.get_conn(max_wait=max_wait) as client,
                     requests_counted(client, self.talkpilot_conn_id),

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.processes import free_port
+from tests.integration.chain import Chain
 from tests.support.windows import long_window
 from tests.unit.api.raw_server import RawServer
 
@@ -125,6 +127,7 @@ def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.Monke
         ({"extra": {"timeout": "long"}}, "is 'long': give a number over 0, or leave it empty"),
         ({"extra": {"tries": 2.5}}, "is 2.5: give a whole number over 0, or leave it empty"),
         ({"extra": {"tries": True}}, "give a whole number over 0"),
+        ({"extra": {"dashboard_url": "javascript:alert(1)"}}, "address that begins with https://"),
         ({"extra": {"timeout": "nan"}}, "give a number over 0"),
         ({"extra": {"requests_per_hour": -1}}, "give a whole number over 0"),
         ({"extra": "no json"}, "JSON"),
@@ -188,3 +191,13 @@ def test_options_reach_the_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
         client.health()
         with pytest.raises(Exception, match="quota is used up"):
             client.health()
+
+
+def test_tasks_link_to_the_dashboard_that_the_connection_names(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert DASHBOARD_KEY not in chain.extract().xcoms
+    address = "https://app.example.com/talkpilot"
+    connection = {**chain.sandbox.connection, "extra": {"dashboard_url": address}}
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
+    assert chain.extract().xcoms[DASHBOARD_KEY] == address

@@ -41,6 +41,7 @@ pytestmark = [
 
 DAYS = 3
 WRONG_KEY = fake_api_key("nobody's")
+DASHBOARD = "https://app.example.com/talkpilot"
 PHONE = (390, 800)
 # WCAG 2.1, AA: 4.5 for text, 3 for large text, which is 24 px or 18.66 px and bold.
 CONTRASTS = """() => {
@@ -129,7 +130,8 @@ def test_a_connection_is_made_in_the_form(stage: Stage) -> None:
     values = {"host": sandbox.base_url, "port": f"{sandbox.port}", "password": WRONG_KEY}
     for name, value in values.items():
         form.get_by_label(labels[name], exact=True).fill(value)
-    visit.open_extras(form, {EXTRAS["requests_per_hour"].label: "1000"})
+    extras = {"requests_per_hour": "1000", "dashboard_url": DASHBOARD}
+    visit.open_extras(form, {EXTRAS[name].label: value for name, value in extras.items()})
     for extra in EXTRAS.values():
         expect(form.get_by_label(extra.label, exact=True)).to_be_visible()
         expect(form.get_by_text(extra.description).first).to_be_visible()
@@ -137,7 +139,8 @@ def test_a_connection_is_made_in_the_form(stage: Stage) -> None:
     stored = stage.shown.airflow.get(f"connections/{CONNECTION}")
     assert (stored["conn_type"], stored["host"]) == ("talkpilot", sandbox.base_url)
     assert {k: v for k, v in json.loads(stored["extra"]).items() if v is not None} == {
-        "requests_per_hour": 1000
+        "requests_per_hour": 1000,
+        "dashboard_url": DASHBOARD,
     }
 
 
@@ -169,13 +172,14 @@ def test_a_run_of_an_interval_turns_green(stage: Stage) -> None:
         assert rows == CALLS_PER_DAY
 
 
-def test_the_tasks_links_lead_to_google(stage: Stage) -> None:
+def test_the_tasks_links_lead_to_google_and_to_talkpilot(stage: Stage) -> None:
     load = stage.visit.open_task(stage.run, "load_calls")
     assert set(load) == {"BigQuery table", "BigQuery job"}
     table = parse_qs(urlsplit(load["BigQuery table"]).query)
     assert (table["p"], table["d"], table["t"]) == (["demo"], ["talkpilot"], ["calls"])
     assert "talkpilot-merge-" in load["BigQuery job"]
     extract = stage.visit.open_task(stage.run, "extract_calls")
+    assert extract.pop("TalkPilot dashboard") == DASHBOARD
     assert list(extract) == ["Staging"]
     for link in (*load.values(), *extract.values()):
         assert link.startswith("https://console.cloud.google.com/")

@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.links.google_cloud import (
     BigQueryTableLink,
     StagingLink,
 )
+from airflow_provider_talkpilot.links.talkpilot import DashboardLink
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
@@ -68,6 +69,6 @@ def test_operators_have_them_and_airflow_knows_them() -> None:
         )
         for link in operator.operator_extra_links
     }
-    assert has == {BigQueryTableLink, BigQueryJobLink, StagingLink}
+    assert has == {BigQueryTableLink, BigQueryJobLink, StagingLink, DashboardLink}
     named = set(get_provider_info()["extra-links"])
     assert named == {f"{link.__module__}.{link.__qualname__}" for link in has}

@@ -1,0 +1,22 @@
+"""Link from a task's page to TalkPilot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+DASHBOARD_KEY = "dashboard_url"
+
+
+class DashboardLink(BaseOperatorLink):
+    """TalkPilot's dashboard, where the connection says its address."""
+
+    name = "TalkPilot dashboard"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Give the address that the task left, or nothing where there is none."""
+        return str(XCom.get_value(key=DASHBOARD_KEY, ti_key=ti_key) or "")
