@@ -260,7 +260,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         enabled: bool | str = True,
         table: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
-        concurrency: int = 64,
+        concurrency: int = 32,
         rescore_days: float = 3,
         max_rejects: int = 0,
         **kwargs: Any,

@@ -55,7 +55,7 @@ class EnrichOptions:
     :param choices: what is dropped or hashed: the choices that the list rows were staged under.
     """
 
-    concurrency: int = 64
+    concurrency: int = 32
     compress: bool = False
     score_rule: ScoreRule = ScoreRule()
     max_rejects: int = 0
