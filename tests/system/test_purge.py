@@ -87,6 +87,6 @@ def test_nothing_outlives_its_purge(airflow: Airflow, services: Services) -> Non
 
 def _failing(airflow: Airflow, *arguments: str, settings: dict[str, Any]) -> str:
     """Run a command that must not succeed; give what it printed."""
-    with pytest.raises(pytest.fail.Exception) as caught:
+    with pytest.raises(AssertionError, match="ended with 1") as caught:
         airflow.run(*arguments, settings=settings)
     return str(caught.value)
