@@ -63,15 +63,16 @@ class Show:
         middle = len(days) // 2
         together, (summaries, lost, *daily) = days[:middle], days[middle:]
         say(f"Airflow runs the DAG {DAG} for {len(self.days)} days")
-        # Unpaused, the scheduler runs the last whole day by itself.
+        # Unpaused, the scheduler runs the last whole day by itself. Alone: the first events make the
+        # table's assets, and of two that do so in the same moment, Airflow 3.3 lets one fail.
         self.airflow.unpause(DAG)
+        self._scheduled(yesterday)
         self._trigger("together", (together[0], summaries))
         self._trigger("summaries", _whole(summaries), enrich=False)
         for number, day in enumerate(daily):
             self._trigger(f"day {number}", _whole(day))
         for name in list(self.runs):
             self._expect(name, "success")
-        self._scheduled(yesterday)
         say("some calls are purged, some erased, and two runs find the API key refused")
         self._change(daily[-1])
         self._trigger("again", _whole(daily[-1]))

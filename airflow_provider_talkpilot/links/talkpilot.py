@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -18,5 +19,6 @@ class DashboardLink(BaseOperatorLink):
     name = "TalkPilot dashboard"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Give the address that the task left, or nothing where there is none."""
-        return str(XCom.get_value(key=DASHBOARD_KEY, ti_key=ti_key) or "")
+        """Give the address in the task's summary, or nothing where there is none."""
+        summary = XCom.get_value(key="summary", ti_key=ti_key)
+        return str(summary.get(DASHBOARD_KEY) or "") if isinstance(summary, Mapping) else ""

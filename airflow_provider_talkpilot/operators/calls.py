@@ -83,6 +83,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         self.defer_after = defer_after
         self.columns = columns
         self.hash_conn_id = hash_conn_id
+        self._dashboard_url: str | None = None
 
     def execute(self, context: Context) -> str:
         """Do the work, or as much as the quota allows and defer."""
@@ -90,8 +91,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         try:
             with airflow_errors():
                 hook = TalkPilotHook(self.talkpilot_conn_id)
-                if address := hook.dashboard_url():
-                    context["ti"].xcom_push(key=DASHBOARD_KEY, value=address)
+                self._dashboard_url = hook.dashboard_url()
                 with (
                     hook.get_conn(max_wait=max_wait) as client,
                     requests_counted(client, self.talkpilot_conn_id),
@@ -106,6 +106,10 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     def execute_complete(self, context: Context, event: Any = None) -> str:
         """Go on after a deferral; all state is in staging."""
         return self.execute(context)
+
+    def _dashboard(self) -> dict[str, str]:
+        """What the link to the dashboard needs of the summary."""
+        return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
 
     @abstractmethod
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
@@ -133,7 +137,8 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
     :param max_rejects: records that may fail validation before the task fails.
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
         ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, up to 100 agents ``by_agent``
-        and up to 100 days ``by_day``, and the connection's ``requests_per_hour``, if it has one.
+        and up to 100 days ``by_day``, and the connection's ``requests_per_hour`` and
+        ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
@@ -214,6 +219,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
             purged=sum(day.purged for day in manifest.days.values()),
             **_breakdown(manifest),
             **_hour_limit(client),
+            **self._dashboard(),
         )
         return str(path)
 
@@ -239,7 +245,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         nothing else. (templated)
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
         ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, and the connection's
-        ``requests_per_hour``, if it has one.
+        ``requests_per_hour`` and ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
@@ -315,6 +321,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             vanished=manifest.vanished,
             rejected=manifest.rejected,
             **_hour_limit(client),
+            **self._dashboard(),
         )
         return str(path)
 

@@ -196,8 +196,8 @@ def test_options_reach_the_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
 def test_tasks_link_to_the_dashboard_that_the_connection_names(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert DASHBOARD_KEY not in chain.extract().xcoms
+    assert DASHBOARD_KEY not in chain.extract().xcoms["summary"]
     address = "https://app.example.com/talkpilot"
     connection = {**chain.sandbox.connection, "extra": {"dashboard_url": address}}
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
-    assert chain.extract().xcoms[DASHBOARD_KEY] == address
+    assert chain.extract().xcoms["summary"][DASHBOARD_KEY] == address

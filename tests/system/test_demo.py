@@ -16,7 +16,8 @@ from tests.system.running import REPOSITORY, clean_environment, eventually, proc
 
 pytestmark = pytest.mark.airflow3
 
-SECONDS = 175
+SECONDS = 300
+STOP_SECONDS = 120  # a busy machine takes long to end so many processes
 MARK = "TALKPILOT_DEMO_TEST"
 
 
@@ -84,6 +85,6 @@ def test_it_shows_the_table_and_leaves_nothing(demo: Running) -> None:
 def test_ctrl_c_ends_it_clean(demo: Running) -> None:
     eventually(lambda: "2/5" in demo.text() or None, 60, "Airflow is being made", demo.text)
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(30) == 130
+    assert demo.process.wait(STOP_SECONDS) == 130
     assert demo.text().endswith("Stopped. Nothing is left behind.\n")
     demo.leaves_nothing()
