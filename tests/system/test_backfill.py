@@ -160,17 +160,17 @@ def test_every_day_is_in_the_table_once(backfill: Backfill) -> None:
 
 def test_the_quota_is_shared(backfill: Backfill) -> None:
     sandbox = backfill.services.sandbox
+    answered = [request for request in sandbox.requests if request.status == 200]
     asked = Counter(
-        request.path.rpartition("/")[2]
-        for request in sandbox.requests
-        if request.kind == "detail" and request.status == 200
+        request.path.rpartition("/")[2] for request in answered if request.kind == "detail"
     )
     assert asked == {call["id"]: 1 for call in sandbox.truth("2026-01-01", "2100-01-01")}
-    spent = sandbox.counters
     if not IS_LONG:
+        spent = Counter(request.kind for request in answered)
         assert spent["agents"] == DAYS + 2
         assert spent["calls"] == 2 * (DAYS + 2), "two agents, one page each"
-        assert spent["refused"] <= 0.02 * sum(spent.values())
+        # A task that begins knows nothing of the minute that others used up: its first request.
+        assert sandbox.counters["refused"] <= 2 * (DAYS + 2)
 
 
 def test_several_runs_at_once_and_one_of_them_asks_for_details(backfill: Backfill) -> None:
