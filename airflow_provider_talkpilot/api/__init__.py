@@ -1,6 +1,7 @@
 """The TalkPilot API without Airflow: client, quota, models, errors."""
 
-from airflow_provider_talkpilot.api.client import TalkPilotClient, require_uuid
+from airflow_provider_talkpilot.api.checks import require_uuid
+from airflow_provider_talkpilot.api.client import TalkPilotClient
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail
 from airflow_provider_talkpilot.api.quota import Quota

@@ -1,54 +1,103 @@
 """Pages of a long list, asked for while the ones before them are read.
 
-From a far server a page takes longer to come than to read. Answers are given in order all the same,
-so that whoever reads them need not know.
+From a far server a page takes longer to come than to read, and a near one renders the next page
+meanwhile. No thread waits for them: requests are sent, and their answers read in order when it is
+their turn. Threads would take the processor from the one that reads.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
-from threading import Thread
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from airflow_provider_talkpilot.api.asking import Ask, Source
+from airflow_provider_talkpilot.api.asking import Ask
+from airflow_provider_talkpilot.api.connections import Response, Sent
+from airflow_provider_talkpilot.api.governor import Permit
 
 PAGES_AHEAD = 8
 # A shorter list is read before looking ahead has saved anything.
 LEAST_PAGES = 5
 
-Answer = dict[str, Any]
+Parsed = TypeVar("Parsed")
+
+
+@dataclass
+class Begun:
+    """A request that was sent and whose answer is read later.
+
+    :param sent: the request.
+    :param permit: to be given back to the quota; None once it was.
+    :param response: the answer, once it was read.
+    """
+
+    sent: Sent
+    permit: Permit | None
+    response: Response | None = None
+
+    def settle(self) -> Permit | None:
+        """Take the permit, to give it back."""
+        permit, self.permit = self.permit, None
+        return permit
+
+
+class AheadSource(Protocol):
+    """Who sends the requests: the client."""
+
+    def ask(self, ask: Ask, parse: Callable[[Response], Parsed]) -> Parsed:
+        """Send a request until it is answered."""
+
+    def begin(self, ask: Ask) -> Begun | None:
+        """Send a request whose answer is read later; None where that cannot be now."""
+
+    def finish(self, begun: Begun, parse: Callable[[Response], Parsed]) -> Parsed | None:
+        """Give what came of it; None where it is to be asked for again."""
+
+    def receive(self, begun: Begun) -> Response | None:
+        """Read its answer."""
+
+    def drop(self, begun: Begun) -> None:
+        """Do without its answer."""
 
 
 class Ahead:
-    """Asks for some pages at a time.
+    """Has some requests on their way at a time.
 
-    :param source: sends the requests, from several threads.
+    :param source: sends them.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: AheadSource) -> None:
         self._source = source
-        self._asked: deque[Future[Answer]] = deque()
+        self._begun: deque[Begun] = deque()
 
-    def get(self, asks: Sequence[Ask]) -> Answer:
+    def get(self, asks: Sequence[Ask], parse: Callable[[Response], Parsed]) -> Parsed:
         """Give the answer to the first.
 
         :param asks: it, and what will be asked for after it.
+        :param parse: makes of a response what is returned.
         :raises TalkPilotError: what went wrong with the first.
         """
         first, *_ = asks
-        if len(asks) == 1 and not self._asked:
-            return self._source.get(first.kind, first.path, first.params)
-        for ask in asks[len(self._asked) :]:
-            answer = Future[Answer]()
-            self._asked.append(answer)
-            # A daemon: the end of a process does not wait for a quota that nobody waits for.
-            Thread(target=self._ask, args=(ask, answer), name="talkpilot-page", daemon=True).start()
-        return self._asked.popleft().result()
+        if len(asks) > 1:
+            self._begin(asks[len(self._begun) :])
+        if self._begun:
+            answer = self._source.finish(self._begun.popleft(), parse)
+            if answer is not None:
+                return answer
+            # To ask again may take a wait for the quota, which may wait for these answers.
+            for begun in self._begun:
+                self._source.receive(begun)
+        return self._source.ask(first, parse)
 
-    def _ask(self, ask: Ask, answer: Future[Answer]) -> None:
-        try:
-            answer.set_result(self._source.get(ask.kind, ask.path, ask.params))
-        except BaseException as error:  # noqa: BLE001  # raised where the answer is taken
-            answer.set_exception(error)
+    def close(self) -> None:
+        """Do without the answers that nobody asked for yet."""
+        while self._begun:
+            self._source.drop(self._begun.popleft())
+
+    def _begin(self, asks: Sequence[Ask]) -> None:
+        for ask in asks:
+            begun = self._source.begin(ask)
+            if begun is None:
+                return
+            self._begun.append(begun)

@@ -17,11 +17,10 @@ import tenacity
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api import errors
 from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE, checked_base_url, origin
+from airflow_provider_talkpilot.api.checks import check_options, checked_key
 from airflow_provider_talkpilot.api.client import (
     REDIRECTS,
     REFUSALS_OF_ONE_REQUEST,
-    check_options,
-    checked_key,
     is_transient,
     refused_for_good,
 )

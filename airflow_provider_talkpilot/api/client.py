@@ -13,10 +13,8 @@ Usable without Airflow::
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
@@ -27,10 +25,13 @@ from pydantic import ValidationError
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api import errors
 from airflow_provider_talkpilot.api.address import checked_base_url, origin
+from airflow_provider_talkpilot.api.ahead import Begun
+from airflow_provider_talkpilot.api.asking import Ask
+from airflow_provider_talkpilot.api.checks import check_options, checked_key, require_uuid
 from airflow_provider_talkpilot.api.connections import Connections, Response
+from airflow_provider_talkpilot.api.governor import Permit
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import (
-    UUID_PATTERN,
     Agent,
     CallDetail,
     Health,
@@ -38,16 +39,14 @@ from airflow_provider_talkpilot.api.models import (
     describe_invalid,
 )
 from airflow_provider_talkpilot.api.quota import Quota
-from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.api.responses import error_of, parse_json, redirect_of
 from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
 
-_KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
-_UUID = re.compile(UUID_PATTERN)
 REFUSALS_OF_ONE_REQUEST = 10
 REDIRECTS = 3
 
 Model = TypeVar("Model", bound=TalkPilotModel)
+Parsed = TypeVar("Parsed")
 
 
 class TalkPilotClient:
@@ -157,8 +156,68 @@ class TalkPilotClient:
         :return: the response's JSON object.
         :raises TalkPilotError: the typed error of what went wrong.
         """
-        url = f"{self.base_url}/{path}" + (f"?{urlencode(params)}" if params else "")
-        return self._retrying(self._within_quota, kind, url)
+        return self.ask(Ask(kind, path, params or {}), parse_json)
+
+    def ask(self, ask: Ask, parse: Callable[[Response], Parsed]) -> Parsed:
+        """As :meth:`get`, with a reading of one's own.
+
+        :param ask: the request.
+        :param parse: makes of a response what is returned, or raises its typed error.
+        """
+        answer: Parsed = self._retrying(self._within_quota, ask.kind, self._url(ask), parse)
+        return answer
+
+    def begin(self, ask: Ask) -> Begun | None:
+        """Send a request whose answer is read later; None where that cannot be now.
+
+        Whoever begins requests must read or drop all of them before asking for anything else: the
+        quota may have to wait for their answers.
+        """
+        permit = self.quota.acquire_now()
+        if permit is None:
+            return None
+        self._count(ask.kind)
+        try:
+            return Begun(self._connections.send(self._url(ask)), permit)
+        except BaseException as error:
+            self.quota.unanswered(permit)
+            if is_transient(error):
+                return None
+            raise
+
+    def finish(self, begun: Begun, parse: Callable[[Response], Parsed]) -> Parsed | None:
+        """Give what came of a request that was begun; None where it is to be asked for again.
+
+        :raises TalkPilotError: as :meth:`ask`.
+        """
+        response = self.receive(begun)
+        if response is None or response.status == 429 or redirect_of(response):
+            return None
+        try:
+            return parse(response)
+        except errors.TalkPilotError as error:
+            if is_transient(error):
+                return None
+            raise
+
+    def receive(self, begun: Begun) -> Response | None:
+        """Read the answer of a request that was begun; None where none came."""
+        if permit := begun.settle():
+            try:
+                begun.response = begun.sent.read()
+            except BaseException as error:
+                self.quota.unanswered(permit)
+                if not is_transient(error):
+                    raise
+            else:
+                self._note(permit, begun.response)
+        return begun.response
+
+    def drop(self, begun: Begun) -> None:
+        """Do without the answer of a request that was begun."""
+        if permit := begun.settle():
+            begun.sent.drop()
+            self.quota.unanswered(permit)
 
     def _validated(self, model: type[Model], kind: str, path: str) -> Model:
         body = self.get(kind, path)
@@ -172,48 +231,44 @@ class TalkPilotClient:
                 reason=reason,
             ) from None
 
-    def _within_quota(self, kind: str, url: str) -> dict[str, Any]:
+    def _within_quota(self, kind: str, url: str, parse: Callable[[Response], Parsed]) -> Parsed:
         """One request until it is answered: refusals are waited out, own redirects followed."""
         refusals = redirects = 0
         while True:
             permit = self.quota.acquire()
+            self._count(kind)
             try:
-                response = self._exchange(kind, url)
+                response = self._connections.get(url)
             except BaseException:
                 self.quota.unanswered(permit)
                 raise
+            waiting = self._note(permit, response)
             if response.status == 429:
-                waiting = self.quota.refuse(permit, response.headers)
-                with self._counting:
-                    self.refused += 1
                 refusals += 1
                 if refusals == REFUSALS_OF_ONE_REQUEST:
                     raise refused_for_good(response, waiting)
                 continue
-            self.quota.answered(permit, response.headers)
             target = redirect_of(response)
             if target is None or origin(target) != origin(url) or redirects == REDIRECTS:
-                return parse_json(response)
+                return parse(response)
             url = target
             redirects += 1
 
-    def _exchange(self, kind: str, url: str) -> Response:
+    def _url(self, ask: Ask) -> str:
+        return f"{self.base_url}/{ask.path}" + (f"?{urlencode(ask.params)}" if ask.params else "")
+
+    def _count(self, kind: str) -> None:
         with self._counting:
             self.requests[kind] += 1
-        return self._connections.get(url)
 
-
-def require_uuid(name: str, value: object) -> str:
-    """Return ``value`` if it is a UUID.
-
-    :raises ConfigurationError: when it is not; such an id would otherwise reach the URL.
-    """
-    if not _UUID.fullmatch(str(value)):
-        raise errors.ConfigurationError(
-            f"The {name} {plain(value)!r} is no UUID: copy it from TalkPilot's dashboard or from "
-            "the list of agents."
-        )
-    return str(value)
+    def _note(self, permit: Permit, response: Response) -> float:
+        """Tell the quota of an answer; give the seconds for which nothing leaves."""
+        if response.status != 429:
+            self.quota.answered(permit, response.headers)
+            return 0.0
+        with self._counting:
+            self.refused += 1
+        return self.quota.refuse(permit, response.headers)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -238,32 +293,3 @@ def refused_for_good(response: Response, waiting: float) -> errors.RateLimitedEr
         code=refusal.code,
         request_id=refusal.request_id,
     )
-
-
-def check_options(**options: float) -> None:
-    """Refuse time-outs and numbers of tries that can never work.
-
-    :raises ConfigurationError: naming the option.
-    """
-    for name, value in options.items():
-        least = 1 if name == "tries" else 0
-        if not least <= value < math.inf or value == 0:
-            raise errors.ConfigurationError(
-                f"{name} is {value}: give {'at least 1' if least else 'a number over 0'}, or leave "
-                "it empty."
-            )
-
-
-def checked_key(api_key: str) -> str:
-    """Return a key that has the shape of one.
-
-    :raises ConfigurationError: when it has not.
-    """
-    api_key = (api_key or "").strip()
-    if not _KEY_SHAPE.fullmatch(api_key):
-        raise errors.ConfigurationError(
-            "The API key is malformed: it is tp_live_ and 32 hex digits, and "
-            f"{f'{len(api_key)} characters were given' if api_key else 'none was given'}. Copy it "
-            "again from TalkPilot's dashboard into the connection's password."
-        )
-    return api_key

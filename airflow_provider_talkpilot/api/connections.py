@@ -13,6 +13,7 @@ import select
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from socket import socket
 from typing import NamedTuple
@@ -87,23 +88,28 @@ class Connections:
         :raises ConnectionFailedError: when no whole answer comes.
         :raises UnreadableResponseError: when its body cannot be decompressed.
         """
+        return self.send(url).read()
+
+    def send(self, url: str) -> Sent:
+        """Send one request; read or drop what this returns.
+
+        :param url: an address of the base URL's host.
+        :raises ConnectionFailedError: when it cannot be sent.
+        """
         connection = self._take()
-        try:
+        with self._connecting(connection):
             if connection.sock is None:
                 self._open(connection)
             connection.request("GET", target(url), headers=self._headers)
+        return Sent(self, url, connection)
+
+    def receive(self, url: str, connection: HTTPConnection) -> Response:
+        """Read an answer; as :meth:`get`. For :class:`Sent`."""
+        with self._connecting(connection):
             answer = connection.getresponse()
             content = answer.read()
             if answer.status < 200:
                 raise HTTPException(f"status {answer.status} alone")  # the answer proper follows
-        except BaseException as error:
-            connection.close()
-            if not isinstance(error, OSError | HTTPException):
-                raise
-            raise ConnectionFailedError(
-                f"No answer from {self._base_url} ({_describe(error)}). Check the network and the "
-                f"base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
-            ) from None
         self._idle.append((time.monotonic(), connection))
         if self._is_closed:
             self.close()
@@ -124,6 +130,20 @@ class Connections:
         while self._idle:
             self._idle.pop()[1].close()
 
+    @contextmanager
+    def _connecting(self, connection: HTTPConnection) -> Iterator[None]:
+        """Close the connection where it fails, and say so."""
+        try:
+            yield
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError | HTTPException):
+                raise
+            raise ConnectionFailedError(
+                f"No answer from {self._base_url} ({_describe(error)}). Check the network and the "
+                f"base URL (the connection's host); its shape is {BASE_URL_SHAPE}."
+            ) from None
+
     def _take(self) -> HTTPConnection:
         """The connection used last, if it still stands; otherwise one to be opened."""
         try:
@@ -138,6 +158,26 @@ class Connections:
     def _open(self, connection: HTTPConnection) -> None:
         connection.connect()
         connection.sock.settimeout(self._timeout)
+
+
+class Sent:
+    """A request on its way, whose answer is read later.
+
+    :param connections: where its connection goes back to.
+    :param url: what was asked for.
+    :param connection: on which.
+    """
+
+    def __init__(self, connections: Connections, url: str, connection: HTTPConnection) -> None:
+        self._connections, self._url, self._connection = connections, url, connection
+
+    def read(self) -> Response:
+        """Read the answer, once; as :meth:`Connections.get`."""
+        return self._connections.receive(self._url, self._connection)
+
+    def drop(self) -> None:
+        """Do without the answer."""
+        self._connection.close()
 
 
 def _is_dropped(idle: socket) -> bool:

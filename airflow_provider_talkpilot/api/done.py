@@ -23,7 +23,8 @@ from airflow_provider_talkpilot.api.asking import Ask, Asking
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
 from airflow_provider_talkpilot.api.models import TalkPilotModel, UtcDatetime, describe_invalid
-from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, ask_agents, page_params, read_page
+from airflow_provider_talkpilot.api.pages import read_page
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, ask_agents, page_params
 
 # In binary, 0.07 of 100 calls are a little more than 7.
 _ROUNDING = 1e-6
@@ -230,8 +231,8 @@ class _AgentCalls:
             **({} if done is None else {"done": done}),
             **page_params(number, limit),
         }
-        rows, pagination = read_page(f"GET {path}", (yield Ask("calls", path, params)))
-        return _Page([_row(path, row) for row in rows], pagination.total)
+        rows, total = read_page(f"GET {path}", (yield Ask("calls", path, params)))
+        return _Page([_row(path, row) for row in rows], total)
 
 
 def _row(path: str, row: Any) -> _Row:

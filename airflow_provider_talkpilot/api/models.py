@@ -5,12 +5,14 @@ Source of the fields: docs.talkpilot.io, pages api/agents and api/calls.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
+from pydantic_core import core_schema
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 INT64 = range(-(2**63), 2**63)
@@ -25,7 +27,21 @@ def _as_utc(moment: datetime) -> datetime:
         raise ValueError("the moment is outside the years 1 to 9999 in UTC") from None
 
 
-UtcDatetime = Annotated[datetime, AfterValidator(_as_utc)]
+def _utc_datetime(_source: object, _handler: object) -> core_schema.CoreSchema:
+    """A moment in UTC needs no Python of ours: most have it, and lists have many."""
+    any_zone = core_schema.datetime_schema()
+    return core_schema.union_schema(
+        [
+            core_schema.datetime_schema(tz_constraint=0),
+            core_schema.no_info_after_validator_function(_as_utc, any_zone),
+        ],
+        mode="left_to_right",
+        custom_error_type="datetime",
+        custom_error_message="Input should be a moment in the years 1 to 9999 in UTC",
+    )
+
+
+UtcDatetime = Annotated[datetime, GetPydanticSchema(_utc_datetime)]
 # Ids become parts of addresses, so nothing but a UUID may pass for one.
 Identifier = Annotated[str, Field(pattern=UUID_PATTERN)]
 # What BigQuery's INTEGER holds.
@@ -92,7 +108,9 @@ class Call(TalkPilotModel):
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
-        fields = self.model_extra or {}
+        fields = self.model_extra
+        if not fields:
+            return {}
         return {k: _storable(v) for k, v in fields.items() if k != "audio_file_url"}
 
 
@@ -126,7 +144,7 @@ def _storable(value: Any) -> Any:
     if isinstance(value, int) and value not in INT64:
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return json.dumps(value)  # NaN, Infinity or -Infinity, as they came
     return value
 
 

@@ -118,6 +118,14 @@ class Quota:
                     self._tell(now, wait)
                 self._clock.wait(self._changed, wait)
 
+    def acquire_now(self) -> Permit | None:
+        """As :meth:`acquire` where a request may leave at once; None where it may not."""
+        with self._changed:
+            now = self._clock.now()
+            if self.closed.is_set() or self._governor.wait(now) != 0:
+                return None
+            return self._governor.send(now)
+
     def permit(self) -> Permit | float:
         """As :meth:`acquire` for event loops, which must not wait here.
 

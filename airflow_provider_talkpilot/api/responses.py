@@ -79,7 +79,7 @@ def error_of(response: Response) -> errors.ApiError:
     elif status == 404 and (not envelope or url.path.endswith(_ALWAYS_THERE)):
         cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"
     said = plain(envelope.get("message") or response.reason or "no message", *personal)
-    text = f"{_where(response)} answered {status}{f' {code}' if code else ''}: {said.rstrip('.')}"
+    text = f"{where(response)} answered {status}{f' {code}' if code else ''}: {said.rstrip('.')}"
     if details:
         text += " (" + "; ".join(f"{d.field}: {d.message}" for d in details) + ")"
     text += f". {cure}"
@@ -98,12 +98,12 @@ def _redirect_error(response: Response) -> errors.ApiError:
     """The error of a redirect that was not followed."""
     url = redirect_of(response)
     if url is None:
-        said = f"{_where(response)} answered {response.status}, a redirect that leads nowhere."
+        said = f"{where(response)} answered {response.status}, a redirect that leads nowhere."
     elif origin(url) == origin(response.url):
-        said = f"{_where(response)} redirects again and again."
+        said = f"{where(response)} redirects again and again."
     else:
         said = (
-            f"{_where(response)} redirects to {plain(origin(url))}, which is not followed: the API "
+            f"{where(response)} redirects to {plain(origin(url))}, which is not followed: the API "
             "key goes to its own host only."
         )
     return errors.UnexpectedResponseError(f"{said} {_CHECK_HOST}", status=response.status)
@@ -124,11 +124,11 @@ def _json_object(response: Response) -> dict[str, Any]:
                 "comes from something else."
             )
         raise errors.UnreadableResponseError(
-            f"{_where(response)} answered {said} {_CHECK_HOST}", status=response.status
+            f"{where(response)} answered {said} {_CHECK_HOST}", status=response.status
         ) from None
     if not isinstance(body, dict):
         raise errors.UnexpectedResponseError(
-            f"{_where(response)} answered with JSON that is no object. {_CHECK_HOST}",
+            f"{where(response)} answered with JSON that is no object. {_CHECK_HOST}",
             status=response.status,
         )
     return body
@@ -154,6 +154,6 @@ def _field_errors(details: object, personal: list[str]) -> list[errors.FieldErro
     ]
 
 
-def _where(response: Response) -> str:
-    """Method and address without the query, which can hold a caller's number."""
+def where(response: Response) -> str:
+    """Give method and address without the query, which can hold a caller's number."""
     return f"GET {response.url.partition('?')[0]}"

@@ -10,23 +10,19 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead
+from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead, AheadSource
 from airflow_provider_talkpilot.api.asking import Ask, Asking, Source, answer
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
-from airflow_provider_talkpilot.api.models import (
-    Agent,
-    Call,
-    Pagination,
-    UtcDatetime,
-    describe_invalid,
-)
+from airflow_provider_talkpilot.api.models import Agent, Call, UtcDatetime, describe_invalid
+from airflow_provider_talkpilot.api.pages import Page, parse_calls, read_page
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
@@ -34,7 +30,7 @@ AGENT_WALKS = 3
 _created_at: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
 
 
-class PageSource(Source, Protocol):
+class PageSource(Source, AheadSource, Protocol):
     """Who sends the requests, and to where."""
 
     @property
@@ -99,18 +95,26 @@ def walk_calls(
         "to": format_utc(interval.asked_to),
         **(filters or CallFilters()).active(),
     }
-    for rows, total in _walk(source, "calls", f"agents/{agent_id}/calls", params):
-        page = CallPage([], total)
-        for row in rows:
-            try:
-                call = Call.model_validate(row)
-            except ValidationError as error:
-                if not _is_elsewhere(row, interval):
-                    page.rejects.append(Reject(row, describe_invalid(error)))
-            else:
-                if call.created_at in interval:
-                    page.calls.append(call)
-        yield page
+    walk, ahead = _Walk("calls", f"agents/{agent_id}/calls", params), Ahead(source)
+    with closing(ahead):
+        while ask := walk.next_page():
+            rows = walk.take(ahead.get([ask, *walk.pages_after()], parse_calls))
+            if rows:
+                yield _call_page(rows, walk.total, interval)
+
+
+def _call_page(rows: list[Any], total: int, interval: Interval) -> CallPage:
+    page = CallPage([], total)
+    for row in rows:
+        try:
+            call = row if isinstance(row, Call) else Call.model_validate(row)
+        except ValidationError as error:
+            if not _is_elsewhere(row, interval):
+                page.rejects.append(Reject(row, describe_invalid(error)))
+        else:
+            if call.created_at in interval:
+                page.calls.append(call)
+    return page
 
 
 def _is_elsewhere(row: Any, interval: Interval) -> bool:
@@ -134,10 +138,10 @@ def ask_agents(base_url: str) -> Asking[list[Agent]]:
     """
     for number in range(1, AGENT_WALKS + 1):
         try:
-            walk = _Walk(base_url, "agents", "agents", {})
+            walk = _Walk("agents", "agents", {})
             rows: list[Any] = []
             while ask := walk.next_page():
-                rows += walk.take((yield ask))
+                rows += walk.take(read_page(f"GET {base_url}/agents", (yield ask)))
             return [Agent.model_validate(row) for row in rows]
         except WalkMovedError:
             if number == AGENT_WALKS:
@@ -151,22 +155,12 @@ def ask_agents(base_url: str) -> Asking[list[Agent]]:
     raise AssertionError("unreachable")
 
 
-def _walk(
-    source: PageSource, kind: str, path: str, params: dict[str, str]
-) -> Iterator[tuple[list[Any], int]]:
-    """Give each page's raw rows and the list's total; end only when the walk was whole."""
-    walk, ahead = _Walk(source.base_url, kind, path, params), Ahead(source)
-    while ask := walk.next_page():
-        if rows := walk.take(ahead.get([ask, *walk.pages_after()])):
-            yield rows, walk.total
-
-
 class _Walk:
     """What one walk asks for, and whether that was all of the list."""
 
-    def __init__(self, base_url: str, kind: str, path: str, params: dict[str, str]) -> None:
+    def __init__(self, kind: str, path: str, params: dict[str, str]) -> None:
         self.total = -1
-        self._base_url, self._kind, self._path, self._params = base_url, kind, path, params
+        self._kind, self._path, self._params = kind, path, params
         self._ids = DistinctIds()
         self._number = self._last = 0
 
@@ -192,18 +186,18 @@ class _Walk:
         until = min(self._last, self._number + PAGES_AHEAD - 1)
         return [self._page(number) for number in range(self._number + 1, until + 1)]
 
-    def take(self, body: dict[str, Any]) -> list[Any]:
-        """Take the answer; give its rows.
+    def take(self, page: Page) -> list[Any]:
+        """Take the next page; give its rows.
 
         :raises WalkMovedError: when the list has moved since the first page.
         """
-        rows, pagination = read_page(f"GET {self._base_url}/{self._path}", body)
-        if self._number > 1 and pagination.total != self.total:
+        rows, total = page
+        if self._number > 1 and total != self.total:
             raise WalkMovedError(
                 f"The list {self._path} changed while it was read: its total went from "
-                f"{self.total} to {pagination.total} at page {self._number}."
+                f"{self.total} to {total} at page {self._number}."
             )
-        self.total = pagination.total
+        self.total = total
         if self._number == 1 and rows:
             self._last = math.ceil(self.total / len(rows))
         self._ids.add(rows)
@@ -231,7 +225,10 @@ class DistinctIds:
         """Count rows; one without an id counts as different from every other."""
         for row in rows:
             self.seen += 1
-            row_id = row.get("id") if isinstance(row, dict) else None
+            if isinstance(row, Call):
+                row_id: Any = row.id
+            else:
+                row_id = row.get("id") if isinstance(row, dict) else None
             # Python salts the hash of a text per process: a collision does not survive a retry.
             digest = hash(str(row_id) if row_id is not None else (self.seen, "no id"))
             self._hashes[digest % self._BUCKETS].append(digest)
@@ -244,25 +241,3 @@ class DistinctIds:
 def page_params(number: int, limit: int = PAGE_LIMIT) -> dict[str, str]:
     """Query parameters that choose a page, from 1."""
     return {"page": str(number), "limit": str(limit)}
-
-
-def read_page(where: str, body: dict[str, Any]) -> tuple[list[Any], Pagination]:
-    """Take a page of a list apart.
-
-    :param where: method and address, for the message.
-    :raises UnexpectedResponseError: when it is none.
-    """
-    rows = body.get("data")
-    try:
-        pagination = Pagination.model_validate(body.get("pagination"))
-    except ValidationError:
-        pagination = None
-    if pagination is None or not isinstance(rows, list):
-        missing = "pagination" if pagination is None else "data"
-        raise UnexpectedResponseError(
-            f"{where} answered with a page without a usable {missing!r}, so it cannot be known "
-            "whether all calls came. Check the base URL (the connection's host), and report it to "
-            "TalkPilot if that is right.",
-            status=200,
-        )
-    return rows, pagination

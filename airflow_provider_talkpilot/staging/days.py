@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from pydantic import BaseModel
 
@@ -22,18 +22,16 @@ class DayCount(BaseModel):
     purged: int = 0
 
 
-def with_calls(days: Mapping[date, DayCount], calls: Iterable[Call]) -> dict[date, DayCount]:
+def with_calls(days: Mapping[date, DayCount], calls: Sequence[Call]) -> dict[date, DayCount]:
     """Count calls.
 
     :param days: the count so far, by UTC day of ``created_at``; it stays as it is.
     :param calls: the calls to add.
     :return: the count with them.
     """
-    counted, more, purged = dict(days), Counter[date](), Counter[date]()
-    for call in calls:
-        day = call.created_at.astimezone(UTC).date()
-        more[day] += 1
-        purged[day] += bool(call.is_purged)
+    counted = dict(days)
+    more = Counter([call.created_at.date() for call in calls])
+    purged = Counter([call.created_at.date() for call in calls if call.is_purged])
     for day, number in more.items():
         so_far = counted.get(day, _NONE)
         counted[day] = DayCount(calls=so_far.calls + number, purged=so_far.purged + purged[day])

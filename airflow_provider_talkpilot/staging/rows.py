@@ -11,8 +11,6 @@ import pydantic_core
 from airflow_provider_talkpilot.api import Call, CallDetail
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 
-LIST_FIELDS = tuple(Call.model_fields)
-
 _MESSAGE_FIELDS = {"role", "text"}
 _TEXT = (str, NoneType)
 
@@ -24,11 +22,9 @@ def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
     :param synced_at: when it was read.
     :return: values by column; no ``extra`` where the API sent no unknown field.
     """
-    fields = vars(call)
-    row = {name: fields[name] for name in LIST_FIELDS}
+    row = {**vars(call), "synced_at": synced_at}
     if extra := call.extra:
         row["extra"] = extra
-    row["synced_at"] = synced_at
     return row
 
 
@@ -43,7 +39,9 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
     messages, raw = parse_transcript(detail.transcript)
     # An answer without updated_at, or from a copy that lags, still settles the version asked for.
     settled = max((v for v in (detail.updated_at, version) if v), default=None)
-    return call_row(detail, synced_at) | {
+    row = call_row(detail, synced_at)
+    del row["audio_file_url"]
+    return row | {
         "updated_at": settled,
         "transcript": messages,
         "transcript_raw": raw,

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import threading
-from threading import Barrier
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Barrier, Lock, Thread
 from typing import Any
 
 import pytest
@@ -9,42 +10,120 @@ import pytest
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient, errors
 from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead
 from airflow_provider_talkpilot.api.asking import Ask
+from airflow_provider_talkpilot.api.responses import parse_json
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.unit.api.conftest import DAY, MakeClient
 
 SECONDS = 30
 
 
-class Source:
-    """Answers with the number of the page, once so many requests are there."""
+class Together(ThreadingHTTPServer):
+    """Answers with what was asked for, once so many requests are there.
 
-    def __init__(self, together: int, broken: int | None = None) -> None:
-        self._barrier, self._broken = Barrier(together, timeout=SECONDS), broken
+    :param count: how many; once they were, it waits for no others.
+    """
 
-    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        self._barrier.wait()
-        if path == str(self._broken):
-            raise errors.ServerError("broken", status=500)
-        return {"page": path}
+    daemon_threads = True
+
+    def __init__(self, count: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.barrier = Barrier(count, timeout=SECONDS)
+        self.are_there = False
+        self.refuse: set[str] = set()
+        self.break_off: set[str] = set()
+        self.seen: list[str] = []
+        self.lock = Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet: clients leave."""
+
+    def take(self, answers: set[str], page: str) -> bool:
+        """Whether this page's turn to go wrong is now: once each."""
+        with self.lock:
+            is_now = page in answers
+            answers.discard(page)
+            return is_now
 
 
-def pages(first: int, last: int) -> list[Ask]:
-    return [Ask("calls", str(number)) for number in range(first, last + 1)]
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Together
+
+    def do_GET(self) -> None:
+        page = self.path.rpartition("/")[2]
+        self.server.seen.append(page)
+        if not self.server.are_there:
+            self.server.barrier.wait()
+            self.server.are_there = True
+        if self.server.take(self.server.break_off, page):
+            self.close_connection = True
+            return
+        is_refused = self.server.take(self.server.refuse, page)
+        body = b'{"page": "%s"}' % page.encode()
+        self.send_response(429 if is_refused else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
 
 
-def test_pages_are_asked_for_at_once_and_come_in_order() -> None:
-    ahead = Ahead(Source(PAGES_AHEAD))
-    asks = pages(1, PAGES_AHEAD)
-    got = [ahead.get(asks[number:])["page"] for number in range(len(asks))]
-    assert got == [str(number) for number in range(1, PAGES_AHEAD + 1)]
+@pytest.fixture
+def together() -> Iterator[Together]:
+    with Together(PAGES_AHEAD) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
-def test_an_error_comes_where_its_page_would_have() -> None:
-    ahead = Ahead(Source(4, broken=3))
-    asks = pages(1, 4)
-    assert [ahead.get(asks[number:])["page"] for number in (0, 1)] == ["1", "2"]
-    with pytest.raises(errors.ServerError, match="broken"):
-        ahead.get(asks[2:])
+@pytest.fixture
+def ahead(together: Together, make_client: MakeClient) -> Iterator[Ahead]:
+    """Of a client that has no limits to keep, so that all may leave at once."""
+    quota = Quota()
+    for _ in range(3):  # answers without rate headers
+        quota.answered(quota.acquire(), {})
+    url = f"http://127.0.0.1:{together.server_port}/v1"
+    ahead = Ahead(make_client(base_url=url, quota=quota))
+    yield ahead
+    ahead.close()
+
+
+def read(ahead: Ahead, count: int = PAGES_AHEAD) -> list[Any]:
+    asks = [Ask("calls", str(number)) for number in range(1, count + 1)]
+    return [ahead.get(asks[n : n + PAGES_AHEAD], parse_json)["page"] for n in range(count)]
+
+
+def test_pages_are_asked_for_at_once_and_come_in_order(together: Together, ahead: Ahead) -> None:
+    pages = [str(number) for number in range(1, 2 * PAGES_AHEAD + 1)]
+    assert read(ahead, len(pages)) == pages
+    assert sorted(together.seen, key=int) == pages
+
+
+@pytest.mark.parametrize("page", ["1", "3", "8"])
+@pytest.mark.parametrize("what", ["refuse", "break_off"])
+def test_a_page_that_does_not_come_is_asked_for_again(
+    together: Together, ahead: Ahead, what: str, page: str
+) -> None:
+    getattr(together, what).update({page, "7"})
+    pages = [str(number) for number in range(1, PAGES_AHEAD + 3)]
+    assert read(ahead, len(pages)) == pages
+    assert sorted(together.seen, key=int) == sorted([*pages, *{page, "7"}], key=int)
+
+
+def test_nothing_is_kept_that_nobody_reads(together: Together, make_client: MakeClient) -> None:
+    quota = Quota()
+    for _ in range(3):
+        quota.answered(quota.acquire(), {})
+    client = make_client(base_url=f"http://127.0.0.1:{together.server_port}/v1", quota=quota)
+    ahead = Ahead(client)
+    asks = [Ask("calls", str(number)) for number in range(1, PAGES_AHEAD + 1)]
+    assert ahead.get(asks, parse_json) == {"page": "1"}
+    ahead.close()
+    assert len(client._connections._idle) == 1
+    assert not quota._governor._in_flight
 
 
 def test_a_long_list_costs_a_request_for_each_page(
@@ -80,19 +159,29 @@ def test_a_used_up_quota_ends_the_walk(sandbox: Sandbox, make_client: MakeClient
             list(client.walk_calls(agent, DAY))
     counts = sandbox.counters
     assert counts["agents"] + counts["calls"] - counts["refused"] == 7
-    assert counts["refused"] < PAGES_AHEAD
+    assert counts["refused"] <= PAGES_AHEAD
 
 
-def test_pages_on_the_way_when_a_client_closes_leave_no_connection(
-    sandbox: Sandbox, make_client: MakeClient
+def test_an_error_comes_where_its_page_would_have(
+    sandbox: Sandbox, client: TalkPilotClient
 ) -> None:
     sandbox.reset(calls_per_day=100 * LEAST_PAGES, days=1)
-    client = make_client()
-    pages = client.walk_calls(client.agents()[0].id, DAY)
+    agent = client.agents()[0].id
+    pages = client.walk_calls(agent, DAY)
+    assert len(next(pages).calls) == 100
+    sandbox.faults.add("status", kind="calls", status=403, times=99)
+    with pytest.raises(errors.PermissionDeniedError):
+        next(pages)
+
+
+def test_a_walk_that_is_left_leaves_nothing_on_its_way(
+    sandbox: Sandbox, client: TalkPilotClient
+) -> None:
+    sandbox.reset(calls_per_day=100 * LEAST_PAGES, days=1)
+    agent = client.agents()[0].id
+    pages = client.walk_calls(agent, DAY)
     next(pages)
     next(pages)
-    client.close()
-    for thread in threading.enumerate():
-        if thread.name == "talkpilot-page":
-            thread.join(SECONDS)
-    assert client._connections._idle == []
+    pages.close()  # type: ignore[attr-defined]
+    assert not client.quota._governor._in_flight
+    assert len(list(client.walk_calls(agent, DAY))) == LEAST_PAGES
