@@ -108,10 +108,8 @@ class Call(TalkPilotModel):
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
-        fields = self.model_extra
-        if not fields:
-            return {}
-        return {k: _storable(v) for k, v in fields.items() if k != "audio_file_url"}
+        fields = self.__pydantic_extra__ or {}
+        return fields and {k: _storable(v) for k, v in fields.items() if k != "audio_file_url"}
 
 
 class CallDetail(Call):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_talkpilot.api.connections import Response
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
@@ -25,6 +25,9 @@ class Page(NamedTuple):
 
 class _CallPage(BaseModel):
     """A page all of whose calls fit."""
+
+    # No two calls have the same texts.
+    model_config = ConfigDict(cache_strings="keys")
 
     data: list[Call]
     pagination: Pagination

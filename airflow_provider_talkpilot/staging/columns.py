@@ -124,6 +124,10 @@ class ColumnChoices:
         """Whether a column is dropped."""
         return name in self._dropped
 
+    def rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Apply the choices to rows as the table has them."""
+        return [self.row(row) for row in rows] if self._choices else rows
+
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         """Apply the choices to a row as the table has it."""
         if not self._choices:

@@ -234,8 +234,8 @@ class _Extraction:
             self._pages += 1
             if number == 1 and is_long(page.total, self._pending.walk_pages):
                 self._cut(interval, page.total)
-            now = datetime.now(UTC)
-            self._parts.write(choices.row(call_row(call, now)) for call in page.calls)
+            now = datetime.now(UTC).isoformat()
+            self._parts.write(choices.rows([call_row(call, now) for call in page.calls]))
             self._manifest.days = with_calls(self._manifest.days, page.calls)
             for reject in page.rejects:
                 self._manifest.reject_reason = self._manifest.reject_reason or reject.reason

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
 import pydantic_core
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import BaseModel
@@ -23,6 +24,7 @@ from pydantic import BaseModel
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 
+_json = msgspec.json.Encoder()
 _CHECKSUM_IN_NAME = 16
 _COPY_BUFFER = 1 << 20
 
@@ -82,9 +84,9 @@ class PartWriter:
 
     def write(self, records: Iterable[dict[str, Any]]) -> None:
         """Add records to the part being written: all of them or, with an error, none."""
+        records = list(records)
         # JSON escapes line feeds inside texts; other separators such as U+2028 end no line here.
-        lines = [pydantic_core.to_json(record) + b"\n" for record in records]
-        mark, rest = self.mark(), memoryview(b"".join(lines))
+        mark, rest = self.mark(), memoryview(_json.encode_lines(records))
         try:
             with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
                 while rest:
@@ -92,7 +94,7 @@ class PartWriter:
         except BaseException:
             self.rollback(mark)
             raise
-        self.rows += len(lines)
+        self.rows += len(records)
 
     def mark(self) -> Mark:
         """Remember this point."""
