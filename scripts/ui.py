@@ -63,8 +63,7 @@ class Show:
         middle = len(days) // 2
         together, (summaries, lost, *daily) = days[:middle], days[middle:]
         say(f"Airflow runs the DAG {DAG} for {len(self.days)} days")
-        # Unpaused, the scheduler runs the last whole day by itself. It is alone: first events make
-        # the table's assets, and of two that do so in the same moment Airflow 3.3 lets one fail.
+        # Unpaused, the scheduler runs the last whole day by itself.
         self.airflow.unpause(DAG)
         self._scheduled(yesterday)
         self._trigger("together", (together[0], summaries))

@@ -19,6 +19,8 @@ from airflow_provider_talkpilot.api.governor import Permit
 PAGES_AHEAD = 8
 # A shorter list is read before looking ahead has saved anything.
 LEAST_PAGES = 5
+# An answer that takes so much longer than the one before it is given up.
+LATE_SECONDS = 5.0
 
 Parsed = TypeVar("Parsed")
 
@@ -54,8 +56,8 @@ class AheadSource(Protocol):
     def finish(self, begun: Begun, parse: Callable[[Response], Parsed]) -> Parsed | None:
         """Give what came of it; None where it is to be asked for again."""
 
-    def receive(self, begun: Begun) -> Response | None:
-        """Read its answer."""
+    def receive(self, begun: Begun, patience: float) -> Response | None:
+        """Read its answer, or give it up."""
 
     def drop(self, begun: Begun) -> None:
         """Do without its answer."""
@@ -85,9 +87,10 @@ class Ahead:
             answer = self._source.finish(self._begun.popleft(), parse)
             if answer is not None:
                 return answer
-            # To ask again may take a wait for the quota, which may wait for these answers.
+            # To ask again may take a wait for the quota, which may wait for these answers. Where
+            # the server fell silent, none of them comes.
             for begun in self._begun:
-                self._source.receive(begun)
+                self._source.receive(begun, LATE_SECONDS)
         return self._source.ask(first, parse)
 
     def close(self) -> None:

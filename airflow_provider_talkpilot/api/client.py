@@ -13,6 +13,7 @@ Usable without Airflow::
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -200,11 +201,14 @@ class TalkPilotClient:
                 return None
             raise
 
-    def receive(self, begun: Begun) -> Response | None:
-        """Read the answer of a request that was begun; None where none came."""
+    def receive(self, begun: Begun, patience: float = math.inf) -> Response | None:
+        """Read the answer of a request that was begun; None where none came.
+
+        :param patience: seconds to wait for it, where that is less than the time-out.
+        """
         if permit := begun.settle():
             try:
-                begun.response = begun.sent.read()
+                begun.response = begun.sent.read(patience)
             except BaseException as error:
                 self.quota.unanswered(permit)
                 if not is_transient(error):

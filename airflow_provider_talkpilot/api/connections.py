@@ -9,6 +9,7 @@ connection that the server closed while it was idle is replaced before anything 
 from __future__ import annotations
 
 import gzip
+import math
 import select
 import time
 import zlib
@@ -99,13 +100,15 @@ class Connections:
         connection = self._take()
         with self._connecting(connection):
             if connection.sock is None:
-                self._open(connection)
+                connection.connect()
+            connection.sock.settimeout(self._timeout)
             connection.request("GET", target(url), headers=self._headers)
         return Sent(self, url, connection)
 
-    def receive(self, url: str, connection: HTTPConnection) -> Response:
+    def receive(self, url: str, connection: HTTPConnection, patience: float) -> Response:
         """Read an answer; as :meth:`get`. For :class:`Sent`."""
         with self._connecting(connection):
+            connection.sock.settimeout(min(patience, self._timeout))
             answer = connection.getresponse()
             content = answer.read()
             if answer.status < 200:
@@ -155,10 +158,6 @@ class Connections:
             connection.close()
         return connection
 
-    def _open(self, connection: HTTPConnection) -> None:
-        connection.connect()
-        connection.sock.settimeout(self._timeout)
-
 
 class Sent:
     """A request on its way, whose answer is read later.
@@ -171,9 +170,12 @@ class Sent:
     def __init__(self, connections: Connections, url: str, connection: HTTPConnection) -> None:
         self._connections, self._url, self._connection = connections, url, connection
 
-    def read(self) -> Response:
-        """Read the answer, once; as :meth:`Connections.get`."""
-        return self._connections.receive(self._url, self._connection)
+    def read(self, patience: float = math.inf) -> Response:
+        """Read the answer, once; as :meth:`Connections.get`.
+
+        :param patience: seconds to wait for data of it, where that is less than the time-out.
+        """
+        return self._connections.receive(self._url, self._connection, patience)
 
     def drop(self) -> None:
         """Do without the answer."""

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,12 +69,7 @@ def backfill(
     with Sandbox(days=days, calls_per_day=CALLS_A_DAY, seed=11, **limits) as sandbox:
         table = f"{bigquery_emulator.project}.backfill.calls"
         services = Services(sandbox, bigquery_emulator, table, folder / "staging")
-        dags = folder / "dags"
-        shutil.copytree(SHIPPED_DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
-        # It names the table's assets, so that they are there before the first event: of two loads
-        # whose events make the same asset in the same moment, Airflow 3.3 lets one fail.
-        shutil.copy(Path(__file__).parent / "dags" / "talkpilot_arrivals.py", dags)
-        airflow = Airflow(folder / "airflow", dags)
+        airflow = Airflow(folder / "airflow", SHIPPED_DAGS)
         _create(airflow, services)
         with Standalone(airflow, services.environment) as standalone:
             yield _run(standalone, services)

@@ -96,4 +96,5 @@ def test_a_backfill_gives_way_to_the_newest_day() -> None:
         for rule in (task.weight_rule for task in dag.tasks)
     }
     assert rules == {"airflow_provider_talkpilot.operators.priority.ScheduledFirst"}
-    assert dag.get_task("enrich_calls").max_active_tis_per_dag == 1
+    for task_id in ("load_calls", "enrich_calls", "load_details"):
+        assert dag.get_task(task_id).max_active_tis_per_dag == 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Barrier, Lock, Thread
+from threading import Barrier, Event, Lock, Thread
 from typing import Any
 
 import pytest
@@ -31,6 +31,8 @@ class Together(ThreadingHTTPServer):
         self.are_there = False
         self.refuse: set[str] = set()
         self.break_off: set[str] = set()
+        self.say_nothing: set[str] = set()
+        self.is_over = Event()
         self.seen: list[str] = []
         self.lock = Lock()
 
@@ -58,6 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.take(self.server.break_off, page):
             self.close_connection = True
             return
+        if self.server.take(self.server.say_nothing, page):
+            self.server.is_over.wait(SECONDS)
+            self.close_connection = True
+            return
         is_refused = self.server.take(self.server.refuse, page)
         body = b'{"page": "%s"}' % page.encode()
         self.send_response(429 if is_refused else 200)
@@ -75,6 +81,7 @@ def together() -> Iterator[Together]:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield server
+        server.is_over.set()
         server.shutdown()
         thread.join()
 
@@ -86,7 +93,7 @@ def ahead(together: Together, make_client: MakeClient) -> Iterator[Ahead]:
     for _ in range(3):  # answers without rate headers
         quota.answered(quota.acquire(), {})
     url = f"http://127.0.0.1:{together.server_port}/v1"
-    ahead = Ahead(make_client(base_url=url, quota=quota))
+    ahead = Ahead(make_client(base_url=url, quota=quota, timeout=1.0))
     yield ahead
     ahead.close()
 
@@ -103,7 +110,7 @@ def test_pages_are_asked_for_at_once_and_come_in_order(together: Together, ahead
 
 
 @pytest.mark.parametrize("page", ["1", "3", "8"])
-@pytest.mark.parametrize("what", ["refuse", "break_off"])
+@pytest.mark.parametrize("what", ["refuse", "break_off", "say_nothing"])
 def test_a_page_that_does_not_come_is_asked_for_again(
     together: Together, ahead: Ahead, what: str, page: str
 ) -> None:
@@ -111,6 +118,13 @@ def test_a_page_that_does_not_come_is_asked_for_again(
     pages = [str(number) for number in range(1, PAGES_AHEAD + 3)]
     assert read(ahead, len(pages)) == pages
     assert sorted(together.seen, key=int) == sorted([*pages, *{page, "7"}], key=int)
+
+
+def test_a_server_that_falls_silent_is_asked_again(together: Together, ahead: Ahead) -> None:
+    pages = [str(number) for number in range(1, PAGES_AHEAD + 1)]
+    together.say_nothing.update(pages)
+    assert read(ahead) == pages
+    assert sorted(together.seen) == sorted([*pages, *pages])
 
 
 def test_nothing_is_kept_that_nobody_reads(together: Together, make_client: MakeClient) -> None:
