@@ -72,6 +72,7 @@ class Ahead:
     def __init__(self, source: AheadSource) -> None:
         self._source = source
         self._begun: deque[Begun] = deque()
+        self._looks_ahead = True
 
     def get(self, asks: Sequence[Ask], parse: Callable[[Response], Parsed]) -> Parsed:
         """Give the answer to the first.
@@ -81,14 +82,15 @@ class Ahead:
         :raises TalkPilotError: what went wrong with the first.
         """
         first, *_ = asks
-        if len(asks) > 1:
+        if self._looks_ahead and len(asks) > 1:
             self._begin(asks[len(self._begun) :])
         if self._begun:
             answer = self._source.finish(self._begun.popleft(), parse)
             if answer is not None:
                 return answer
-            # To ask again may take a wait for the quota, which may wait for these answers. Where
-            # the server fell silent, none of them comes.
+            # The server refuses, fails or redirects. To ask again may take a wait for the quota,
+            # which may wait for the answers on their way; and more of them would fare no better.
+            self._looks_ahead = False
             for begun in self._begun:
                 self._source.receive(begun, LATE_SECONDS)
         return self._source.ask(first, parse)

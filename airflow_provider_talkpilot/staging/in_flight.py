@@ -190,8 +190,8 @@ class InFlight:
                 self._rejects += 1
                 if self._rejects > self._most_rejects:
                     self.stop()
-            # Every answer doubles: a far server soon has as many as are useful.
-            if self._threads < min(self.most, len(self._todo)):
+            # The first answer tells how many are useful.
+            while self._threads < min(self.most, len(self._todo)):
                 self._start_thread()
             if self._is_enough():
                 self._changed.notify()

@@ -30,6 +30,7 @@ class Together(ThreadingHTTPServer):
         self.barrier = Barrier(count, timeout=SECONDS)
         self.are_there = False
         self.refuse: set[str] = set()
+        self.move: set[str] = set()
         self.break_off: set[str] = set()
         self.say_nothing: set[str] = set()
         self.is_over = Event()
@@ -65,8 +66,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         is_refused = self.server.take(self.server.refuse, page)
+        is_moved = self.server.take(self.server.move, page)
         body = b'{"page": "%s"}' % page.encode()
-        self.send_response(429 if is_refused else 200)
+        self.send_response(429 if is_refused else 302 if is_moved else 200)
+        self.send_header("Location", self.path)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -110,7 +113,7 @@ def test_pages_are_asked_for_at_once_and_come_in_order(together: Together, ahead
 
 
 @pytest.mark.parametrize("page", ["1", "3", "8"])
-@pytest.mark.parametrize("what", ["refuse", "break_off", "say_nothing"])
+@pytest.mark.parametrize("what", ["refuse", "move", "break_off", "say_nothing"])
 def test_a_page_that_does_not_come_is_asked_for_again(
     together: Together, ahead: Ahead, what: str, page: str
 ) -> None:
