@@ -91,7 +91,7 @@ def put(source: IO[bytes], target: ObjectStoragePath) -> None:
             # No mkdir: it would make a bucket of a misspelt name. An object appears when complete.
             target.fs.put_file(f"/dev/fd/{source.fileno()}", target.path)
             return
-        with _appearing(target) as unfinished, unfinished.open("wb") as copy:
+        with _appearing(target) as copy:
             shutil.copyfileobj(source, copy)
 
 
@@ -101,24 +101,32 @@ def put_text(text: str, target: ObjectStoragePath) -> None:
         if not is_local(target):
             target.fs.pipe_file(target.path, text.encode())
             return
-        with _appearing(target) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        with _appearing(target) as file:
+            file.write(text.encode())
 
 
 @contextmanager
-def _appearing(target: ObjectStoragePath) -> Iterator[Path]:
-    """Give a local path to write to; it becomes ``target`` when that went well."""
+def _appearing(target: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """Give a local file to write to; it becomes ``target`` when that went well."""
     unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
+    with _made(unfinished) as file:
+        try:
+            yield file
+            file.close()
+            unfinished.replace(target.path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+def _made(path: Path) -> IO[bytes]:
+    """Open a new file, and make its folder where there is none."""
     for _ in range(_MKDIR_TRIES):
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another task found the folder empty, and removed it
-            unfinished.touch()
-            break
-    try:
-        yield unfinished
-        unfinished.replace(target.path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            return path.open("xb")
+        # Another task that finds it empty may remove it at once.
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")
 
 
 def get_text(source: ObjectStoragePath) -> str | None:
