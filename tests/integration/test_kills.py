@@ -143,7 +143,8 @@ def test_enrich_killed_again_and_again_gets_done(chain: Chain, jobs: Jobs) -> No
         assert ended.killed, ended.error
     sandbox.reset_counters()
     chain.load(chain.enrich(calls).returned)
-    assert sandbox.counters["detail"] <= 300
+    # Of each 170, all but one batch at most are staged.
+    assert sandbox.counters["detail"] <= 600 - 3 * (170 - BATCH_ROWS)
     chain.assert_table_is_truth()
 
 
