@@ -90,13 +90,18 @@ def together() -> Iterator[Together]:
 
 
 @pytest.fixture
-def ahead(together: Together, make_client: MakeClient) -> Iterator[Ahead]:
-    """Of a client that has no limits to keep, so that all may leave at once."""
+def unlimited(together: Together, make_client: MakeClient) -> TalkPilotClient:
+    """A client that has no limits to keep, so that all may leave at once."""
     quota = Quota()
     for _ in range(3):  # answers without rate headers
         quota.answered(quota.acquire(), {})
     url = f"http://127.0.0.1:{together.server_port}/v1"
-    ahead = Ahead(make_client(base_url=url, quota=quota, timeout=1.0))
+    return make_client(base_url=url, quota=quota, timeout=1.0)
+
+
+@pytest.fixture
+def ahead(unlimited: TalkPilotClient) -> Iterator[Ahead]:
+    ahead = Ahead(unlimited)
     yield ahead
     ahead.close()
 
@@ -130,17 +135,12 @@ def test_a_server_that_falls_silent_is_asked_again(together: Together, ahead: Ah
     assert sorted(together.seen) == sorted([*pages, *pages])
 
 
-def test_nothing_is_kept_that_nobody_reads(together: Together, make_client: MakeClient) -> None:
-    quota = Quota()
-    for _ in range(3):
-        quota.answered(quota.acquire(), {})
-    client = make_client(base_url=f"http://127.0.0.1:{together.server_port}/v1", quota=quota)
-    ahead = Ahead(client)
+def test_nothing_is_kept_that_nobody_reads(unlimited: TalkPilotClient, ahead: Ahead) -> None:
     asks = [Ask("calls", str(number)) for number in range(1, PAGES_AHEAD + 1)]
     assert ahead.get(asks, parse_json) == {"page": "1"}
     ahead.close()
-    assert len(client._connections._idle) == 1
-    assert not quota._governor._in_flight
+    assert len(unlimited._connections._idle) == 1
+    assert not unlimited.quota._governor._in_flight
 
 
 def test_a_long_list_costs_a_request_for_each_page(
