@@ -8,7 +8,7 @@ their turn. Threads would take the processor from the one that reads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -67,23 +67,24 @@ class Ahead:
     """Has some requests on their way at a time.
 
     :param source: sends them.
+    :param page: what asks for a page, by its number.
     """
 
-    def __init__(self, source: AheadSource) -> None:
-        self._source = source
+    def __init__(self, source: AheadSource, page: Callable[[int], Ask]) -> None:
+        self._source, self._page = source, page
         self._begun: deque[Begun] = deque()
         self._looks_ahead = True
 
-    def get(self, asks: Sequence[Ask], parse: Callable[[Response], Parsed]) -> Parsed:
-        """Give the answer to the first.
+    def get(self, number: int, until: int, parse: Callable[[Response], Parsed]) -> Parsed:
+        """Give a page.
 
-        :param asks: it, and what will be asked for after it.
+        :param number: of the page; the one after the page that was given before.
+        :param until: the last page that may be asked for meanwhile.
         :param parse: makes of a response what is returned.
-        :raises TalkPilotError: what went wrong with the first.
+        :raises TalkPilotError: what went wrong with this page.
         """
-        first, *_ = asks
-        if self._looks_ahead and len(asks) > 1:
-            self._begin(asks[len(self._begun) :])
+        if self._looks_ahead and until > number:
+            self._begin(number + len(self._begun), min(until, number + PAGES_AHEAD - 1))
         if self._begun:
             answer = self._source.finish(self._begun.popleft(), parse)
             if answer is not None:
@@ -93,16 +94,16 @@ class Ahead:
             self._looks_ahead = False
             for begun in self._begun:
                 self._source.receive(begun, LATE_SECONDS)
-        return self._source.ask(first, parse)
+        return self._source.ask(self._page(number), parse)
 
     def close(self) -> None:
         """Do without the answers that nobody asked for yet."""
         while self._begun:
             self._source.drop(self._begun.popleft())
 
-    def _begin(self, asks: Sequence[Ask]) -> None:
-        for ask in asks:
-            begun = self._source.begin(ask)
+    def _begin(self, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            begun = self._source.begin(self._page(number))
             if begun is None:
                 return
             self._begun.append(begun)

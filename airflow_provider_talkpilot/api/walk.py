@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead, AheadSource
+from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, Ahead, AheadSource
 from airflow_provider_talkpilot.api.asking import Ask, Asking, Source, answer
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
@@ -95,19 +95,21 @@ def walk_calls(
         "to": format_utc(interval.asked_to),
         **(filters or CallFilters()).active(),
     }
-    walk, ahead = _Walk("calls", f"agents/{agent_id}/calls", params), Ahead(source)
-    with closing(ahead):
-        while ask := walk.next_page():
-            rows = walk.take(ahead.get([ask, *walk.pages_after()], parse_calls))
+    walk = _Walk("calls", f"agents/{agent_id}/calls", params)
+    with closing(Ahead(source, walk.page)) as ahead:
+        while number := walk.next_page():
+            rows = walk.take(ahead.get(number, walk.last_page, parse_calls))
             if rows:
                 yield _call_page(rows, walk.total, interval)
 
 
 def _call_page(rows: list[Any], total: int, interval: Interval) -> CallPage:
+    if isinstance(rows[0], Call):  # then all are
+        return CallPage(_inside(rows, interval), total)
     calls, rejects = [], []
     for row in rows:
         try:
-            calls.append(row if isinstance(row, Call) else Call.model_validate(row))
+            calls.append(Call.model_validate(row))
         except ValidationError as error:
             if not _is_elsewhere(row, interval):
                 rejects.append(Reject(row, describe_invalid(error)))
@@ -148,8 +150,8 @@ def ask_agents(base_url: str) -> Asking[list[Agent]]:
         try:
             walk = _Walk("agents", "agents", {})
             rows: list[Any] = []
-            while ask := walk.next_page():
-                rows += walk.take(read_page(f"GET {base_url}/agents", (yield ask)))
+            while page := walk.next_page():
+                rows += walk.take(read_page(f"GET {base_url}/agents", (yield walk.page(page))))
             return [Agent.model_validate(row) for row in rows]
         except WalkMovedError:
             if number == AGENT_WALKS:
@@ -172,27 +174,25 @@ class _Walk:
         self._ids = DistinctIds()
         self._number = self._last = 0
 
-    def next_page(self) -> Ask | None:
-        """The page to ask for; None when the walk was whole.
+    @property
+    def last_page(self) -> int:
+        """Number of the last page of a long list, as its first page tells; 0 of others."""
+        return self._last if self._last >= LEAST_PAGES else 0
+
+    def next_page(self) -> int | None:
+        """Number of the page to ask for; None when the walk was whole.
 
         :raises WalkMovedError: when it was not.
         """
         if self._number == 0 or self._ids.seen < self.total:
             self._number += 1
-            return self._page(self._number)
+            return self._number
         if (distinct := self._ids.distinct()) != self.total:
             raise WalkMovedError(
                 f"The list {self._path} changed while it was read: it has {self.total} rows, and "
                 f"{distinct} different ones came on {self._number} pages."
             )
         return None
-
-    def pages_after(self) -> list[Ask]:
-        """The next pages of a long list, as its first page tells them."""
-        if self._last < LEAST_PAGES:
-            return []
-        until = min(self._last, self._number + PAGES_AHEAD - 1)
-        return [self._page(number) for number in range(self._number + 1, until + 1)]
 
     def take(self, page: Page) -> list[Any]:
         """Take the next page; give its rows.
@@ -216,7 +216,8 @@ class _Walk:
             )
         return rows
 
-    def _page(self, number: int) -> Ask:
+    def page(self, number: int) -> Ask:
+        """What asks for a page."""
         return Ask(self._kind, self._path, self._params | page_params(number))
 
 
@@ -236,10 +237,15 @@ class DistinctIds:
 
     def add(self, rows: list[Any]) -> None:
         """Count rows; one without an id counts as different from every other."""
-        self._hashes.extend([hash(self._id_of(row, number)) for number, row in enumerate(rows)])
+        if rows and isinstance(rows[0], Call):  # then all are
+            self._hashes.extend([hash(call.id) for call in rows])
+        else:
+            self._hashes.extend([hash(self._id_of(row, n)) for n, row in enumerate(rows)])
 
     def distinct(self) -> int:
         """How many different ids were added."""
+        if self.seen <= self._AT_ONCE:
+            return len(set(self._hashes))
         parts = self.seen // self._AT_ONCE + 1
         return sum(
             len({digest for digest in self._hashes if digest % parts == part})
@@ -247,8 +253,6 @@ class DistinctIds:
         )
 
     def _id_of(self, row: Any, number: int) -> object:
-        if isinstance(row, Call):
-            return row.id
         row_id = row.get("id") if isinstance(row, dict) else None
         return (self.seen + number, "no id") if row_id is None else str(row_id)
 

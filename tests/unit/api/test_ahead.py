@@ -101,14 +101,13 @@ def unlimited(together: Together, make_client: MakeClient) -> TalkPilotClient:
 
 @pytest.fixture
 def ahead(unlimited: TalkPilotClient) -> Iterator[Ahead]:
-    ahead = Ahead(unlimited)
+    ahead = Ahead(unlimited, lambda number: Ask("calls", str(number)))
     yield ahead
     ahead.close()
 
 
 def read(ahead: Ahead, count: int = PAGES_AHEAD) -> list[Any]:
-    asks = [Ask("calls", str(number)) for number in range(1, count + 1)]
-    return [ahead.get(asks[n : n + PAGES_AHEAD], parse_json)["page"] for n in range(count)]
+    return [ahead.get(number, count, parse_json)["page"] for number in range(1, count + 1)]
 
 
 def test_pages_are_asked_for_at_once_and_come_in_order(together: Together, ahead: Ahead) -> None:
@@ -136,8 +135,7 @@ def test_a_server_that_falls_silent_is_asked_again(together: Together, ahead: Ah
 
 
 def test_nothing_is_kept_that_nobody_reads(unlimited: TalkPilotClient, ahead: Ahead) -> None:
-    asks = [Ask("calls", str(number)) for number in range(1, PAGES_AHEAD + 1)]
-    assert ahead.get(asks, parse_json) == {"page": "1"}
+    assert ahead.get(1, PAGES_AHEAD, parse_json) == {"page": "1"}
     ahead.close()
     assert len(unlimited._connections._idle) == 1
     assert not unlimited.quota._governor._in_flight

@@ -230,12 +230,6 @@ def test_a_connection_that_was_idle_for_long_is_not_trusted(
 def test_an_answer_that_comes_late_is_nobody_elses(connect: Callable[..., Connections]) -> None:
     late = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"
     good = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
-    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
-    with Script(hint + late, good) as server:
-        connections = connect(server.url)
-        with pytest.raises(ConnectionFailedError, match="status 103 alone"):
-            connections.get(f"{server.url}/first")
-        assert connections.get(f"{server.url}/second").content == b"good"
     with Script(good + late, good) as server:
         connections = connect(server.url)
         assert connections.get(f"{server.url}/first").content == b"good"
@@ -243,23 +237,12 @@ def test_an_answer_that_comes_late_is_nobody_elses(connect: Callable[..., Connec
         assert connections.get(f"{server.url}/second").content == b"good"
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "3 bytes read, 7 more expected"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "IncompleteRead"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab", "IncompleteRead"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "BadStatusLine"),
-        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "more than 100 headers"),
-    ],
-)
-def test_half_an_answer_is_none(
-    connect: Callable[..., Connections], answer: bytes, says: str
-) -> None:
+def test_half_an_answer_is_none(connect: Callable[..., Connections]) -> None:
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"
     good = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
-    with Script(answer, good) as server:
+    with Script(half, good) as server:
         connections = connect(server.url)
-        with pytest.raises(ConnectionFailedError, match=says):
+        with pytest.raises(ConnectionFailedError, match="3 bytes read, 7 more expected"):
             connections.get(f"{server.url}/")
         assert connections.get(f"{server.url}/").content == b"good"
 
