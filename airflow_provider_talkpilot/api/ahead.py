@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.api.asking import Ask
 from airflow_provider_talkpilot.api.connections import Response, Sent
 from airflow_provider_talkpilot.api.governor import Permit
 
-PAGES_AHEAD = 8
+PAGES_AHEAD = 16
 # A shorter list is read before looking ahead has saved anything.
 LEAST_PAGES = 5
 # An answer that takes so much longer than the one before it is given up.

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient, errors
 from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead
 from airflow_provider_talkpilot.api.asking import Ask
+from airflow_provider_talkpilot.api.governor import SHARED_SPREAD
 from airflow_provider_talkpilot.api.responses import parse_json
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.unit.api.conftest import DAY, MakeClient
@@ -167,14 +168,14 @@ def test_a_long_list_that_moves_is_no_walk(
 
 def test_a_used_up_quota_ends_the_walk(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.reset(calls_per_day=2_000, days=1)
-    sandbox.settings.requests_per_hour = 7
+    sandbox.settings.requests_per_minute, sandbox.settings.requests_per_hour = 60, 7
     with make_client(quota=Quota(max_wait=1)) as client:
         agent = client.agents()[0].id
         with pytest.raises(errors.QuotaExhaustedError):
             list(client.walk_calls(agent, DAY))
     counts = sandbox.counters
     assert counts["agents"] + counts["calls"] - counts["refused"] == 7
-    assert counts["refused"] <= PAGES_AHEAD
+    assert counts["refused"] <= 60 // SHARED_SPREAD
 
 
 def test_an_error_comes_where_its_page_would_have(
