@@ -94,8 +94,7 @@ class InFlight:
                 return
             self._todo.extend(more)
             most = LEAST_IN_FLIGHT if self._round_trip == math.inf else self.most
-            while self._threads < min(most, self._concurrency, len(self._todo)):
-                self._start_thread()
+            self._start_threads(min(most, self._concurrency))
 
     def wait(self, enough: int, patience: Callable[[float], float]) -> bool:
         """Wait until the oldest is answered and so many in all, or all that were asked for.
@@ -154,9 +153,11 @@ class InFlight:
             return True
         return self._came >= self._enough and self._asked[0].answer is not None
 
-    def _start_thread(self) -> None:
-        self._threads += 1
-        self._pool.submit(self._work)
+    def _start_threads(self, most: int) -> None:
+        """One for each call that waits: those that are there already have a call each."""
+        for _ in range(min(most - self._threads, len(self._todo))):
+            self._threads += 1
+            self._pool.submit(self._work)
 
     def _work(self) -> None:
         """Ask for call after call, until there are no more or fewer threads are enough."""
@@ -191,8 +192,7 @@ class InFlight:
                 if self._rejects > self._most_rejects:
                     self.stop()
             # The first answer tells how many are useful.
-            while self._threads < min(self.most, len(self._todo)):
-                self._start_thread()
+            self._start_threads(self.most)
             if self._is_enough():
                 self._changed.notify()
 

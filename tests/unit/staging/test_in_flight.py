@@ -57,6 +57,23 @@ class Gauge:
             self.now -= 1
 
 
+def test_calls_that_come_later_do_not_wait_for_those_in_flight() -> None:
+    begun, others = Barrier(3, timeout=SECONDS), Barrier(LEAST_IN_FLIGHT, timeout=SECONDS)
+
+    def fetch(call: Wanted) -> Answer:
+        if call.id in ("0", "1"):
+            begun.wait()
+        others.wait()
+        return answer(call)
+
+    with InFlight(fetch, LEAST_IN_FLIGHT, most_rejects=0) as asked:
+        asked.ask(calls(range(2)))
+        begun.wait()
+        asked.ask(calls(range(2, LEAST_IN_FLIGHT)))
+        assert asked.wait(LEAST_IN_FLIGHT, patience)
+        assert take_all(asked) == list(range(LEAST_IN_FLIGHT))
+
+
 def test_answers_are_taken_in_the_order_in_which_they_were_asked() -> None:
     others = Barrier(2, timeout=SECONDS)
 
