@@ -1,6 +1,6 @@
 """The HTTP layer: GET requests to one host, over connections that all threads share.
 
-A request costs a tenth of what it costs in a library that does more. A connection belongs to one
+A request costs a sixth of what it costs in a library that does more. A connection belongs to one
 thread from the request to the last byte of the answer. Nothing is sent twice behind anybody's back:
 there is no retry and no redirect in here, and a connection that the server closed while it was idle
 is replaced before anything is sent on it.

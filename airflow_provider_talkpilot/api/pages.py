@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.api.responses import parse_json, where
 class Page(NamedTuple):
     """A page.
 
-    :param rows: :class:`Call` each, or each as it came.
+    :param rows: all of them :class:`Call`, or all as they came.
     :param total: rows in the whole list.
     """
 
@@ -47,6 +47,11 @@ def parse_calls(response: Response) -> Page:
         else:
             return Page(page.data, page.pagination.total)
     return read_page(where(response), parse_json(response))
+
+
+def are_calls(rows: list[Any]) -> TypeGuard[list[Call]]:
+    """Whether a page's rows were made calls: then all of them were, or there are none."""
+    return not rows or isinstance(rows[0], Call)
 
 
 def read_page(origin: str, body: dict[str, Any]) -> Page:

@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.api.asking import Ask, Asking, Source, answer
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
 from airflow_provider_talkpilot.api.models import Agent, Call, UtcDatetime, describe_invalid
-from airflow_provider_talkpilot.api.pages import Page, parse_calls, read_page
+from airflow_provider_talkpilot.api.pages import Page, are_calls, parse_calls, read_page
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
@@ -104,7 +104,7 @@ def walk_calls(
 
 
 def _call_page(rows: list[Any], total: int, interval: Interval) -> CallPage:
-    if isinstance(rows[0], Call):  # then all are
+    if are_calls(rows):
         return CallPage(_inside(rows, interval), total)
     calls, rejects = [], []
     for row in rows:
@@ -237,7 +237,7 @@ class DistinctIds:
 
     def add(self, rows: list[Any]) -> None:
         """Count rows; one without an id counts as different from every other."""
-        if rows and isinstance(rows[0], Call):  # then all are
+        if are_calls(rows):
             self._hashes.extend([hash(call.id) for call in rows])
         else:
             self._hashes.extend([hash(self._id_of(row, n)) for n, row in enumerate(rows)])
