@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,11 @@ class RawServer:
     """
 
     def __init__(
-        self, body: bytes = b"{}", status: int = 200, headers: Mapping[str, str] | None = None
+        self,
+        body: bytes = b"{}",
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.body, self.status, self.headers = body, status, dict(headers or {})
         self.seen: list[tuple[str, dict[str, str]]] = []
@@ -41,6 +46,8 @@ class RawServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:  # before anybody waits on the socket
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         )

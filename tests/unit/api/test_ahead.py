@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient, errors
+from airflow_provider_talkpilot.api import ahead as module
 from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, PAGES_AHEAD, Ahead
 from airflow_provider_talkpilot.api.asking import Ask
 from airflow_provider_talkpilot.api.governor import SHARED_SPREAD
 from airflow_provider_talkpilot.api.responses import parse_json
 from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.support.windows import long_window
 from tests.unit.api.conftest import DAY, MakeClient
 
 SECONDS = 30
@@ -25,6 +27,7 @@ class Together(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 64  # else connections that come too fast wait a second for another try
 
     def __init__(self, count: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -97,7 +100,7 @@ def unlimited(together: Together, make_client: MakeClient) -> TalkPilotClient:
     for _ in range(3):  # answers without rate headers
         quota.answered(quota.acquire(), {})
     url = f"http://127.0.0.1:{together.server_port}/v1"
-    return make_client(base_url=url, quota=quota, timeout=1.0)
+    return make_client(base_url=url, quota=quota, timeout=3)  # for answers that come, too
 
 
 @pytest.fixture
@@ -128,7 +131,10 @@ def test_a_page_that_does_not_come_is_asked_for_again(
     assert sorted(together.seen, key=int) == sorted([*pages, *{page, "7"}], key=int)
 
 
-def test_a_server_that_falls_silent_is_asked_again(together: Together, ahead: Ahead) -> None:
+def test_a_server_that_falls_silent_is_asked_again(
+    together: Together, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.01)
     pages = [str(number) for number in range(1, PAGES_AHEAD + 1)]
     together.say_nothing.update(pages)
     assert read(ahead) == pages
@@ -168,7 +174,7 @@ def test_a_long_list_that_moves_is_no_walk(
 
 def test_a_used_up_quota_ends_the_walk(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.reset(calls_per_day=2_000, days=1)
-    sandbox.settings.requests_per_minute, sandbox.settings.requests_per_hour = 60, 7
+    sandbox.settings.patch(requests_per_minute=60, requests_per_hour=7, hour_seconds=long_window())
     with make_client(quota=Quota(max_wait=1)) as client:
         agent = client.agents()[0].id
         with pytest.raises(errors.QuotaExhaustedError):

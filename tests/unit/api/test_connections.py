@@ -161,8 +161,11 @@ def in_threads(work: Callable[[int], None]) -> None:
 
 
 def test_thousands_of_requests_over_a_few_connections(
-    connect: Callable[..., Connections], serve: Callable[..., EchoServer]
+    connect: Callable[..., Connections],
+    serve: Callable[..., EchoServer],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "_MOST_IDLE_SECONDS", 600.0)
     server, rounds = serve(), 200
     connections, together = connect(server.url), threading.Barrier(THREADS, timeout=SECONDS)
 

@@ -66,10 +66,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(certificate: Path) -> Iterator[RawServer]:
     """A healthy API over TLS."""
-    with RawServer(HEALTHY) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with RawServer(HEALTHY, tls=context) as server:
         yield server
 
 

@@ -117,13 +117,13 @@ def test_429_storm_and_conflict(api: Any) -> None:
 
 def test_slow_answer(api: Any) -> None:
     with Sandbox() as other:  # of its own: the answer comes late, when another test runs
-        other.faults.add("slow", seconds=1)
+        other.faults.add("slow", seconds=30)
         with pytest.raises(httpx.ReadTimeout):
             api.http.get(f"{other.base_url}/health", timeout=0.2)
     api.sandbox.settings.latency_seconds = 0.2
     start = time.monotonic()
     assert api.get("/health").status_code == 200
-    assert time.monotonic() - start >= 0.2
+    assert time.monotonic() - start >= 0.19  # event loops wake up a moment early
 
 
 def test_random_faults_repeat_with_the_seed_and_end(api: Any) -> None:
