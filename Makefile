@@ -140,7 +140,7 @@ clean: ## Remove everything that these targets made
 
 .PHONY: demo
 demo: .venv/.ready ## Run the DAG against a local TalkPilot and BigQuery, and show the table
-	@$(IN_3_3) python scripts/demo.py
+	@$(IN_3_3) python -m scripts.demo
 
 .PHONY: ui
 ui: .venv/.ready ## Run Airflow with some days loaded, to look at; Ctrl-C ends it

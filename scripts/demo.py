@@ -11,21 +11,20 @@ import datetime as dt
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from scripts.airflow_command import Airflow, DemoError
 
 DAG = "talkpilot_calls_to_bigquery"
-DAGS_FOLDER = Path(__file__).resolve().parents[1] / "dags"
 TABLE = "demo.talkpilot.calls"
 AGENTS = 3
 CALLS_PER_DAY = 16
@@ -35,94 +34,7 @@ PAGE = 100
 
 MIGRATE_SECONDS = 180
 RUN_SECONDS = 180
-STOP_SECONDS = 5
-LOG_LINES = 20
-# The caller's own Airflow, Google Cloud and Python have no say here.
-NOT_OURS = (
-    "AIRFLOW_",
-    "BIGQUERY_",
-    "CLOUDSDK_",
-    "GCLOUD_",
-    "GOOGLE_",
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "STORAGE_",
-)
 STEPS = 5
-
-
-class DemoError(Exception):
-    """What went wrong, for a person.
-
-    :param log: the lines of Airflow's log that tell more.
-    """
-
-    def __init__(self, message: str, log: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.log = log
-
-
-class Airflow:
-    """Airflow's command line with a home of its own; what it prints goes to a file.
-
-    :param home: the folder that everything of Airflow goes to.
-    :param log: the file.
-    :param settings: environment variables for it.
-    """
-
-    def __init__(self, home: Path, log: Path, settings: Mapping[str, str]) -> None:
-        self._log = log
-        self._environment = _without_callers(os.environ) | {
-            "AIRFLOW_HOME": str(home / "airflow"),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "HOME": str(home),
-            "PYTHONUNBUFFERED": "1",
-            **settings,
-        }
-
-    def run(self, *arguments: str, seconds: float) -> None:
-        """Run one command to its end.
-
-        :raises DemoError: when it fails, or takes longer than ``seconds``.
-        """
-        with self._log.open("ab") as log:
-            begin = log.tell()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                # A Ctrl-C is for this program, which then ends the command.
-                start_new_session=True,
-            )
-            try:
-                self._wait(process, begin, seconds)
-            finally:
-                _end(process)
-
-    def _wait(self, process: subprocess.Popen[bytes], begin: int, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if process.wait(0.5):
-                    raise DemoError("Airflow's command failed.", self._tail(begin))
-                return
-            tail = self._tail(begin)
-            if any("up_for_retry" in line.lower() for line in tail):
-                # The next try is minutes away; nobody who watches a demo waits for it.
-                raise DemoError("A task of the DAG failed.", tail)
-            if time.monotonic() > deadline:
-                raise DemoError(f"Airflow did not end within {seconds:.0f} seconds.", tail)
-
-    def _tail(self, begin: int) -> list[str]:
-        """The last lines, without those that dag test repeats while it waits."""
-        with self._log.open("rb") as log:
-            log.seek(begin)
-            lines = log.read().decode(errors="replace").splitlines()
-        return [line for line in lines if "No tasks to run" not in line][-LOG_LINES:]
 
 
 class Demo:
@@ -355,22 +267,6 @@ def _failed(error: Exception, log: Path) -> int:
 
 def _terminate(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and whatever it started; Airflow's heeds SIGINT sooner than SIGTERM."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _without_callers(environment: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in environment.items() if not k.startswith(NOT_OURS)}
 
 
 def _essence(call: Mapping[str, Any]) -> tuple[object, ...]:

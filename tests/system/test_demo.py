@@ -45,11 +45,14 @@ def demo(tmp_path: Path) -> Running:
     home, temporary, mark = tmp_path / "home", tmp_path / "tmp", str(uuid4())
     home.mkdir()
     temporary.mkdir()
-    environment = clean_environment(HOME=str(home), TMPDIR=str(temporary)) | {MARK: mark}
+    environment = clean_environment(HOME=str(home), TMPDIR=str(temporary)) | {
+        MARK: mark,
+        "PYTHONPATH": str(REPOSITORY),
+    }
     output = tmp_path / "out"
     with output.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "scripts" / "demo.py")],
+            [sys.executable, "-m", "scripts.demo"],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -83,7 +86,7 @@ def test_it_shows_the_table_and_leaves_nothing(demo: Running) -> None:
 
 
 def test_ctrl_c_ends_it_clean(demo: Running) -> None:
-    eventually(lambda: "2/5" in demo.text() or None, 60, "Airflow is being made", demo.text)
+    eventually(lambda: "2/5" in demo.text() or None, SECONDS, "Airflow is being made", demo.text)
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(STOP_SECONDS) == 130
     assert demo.text().endswith("Stopped. Nothing is left behind.\n")
