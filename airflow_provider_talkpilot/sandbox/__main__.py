@@ -122,7 +122,10 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
             environment["AIRFLOW_VAR_TALKPILOT_STAGING_URI"] = storage.create_bucket(_BUCKET)
         exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
         if options.env_file is not None:
-            options.env_file.write_text("".join(f"{line}\n" for line in exports))
+            # Whoever waits for the file finds all of it.
+            unfinished = options.env_file.with_name(f".{options.env_file.name}.new")
+            unfinished.write_text("".join(f"{line}\n" for line in exports))
+            unfinished.replace(options.env_file)
             stack.callback(options.env_file.unlink, missing_ok=True)
         _describe(sandbox, bigquery, storage, exports)
         # A wait with a timeout lets signals through on every platform.
