@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
-from airflow_provider_talkpilot.sandbox.processes import free_port
 from tests.cluster.cluster import Cluster
+from tests.cluster.gate import Gate
 from tests.cluster.scene import (
     AGENTS,
     BUCKET,
@@ -23,6 +23,7 @@ from tests.cluster.scene import (
     Scene,
     add_organisations,
 )
+from tests.support.ports import held_port
 from tests.system.running import REPOSITORY
 
 DAGS = (
@@ -46,9 +47,12 @@ def scene(bigquery_emulator: BigQueryEmulator, tmp_path: Path) -> Iterator[Scene
     """Four organisations with ten agents each, and one key with little quota."""
     # The servers that go away for a while come back under the same address.
     with (
-        StorageEmulator(bigquery_emulator.gcs_root, port=free_port()) as storage,
+        Gate(bigquery_emulator.url, ["MERGE", ".cluster.calls`", "detail_found"]) as gate,
+        held_port() as storage_port,
+        held_port() as port,
+        StorageEmulator(bigquery_emulator.gcs_root, port=storage_port) as storage,
         Sandbox(
-            port=free_port(),
+            port=port,
             seed=11,
             days=[DAY],
             calls_per_day=CALLS,
@@ -69,6 +73,7 @@ def scene(bigquery_emulator: BigQueryEmulator, tmp_path: Path) -> Iterator[Scene
         storage.create_bucket(BUCKET)
         settings = {
             **bigquery_emulator.environment,
+            "BIGQUERY_EMULATOR_HOST": gate.url,
             **storage.environment,
             **add_organisations(sandbox),
             "AIRFLOW_CONN_TALKPILOT_SCARCE": json.dumps(scarce.connection),
@@ -77,4 +82,4 @@ def scene(bigquery_emulator: BigQueryEmulator, tmp_path: Path) -> Iterator[Scene
             "AIRFLOW_VAR_DEFERRING_TABLE": f"{bigquery_emulator.project}.deferring.calls",
         }
         with Cluster(tmp_path, DAGS, settings) as cluster:
-            yield Scene(cluster, sandbox, scarce, bigquery_emulator, storage)
+            yield Scene(cluster, sandbox, scarce, bigquery_emulator, storage, gate)

@@ -20,6 +20,7 @@ from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.cluster.cluster import Cluster, Task
+from tests.cluster.gate import Gate
 from tests.support.tables import Row, table_rows, tables
 from tests.system.running import eventually
 
@@ -51,6 +52,7 @@ def add_organisations(sandbox: Sandbox) -> dict[str, str]:
 class Scene:
     """A running cluster and its services.
 
+    :param gate: the way to BigQuery; holds the MERGE of details back.
     :param runs: run ids by DAG.
     :param died: by DAG, every task that was on a worker when it was killed.
     """
@@ -60,6 +62,7 @@ class Scene:
     scarce: Sandbox
     bigquery: BigQueryEmulator
     storage: StorageEmulator
+    gate: Gate
     runs: dict[str, str] = field(default_factory=dict)
     died: list[tuple[str, Task]] = field(default_factory=list)
 
