@@ -19,7 +19,8 @@ from typing import Any, Self
 
 import psutil
 
-from airflow_provider_talkpilot.sandbox.processes import HOST, GuardedProcess, free_port
+from airflow_provider_talkpilot.sandbox.processes import HOST, GuardedProcess
+from tests.support.ports import held_port
 from tests.system.running import START_SECONDS, Airflow, Rest, eventually
 
 WORKERS = ("worker-1", "worker-2")
@@ -161,9 +162,9 @@ class Cluster(Rest):
 
     def __init__(self, folder: Path, dags: Sequence[Path], settings: Mapping[str, str]) -> None:
         self._folder, self._dags, self._given = folder, dags, settings
-        self._port = free_port()
         self._machines: dict[str, Machine] = {}
         self._stack = ExitStack()
+        self._port = self._stack.enter_context(held_port())
         super().__init__(f"http://{HOST}:{self._port}", folder / "api-server" / "home")
 
     def __enter__(self) -> Self:
@@ -271,8 +272,8 @@ def postgres() -> Iterator[str]:
         "--clear-groups",
     ]
     prefix = [] if os.getuid() else as_user
-    with tempfile.TemporaryDirectory(prefix="talkpilot-postgres-") as made:
-        folder, port = Path(made), free_port()
+    with held_port() as port, tempfile.TemporaryDirectory(prefix="talkpilot-postgres-") as made:
+        folder = Path(made)
         if prefix:
             shutil.chown(folder, _POSTGRES_USER, _POSTGRES_USER)
         data = folder / "data"
@@ -295,14 +296,14 @@ def postgres() -> Iterator[str]:
 @contextmanager
 def redis() -> Iterator[str]:
     """A Redis of its own, nothing kept on disk; gives its address."""
-    port = free_port()
-    options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
-    server = GuardedProcess([_find_program("redis-server"), *options])
-    try:
-        server.wait_for(lambda: _found(server, "Ready to accept connections"), SERVICE_SECONDS)
-        yield f"redis://{HOST}:{port}/0"
-    finally:
-        server.stop()
+    with held_port() as port:
+        options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
+        server = GuardedProcess([_find_program("redis-server"), *options])
+        try:
+            server.wait_for(lambda: _found(server, "Ready to accept connections"), SERVICE_SECONDS)
+            yield f"redis://{HOST}:{port}/0"
+        finally:
+            server.stop()
 
 
 def _found(process: GuardedProcess, text: str) -> bool | None:

@@ -23,9 +23,9 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.sandbox.processes import free_port
 from tests.integration.chain import Chain, day, local, staged_files
 from tests.support.jobs import Jobs
+from tests.support.ports import held_port
 
 LATER, NEVER = AirflowException, AirflowFailException
 """A retry can help; none can, before somebody mends something."""
@@ -171,9 +171,10 @@ def test_json_of_something_else(refusals: Refusals, connect: Callable[..., None]
 
 
 def test_nobody_listens(refusals: Refusals, connect: Callable[..., None]) -> None:
-    connect(host=f"http://127.0.0.1:{free_port()}/functions/v1/api/v1")
-    with refusals.expect(LATER, "No answer", "connection's host"):
-        refusals.chain.extract()
+    with held_port() as port:
+        connect(host=f"http://127.0.0.1:{port}/functions/v1/api/v1")
+        with refusals.expect(LATER, "No answer", "connection's host"):
+            refusals.chain.extract()
 
 
 def test_no_such_host(refusals: Refusals, connect: Callable[..., None]) -> None:
@@ -533,8 +534,8 @@ def test_bigquery_is_down(
     monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
     chain = refusals.chain
     calls = chain.extract().returned
-    with other_server(status or 500, b"down", "text/plain") as url:
-        address = url if status else f"http://127.0.0.1:{free_port()}"
+    with other_server(status or 500, b"down", "text/plain") as url, held_port() as port:
+        address = url if status else f"http://127.0.0.1:{port}"
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
         for task in (chain.load, chain.enrich):
             with refusals.expect(LATER, "BigQuery"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -266,8 +267,15 @@ class TestStopped:
         # The minute never ends within the test: only a wait that can be ended ends.
         chain.sandbox.settings.patch(requests_per_minute=20, minute_seconds=long_window())
         chain.sandbox.reset_quota()
-        with pytest.raises(AirflowTaskTimeout), timeout(seconds=4):
+
+        def soon_out_of_time(kind: str, count: int) -> None:
+            if (kind, count) == ("detail", 20):
+                signal.setitimer(signal.ITIMER_REAL, 1)
+
+        chain.sandbox.before_request = soon_out_of_time
+        with pytest.raises(AirflowTaskTimeout), timeout(seconds=300):
             chain.enrich(calls)
+        chain.sandbox.before_request = None
         assert details_asked(chain) == 20
         chain.sandbox.settings.requests_per_minute = None
         chain.sandbox.reset_quota()

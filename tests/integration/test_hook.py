@@ -11,8 +11,8 @@ import pytest
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.sandbox.processes import free_port
 from tests.integration.chain import Chain
+from tests.support.ports import held_port
 from tests.support.windows import long_window
 from tests.unit.api.raw_server import RawServer
 
@@ -149,7 +149,8 @@ def test_a_wrong_path_is_a_wrong_host(sandbox: Sandbox, monkeypatch: pytest.Monk
 
 
 def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, message = ask(sandbox, monkeypatch, host=f"http://127.0.0.1:{free_port()}/v1")
+    with held_port() as port:
+        good, message = ask(sandbox, monkeypatch, host=f"http://127.0.0.1:{port}/v1")
     assert not good
     assert "No answer" in message
 

@@ -14,14 +14,15 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import psutil
 
-from airflow_provider_talkpilot.sandbox.processes import free_port
+from tests.support.ports import held_port
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED_DAGS = REPOSITORY / "dags"
@@ -34,6 +35,8 @@ REQUEST_SECONDS = 120
 STOP_SECONDS = 15
 GRACE_SECONDS = 4
 TAIL = 6000
+# What must happen within one day takes less.
+NEAR_MIDNIGHT = timedelta(minutes=10)
 
 # What the caller's shell says about Airflow and Google is for the caller's own work.
 _NOT_OURS = ("AIRFLOW", "BIGQUERY_", "CLOUDSDK_", "GCLOUD_", "GOOGLE_", "STORAGE_", "GCSFS_")
@@ -67,6 +70,14 @@ def eventually(
         time.sleep(every)
 
 
+def avoid_midnight() -> None:
+    """Wait until midnight (UTC) is over where it is near: the scheduler would run one more day."""
+    now = datetime.now(UTC)
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+    if midnight - now < NEAR_MIDNIGHT:
+        time.sleep((midnight - now).total_seconds() + 1)
+
+
 def processes_with(name: str, value: str) -> list[int]:
     """Ids of the processes that have this environment variable."""
     found = []
@@ -95,6 +106,8 @@ class Airflow:
             # On a busy machine imports alone take longer than Airflow's 30 s.
             AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT="300",
             AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT="300",
+            # Its processes share a SQLite, and write while one of them is held up.
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db?timeout=60",
             AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
             PYTHONUNBUFFERED="1",
         )
@@ -233,7 +246,8 @@ class Standalone(Rest):
     def __init__(self, airflow: Airflow, settings: Mapping[str, str]) -> None:
         self.airflow = airflow
         self.output = airflow.home / "standalone.out"
-        port = free_port()
+        self._held = ExitStack()  # Airflow needs half a minute until it listens
+        port, *log_ports = [self._held.enter_context(held_port()) for _ in range(3)]
         super().__init__(f"http://127.0.0.1:{port}", airflow.home)
         self._environment = {
             **airflow.environment,
@@ -243,8 +257,8 @@ class Standalone(Rest):
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[0]),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[1]),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
             **settings,
         }
@@ -270,6 +284,7 @@ class Standalone(Rest):
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+        self._held.close()
         assert self._process is not None
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)

@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import Services
-from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, eventually
+from tests.system.running import DAG, SHIPPED_DAGS, Airflow, Standalone, avoid_midnight, eventually
 
 pytestmark = pytest.mark.airflow3
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Backfill:
 def backfill(
     bigquery_emulator: BigQueryEmulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backfill]:
+    avoid_midnight()
     folder = tmp_path_factory.mktemp("backfill")
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     days = [*(FIRST + timedelta(days=n) for n in range(DAYS + 1)), yesterday]

@@ -19,6 +19,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from tests.system.running import (
     REPOSITORY,
     START_SECONDS,
+    avoid_midnight,
     clean_environment,
     eventually,
 )
@@ -67,6 +68,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Shown]:
+    avoid_midnight()
     with tempfile.TemporaryDirectory(prefix="ui-", ignore_cleanup_errors=True) as folder:
         running = Shown(Path(folder))
         try:

@@ -24,6 +24,7 @@ from tests.system.running import (
     SHIPPED_DAGS,
     Airflow,
     Standalone,
+    avoid_midnight,
     eventually,
 )
 
@@ -34,7 +35,7 @@ DONE_DAG = "talkpilot_calls_done"
 REPORT_DAG = "talkpilot_report"
 # Scheduled on the table's assets, by what it is that arrived.
 ARRIVED_DAGS = {"calls": "talkpilot_calls_arrived", "details": "talkpilot_details_arrived"}
-RUN_SECONDS = 150
+RUN_SECONDS = 400
 # Of the scarce key: the details of 30 calls do not fit in beside the lists.
 SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 6
 
@@ -60,6 +61,7 @@ class Stage:
 def stage(
     bigquery_emulator: BigQueryEmulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
+    avoid_midnight()
     folder = tmp_path_factory.mktemp("standalone")
     dags = folder / "dags"
     shutil.copytree(SHIPPED_DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))

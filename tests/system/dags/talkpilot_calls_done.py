@@ -12,7 +12,7 @@ with DAG(
     "talkpilot_calls_done",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     schedule=None,
-    default_args={"poke_interval": 1, "timeout": 600},
+    default_args={"poke_interval": 1, "timeout": 3600},
 ):
     TalkPilotCallsDoneSensor(
         task_id="deferred", talkpilot_conn_id="talkpilot_deferred", deferrable=True

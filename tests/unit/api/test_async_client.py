@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from airflow_provider_talkpilot.api.errors import (
     TalkPilotError,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.support.ports import held_port
 from tests.support.windows import long_window
 from tests.unit.api.conftest import MakeClient
 from tests.unit.api.raw_server import RawServer
@@ -109,10 +109,8 @@ def test_trouble_is_told_as_by_the_threads_client(
 
 
 def test_nobody_listens(sandbox: Sandbox) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        with pytest.raises(ConnectionFailedError, match="No answer from"):
-            get(sandbox, base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", tries=2)
+    with held_port() as port, pytest.raises(ConnectionFailedError, match="No answer from"):
+        get(sandbox, base_url=f"http://127.0.0.1:{port}/v1", tries=2)
 
 
 def test_a_body_that_cannot_be_decoded(sandbox: Sandbox) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 
 from airflow_provider_talkpilot.api import CallFilters, errors
 from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.support.ports import held_port
 from tests.unit.api.conftest import DAY, MakeClient
 from tests.unit.api.raw_server import RawServer
 
@@ -122,9 +122,8 @@ def test_wrong_path_of_the_base_url(sandbox: Sandbox, make_client: MakeClient) -
 
 
 def test_nobody_listens(make_client: MakeClient) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        client = make_client(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}", tries=2)
+    with held_port() as port:
+        client = make_client(base_url=f"http://127.0.0.1:{port}", tries=2)
         with pytest.raises(errors.ConnectionFailedError, match="Check the network and the base"):
             client.agents()
     assert client.requests["agents"] == 2
