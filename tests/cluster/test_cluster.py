@@ -12,6 +12,7 @@ from tests.cluster.scene import (
     CONNECTIONS,
     DEFERRING,
     ORGANISATIONS,
+    SCARCE_HOUR,
     Scene,
     wait,
 )
@@ -49,6 +50,8 @@ def test_all_ends_well(scene: Scene) -> None:
     eventually(deferred, STEP_SECONDS, "a task is deferred", scene.logs)
     cluster["triggerer"].restart()
     log.info("the triggerer was killed")
+    # Enough for what a kill has cost, too: its hour never ends.
+    scene.scarce.settings.requests_per_hour = 10 * SCARCE_HOUR
     scene.scarce.reset_quota()
 
     killed += [scene.kill_worker("enrich_calls", half_detailed, STEP_SECONDS)]
