@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.support.signals import signals_held_back
 
 DAGS_FOLDER = Path(__file__).resolve().parents[1] / "dags"
 STOP_SECONDS = 5
@@ -25,7 +27,6 @@ NOT_OURS = (
     "PYTHONPATH",
     "STORAGE_",
 )
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
@@ -66,7 +67,7 @@ class Airflow:
         """
         with self._log.open("ab") as log, contextlib.ExitStack() as stack:
             begin = log.tell()
-            with _held_back(ENDING):
+            with signals_held_back():
                 process = subprocess.Popen(
                     [sys.executable, "-m", "airflow", *arguments],
                     stdin=subprocess.DEVNULL,
@@ -99,20 +100,6 @@ class Airflow:
             log.seek(begin)
             lines = log.read().decode(errors="replace").splitlines()
         return [line for line in lines if "No tasks to run" not in line][-LOG_LINES:]
-
-
-@contextlib.contextmanager
-def _held_back(signals: Sequence[signal.Signals]) -> Iterator[None]:
-    """Signals that come within wait for its end: else a process could start that nobody knows."""
-    came: list[int] = []
-    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in signals}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    for number in came:
-        signal.raise_signal(number)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -23,6 +23,7 @@ import httpx
 import psutil
 
 from tests.support.ports import held_port
+from tests.support.signals import signals_held_back
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED_DAGS = REPOSITORY / "dags"
@@ -265,21 +266,20 @@ class Standalone(Rest):
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Standalone:
-        with self.output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment,
-                start_new_session=True,
-            )
-        try:
+        with self.output.open("wb") as output, ExitStack() as stack:
+            with signals_held_back():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "airflow", "standalone"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+                stack.callback(self.__exit__)
             eventually(self._has_started, START_SECONDS, "Airflow answers", self.tail)
             self._log_in()
-        except BaseException:
-            self.__exit__()
-            raise
+            stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,6 +16,7 @@ class RawServer:
     :param body: the bytes of the body.
     :param status: HTTP status.
     :param headers: further headers.
+    :param tls: serve over TLS, with this context.
     """
 
     def __init__(
