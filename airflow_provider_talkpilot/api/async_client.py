@@ -111,15 +111,15 @@ class AsyncTalkPilotClient:
             try:
                 response = await self._exchange(kind, url)
             except BaseException:
-                self.quota.unanswered(permit)
+                self.quota.record_failure(permit)
                 raise
             if response.status == 429:
-                waiting = self.quota.refuse(permit, response.headers)
+                waiting = self.quota.record_refusal(permit, response.headers)
                 refusals += 1
                 if refusals == REFUSALS_OF_ONE_REQUEST:
                     raise refused_for_good(response, waiting)
                 continue
-            self.quota.answered(permit, response.headers)
+            self.quota.record_response(permit, response.headers)
             target = redirect_of(response)
             if target is None or origin(target) != origin(url) or redirects == REDIRECTS:
                 return parse_json(response)
@@ -128,7 +128,7 @@ class AsyncTalkPilotClient:
 
     async def _acquire(self) -> Permit:
         while True:
-            permit = self.quota.permit()
+            permit = self.quota.try_acquire()
             if isinstance(permit, Permit):
                 return permit
             await asyncio.sleep(permit)

@@ -107,8 +107,9 @@ class TalkPilotClient:
         return f"TalkPilotClient({self.base_url!r})"
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and tell the ledger what was spent."""
         self._connections.close()
+        self.quota.exchange(is_last=True)
 
     def health(self) -> Health:
         """Ask whether a TalkPilot API answers at the base URL; needs no valid key."""
@@ -174,14 +175,14 @@ class TalkPilotClient:
         Whoever begins requests must read or drop all of them before asking for anything else: the
         quota may have to wait for their answers.
         """
-        permit = self.quota.acquire_now()
-        if permit is None:
+        permit = self.quota.try_acquire()
+        if not isinstance(permit, Permit):
             return None
         self._count(ask.kind)
         try:
             return Begun(self._connections.send(self._url(ask)), permit)
         except BaseException as error:
-            self.quota.unanswered(permit)
+            self.quota.record_failure(permit)
             if is_transient(error):
                 return None
             raise
@@ -210,7 +211,7 @@ class TalkPilotClient:
             try:
                 begun.response = begun.sent.read(patience)
             except BaseException as error:
-                self.quota.unanswered(permit)
+                self.quota.record_failure(permit)
                 if not is_transient(error):
                     raise
             else:
@@ -221,7 +222,7 @@ class TalkPilotClient:
         """Do without the answer of a request that was begun."""
         if permit := begun.settle():
             begun.sent.drop()
-            self.quota.unanswered(permit)
+            self.quota.record_failure(permit)
 
     def _validated(self, model: type[Model], kind: str, path: str) -> Model:
         body = self.get(kind, path)
@@ -244,7 +245,7 @@ class TalkPilotClient:
             try:
                 response = self._connections.get(url)
             except BaseException:
-                self.quota.unanswered(permit)
+                self.quota.record_failure(permit)
                 raise
             waiting = self._note(permit, response)
             if response.status == 429:
@@ -268,11 +269,11 @@ class TalkPilotClient:
     def _note(self, permit: Permit, response: Response) -> float:
         """Tell the quota of an answer; give the seconds for which nothing leaves."""
         if response.status != 429:
-            self.quota.answered(permit, response.headers)
+            self.quota.record_response(permit, response.headers)
             return 0.0
         with self._counting:
             self.refused += 1
-        return self.quota.refuse(permit, response.headers)
+        return self.quota.record_refusal(permit, response.headers)
 
 
 def is_transient(error: BaseException) -> bool:

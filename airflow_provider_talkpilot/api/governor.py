@@ -1,15 +1,15 @@
-"""When may the next request of a key leave? The decision alone: no thread, no clock, no waiting.
+"""Decides when the next request of a key may leave: no thread, no clock, no input or output.
 
-TalkPilot allows a number of requests a minute, told by headers on every response, and a number an
-hour, told only by a 429 whose ``Retry-After`` is long (docs.talkpilot.io, guides/rate-limiting).
-The server's own count is the one truth that all processes on a key share, so the governor paces by
-it and never by a schedule of its own:
+TalkPilot allows a number of requests a minute and another an hour, in fixed windows or, now, in
+sliding ones (docs.talkpilot.io, guides/rate-limiting). A client that keeps within both limits in
+*any* 60 seconds and *any* 3,600 seconds is refused under neither, and loses nothing under either.
+So the governor counts what it sent itself. Three things correct that count:
 
-- Where nothing is known (at the start, in a new minute, after a refusal) one request asks, and the
-  others of this process wait for its answer.
-- Alone on the key it sends as long as the server's count, less what is in flight, leaves one.
-- Where the count falls by more than its own requests, others spend too. Then every count is a
-  moment old: fewer requests are in flight the nearer the end, and it stops a few short of it.
+- ``X-RateLimit-Remaining`` is the ceiling: other software may spend the minute, too.
+- The ledger tells what the other processes of the connection spent. They share the minute evenly:
+  each keeps to an equal part while the others wait for theirs, and takes what they leave.
+- A refusal (429) shows that a limit was met. ``Retry-After`` is believed where it is exact, that
+  is shorter than the window. "A minute" and "an hour" say which limit it was, and no more.
 """
 
 from __future__ import annotations
@@ -20,30 +20,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_talkpilot.api.rate_headers import RateHeaders, retry_after
+from airflow_provider_talkpilot.api.spending import (
+    HOUR_SLOTS,
+    MINUTE_SLOTS,
+    LedgerEntry,
+    SlidingCount,
+)
 
-# `Retry-After: 0` and a missing header are seen in the wild; retrying at once burns the quota.
+# TalkPilot's limit unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
+DEFAULT_HOUR_LIMIT = 1000
+# After an hour that was used up, requests go on when this part of it is free again.
+HOUR_BATCH = 20
+# Beyond the hour's limit as far as it is known, one request in this many tries the next step alone.
+HOUR_STEP = 8
+# Others spent the hour unseen: it is tried again after this part of an hour.
+HOUR_TRY, MINUTE_TRY = 12, 4
+# `Retry-After: 0` and a missing header are seen in the wild; a retry at once burns the quota.
 RETRY_AFTER_FLOOR = 1.0
 RETRY_AFTER_CEILING = 3900.0
-# All who were refused wait for the same moment; they come back spread over this many seconds.
+MOST_DOUBLINGS = 6
+# Those who were refused together come back spread over this many seconds.
 JITTER = 0.5
-# A request that asks on behalf of the others may be lost; after so many seconds another one asks.
+# A request without a response for so long holds up no other.
 PATIENCE = 2.0
-# Only after so many answers in a row without rate headers is the server taken to have none: the
-# edge's own errors come without them.
-HEADERLESS_ANSWERS = 3
-# A window that ends later than its header says is a rounded figure, or our clock is ahead.
-LATE_STEP, LATEST = 1.0, 3.0
-# Two figures for a window's end this close name the same window.
-SAME_WINDOW = 1.5
-# Where others spend too: in flight is at most this fraction of what is left. Left unspent at the
-# end is at least this much and at most this fraction of the limit, more after a window with a
-# refusal and step by step less after windows without.
-SHARED_SPREAD = 10
-SHARED_RESERVE = 2
-SHARED_RESERVE_MOST = 10
-CAUTION_STEP_UP, CAUTION_STEP_DOWN = 1.0, 0.1
-# Below this limit a reserve would cost more than a refusal.
-SMALL_LIMIT = 10
+# After so many responses in a row without rate headers the server is taken to have none; errors of
+# the edge come without them.
+HEADERLESS_RESPONSES = 3
+# A window shorter than this part of its length was told exactly.
+EXACT = 0.97
+# Left to software that is not in the ledger, where it is seen to spend.
+CAUTION = 2
+# An entry of the ledger that was not written for so many slots is of a process that is gone.
+LIVE_SLOTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,238 +66,327 @@ class Permit:
     sent_at: float
 
 
-class Budget:
-    """A ceiling of our own: at most ``limit`` requests in ``seconds``, counted from the first.
-
-    :param limit: requests.
-    :param seconds: length of the window.
-    """
-
-    def __init__(self, limit: int, seconds: float) -> None:
-        self.limit, self.seconds = limit, seconds
-        self._start = -math.inf
-        self._spent = 0
-
-    def wait(self, now: float) -> float:
-        """Seconds until a request fits in."""
-        end = self._start + self.seconds
-        return 0.0 if now >= end or self._spent < self.limit else end - now
-
-    def spend(self, now: float) -> None:
-        """Count a request."""
-        if now >= self._start + self.seconds:
-            self._start, self._spent = now, 0
-        self._spent += 1
-
-
 class Governor:
     """The state of one key's quota as one process knows it. Not thread-safe.
 
-    :param share: part of the key's minute limit to use; the governor stops where less than the
-        rest is left, whoever spent it.
-    :param budgets: ceilings of our own.
+    :param writer: names the process in the ledger.
+    :param requests_per_minute: ceiling of the connection below the key's limit; None for none.
+    :param requests_per_hour: likewise; None to find out the key's.
+    :param share: part of the key's minute to use; nothing leaves while less than the rest is left.
+    :param minute: seconds of a minute, fewer for a sandbox in a hurry.
+    :param hour: seconds of an hour, likewise.
     :param jitter: gives a number from 0 to 1.
     """
 
     def __init__(
         self,
+        writer: str = "",
         *,
+        requests_per_minute: int | None = None,
+        requests_per_hour: int | None = None,
         share: float = 1.0,
-        budgets: Sequence[Budget] = (),
+        minute: float = 60.0,
+        hour: float = 3600.0,
         jitter: random.Random | None = None,
     ) -> None:
         self.refused = 0
-        self._share, self._budgets = share, budgets
+        self._writer, self._share = writer, share
+        self._own_minute_limit, self._own_hour_limit = requests_per_minute, requests_per_hour
         self._jitter = jitter or random.Random()  # noqa: S311
-        self._next = 0  # number of the next permit
         self._in_flight: dict[int, Permit] = {}
-        # What is known of the minute comes from answers to permits from this number on.
-        self._asking_from: int | None = 0
-        self._headerless = 0
-        self._blocked_until = -math.inf
-        self._rounds = 0  # refusals in a row, where those in flight together count as one
-        self._late = 0.0
+        self._next = 0  # number of the next permit
+        self._minute = SlidingCount(minute, MINUTE_SLOTS)
+        self._accepted = SlidingCount(minute, MINUTE_SLOTS)  # without what was refused
+        self._hour = SlidingCount(hour, HOUR_SLOTS)
         self._round_trip = 0.0
-        # The minute window, the last one after its end, and the count in it.
-        self._window: RateHeaders | None = None
-        self._seen_at = 0.0
-        self._base = 0  # what was left before the first request that we account for
-        self._own = 0  # our requests that the server may have counted since
-        self._lost = 0  # those without an answer, which `remaining` may not show yet
-        self._lost_before = 0
-        self._others_before = 0.0
-        self._is_alone = False  # as far as the last window tells
-        self._caution = 0.0
-        self._was_refused = False
+        self._blocked_until = -math.inf
+        self._doublings = 0  # refusals since the last response that was none
+        # The key's minute, as the latest response told it.
+        self._rate: RateHeaders | None = None
+        self._rate_at, self._rate_number = -math.inf, -1
+        self._freed = 0  # our requests that left the minute since then
+        self._sees_strangers = False  # somebody who is not in the ledger spends
+        self._headerless = 0
+        # The hour.
+        self._hour_limit = requests_per_hour or DEFAULT_HOUR_LIMIT
+        self._hour_refused_at = -math.inf
+        self._hour_resume_at: float | None = None
+        self._hour_is_full = False
+        # The other processes of the connection.
+        self._others: list[LedgerEntry] = []
+        self._was_held = False
 
     @property
     def usable_limit(self) -> int | None:
-        """Our share of the minute's limit; None before the server told it."""
-        return None if self._window is None else int(self._window.limit * self._share)
+        """Requests a minute that may be used; None before the server told its limit."""
+        limits = [self._own_minute_limit, self._rate and int(self._rate.limit * self._share)]
+        return min((max(1, limit) for limit in limits if limit is not None), default=None)
+
+    @property
+    def hour_limit(self) -> int:
+        """Requests an hour, as far as it is known."""
+        return self._hour_limit
 
     def wait(self, now: float) -> float | None:
-        """Seconds until a request may leave; 0 for now, None for "when an answer has come".
+        """Seconds until a request may leave; 0 for now, None for "when a response has come".
 
         :param now: Unix time.
         """
-        held = max([self._blocked_until - now, *(budget.wait(now) for budget in self._budgets)])
-        if held > 0:
-            return held
-        window = self._window
-        over = window is None or now >= self._end(window)
-        if self._asking_from is None and over and not self._is_unmetered():
-            self._asking_from = self._next
-        if self._asking_from is not None:
-            return 0 if self._may_ask(self._asking_from, now) else None
-        if window is None or self._is_unmetered():
-            return 0
-        room = window.remaining - self._lost - self._reserve(window) - len(self._in_flight)
-        if room <= 0:
-            # What is in flight may be in the server's count already: its answers tell.
-            return None if self._in_flight else self._end(window) - now
-        if len(self._in_flight) >= max(1, window.limit // SHARED_SPREAD):
-            # The hour ends without notice, and then all that is in flight is refused.
-            return None
-        is_alone = self._is_alone and not self._others()
-        return 0 if is_alone or len(self._in_flight) < self._spread(room, now) else None
+        self._let_go(now)
+        minute = self._minute_wait(now)
+        self._was_held = self._was_held or minute != 0
+        waits = [self._blocked_until - now, self._hour_wait(now), minute, self._pace_wait(now)]
+        longest = max((wait for wait in waits if wait is not None), default=0.0)
+        if longest > 0:
+            return longest
+        return None if None in waits else 0
 
     def send(self, now: float) -> Permit:
         """Count a request as in flight, after :meth:`wait` gave 0."""
         permit = Permit(self._next, now)
         self._next += 1
         self._in_flight[permit.number] = permit
-        self._own += 1
-        for budget in self._budgets:
-            budget.spend(now)
         return permit
 
-    def answered(self, permit: Permit, headers: Mapping[str, str], now: float) -> None:
-        """Note an answer that is no 429."""
-        self._in_flight.pop(permit.number)
+    def record_response(self, permit: Permit, headers: Mapping[str, str], now: float) -> None:
+        """Note a response that is no 429."""
+        spent = self._spent_in_hour(now)
+        self._count(permit, now)
+        self._accepted.add(now)
         self._round_trip = (self._round_trip + now - permit.sent_at) / 2
-        rate = RateHeaders.parse(headers, now)
-        if rate:
+        self._doublings = 0
+        if rate := RateHeaders.parse(headers, now):
             self._headerless = 0
             self._observe(permit, rate, now)
         else:
             self._headerless += 1
-        if self._asking_from is not None and permit.number >= self._asking_from:
-            self._rounds = 0
-            if rate or self._is_unmetered():
-                self._asking_from = None
+        if spent > self._hour_limit and self._own_hour_limit is None:
+            # The limit is higher than it was taken to be.
+            step = 0 if self._was_hour_refused(now) else math.ceil(spent / HOUR_STEP)
+            self._hour_limit = spent + step
 
-    def unanswered(self, permit: Permit) -> None:
-        """Note that a request got no answer; the server may have counted it all the same."""
-        self._in_flight.pop(permit.number)
-        self._lost += 1
-        self._lost_before = self._next
+    def record_failure(self, permit: Permit, now: float) -> None:
+        """Note that a request got no response; the server may have counted it all the same."""
+        self._count(permit, now)
 
-    def refuse(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
+    def record_refusal(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
         """Note a 429.
 
         :return: seconds from now for which nothing leaves.
         """
-        self._in_flight.pop(permit.number)
+        spent_before = self._spent_in_hour(now) - 1
+        self._count(permit, now)
         self.refused += 1
-        late_before = self._late
+        self._doublings += 1
         rate = RateHeaders.parse(headers, now)
         if rate:
             self._observe(permit, rate, now)
-        self._own = max(0, self._own - 1)
-        is_used_up = rate is not None and rate.remaining == 0
-        if is_used_up and self._late == late_before:  # not just too early
-            self._was_refused = True
-        if self._asking_from is None or permit.number >= self._asking_from:
-            self._rounds += 1
-            self._asking_from = self._next
-        wait = self._wait_after_refusal(retry_after(headers, now), is_used_up, now)
+        told = retry_after(headers, now)
+        is_hours = told is not None and (
+            told > 1.05 * self._minute.seconds or (rate is not None and rate.remaining > 0)
+        )
+        if told is not None and is_hours:
+            wait = self._hours_refusal(told, spent_before, now)
+        else:
+            wait = self._minutes_refusal(told, now)
+        wait = min(wait, RETRY_AFTER_CEILING) + JITTER * self._jitter.random()
         self._blocked_until = max(self._blocked_until, now + wait)
+        if is_hours:
+            self._hour_resume_at = self._blocked_until
         return self._blocked_until - now
 
-    def _wait_after_refusal(self, told: float | None, is_used_up: bool, now: float) -> float:
-        if self._window and is_used_up:
-            end = self._end(self._window) - now
-            if end > 0 and (told is None or abs(told - end) <= 1):
-                # The minute is used up, and we know better than a whole number when the next one
-                # begins. One request of each process is no stampede; a late one would find the
-                # next minute used up, too.
-                self._rounds = 0
-                return end
-        # A server that keeps refusing after the time it named gets more room every time.
-        backoff = RETRY_AFTER_FLOOR * 2.0 ** min(max(0, self._rounds - 1), 6)
-        return min(max(told or 0, backoff), RETRY_AFTER_CEILING) + JITTER * self._jitter.random()
-
-    def _is_unmetered(self) -> bool:
-        return self._headerless >= HEADERLESS_ANSWERS
-
-    def _may_ask(self, first: int, now: float) -> bool:
-        """Whether nobody asks yet, or has for too long."""
-        return all(
-            now - permit.sent_at >= PATIENCE
-            for number, permit in self._in_flight.items()
-            if number >= first
+    def entry(self, now: float, *, is_closed: bool = False) -> LedgerEntry:
+        """What the other processes are to know of this one."""
+        self._let_go(now)
+        slots = self._hour.by_slot()
+        if self._in_flight:
+            slot = math.floor(now / self._hour.slot_seconds)
+            slots[slot] = slots.get(slot, 0) + len(self._in_flight)
+        was_held, self._was_held = self._was_held, False
+        was_refused = self._was_hour_refused(now)
+        return LedgerEntry(
+            writer=self._writer,
+            written_at=now,
+            slot_seconds=self._hour.slot_seconds,
+            slots=slots,
+            is_waiting=was_held and not is_closed,
+            is_closed=is_closed,
+            hour_limit=self._hour_limit,
+            refused_at=self._hour_refused_at if was_refused else None,
+            resume_at=self._hour_resume_at if was_refused else None,
         )
 
-    def _end(self, window: RateHeaders) -> float:
-        return window.reset + self._late
+    def learn(self, others: Sequence[LedgerEntry], now: float) -> None:
+        """Take over what the other processes wrote."""
+        oldest = now - self._hour.seconds - self._hour.slot_seconds
+        self._others = [entry for entry in others if entry.written_at > oldest]
+        for entry in self._others:
+            if entry.refused_at is not None and entry.refused_at > self._hour_refused_at:
+                self._hour_refused_at, self._hour_resume_at = entry.refused_at, entry.resume_at
+                self._blocked_until = max(self._blocked_until, entry.resume_at or now)
+                if self._own_hour_limit is None:
+                    self._hour_limit = entry.hour_limit
+        if self._own_hour_limit is None and not self._was_hour_refused(now):
+            # What one was let through, the others are, too.
+            self._hour_limit = max(self._hour_limit, *(e.hour_limit for e in self._others), 0)
 
-    def _others(self) -> float:
-        """Requests of others for each of ours: in this window, or in the one before it."""
-        return max(self._others_before, self._others_now())
+    # The hour: what the connection spent, beside the limit as far as it is known.
 
-    def _others_now(self) -> float:
-        if self._window is None:
-            return 0.0
-        spent = self._base - self._window.remaining
-        return max(0, spent - self._own) / max(1, self._own)
+    def _hour_wait(self, now: float) -> float | None:
+        spent = self._spent_in_hour(now)
+        if spent < self._hour_limit and not self._hour_is_full:
+            return 0
+        may_try = self._own_hour_limit is None and not self._was_hour_refused(now)
+        if not self._hour_is_full and may_try:
+            # One request tries whether the key may send more.
+            return None if self._active(now) else 0
+        target = self._hour_limit - max(1, self._hour_limit // HOUR_BATCH)
+        self._hour_is_full = spent > target
+        if not self._hour_is_full:
+            return 0
+        departures = self._hour.departures() + [
+            departure
+            for entry in self._others
+            for departure in entry.departures(self._hour.seconds, now)
+        ]
+        return _wait_for(departures, spent - target, now)
 
-    def _reserve(self, window: RateHeaders) -> int:
-        """What is left unspent: the part for others, and room for those who send as we do."""
-        reserve = window.limit - int(window.limit * self._share)
-        others = self._others()
-        if not others or window.limit <= SMALL_LIMIT:
-            return reserve
-        most = max(SHARED_RESERVE, window.limit // SHARED_RESERVE_MOST)
-        careful = max(SHARED_RESERVE, math.ceil(others)) + math.ceil(self._caution)
-        return max(reserve, min(most, careful))
+    def _was_hour_refused(self, now: float) -> bool:
+        return now - self._hour_refused_at < self._hour.seconds
 
-    def _spread(self, room: int, now: float) -> int:
-        """How many may be in flight where others spend too."""
-        if now - self._seen_at > max(0.1, 2 * self._round_trip):
-            return 1  # the count is old: others may have spent all of it
-        return max(1, (room + len(self._in_flight)) // SHARED_SPREAD)
+    def _spent_in_hour(self, now: float) -> int:
+        others = sum(entry.count(self._hour.seconds, now) for entry in self._others)
+        return len(self._in_flight) + self._hour.total + others
+
+    def _hours_refusal(self, told: float, spent: int, now: float) -> float:
+        """Note that the hour is used up; give the seconds to wait."""
+        doubling = 2 if self._was_hour_refused(now) else 1
+        self._hour_refused_at = now
+        if told < EXACT * self._hour.seconds:
+            return told  # fixed windows: this is when the next one begins
+        if spent >= self._hour_limit / 2:
+            if self._own_hour_limit is None:
+                self._hour_limit = spent
+            self._hour_is_full = True
+            return max(0.0, self._hour_wait(now) or 0.0)
+        # Others spend where we cannot see it: try again, now and then.
+        return self._hour.seconds / HOUR_TRY * doubling
+
+    # The minute: what this process spent, its part of the limit, and the server's own count.
+
+    def _minute_wait(self, now: float) -> float | None:
+        own = len(self._in_flight) + self._minute.total
+        limit = self.usable_limit
+        if limit is not None and own >= (part := self._part(limit, now)):
+            return _wait_for(self._minute.departures(), own - part + 1, now)
+        if self._headerless >= HEADERLESS_RESPONSES:
+            return 0
+        if self._rate is None or now >= self._look_again_at(self._rate, now):
+            # Nothing is known: one request finds out.
+            return None if self._active(now) else 0
+        if self._room(self._rate, now) > 0:
+            return 0
+        return None if self._active(now) else self._look_again_at(self._rate, now) - now
+
+    def _room(self, rate: RateHeaders, now: float) -> int:
+        """How many more requests the server's count lets through."""
+        reserve = rate.limit - int(rate.limit * self._share)
+        room = rate.remaining - reserve + self._freed - len(self._in_flight)
+        takes_more = self._freed <= len(self._in_flight)
+        if takes_more and self._sees_strangers and rate.limit > HOUR_BATCH:
+            limit = self.usable_limit or rate.limit
+            own = len(self._in_flight) + self._minute.total
+            if own >= limit / (2 + len(self._rivals(now))):
+                room -= CAUTION
+        return room
+
+    def _look_again_at(self, rate: RateHeaders, now: float) -> float:
+        """When the server's count is no longer known: its window is over, or ours has moved on."""
+        if self._is_exact(rate):
+            return rate.reset + self._minute.seconds / 60  # the header has whole seconds
+        if self._room(rate, now) > 0:
+            return self._rate_at + self._minute.seconds
+        own = self._accepted.departures()
+        return own[0][0] if own else self._rate_at + self._minute.seconds / MINUTE_TRY
+
+    def _is_exact(self, rate: RateHeaders) -> bool:
+        """Whether the window is a fixed one: a sliding one always ends a minute from now."""
+        return rate.reset - self._rate_at < EXACT * self._minute.seconds
+
+    def _part(self, limit: int, now: float) -> int:
+        """This process's part of the minute: an equal one, and what the others leave."""
+        rivals = self._rivals(now)
+        writers = sorted([self._writer, *(entry.writer for entry in rivals)])
+        equal, rest = divmod(limit, len(writers))
+        parts = {writer: equal + (rank < rest) for rank, writer in enumerate(writers)}
+        taken = 0
+        for entry in self._others:
+            spent = entry.count(self._minute.seconds, now)
+            wanted = parts[entry.writer] if entry in rivals and entry.is_waiting else 0
+            taken += max(spent, wanted)
+        return max(1, parts[self._writer], limit - taken)
+
+    def _rivals(self, now: float) -> list[LedgerEntry]:
+        """The processes that send at this time."""
+        oldest = now - LIVE_SLOTS * self._hour.slot_seconds
+        return [e for e in self._others if not e.is_closed and e.written_at > oldest]
+
+    def _minutes_refusal(self, told: float | None, now: float) -> float:
+        backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._doublings - 1, MOST_DOUBLINGS)
+        if told is None or told < EXACT * self._minute.seconds:
+            return max(told or 0, backoff)
+        # The minute slides: the oldest request of ours makes room for one.
+        if own := self._accepted.departures():
+            return max(own[0][0] - now, backoff)
+        return max(self._minute.seconds / MINUTE_TRY, backoff)
+
+    # What both share.
+
+    def _pace_wait(self, now: float) -> float | None:
+        """More in flight than the pace of the minute needs gains nothing, and is all refused when
+        the hour ends.
+        """
+        limit = self.usable_limit
+        if limit is None or (self._rate is None and self._headerless >= HEADERLESS_RESPONSES):
+            return 0
+        pace = self._part(limit, now) / self._minute.seconds
+        most = max(1, math.ceil(2 * pace * self._round_trip))
+        return 0 if self._active(now) < most else None
+
+    def _active(self, now: float) -> int:
+        """Requests in flight whose response may still be on its way."""
+        oldest = now - max(PATIENCE, 4 * self._round_trip)
+        return sum(permit.sent_at > oldest for permit in self._in_flight.values())
+
+    def _count(self, permit: Permit, now: float) -> None:
+        """A request is over: it counts from now on, for the server saw it before."""
+        self._let_go(now)
+        del self._in_flight[permit.number]
+        self._minute.add(now)
+        self._hour.add(now)
+
+    def _let_go(self, now: float) -> None:
+        self._hour.expire(now)
+        self._minute.expire(now)
+        for left_at, count in self._accepted.expire(now):
+            # Of one that left about when the server told its count, the count may know already.
+            if left_at - self._round_trip - self._minute.slot_seconds > self._rate_at:
+                self._freed += count
 
     def _observe(self, permit: Permit, rate: RateHeaders, now: float) -> None:
-        window = self._window
-        if window is None or self._is_next(rate, window, now):
-            self._begin(rate, window)
-            self._seen_at = now
-            return
-        if rate.window < window.window - SAME_WINDOW:
-            self._own = max(0, self._own - 1)  # it was counted in an earlier window
-            return
-        if self._asking_from is not None and permit.sent_at >= self._end(window):
-            self._late = min(LATEST, self._late + LATE_STEP)
-        if permit.number >= self._lost_before:
-            self._lost = 0
-        if rate.remaining <= window.remaining:
-            self._window = RateHeaders(rate.limit, rate.remaining, window.reset, window.window)
-        self._seen_at = now
+        if permit.number < self._rate_number and self._rate:
+            rate = RateHeaders(rate.limit, min(rate.remaining, self._rate.remaining), rate.reset)
+        self._rate_number = max(permit.number, self._rate_number)
+        self._rate, self._rate_at, self._freed = rate, now, 0
+        known = len(self._in_flight) + self._minute.total
+        known += sum(entry.count(self._minute.seconds, now) for entry in self._others)
+        self._sees_strangers = rate.limit - rate.remaining > known
 
-    def _begin(self, rate: RateHeaders, before: RateHeaders | None) -> None:
-        """Start counting in a window, with what was learned in the one before it."""
-        # Alone nobody is refused; who was did not see the others spend.
-        self._others_before = max(self._others_now(), float(self._was_refused))
-        step = CAUTION_STEP_UP if self._was_refused else -CAUTION_STEP_DOWN
-        self._caution = max(0.0, self._caution + step)
-        self._was_refused = False
-        # What was spent of the first window before we came need not go on, but it may.
-        self._is_alone = before is not None and self._base >= before.limit
-        self._base = rate.limit if before else rate.remaining + 1
-        # All in flight may be counted in this window, and the one just answered is.
-        self._own, self._lost = len(self._in_flight) + 1, 0
-        self._window = rate
 
-    def _is_next(self, rate: RateHeaders, window: RateHeaders, now: float) -> bool:
-        """Whether an answer comes from a later window; figures for its end can vary a little."""
-        return rate.window > window.window + (0 if now >= window.reset else SAME_WINDOW)
+def _wait_for(departures: list[tuple[float, int]], number: int, now: float) -> float | None:
+    """Seconds until so many requests have left; None where that takes some that are in flight."""
+    for leaves_at, count in sorted(departures):
+        number -= count
+        if number <= 0:
+            return leaves_at - now
+    return None

@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from airflow_provider_talkpilot.api.errors import (
     ClosedError,
     ConfigurationError,
     QuotaExhaustedError,
 )
-from airflow_provider_talkpilot.api.governor import PATIENCE, Budget, Governor, Permit
+from airflow_provider_talkpilot.api.governor import PATIENCE, Governor, Permit
+from airflow_provider_talkpilot.api.spending import HOUR_SLOTS, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,15 @@ class Clock:
 class Quota:
     """Decides when requests of one key may leave. Thread-safe; share one per key and process.
 
-    :param requests_per_minute: ceiling of this process below the key's limit; None for the key's.
-    :param requests_per_hour: ceiling of this process an hour; None to learn the key's from its 429.
+    :param requests_per_minute: ceiling below the key's limit; None for the key's.
+    :param requests_per_hour: ceiling an hour; None to take 1,000 until the key shows another.
     :param share: part of the key's minute limit to use, over 0 up to 1: nothing is sent while less
         than the rest is left of a minute, so that other software on the same key finds it.
     :param max_wait: seconds that :meth:`acquire` may wait in all; None for as long as it takes.
+    :param ledger: where the processes of a connection tell each other what they spent; without it
+        nothing is known of what was sent before.
+    :param minute: seconds of the server's minute, other than 60 only for a sandbox in a hurry.
+    :param hour: seconds of its hour, likewise.
     :param clock: source of time.
     :raises ConfigurationError: when a limit is under 1 or the share is out of range.
     """
@@ -53,6 +59,9 @@ class Quota:
         requests_per_hour: int | None = None,
         share: float = 1.0,
         max_wait: float | None = None,
+        ledger: Ledger | None = None,
+        minute: float = 60.0,
+        hour: float = 3600.0,
         clock: Clock | None = None,
     ) -> None:
         if not 0 < share <= 1:
@@ -64,18 +73,20 @@ class Quota:
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}: give at least 1, or leave it empty.")
         self.max_wait = max_wait
-        self._own_minute, self._own_hour = requests_per_minute, requests_per_hour
         self.closed = threading.Event()
+        self._own_hour = requests_per_hour
         self._clock = clock or Clock()
         self._changed = threading.Condition()
         self._governor = Governor(
+            uuid4().hex,
+            requests_per_minute=requests_per_minute,
+            requests_per_hour=requests_per_hour,
             share=share,
-            budgets=[
-                Budget(limit, seconds)
-                for limit, seconds in ((requests_per_minute, 60.0), (requests_per_hour, 3600.0))
-                if limit is not None
-            ],
+            minute=minute,
+            hour=hour,
         )
+        self._ledger, self._exchange_seconds = ledger, hour / HOUR_SLOTS
+        self._exchange_at = 0.0
         self._silent_until = 0.0
         self._told_until = 0.0
 
@@ -87,8 +98,7 @@ class Quota:
     @property
     def per_minute(self) -> int | None:
         """Requests a minute that may be used here, as far as it is known."""
-        limits = [limit for limit in (self._own_minute, self._governor.usable_limit) if limit]
-        return min(limits, default=None)
+        return self._governor.usable_limit
 
     @property
     def per_hour(self) -> int | None:
@@ -98,13 +108,14 @@ class Quota:
     def acquire(self) -> Permit:
         """Wait until a request may leave, and count it as in flight.
 
-        :return: to be given back with the answer.
+        :return: to be given back with the response.
         :raises QuotaExhaustedError: when that is further away than ``max_wait``.
         :raises ClosedError: when :meth:`close` was called.
         """
-        with self._changed:
-            began = self._clock.now()
-            while True:
+        started = self._clock.now()
+        while True:
+            self.exchange()
+            with self._changed:
                 if self.closed.is_set():
                     raise ClosedError("No more requests are sent: the work was stopped.")
                 now = self._clock.now()
@@ -114,59 +125,72 @@ class Quota:
                 if wait is None:
                     wait = PATIENCE
                 else:
-                    self._check_patience(now, now - began, wait)
+                    self._check_patience(now, now - started, wait)
                     self._tell(now, wait)
+                if self._ledger:
+                    # What the others spend changes what this one may.
+                    wait = min(wait, max(0.1, self._exchange_at - now))
                 self._clock.wait(self._changed, wait)
 
-    def acquire_now(self) -> Permit | None:
-        """As :meth:`acquire` where a request may leave at once; None where it may not."""
-        with self._changed:
-            now = self._clock.now()
-            if self.closed.is_set() or self._governor.wait(now) != 0:
-                return None
-            return self._governor.send(now)
-
-    def permit(self) -> Permit | float:
+    def try_acquire(self) -> Permit | float:
         """As :meth:`acquire` for event loops, which must not wait here.
 
-        :return: the permit, or the seconds after which to ask again.
+        :return: the permit, or the seconds after which to try again.
         """
         with self._changed:
             now = self._clock.now()
             wait = self._governor.wait(now)
-            if wait == 0:
+            if wait == 0 and not self.closed.is_set():
                 return self._governor.send(now)
-            if wait is None:
+            if not wait:
                 return PATIENCE
             self._tell(now, wait)
             return wait
 
-    def answered(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Note the answer to a request in flight, whatever its status but 429."""
+    def record_response(self, permit: Permit, headers: Mapping[str, str]) -> None:
+        """Note the response to a request in flight, whatever its status but 429."""
         with self._changed:
-            self._governor.answered(permit, headers, self._clock.now())
+            self._governor.record_response(permit, headers, self._clock.now())
             self._changed.notify_all()
 
-    def unanswered(self, permit: Permit) -> None:
-        """Note that a request in flight got no answer; the server may have counted it."""
+    def record_failure(self, permit: Permit) -> None:
+        """Note that a request in flight got no response; the server may have counted it."""
         with self._changed:
-            self._governor.unanswered(permit)
+            self._governor.record_failure(permit, self._clock.now())
             self._changed.notify_all()
 
-    def refuse(self, permit: Permit, headers: Mapping[str, str]) -> float:
+    def record_refusal(self, permit: Permit, headers: Mapping[str, str]) -> float:
         """Note a 429 to a request in flight.
 
         :return: seconds for which nothing leaves now.
         """
         with self._changed:
-            wait = self._governor.refuse(permit, headers, self._clock.now())
+            wait = self._governor.record_refusal(permit, headers, self._clock.now())
             self._changed.notify_all()
             return wait
 
     def close(self) -> None:
-        """Send nothing any more: who waits, or asks later, gets :class:`ClosedError`."""
+        """Send nothing any more: who waits, or comes later, gets :class:`ClosedError`."""
         self.closed.set()
         with self._changed:
+            self._changed.notify_all()
+
+    def exchange(self, *, is_last: bool = False) -> None:
+        """Tell the ledger what was spent here and learn what others spent, when it is time.
+
+        :param is_last: this process sends nothing more: do it at once.
+        """
+        if self._ledger is None:
+            return
+        with self._changed:
+            now = self._clock.now()
+            if now < self._exchange_at and not is_last:
+                return
+            self._exchange_at = now + self._exchange_seconds
+            entry = self._governor.entry(now, is_closed=is_last)
+        others = self._ledger.exchange(entry)
+        with self._changed:
+            self._governor.learn(others, self._clock.now())
             self._changed.notify_all()
 
     def _check_patience(self, now: float, waited: float, wait: float) -> None:

@@ -11,25 +11,23 @@ from functools import lru_cache
 
 # Believing a server whose clock is this close to ours beats correcting by a one-second header.
 CLOCK_TOLERANCE = 2.0
-# A window's end further away than this is no minute's; it would stop us for as long.
+# A window's end further away than this is no minute's.
 LONGEST_WINDOW = 3900.0
-LONGEST_MINUTE = 61.0
 
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """The minute window as one response told it.
+    """The key's minute as one response told it.
 
-    :param limit: requests allowed in the window.
+    :param limit: requests allowed in a minute.
     :param remaining: requests left in it, after this one.
-    :param reset: Unix time of the window's end by our clock.
-    :param window: the server's own figure for the end, which names the window.
+    :param reset: Unix time, by our clock, at which the minute is said to end. With fixed windows
+        that is when the window ends, with sliding ones always about a minute from now.
     """
 
     limit: int
     remaining: int
     reset: float
-    window: float
 
     @classmethod
     def parse(cls, headers: Mapping[str, str], now: float) -> RateHeaders | None:
@@ -41,18 +39,16 @@ class RateHeaders:
         try:
             limit = int(headers["X-RateLimit-Limit"])
             remaining = int(headers["X-RateLimit-Remaining"])
-            window = float(headers["X-RateLimit-Reset"])
+            reset = float(headers["X-RateLimit-Reset"]) + _clock_skew(headers, now)
         except (KeyError, ValueError):
             return None
-        reset = window + _clock_skew(headers, now)
-        if not abs(reset - now) <= LONGEST_WINDOW:  # also where it is no number
+        if not abs(reset - now) <= LONGEST_WINDOW or limit < 1:  # also where it is no number
             return None
-        # No minute ends later. Where it seems to, our clock is behind, and no Date says so.
-        return cls(limit, max(0, remaining), min(reset, now + LONGEST_MINUTE), window)
+        return cls(limit, max(0, remaining), reset)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that ``Retry-After`` asks to wait, from its number or its date.
+    """Read the seconds that ``Retry-After`` says to wait, from its number or its date.
 
     :param headers: of a 429.
     :param now: Unix time by our clock.
@@ -74,7 +70,7 @@ def _clock_skew(headers: Mapping[str, str], now: float) -> float:
     return skew if abs(skew) > CLOCK_TOLERANCE else 0.0
 
 
-@lru_cache(maxsize=8)  # all answers of a second have the same
+@lru_cache(maxsize=8)  # all responses of a second have the same
 def _http_date(value: str) -> float | None:
     try:
         moment = parsedate_to_datetime(value)

@@ -50,6 +50,21 @@ def interval_folder(
     return parse_uri(staging_uri) / _safe(dag_id) / _safe(connection_id) / agents / bounds
 
 
+def ledger_folder(root: ObjectStoragePath, connection_id: str) -> ObjectStoragePath:
+    """Name the folder of a connection's ledger; nothing is created.
+
+    :param root: root of all staging.
+    :param connection_id: the TalkPilot connection.
+    :return: ``<root>/_quota/<connection>``.
+    """
+    return root / "_quota" / _safe(connection_id)
+
+
+def root_of(folder: ObjectStoragePath) -> ObjectStoragePath:
+    """The root of all staging that a folder of :func:`interval_folder` lies in."""
+    return folder.parent.parent.parent.parent
+
+
 def connection_of(folder: ObjectStoragePath) -> str:
     """The connection that a folder of :func:`interval_folder` was staged with."""
     return str(folder.parent.parent.name)

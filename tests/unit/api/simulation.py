@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections import Counter
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,64 +14,93 @@ from functools import partial
 from typing import Literal
 
 from airflow_provider_talkpilot.api.governor import PATIENCE, Governor
+from airflow_provider_talkpilot.api.spending import LedgerEntry
 
 START = 1_770_000_000.0
 MINUTE, HOUR = 60.0, 3600.0
+EXCHANGE_SECONDS = 10.0
+
+Windows = Literal["fixed", "sliding"]
 
 
 @dataclass
 class Server:
-    """Fixed windows of a minute and an hour, as TalkPilot's headers tell them.
+    """Limits of a minute and an hour, as TalkPilot's headers tell them.
 
-    :param offset: seconds after a round minute at which windows end.
+    :param windows: fixed, as in spring, or sliding, as now.
+    :param offset: seconds after a round minute at which fixed windows end.
     :param rounding: how the end becomes a whole number.
     :param counts_refused: whether a refused request uses up quota.
     :param clock_ahead: seconds by which its clock is ahead of the world's.
     """
 
+    windows: Windows = "sliding"
     per_minute: int = 60
     per_hour: int = 1_000_000
     offset: float = 0.0
     rounding: Literal["up", "down", "none"] = "up"
     counts_refused: bool = False
     clock_ahead: float = 0.0
-    accepted: Counter[int] = field(default_factory=Counter)
-    accepted_in_hour: Counter[int] = field(default_factory=Counter)
-    refused: Counter[int] = field(default_factory=Counter)
-    by_hour_limit: int = 0
-
-    def minute(self, now: float) -> int:
-        return math.floor((now - self.offset) / MINUTE)
-
-    def end(self, minute: int) -> float:
-        return (minute + 1) * MINUTE + self.offset
+    accepted: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    _in_minute: deque[float] = field(default_factory=deque)
+    _in_hour: deque[float] = field(default_factory=deque)
 
     def answer(self, now: float) -> tuple[bool, dict[str, str]]:
         """Whether the request is accepted, and the headers."""
-        minute, hour = self.minute(now), math.floor(now / HOUR)
-        spent = self.accepted[minute] + self.refused[minute] * self.counts_refused
-        over_minute = spent >= self.per_minute
-        over_hour = self.accepted_in_hour[hour] >= self.per_hour
-        until = max(self.end(minute) * over_minute, (hour + 1) * HOUR * over_hour)
-        if over_minute or over_hour:
-            self.refused[minute] += 1
-            self.by_hour_limit += over_hour
-            spent += self.counts_refused
-        else:
-            self.accepted[minute] += 1
-            self.accepted_in_hour[hour] += 1
-            spent += 1
-        ahead = self.clock_ahead
+        self._let_go(self._in_minute, MINUTE, now)
+        self._let_go(self._in_hour, HOUR, now)
+        over_minute = len(self._in_minute) >= self.per_minute
+        over_hour = len(self._in_hour) >= self.per_hour
+        is_refused = over_minute or over_hour
+        (self.refused if is_refused else self.accepted).append(now)
+        if not is_refused or self.counts_refused:
+            self._in_minute.append(now)
+            self._in_hour.append(now)
         rounded = {"up": math.ceil, "down": math.floor, "none": lambda x: x}[self.rounding]
         headers = {
             "X-RateLimit-Limit": str(self.per_minute),
-            "X-RateLimit-Remaining": str(max(0, self.per_minute - spent)),
-            "X-RateLimit-Reset": str(rounded(self.end(minute) + ahead)),
-            "Date": format_datetime(datetime.fromtimestamp(now + ahead, UTC), usegmt=True),
+            "X-RateLimit-Remaining": str(max(0, self.per_minute - len(self._in_minute))),
+            "X-RateLimit-Reset": str(rounded(self._end(MINUTE, now) + self.clock_ahead)),
+            "Date": format_datetime(
+                datetime.fromtimestamp(now + self.clock_ahead, UTC), usegmt=True
+            ),
         }
-        if until:
+        if is_refused:
+            until = max(self._end(MINUTE, now) * over_minute, self._end(HOUR, now) * over_hour)
             headers["Retry-After"] = str(math.ceil(until - now))
-        return not until, headers
+        return not is_refused, headers
+
+    def _end(self, seconds: float, now: float) -> float:
+        if self.windows == "sliding":
+            return now + seconds
+        return (math.floor((now - self.offset) / seconds) + 1) * seconds + self.offset
+
+    def _let_go(self, requests: deque[float], seconds: float, now: float) -> None:
+        start = self._end(seconds, now) - seconds
+        while requests and requests[0] <= start - (self.windows == "sliding") * seconds:
+            requests.popleft()
+
+    def most_in(self, seconds: float) -> int:
+        """The most requests, refused ones too, in any time of that length."""
+        sent = sorted(self.accepted + self.refused)
+        first = most = 0
+        for last, moment in enumerate(sent):
+            while moment - sent[first] >= seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+
+class SharedLedger:
+    """What the processes wrote last."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, LedgerEntry] = {}
+
+    def exchange(self, own: LedgerEntry) -> list[LedgerEntry]:
+        self.entries[own.writer] = LedgerEntry.model_validate_json(own.model_dump_json())
+        return [entry for entry in self.entries.values() if entry.writer != own.writer]
 
 
 @dataclass
@@ -82,7 +111,9 @@ class Process:
     :param threads: in flight at most.
     :param latency: seconds from sending to the answer, least and most.
     :param begins: seconds after the start of the simulation.
-    :param losses: share of requests that get no answer, half of them uncounted.
+    :param ends: likewise; it sends nothing from then on.
+    :param losses: share of requests that get no response, half of them uncounted.
+    :param ledger: shared with the others; None for other software.
     """
 
     governor: Governor
@@ -90,8 +121,12 @@ class Process:
     threads: int = 8
     latency: tuple[float, float] = (0.05, 0.3)
     begins: float = 0.0
+    ends: float = math.inf
     losses: float = 0.0
+    ledger: SharedLedger | None = None
+    sent: int = 0
     busy: int = 0
+    wakes_at: float = 0.0
     done_at: float = 0.0
 
 
@@ -111,23 +146,52 @@ class World:
 
     def run(self, seconds: float = 1e9) -> None:
         for process in self.processes:
-            self.at(START + process.begins, partial(self._work, process))
+            self.at(START + process.begins, partial(self._begin, process))
         while self._events and self._events[0][0] <= START + seconds:
             self.now, _, happen = heapq.heappop(self._events)
             happen()
 
+    def _begin(self, process: Process) -> None:
+        if process.ledger:
+            self._exchange(process)
+        self._work(process)
+
+    def _exchange(self, process: Process) -> None:
+        assert process.ledger
+        is_last = process.work == 0 or self.now >= START + process.ends
+        entry = process.governor.entry(self.now, is_closed=is_last)
+        process.governor.learn(process.ledger.exchange(entry), self.now)
+        if not is_last:
+            self.at(self.now + EXCHANGE_SECONDS, partial(self._exchange, process))
+            self._work(process)
+
     def _work(self, process: Process) -> None:
+        if self.now >= START + process.ends:
+            return
         while process.work > process.busy and process.busy < process.threads:
             wait = process.governor.wait(self.now)
             if wait != 0:
                 pause = PATIENCE if wait is None else max(wait, 1e-6)
-                self.at(self.now + pause, lambda: self._work(process))
+                self._wake(process, self.now + pause)
                 return
             self._send(process)
+
+    def _wake(self, process: Process, when: float) -> None:
+        """Let it work again then, or before."""
+        if self.now < process.wakes_at <= when:
+            return
+        process.wakes_at = when
+
+        def wake() -> None:
+            if process.wakes_at == when:
+                self._work(process)
+
+        self.at(when, wake)
 
     def _send(self, process: Process) -> None:
         permit = process.governor.send(self.now)
         process.busy += 1
+        process.sent += 1
         latency = self._random.uniform(*process.latency)
         there = self.now + latency * self._random.uniform(0.2, 0.8)
         lost = self._random.random() < process.losses
@@ -140,13 +204,13 @@ class World:
         def come_back(accepted: bool, headers: dict[str, str]) -> None:
             process.busy -= 1
             if lost:
-                process.governor.unanswered(permit)
+                process.governor.record_failure(permit, self.now)
             elif accepted:
-                process.governor.answered(permit, headers, self.now)
+                process.governor.record_response(permit, headers, self.now)
                 process.work -= 1
                 process.done_at = self.now
             else:
-                process.governor.refuse(permit, headers, self.now)
+                process.governor.record_refusal(permit, headers, self.now)
             self._work(process)
 
         sent = self.now

@@ -1,0 +1,86 @@
+"""The ledger: what each process of a connection spent of the key's quota, in small files in staging.
+
+A file has counts of requests by ten seconds, never a record. Each process writes one of its own, so
+that several can write at once; to read is to add them up. A file that says nothing about the last
+hour is deleted. Without the ledger, or with a torn file, a process knows less: that costs a refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from pydantic import ValidationError
+
+from airflow_provider_talkpilot.api.spending import HOUR_SLOTS, LedgerEntry
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import StagingError
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".json"
+
+
+class StagedLedger:
+    """A ledger in a folder of staging.
+
+    :param folder: of one connection, as :func:`area.ledger_folder` names it.
+    """
+
+    def __init__(self, folder: ObjectStoragePath) -> None:
+        self._folder = folder
+        # Entries of processes that ended: they do not change any more.
+        self._closed: dict[str, LedgerEntry] = {}
+        self._has_failed = False
+
+    def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
+        """Write the entry of this process in place of its last one; give those of the others.
+
+        :param own: the entry; where nothing was sent yet, only the others' are read.
+        :return: what the others wrote last; nothing where the storage fails, which is logged once.
+        """
+        try:
+            if own.slots or own.is_waiting:
+                storage.put_text(own.model_dump_json(), self._folder / f"{own.writer}{_SUFFIX}")
+            return self._read(own)
+        except StagingError as error:
+            if not self._has_failed:
+                log.warning(
+                    "%s What other tasks spend of the quota is not known here; that can cost "
+                    "refused requests, and nothing else.",
+                    error,
+                )
+            self._has_failed = True
+            return []
+
+    def _read(self, own: LedgerEntry) -> list[LedgerEntry]:
+        entries = []
+        for path in storage.list_files(self._folder, f"*{_SUFFIX}"):
+            writer = path.name.removesuffix(_SUFFIX)
+            if writer == own.writer:
+                continue
+            entry = self._closed.get(writer) or _parse(storage.get_text(path))
+            if entry is None:
+                continue  # torn, or gone meanwhile
+            if _is_worthless(entry, own.written_at):
+                storage.delete(path)
+                self._closed.pop(writer, None)
+                continue
+            if entry.is_closed:
+                self._closed[writer] = entry
+            entries.append(entry)
+        return entries
+
+
+def _parse(text: str | None) -> LedgerEntry | None:
+    try:
+        return None if text is None else LedgerEntry.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _is_worthless(entry: LedgerEntry, now: float) -> bool:
+    """Whether an entry says nothing about the last hour any more."""
+    hour = entry.slot_seconds * HOUR_SLOTS
+    return entry.written_at < now - 2 * hour or not entry.count(hour, now + hour / 2)
