@@ -110,13 +110,13 @@ def test_lasting_spoiled_bodies(
     sandbox.faults.add(fault, times=100)  # type: ignore[arg-type]
     with pytest.raises(error, match=f"{says}.*the base URL") as caught:
         make_client(tries=2).agents()
-    assert "supabase.co/functions/v1/api/v1" in str(caught.value)
+    assert "its shape is https://api.talkpilot.io/v1" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_wrong_path_of_the_base_url(sandbox: Sandbox, make_client: MakeClient) -> None:
     with RawServer(b"<html>not here</html>", 404) as other:
-        with pytest.raises(errors.NotFoundError, match="no TalkPilot API at this address"):
+        with pytest.raises(errors.GatewayBlockedError, match="no TalkPilot API at this address"):
             make_client(base_url=other.url).agents()
         assert len(other.seen) == 1
 
