@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_provider_talkpilot.sandbox.eras import ERAS, Era, Switches, Windows
 
 Bound = Literal["exclusive", "inclusive"]
 
@@ -52,6 +55,14 @@ class ApiKey(BaseModel):
 class SandboxSettings(BaseModel):
     """How the sandbox behaves; an assignment is checked and takes effect at the next request.
 
+    The state of the API:
+
+    :param era: ``now`` behaves as TalkPilot's documentation says since September 2026, ``spring``
+        as it said in March 2026. It gives the value of each switch that is None.
+    :param windows: ``sliding`` counts the requests of the last minute and of the last hour,
+        ``fixed`` those of the current minute and hour. Sliding, ``X-RateLimit-Reset`` is always
+        a minute away, and ``Retry-After`` always a whole minute or hour.
+
     The data (effective at the next ``reset()``):
 
     :param seed: same settings and seed, same data.
@@ -95,6 +106,9 @@ class SandboxSettings(BaseModel):
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
 
+    era: Era = "now"
+    windows: Windows | None = None
+
     seed: int = 1
     days: int | list[dt.date] = 7
     start: dt.date | None = None
@@ -130,6 +144,13 @@ class SandboxSettings(BaseModel):
         """Make one valid key where none was given."""
         if not self.api_keys:
             self.api_keys[fake_api_key(self.seed)] = ApiKey()
+
+    @property
+    def switches(self) -> Switches:
+        """The value of every switch: its own where it is set, else the era's."""
+        names = [field.name for field in dataclasses.fields(Switches)]
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return dataclasses.replace(ERAS[self.era], **own)
 
     def set_bounds(self, bound: Bound) -> None:
         """Set ``from_bound`` and ``to_bound`` together."""
