@@ -9,6 +9,7 @@ Era = Literal["spring", "now"]
 """``spring`` is the API as documented in March 2026, ``now`` as documented since September."""
 
 Windows = Literal["fixed", "sliding"]
+HiddenAgentStatus = Literal[403, 404]
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,23 @@ class Switches:
     """What differs between the two; :class:`SandboxSettings` says what each field means."""
 
     windows: Windows
+    full_agents: bool
+    hidden_agent_status: HiddenAgentStatus
+    retention_purges: bool
 
 
 ERAS: dict[Era, Switches] = {
-    "spring": Switches(windows="fixed"),
-    "now": Switches(windows="sliding"),
+    "spring": Switches(
+        windows="fixed",
+        full_agents=False,
+        hidden_agent_status=404,
+        retention_purges=False,
+    ),
+    "now": Switches(
+        windows="sliding",
+        full_agents=True,
+        hidden_agent_status=403,
+        retention_purges=True,
+    ),
 }
 """The value of every switch that is not set by itself."""

@@ -9,7 +9,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from airflow_provider_talkpilot.sandbox.eras import ERAS, Era, Switches, Windows
+from airflow_provider_talkpilot.sandbox.eras import (
+    ERAS,
+    Era,
+    HiddenAgentStatus,
+    Switches,
+    Windows,
+)
 
 Bound = Literal["exclusive", "inclusive"]
 
@@ -30,7 +36,8 @@ class ApiKey(BaseModel):
     :param active: False answers 401, as a key that was switched off in the dashboard does.
     :param expires_at: from this moment on the key answers 401; None never expires.
     :param permissions: for example ``["agents:read", "calls:read"]``; a missing one answers 403.
-    :param allowed_agent_ids: agents that the key sees, any other answers 404; None sees all.
+    :param allowed_agent_ids: agents that the key sees; None sees all. Any other answers as
+        ``hidden_agent_status`` says.
     """
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
@@ -62,6 +69,11 @@ class SandboxSettings(BaseModel):
     :param windows: ``sliding`` counts the requests of the last minute and of the last hour,
         ``fixed`` those of the current minute and hour. Sliding, ``X-RateLimit-Reset`` is always
         a minute away, and ``Retry-After`` always a whole minute or hour.
+    :param full_agents: whether agents show the fields that spring did not have, such as
+        ``organization_id`` and ``retention_days``.
+    :param hidden_agent_status: what a key gets for an agent outside of its list: 403 with the
+        code ``AGENT_NOT_ACCESSIBLE``, or 404 as if there were none.
+    :param retention_purges: whether :meth:`CallStore.purge_by_retention` purges.
 
     The data (effective at the next ``reset()``):
 
@@ -108,6 +120,9 @@ class SandboxSettings(BaseModel):
 
     era: Era = "now"
     windows: Windows | None = None
+    full_agents: bool | None = None
+    hidden_agent_status: HiddenAgentStatus | None = None
+    retention_purges: bool | None = None
 
     seed: int = 1
     days: int | list[dt.date] = 7
