@@ -40,9 +40,12 @@ def test_agent_that_the_key_may_not_see(
     sandbox: Sandbox, make_client: MakeClient, agent: str
 ) -> None:
     client = make_client(api_key=sandbox.add_key("none", allowed_agent_ids=[]))
+    with pytest.raises(errors.AgentNotAccessibleError, match=rf"{agent}.*list of agents.*req_"):
+        first_page(client, agent)
+    sandbox.settings.era = "spring"
     with pytest.raises(errors.NotFoundError, match=r"not allowed to see this agent.*req_"):
         first_page(client, agent)
-    assert sandbox.counters["calls"] == 1
+    assert sandbox.counters["calls"] == 2
 
 
 def test_unknown_call(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
