@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from typing import get_args
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_talkpilot.sandbox.admin import PREFIX, make_admin
 from airflow_provider_talkpilot.sandbox.counters import Request, key_prefix
-from airflow_provider_talkpilot.sandbox.data import Row
+from airflow_provider_talkpilot.sandbox.edge import edge_reply
+from airflow_provider_talkpilot.sandbox.eras import BasePath
 from airflow_provider_talkpilot.sandbox.faults import PAYLOAD_FAULTS, Fault, spoil_rows
 from airflow_provider_talkpilot.sandbox.json_text import to_json
 from airflow_provider_talkpilot.sandbox.query import (
@@ -21,21 +23,29 @@ from airflow_provider_talkpilot.sandbox.query import (
     read_calls_query,
     read_paging,
 )
-from airflow_provider_talkpilot.sandbox.recordings import recording, recording_url
-from airflow_provider_talkpilot.sandbox.replies import EDGE_PAGE, HTML, Reply, error, rate_limited
+from airflow_provider_talkpilot.sandbox.recordings import (
+    is_recording,
+    recording,
+    signed_path,
+    stored_path,
+)
+from airflow_provider_talkpilot.sandbox.replies import Reply, error, rate_limited
 from airflow_provider_talkpilot.sandbox.settings import ApiKey
 from airflow_provider_talkpilot.sandbox.state import State
 from airflow_provider_talkpilot.sandbox.times import to_iso
+from airflow_provider_talkpilot.sandbox.wire import is_plain, shape_detail, shape_list_row
 
-BASE_PATH = "/functions/v1/api/v1"
-STORAGE_PATH = "/storage/v1/object/sign/call-recordings/"
-
+_BASE_PATHS = get_args(BasePath)
 _ROUTES = (
     ("health", re.compile(r"/health")),
     ("agents", re.compile(r"/agents")),
     ("calls", re.compile(r"/agents/([^/]+)/calls")),
     ("detail", re.compile(r"/agents/([^/]+)/calls/([^/]+)")),
 )
+_DEPLOYMENT = {
+    "commit": "5f2a9c1e7b3d4086a1c2e3f405162738495a6b7c",
+    "deployed_at": "2026-09-14T08:30:00.000Z",
+}
 _PERMISSIONS = {"agents": "agents:read", "calls": "calls:read", "detail": "calls:read"}
 
 
@@ -66,7 +76,7 @@ def make_app(state: State) -> ASGIApp:
 
 
 class TalkPilotApi:
-    """Answers like ``https://{project_ref}.supabase.co``: the API and the signed recordings."""
+    """Answers like ``https://api.talkpilot.io``: the API and the recordings."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -87,7 +97,7 @@ class TalkPilotApi:
             fault = state.faults.take(kind)
             if fault is not None and fault.fault == "slow":
                 await asyncio.sleep(fault.seconds)
-            reply = self._edge(fault, scope["path"])
+            reply = edge_reply(fault, scope["path"])
             if reply is None:
                 reply = self._limited(kind, ids, key, scope, fault)
                 if reply.status == 200:
@@ -114,32 +124,17 @@ class TalkPilotApi:
         path = scope["path"]
         port = (scope.get("server") or ("", None))[1]
         if self._state.storage_port in (None, port):
-            if path.startswith(STORAGE_PATH) and scope["method"] == "GET":
-                return "audio", (path[len(STORAGE_PATH) :],)
+            if is_recording(path) and scope["method"] == "GET":
+                return "audio", (path,)
             if self._state.storage_port is not None:
                 return "other", ()
-        if path.startswith(BASE_PATH) and scope["method"] == "GET":
+        base = next((base for base in _BASE_PATHS if path.startswith(base + "/")), None)
+        if base is not None and scope["method"] == "GET":
             for kind, pattern in _ROUTES:
-                match = pattern.fullmatch(path, len(BASE_PATH))
+                match = pattern.fullmatch(path, len(base))
                 if match:
                     return kind, match.groups()
         return "other", ()
-
-    def _edge(self, fault: Fault | None, path: str) -> Reply | None:
-        """What the edge answers without asking the API, if it does."""
-        match fault:
-            case Fault(fault="status", body="html"):
-                return Reply(EDGE_PAGE, fault.status or 500, HTML)
-            case Fault(fault="status", body="empty"):
-                return Reply(b"", fault.status or 500, "text/plain")
-            case Fault(fault="redirect"):
-                location = fault.location or f"{path}/moved"
-                return Reply(b"", fault.status or 302, "text/plain", {"Location": location})
-            case Fault(fault="html"):
-                return Reply(EDGE_PAGE, 200, HTML)
-            case Fault(fault="empty"):
-                return Reply(b"", 200)
-        return None
 
     def _limited(
         self, kind: str, ids: tuple[str, ...], key: str | None, scope: Scope, fault: Fault | None
@@ -210,7 +205,10 @@ class TalkPilotApi:
 
     def _health(self) -> Reply:
         now = to_iso(int(self._state.clock() * 1000) * 1000)
-        return Reply(to_json({"status": "ok", "version": "1.0.0", "timestamp": now}))
+        health = {"status": "ok", "version": "1.0.0", "timestamp": now}
+        if self._state.settings.switches.full_health:
+            health |= _DEPLOYMENT
+        return Reply(to_json(health))
 
     def _agents(self, rights: ApiKey, query: QueryParams) -> Reply:
         paging = read_paging(query)
@@ -239,17 +237,11 @@ class TalkPilotApi:
             offset=asked.paging.offset,
             limit=asked.paging.limit,
         )
-        if settings.list_has_updated_at and not settings.extra_list_fields:
+        if is_plain(settings):
             rows = [store.list_json(ordinal) for ordinal in ordinals]
         else:
-            rows = [to_json(self._shape_list_row(store.list_row(n))) for n in ordinals]
+            rows = [to_json(shape_list_row(store.list_row(n), settings)) for n in ordinals]
         return self._page(rows, asked.paging, total)
-
-    def _shape_list_row(self, row: Row) -> Row:
-        settings = self._state.settings
-        if not settings.list_has_updated_at:
-            del row["updated_at"]
-        return {**row, **settings.extra_list_fields}
 
     def _page(self, rows: list[bytes], paging: Paging, total: int) -> Reply:
         pages = -(-total // paging.limit) if total else self._state.settings.empty_pages
@@ -270,14 +262,17 @@ class TalkPilotApi:
             row["audio_file_url"] = None
         elif "audio_file_url" not in row:
             host = self._state.storage_url or f"http://{Headers(scope=scope).get('host', '')}"
-            expires = int(self._state.clock() + settings.audio_url_seconds)
-            row["audio_file_url"] = host + STORAGE_PATH + recording_url(row["id"], expires)
-        if not settings.detail_has_updated_at:
-            del row["updated_at"]
-        return Reply(to_json({**row, **settings.extra_detail_fields}))
+            if settings.switches.recordings == "stored":
+                path = stored_path(row["id"])
+            else:
+                expires = int(self._state.clock() + settings.audio_url_seconds)
+                path = signed_path(row["id"], expires)
+            row["audio_file_url"] = host + path
+        return Reply(to_json(shape_detail(row, settings)))
 
-    def _recording(self, name: str, token: str) -> Reply:
-        return recording(self._state.store, name, token, self._state.clock())
+    def _recording(self, path: str, token: str) -> Reply:
+        state = self._state
+        return recording(state.store, state.settings, path, token, state.clock())
 
 
 def _spoil(fault: Fault | None, reply: Reply) -> Reply:

@@ -33,8 +33,10 @@ PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "wrong_
 class Fault(BaseModel):
     """A fault that the next requests meet.
 
-    ``status`` answers ``status`` with ``body``: an error envelope from the API, or HTML or
-    nothing from the edge in front of it (then without rate headers, and without using quota).
+    ``status`` answers ``status`` with ``body``: an error envelope from the API, or something from
+    the edge in front of it (then without rate headers, and without using quota): HTML, nothing,
+    or JSON of the edge's own, which is ``{"code", "message"}``, ``{"msg"}``, ``{"message"}`` or
+    ``{"error"}`` with a text. 540 is a paused project, 546 a function over its limits.
     ``rate_limited`` is a 429 whatever the quota, ``conflict`` a 409, ``redirect`` a redirect to
     ``location``. ``cut`` breaks the connection in mid-body; ``bad_json``, ``html`` and ``empty``
     are bodies with status 200; ``slow`` waits ``seconds``, then answers as usual.
@@ -47,6 +49,8 @@ class Fault(BaseModel):
     :param after: how many to let pass first.
     :param status: for ``status`` (default 500) and ``redirect`` (default 302).
     :param body: for ``status``.
+    :param message: for ``status`` with JSON of the edge's; None takes what fits the status.
+    :param code: for ``status`` with body ``code``; None takes what fits the status.
     :param location: for ``redirect``; None is another path on the same host.
     :param retry_after: for ``rate_limited``, in seconds; None sends no such header.
     :param seconds: for ``slow``.
@@ -59,7 +63,9 @@ class Fault(BaseModel):
     times: int = Field(default=1, ge=1)
     after: int = Field(default=0, ge=0)
     status: int | None = Field(default=None, ge=300, le=599)
-    body: Literal["envelope", "html", "empty"] = "envelope"
+    body: Literal["envelope", "html", "empty", "code", "msg", "message", "error"] = "envelope"
+    message: str | None = None
+    code: str | int | None = None
     location: str | None = None
     retry_after: int | None = 1
     seconds: float = Field(default=1.0, ge=0)

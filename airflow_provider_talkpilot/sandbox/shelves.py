@@ -20,9 +20,11 @@ from airflow_provider_talkpilot.sandbox.data import (
     Row,
     plan_day,
 )
+from airflow_provider_talkpilot.sandbox.eras import Switches
 from airflow_provider_talkpilot.sandbox.json_text import to_json
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 from airflow_provider_talkpilot.sandbox.times import Micros, Moment, to_micros
+from airflow_provider_talkpilot.sandbox.transcripts import TranscriptStyle
 
 Filter = Callable[[Row], bool]
 
@@ -62,6 +64,7 @@ class Shelves:
         self._last_update: Micros = 0
         self._version = 0
         self._list_rows: dict[int, bytes] = {}
+        self._list_rows_have_more_reasons = settings.switches.more_reasons
         self._walks: OrderedDict[tuple[object, ...], Sequence[int]] = OrderedDict()
         for _ in range(settings.agents):
             self.add_agent()
@@ -188,6 +191,10 @@ class Shelves:
     def list_json(self, ordinal: int) -> bytes:
         """The list row as JSON; kept, because rows are listed many times."""
         with self._lock:
+            more_reasons = self._settings.switches.more_reasons
+            if more_reasons != self._list_rows_have_more_reasons:
+                self._list_rows_have_more_reasons = more_reasons
+                self._list_rows.clear()
             row = self._list_rows.get(ordinal)
             if row is None:
                 if len(self._list_rows) >= _ROWS_KEPT:
@@ -237,19 +244,31 @@ class Shelves:
         return [self._list_row(ordinal) for shelf in shelves for ordinal in shelf.ordinals]
 
     def _list_row(self, ordinal: int) -> Row:
-        agent, created, plain = self._origin(ordinal)
-        row = self._maker.list_fields(ordinal, agent, created, plain=plain)
+        row = self._made_list_row(ordinal, self._settings.switches)
         for name, value in self._changes.get(ordinal, {}).items():
             if name not in DETAIL_ONLY:
                 row[name] = value
         return row
 
     def _detail(self, ordinal: int) -> Row:
-        agent, created, plain = self._origin(ordinal)
-        row = self._maker.list_fields(ordinal, agent, created, plain=plain)
-        row.update(self._maker.detail_fields(ordinal, agent, plain=plain))
+        settings = self._settings
+        switches = settings.switches
+        style = TranscriptStyle(
+            settings.transcript_role, settings.transcript_times, settings.transcript_tools
+        )
+        agent, _, plain = self._origin(ordinal)
+        row = self._made_list_row(ordinal, switches)
+        row |= self._maker.detail_fields(
+            ordinal, agent, style, plain=plain, decimal=switches.decimal_scores
+        )
         row.update(self._changes.get(ordinal, {}))
         return row
+
+    def _made_list_row(self, ordinal: int, switches: Switches) -> Row:
+        agent, created, plain = self._origin(ordinal)
+        return self._maker.list_fields(
+            ordinal, agent, created, plain=plain, more_reasons=switches.more_reasons
+        )
 
     def _origin(self, ordinal: int) -> tuple[Row, Micros, bool]:
         agent = self._agents[self._agent_of[ordinal]]
