@@ -61,6 +61,33 @@ def _from_uuid(text: str) -> int:
     return value >> 80 << 74 | (value >> 64 & 0xFFF) << 62 | value & (1 << 62) - 1
 
 
+class Ids:
+    """A series of UUIDs by ordinal, which looks random and leads back to the ordinal.
+
+    :param seed: everything follows from it.
+    :param series: another series of the same seed is another sequence.
+    """
+
+    def __init__(self, seed: int, series: str = "") -> None:
+        self._factor = number_of(seed, f"{series}factor") & ID_MASK | 1
+        self._inverse = pow(self._factor, -1, ID_MASK + 1)
+        self._shift = number_of(seed, f"{series}shift") & ID_MASK
+
+    def uuid(self, ordinal: int) -> str:
+        """The id of an ordinal."""
+        return to_uuid((ordinal * self._factor + self._shift) & ID_MASK)
+
+    def ordinal(self, text: str) -> int:
+        """The ordinal that has this id; a huge number when none of this series has.
+
+        :raises ValueError: when the text is no UUID.
+        """
+        bits = _from_uuid(text)
+        ordinal = (bits - self._shift) * self._inverse & ID_MASK
+        # A UUID of another version has other fixed bits: it maps here, but not back.
+        return ordinal if self.uuid(ordinal) == text.lower() else ID_MASK
+
+
 class CallMaker:
     """Makes ids and fields of calls.
 
@@ -71,21 +98,16 @@ class CallMaker:
     def __init__(self, seed: int, unparsable_transcripts: int = 1) -> None:
         self.seed = seed
         self._unparsable_transcripts = unparsable_transcripts
-        self._factor = number_of(seed, "factor") & ID_MASK | 1
-        self._inverse = pow(self._factor, -1, ID_MASK + 1)
-        self._shift = number_of(seed, "shift") & ID_MASK
+        self._ids = Ids(seed)
         self._random_base = number_of(seed, "calls") & ((1 << 63) - 1) << 40
 
     def call_uuid(self, ordinal: int) -> str:
         """The id of a call."""
-        return to_uuid((ordinal * self._factor + self._shift) & ID_MASK)
+        return self._ids.uuid(ordinal)
 
     def ordinal(self, call_uuid: str) -> int:
         """The ordinal that has this id; a huge number when no call of this seed has."""
-        bits = _from_uuid(call_uuid)
-        ordinal = (bits - self._shift) * self._inverse & ID_MASK
-        # A UUID of another version has other fixed bits: it maps here, but not back.
-        return ordinal if self.call_uuid(ordinal) == call_uuid.lower() else ID_MASK
+        return self._ids.ordinal(call_uuid)
 
     def is_unparsable(self, ordinal: int) -> bool:
         """Whether the call's transcript is no JSON."""

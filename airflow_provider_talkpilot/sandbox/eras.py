@@ -27,6 +27,7 @@ class Switches:
     recordings: Recordings
     base_path: BasePath
     full_health: bool
+    performance_records: bool
 
 
 ERAS: dict[Era, Switches] = {
@@ -40,6 +41,7 @@ ERAS: dict[Era, Switches] = {
         recordings="signed",
         base_path="/functions/v1/api/v1",
         full_health=False,
+        performance_records=False,
     ),
     "now": Switches(
         windows="sliding",
@@ -51,6 +53,7 @@ ERAS: dict[Era, Switches] = {
         recordings="stored",
         base_path="/v1",
         full_health=True,
+        performance_records=True,
     ),
 }
 """The value of every switch that is not set by itself."""

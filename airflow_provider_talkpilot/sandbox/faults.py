@@ -24,7 +24,9 @@ FaultName = Literal[
     "no_id",
     "wrong_type",
 ]
-FaultKind = Literal["health", "agents", "calls", "detail", "audio", "any"]
+FaultKind = Literal[
+    "health", "agents", "calls", "detail", "performance", "performance_detail", "audio", "any"
+]
 
 PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "wrong_type"})
 """Faults that spoil a good answer: they wait for a request that would get one (status 200)."""
@@ -75,7 +77,7 @@ class Fault(BaseModel):
         if self.kind not in ("any", kind) or kind == "other":
             return False
         if self.fault == "no_pagination":
-            return kind in ("agents", "calls")
+            return kind in ("agents", "calls", "performance")
         if self.fault in ("no_id", "wrong_type"):
             return kind in ("agents", "calls", "detail")
         return True

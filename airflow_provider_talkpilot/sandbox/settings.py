@@ -25,7 +25,7 @@ Bound = Literal["exclusive", "inclusive"]
 DEFAULT_START = dt.date(2026, 3, 16)
 """First day of the data when none is given: fixed, so that two runs make the same data."""
 
-READ_PERMISSIONS = ("agents:read", "calls:read")
+READ_PERMISSIONS = ("agents:read", "calls:read", "performance:read")
 
 
 def fake_api_key(name: object) -> str:
@@ -84,6 +84,7 @@ class SandboxSettings(BaseModel):
         ``stored`` once, without a signature.
     :param base_path: path of ``base_url``; the API is served at both.
     :param full_health: whether ``GET /health`` has ``commit`` and ``deployed_at``.
+    :param performance_records: whether there is ``GET /agents/{id}/performance``.
 
     The data (effective at the next ``reset()``):
 
@@ -114,6 +115,8 @@ class SandboxSettings(BaseModel):
     :param empty_pages: ``pages`` of a list without rows.
     :param list_has_updated_at: whether list rows have ``updated_at``.
     :param detail_has_updated_at: whether details have ``updated_at``.
+    :param purge_reaches_performance: whether a purged call's performance record loses the caller's
+        number and what was learnt of the caller.
     :param extra_list_fields: put into every list row: unknown fields, or values of another type
         for known ones, such as ``{"duration": 12.5}``. For a single call: ``edit``.
     :param extra_detail_fields: put into every detail, likewise.
@@ -145,6 +148,7 @@ class SandboxSettings(BaseModel):
     recordings: Recordings | None = None
     base_path: BasePath | None = None
     full_health: bool | None = None
+    performance_records: bool | None = None
 
     seed: int = 1
     days: int | list[dt.date] = 7
@@ -168,6 +172,7 @@ class SandboxSettings(BaseModel):
     empty_pages: Literal[0, 1] = 0
     list_has_updated_at: bool = True
     detail_has_updated_at: bool = True
+    purge_reaches_performance: bool = True
     extra_list_fields: dict[str, Any] = Field(default_factory=dict)
     extra_detail_fields: dict[str, Any] = Field(default_factory=dict)
     moment_form: MomentForm = "iso"

@@ -17,11 +17,16 @@ from airflow_provider_talkpilot.sandbox.data import (
     DETAIL_ONLY,
     SOFT_DELETED,
     CallMaker,
+    Ids,
     Row,
     plan_day,
 )
 from airflow_provider_talkpilot.sandbox.eras import Switches
 from airflow_provider_talkpilot.sandbox.json_text import to_json
+from airflow_provider_talkpilot.sandbox.performance import (
+    performance_record,
+    performance_transcript,
+)
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 from airflow_provider_talkpilot.sandbox.times import Micros, Moment, to_micros
 from airflow_provider_talkpilot.sandbox.transcripts import TranscriptStyle
@@ -52,6 +57,7 @@ class Shelves:
         self._settings = settings
         self._lock = threading.RLock()
         self._maker = CallMaker(settings.seed, settings.unparsable_transcripts)
+        self._record_ids = Ids(settings.seed, "performance ")
         self._seed = settings.seed
         self._agents: list[Row] = []
         self._shelves: list[Shelf] = []
@@ -171,8 +177,15 @@ class Shelves:
         :param call_id: the call's ``id``.
         :param agent_id: the call must be this agent's.
         """
+        return self._find_in(self._maker, call_id, agent_id)
+
+    def find_record(self, record_id: str, agent_id: str | None = None) -> int | None:
+        """Ordinal of the call that has this performance record, else None; see :meth:`find`."""
+        return self._find_in(self._record_ids, record_id, agent_id)
+
+    def _find_in(self, ids: CallMaker | Ids, text: str, agent_id: str | None) -> int | None:
         try:
-            ordinal = self._maker.ordinal(call_id)
+            ordinal = ids.ordinal(text)
         except ValueError:
             return None
         with self._lock:
@@ -207,6 +220,25 @@ class Shelves:
         """All fields of a call, without ``audio_file_url``."""
         with self._lock:
             return self._detail(ordinal)
+
+    def performance(self, ordinal: int, *, with_transcript: bool = False) -> Row:
+        """The performance record of a call.
+
+        :param with_transcript: as a single record shows it, not as the list does.
+        """
+        with self._lock:
+            agent, _, _ = self._origin(ordinal)
+            call = self._detail(ordinal)
+            record = performance_record(
+                self._record_ids.uuid(ordinal),
+                call,
+                self._made_list_row(ordinal, self._settings.switches),
+                agent,
+                forgets_purged=self._settings.purge_reaches_performance,
+            )
+            if with_transcript:
+                record["transcript"] = performance_transcript(call["transcript"])
+            return record
 
     def truth(
         self, start: Moment, end: Moment, agent_ids: Iterable[str] | None = None
