@@ -10,6 +10,8 @@ Era = Literal["spring", "now"]
 
 Windows = Literal["fixed", "sliding"]
 HiddenAgentStatus = Literal[403, 404]
+Recordings = Literal["signed", "stored"]
+BasePath = Literal["/functions/v1/api/v1", "/v1"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,12 @@ class Switches:
     full_agents: bool
     hidden_agent_status: HiddenAgentStatus
     retention_purges: bool
+    decimal_scores: bool
+    more_reasons: bool
+    recordings: Recordings
+    base_path: BasePath
+    full_health: bool
+    performance_records: bool
 
 
 ERAS: dict[Era, Switches] = {
@@ -28,12 +36,24 @@ ERAS: dict[Era, Switches] = {
         full_agents=False,
         hidden_agent_status=404,
         retention_purges=False,
+        decimal_scores=False,
+        more_reasons=False,
+        recordings="signed",
+        base_path="/functions/v1/api/v1",
+        full_health=False,
+        performance_records=False,
     ),
     "now": Switches(
         windows="sliding",
         full_agents=True,
         hidden_agent_status=403,
         retention_purges=True,
+        decimal_scores=True,
+        more_reasons=True,
+        recordings="stored",
+        base_path="/v1",
+        full_health=True,
+        performance_records=True,
     ),
 }
 """The value of every switch that is not set by itself."""

@@ -138,6 +138,18 @@ def read_paging(query: Mapping[str, str]) -> Paging:
     return paging
 
 
+def read_records_query(query: Mapping[str, str]) -> tuple[Paging, Micros | None, Micros | None]:
+    """Page, ``from`` and ``to`` of a list of performance records.
+
+    :raises InvalidQueryError: naming every wrong value.
+    """
+    reader = _Reader(query)
+    wanted = reader.paging(), reader.moment("from"), reader.moment("to")
+    if reader.details:
+        raise InvalidQueryError(reader.details)
+    return wanted
+
+
 def read_calls_query(query: Mapping[str, str], *, false_lists_null: bool = False) -> CallsQuery:
     """The query of a list of calls; unknown parameters are ignored.
 

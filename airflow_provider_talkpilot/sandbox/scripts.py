@@ -38,7 +38,7 @@ class Script(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     after: int = Field(default=1, ge=1)
-    kind: Literal["health", "agents", "calls", "detail", "any"] = "calls"
+    kind: Literal["health", "agents", "calls", "detail", "performance", "any"] = "calls"
     action: Action
     arguments: dict[str, Any] = Field(default_factory=dict)
 

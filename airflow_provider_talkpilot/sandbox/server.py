@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from airflow_provider_talkpilot.sandbox.app import BASE_PATH, make_app
+from airflow_provider_talkpilot.sandbox.app import make_app
 from airflow_provider_talkpilot.sandbox.counters import Request
 from airflow_provider_talkpilot.sandbox.faults import Faults
 from airflow_provider_talkpilot.sandbox.scripts import Scripts
@@ -129,8 +129,8 @@ class Sandbox(Service):
 
     @property
     def base_url(self) -> str:
-        """The API's base URL, with its ``/v1``."""
-        return f"http://{HOST}:{self.port}{BASE_PATH}"
+        """The API's base URL, with its ``/v1``; the era gives its path."""
+        return f"http://{HOST}:{self.port}{self.settings.switches.base_path}"
 
     @property
     def admin_url(self) -> str:
@@ -235,7 +235,7 @@ class Sandbox(Service):
         """See :meth:`CallStore.edit`."""
         return self.store.edit(call_id, bump=bump, **fields)
 
-    def score(self, call_id: str, final_score: int | None, *, bump: bool = True) -> str:
+    def score(self, call_id: str, final_score: float | None, *, bump: bool = True) -> str:
         """See :meth:`CallStore.score`."""
         return self.store.score(call_id, final_score, bump=bump)
 

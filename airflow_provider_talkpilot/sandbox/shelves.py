@@ -17,12 +17,19 @@ from airflow_provider_talkpilot.sandbox.data import (
     DETAIL_ONLY,
     SOFT_DELETED,
     CallMaker,
+    Ids,
     Row,
     plan_day,
 )
+from airflow_provider_talkpilot.sandbox.eras import Switches
 from airflow_provider_talkpilot.sandbox.json_text import to_json
+from airflow_provider_talkpilot.sandbox.performance import (
+    performance_record,
+    performance_transcript,
+)
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 from airflow_provider_talkpilot.sandbox.times import Micros, Moment, to_micros
+from airflow_provider_talkpilot.sandbox.transcripts import TranscriptStyle
 
 Filter = Callable[[Row], bool]
 
@@ -50,6 +57,7 @@ class Shelves:
         self._settings = settings
         self._lock = threading.RLock()
         self._maker = CallMaker(settings.seed, settings.unparsable_transcripts)
+        self._record_ids = Ids(settings.seed, "performance ")
         self._seed = settings.seed
         self._agents: list[Row] = []
         self._shelves: list[Shelf] = []
@@ -62,6 +70,7 @@ class Shelves:
         self._last_update: Micros = 0
         self._version = 0
         self._list_rows: dict[int, bytes] = {}
+        self._list_rows_have_more_reasons = settings.switches.more_reasons
         self._walks: OrderedDict[tuple[object, ...], Sequence[int]] = OrderedDict()
         for _ in range(settings.agents):
             self.add_agent()
@@ -168,8 +177,15 @@ class Shelves:
         :param call_id: the call's ``id``.
         :param agent_id: the call must be this agent's.
         """
+        return self._find_in(self._maker, call_id, agent_id)
+
+    def find_record(self, record_id: str, agent_id: str | None = None) -> int | None:
+        """Ordinal of the call that has this performance record, else None; see :meth:`find`."""
+        return self._find_in(self._record_ids, record_id, agent_id)
+
+    def _find_in(self, ids: CallMaker | Ids, text: str, agent_id: str | None) -> int | None:
         try:
-            ordinal = self._maker.ordinal(call_id)
+            ordinal = ids.ordinal(text)
         except ValueError:
             return None
         with self._lock:
@@ -188,6 +204,10 @@ class Shelves:
     def list_json(self, ordinal: int) -> bytes:
         """The list row as JSON; kept, because rows are listed many times."""
         with self._lock:
+            more_reasons = self._settings.switches.more_reasons
+            if more_reasons != self._list_rows_have_more_reasons:
+                self._list_rows_have_more_reasons = more_reasons
+                self._list_rows.clear()
             row = self._list_rows.get(ordinal)
             if row is None:
                 if len(self._list_rows) >= _ROWS_KEPT:
@@ -200,6 +220,25 @@ class Shelves:
         """All fields of a call, without ``audio_file_url``."""
         with self._lock:
             return self._detail(ordinal)
+
+    def performance(self, ordinal: int, *, with_transcript: bool = False) -> Row:
+        """The performance record of a call.
+
+        :param with_transcript: as a single record shows it, not as the list does.
+        """
+        with self._lock:
+            agent, _, _ = self._origin(ordinal)
+            call = self._detail(ordinal)
+            record = performance_record(
+                self._record_ids.uuid(ordinal),
+                call,
+                self._made_list_row(ordinal, self._settings.switches),
+                agent,
+                forgets_purged=self._settings.purge_reaches_performance,
+            )
+            if with_transcript:
+                record["transcript"] = performance_transcript(call["transcript"])
+            return record
 
     def truth(
         self, start: Moment, end: Moment, agent_ids: Iterable[str] | None = None
@@ -237,19 +276,31 @@ class Shelves:
         return [self._list_row(ordinal) for shelf in shelves for ordinal in shelf.ordinals]
 
     def _list_row(self, ordinal: int) -> Row:
-        agent, created, plain = self._origin(ordinal)
-        row = self._maker.list_fields(ordinal, agent, created, plain=plain)
+        row = self._made_list_row(ordinal, self._settings.switches)
         for name, value in self._changes.get(ordinal, {}).items():
             if name not in DETAIL_ONLY:
                 row[name] = value
         return row
 
     def _detail(self, ordinal: int) -> Row:
-        agent, created, plain = self._origin(ordinal)
-        row = self._maker.list_fields(ordinal, agent, created, plain=plain)
-        row.update(self._maker.detail_fields(ordinal, agent, plain=plain))
+        settings = self._settings
+        switches = settings.switches
+        style = TranscriptStyle(
+            settings.transcript_role, settings.transcript_times, settings.transcript_tools
+        )
+        agent, _, plain = self._origin(ordinal)
+        row = self._made_list_row(ordinal, switches)
+        row |= self._maker.detail_fields(
+            ordinal, agent, style, plain=plain, decimal=switches.decimal_scores
+        )
         row.update(self._changes.get(ordinal, {}))
         return row
+
+    def _made_list_row(self, ordinal: int, switches: Switches) -> Row:
+        agent, created, plain = self._origin(ordinal)
+        return self._maker.list_fields(
+            ordinal, agent, created, plain=plain, more_reasons=switches.more_reasons
+        )
 
     def _origin(self, ordinal: int) -> tuple[Row, Micros, bool]:
         agent = self._agents[self._agent_of[ordinal]]

@@ -48,7 +48,7 @@ class CallStore(Shelves):
             self._change(ordinal, fields, bump=bump)
             return str(self._list_row(ordinal)["updated_at"])
 
-    def score(self, call_id: str, final_score: int | None, *, bump: bool = True) -> str:
+    def score(self, call_id: str, final_score: float | None, *, bump: bool = True) -> str:
         """Set the score as the AI does some time after the call; see :meth:`edit`."""
         return self.edit(call_id, bump=bump, final_score=final_score)
 
