@@ -22,7 +22,7 @@ from tests.system.running import REPOSITORY
 IMAGES = REPOSITORY / "docs" / "images"
 MOST_BYTES = 200_000
 # As TalkPilot's addresses are, for the picture of the form; nothing is sent there.
-EXAMPLE_URL = "https://abcdefghijklmnopqrst.supabase.co/functions/v1/api/v1"
+EXAMPLE_URL = "https://api.talkpilot.io/v1"
 
 
 def main() -> int:

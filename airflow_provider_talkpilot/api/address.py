@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from urllib.parse import quote, urljoin, urlsplit
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.api.redaction import plain
+from airflow_provider_talkpilot.api.redaction import holds_key, plain
 
-BASE_URL_SHAPE = "https://<project_ref>.supabase.co/functions/v1/api/v1"
+BASE_URL_SHAPE = "https://api.talkpilot.io/v1"
 
 _PORTS = {"http": 80, "https": 443}
 _IN_PATHS = "/%:@!$&'()*+,;=~"
+# Where the API is on TalkPilot's own hosts, for those who give the host alone.
+_PATHS = (
+    (re.compile(r"api\.talkpilot\.io"), "/v1"),
+    (re.compile(r"[\w-]+\.supabase\.co"), "/functions/v1/api/v1"),
+)
 
 
 def checked_base_url(base_url: str) -> str:
     """Return a base URL in its one form, without a slash at the end.
 
+    On TalkPilot's own hosts a missing path, or the missing end of one, is added:
+    ``https://api.talkpilot.io`` becomes ``https://api.talkpilot.io/v1``.
+
     :param base_url: as somebody typed it.
     :raises ConfigurationError: when it can never work, or would show the key to the network.
     """
     given = (base_url or "").strip()
+    if holds_key(given):
+        raise ConfigurationError(
+            f"The base URL is no address: its shape is {BASE_URL_SHAPE}. It has an API key in it, "
+            "which belongs into the connection's password."
+        )
     try:
         url = urlsplit(given if given.isprintable() and " " not in given else "")
         host, port = (url.hostname or "").encode("idna").decode(), url.port
@@ -39,15 +53,15 @@ def checked_base_url(base_url: str) -> str:
             f"The base URL {plain(given)!r} is plain http, which would show the API key to the "
             "network: use https."
         )
-    path = quote(url.path, safe=_IN_PATHS)
-    return f"{url.scheme}://{_netloc(url.scheme, host, port)}{path}".rstrip("/")
+    path = _completed(host, quote(url.path, safe=_IN_PATHS).rstrip("/"))
+    return f"{url.scheme}://{_netloc(url.scheme, host, port)}{path}"
 
 
 def moved(url: str, location: str) -> str | None:
     """Where a redirect leads.
 
-    :param url: what was asked for.
-    :param location: of the answer, as the header has it.
+    :param url: what was requested.
+    :param location: of the response, as the header has it.
     :return: the address in its one form; None where it is none.
     """
     try:
@@ -74,6 +88,13 @@ def target(url: str) -> str:
     :param url: an address in its one form, as ``checked_base_url`` and ``moved`` give it.
     """
     return "/" + url.split("/", 3)[3]
+
+
+def _completed(host: str, path: str) -> str:
+    for hosts, whole in _PATHS:
+        if hosts.fullmatch(host) and whole.startswith(f"{path}/"):
+            return whole
+    return path
 
 
 def _netloc(scheme: str, host: str, port: int | None) -> str:

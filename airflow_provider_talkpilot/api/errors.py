@@ -39,12 +39,12 @@ class FieldError:
 
 
 class ApiError(TalkPilotError):
-    """The API answered a request with an error.
+    """A request got an error as its response, from TalkPilot or from something in front of it.
 
     :param message: what happened and what to do, for a person.
     :param status: HTTP status.
-    :param code: the envelope's code, such as ``NOT_FOUND``; empty where the answer had no
-        envelope, as with an error of the edge in front of the API.
+    :param code: TalkPilot's code, such as ``NOT_FOUND``, or the code of something in front of it,
+        such as ``WORKER_RESOURCE_LIMIT``; empty where there was none.
     :param details: the envelope's field errors.
     :param request_id: the envelope's ``request_id``, which TalkPilot's support asks for.
     """
@@ -74,11 +74,18 @@ class AuthenticationError(ApiError):
 
 
 class PermissionDeniedError(ApiError):
-    """403: the key lacks a permission."""
+    """403 ``FORBIDDEN``: the key lacks a permission, which the message names."""
+
+
+class AgentNotAccessibleError(ApiError):
+    """403 ``AGENT_NOT_ACCESSIBLE``: the key's list of agents does not include this agent."""
 
 
 class NotFoundError(ApiError):
-    """404: no such agent or call, or the key is not allowed to see it, or a wrong base URL."""
+    """404 of TalkPilot: no such agent or call, an erased one, or one of another organization.
+
+    Older TalkPilots say this too of an agent that the key's list does not include.
+    """
 
 
 class ConflictError(ApiError):
@@ -101,13 +108,29 @@ class RateLimitedError(ApiError):
 
 
 class ServerError(ApiError):
-    """5xx, from the API (with an envelope) or from the edge in front of it (with any body)."""
+    """Trouble that may pass in seconds, of TalkPilot or of the edge in front of it: mostly 5xx."""
 
     retryable = True
 
 
+class GatewayError(ApiError):
+    """Something in front of TalkPilot refused: no verdict on the key, an agent or a call.
+
+    It is the edge that hosts TalkPilot, or a proxy, firewall or login page. The same request may
+    get through minutes later.
+    """
+
+    retryable = True
+
+
+class GatewayBlockedError(GatewayError):
+    """Likewise, and nothing gets through before somebody changes something."""
+
+    retryable = False
+
+
 class UnexpectedResponseError(ApiError):
-    """The answer is not TalkPilot's: a redirect, a page without ``pagination``, a wrong record."""
+    """A response that TalkPilot does not give: a redirect, a page without ``pagination``."""
 
 
 class InvalidRecordError(UnexpectedResponseError):
@@ -124,7 +147,7 @@ class InvalidRecordError(UnexpectedResponseError):
 
 
 class UnreadableResponseError(UnexpectedResponseError):
-    """A body that is no JSON: cut, empty, or HTML of a proxy or of a wrong host."""
+    """A body of success that is not TalkPilot's: cut, empty, HTML, or the error of a proxy."""
 
     retryable = True
 

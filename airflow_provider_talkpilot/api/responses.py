@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE, moved, origin
+from airflow_provider_talkpilot.api.address import moved, origin
 from airflow_provider_talkpilot.api.connections import Response
+from airflow_provider_talkpilot.api.error_bodies import (
+    is_error_of_something_else,
+    is_html,
+    read_error_body,
+    title_of,
+)
 from airflow_provider_talkpilot.api.json_text import parse_json_text
-from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain
-
-_CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
+from airflow_provider_talkpilot.api.redaction import plain
+from airflow_provider_talkpilot.api.verdicts import CHECK_HOST, NO_API_HERE, verdict_on
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
-# Request Timeout and Too Early: nothing was done, and the same request may work.
-_EDGE_TIMEOUTS = (408, 425)
-
 # Every TalkPilot has these.
 _ALWAYS_THERE = ("/health", "/agents")
-
-_CURES: dict[int, tuple[type[errors.ApiError], str]] = {
-    400: (errors.BadRequestError, "Correct the named parameter."),
-    401: (
-        errors.AuthenticationError,
-        "The API key is unknown, inactive or expired: renew it, and set the connection's password.",
-    ),
-    403: (
-        errors.PermissionDeniedError,
-        "Grant the key the permission named, in TalkPilot's dashboard.",
-    ),
-    404: (
-        errors.NotFoundError,
-        "It does not exist, or the key is not allowed to see this agent: check the agent ids.",
-    ),
-    409: (errors.ConflictError, "Try again later."),
-    429: (
-        errors.ApiError,
-        "Leave this connection a larger part of the quota, or raise the key's limit.",
-    ),
-}
 
 
 def parse_json(response: Response) -> dict[str, Any]:
@@ -59,33 +40,25 @@ def error_of(response: Response) -> errors.ApiError:
     """Build the typed error of a response with a status other than 2xx.
 
     :param response: the response, with the error envelope or with any other body.
-    :return: the error, ready to raise; its message quotes the ``request_id``.
+    :return: the error, ready to raise; its message quotes what was said and the ``request_id``.
     """
     status = response.status
     if 300 <= status < 400:
         return _redirect_error(response)
-    envelope = _envelope(response)
-    code = plain(envelope.get("code") or "")
-    # A server may quote what it was asked for.
-    url = urlsplit(response.url)
-    asked = parse_qs(url.query)
-    personal = [text for name in PERSONAL_PARAMETERS for text in asked.get(name, [])]
-    details = _field_errors(envelope.get("details"), personal)
-    request_id = plain(envelope["request_id"]) if envelope.get("request_id") else None
-
-    kind, cure = _CURES.get(status, (errors.ApiError, "See TalkPilot's documentation."))
-    if status >= 500 or status in _EDGE_TIMEOUTS:
-        kind, cure = errors.ServerError, "TalkPilot has a problem; the same request may work later."
-    elif status == 404 and (not envelope or url.path.endswith(_ALWAYS_THERE)):
-        cure = f"There is no TalkPilot API at this address. {_CHECK_HOST}"
-    said = plain(envelope.get("message") or response.reason or "no message", *personal)
-    text = f"{where(response)} answered {status}{f' {code}' if code else ''}: {said.rstrip('.')}"
-    if details:
-        text += " (" + "; ".join(f"{d.field}: {d.message}" for d in details) + ")"
+    body = read_error_body(response)
+    kind, cure = verdict_on(status, body.code, is_talkpilots=body.is_talkpilots)
+    if kind is errors.NotFoundError and urlsplit(response.url).path.endswith(_ALWAYS_THERE):
+        cure = NO_API_HERE
+    text = f"{where(response)} responded {status}{f' {body.code}' if body.code else ''}"
+    text += f": {body.message.rstrip('.')}"
+    if body.details:
+        text += " (" + "; ".join(f"{d.field}: {d.message}" for d in body.details) + ")"
     text += f". {cure}"
-    if request_id:
-        text += f" Request id for TalkPilot's support: {request_id}."
-    return kind(text, status=status, code=code, details=details, request_id=request_id)
+    if body.request_id:
+        text += f" Request id for TalkPilot's support: {body.request_id}."
+    return kind(
+        text, status=status, code=body.code, details=body.details, request_id=body.request_id
+    )
 
 
 def redirect_of(response: Response) -> str | None:
@@ -98,7 +71,7 @@ def _redirect_error(response: Response) -> errors.ApiError:
     """The error of a redirect that was not followed."""
     url = redirect_of(response)
     if url is None:
-        said = f"{where(response)} answered {response.status}, a redirect that leads nowhere."
+        said = f"{where(response)} responded {response.status}, a redirect that leads nowhere."
     elif origin(url) == origin(response.url):
         said = f"{where(response)} redirects again and again."
     else:
@@ -106,52 +79,42 @@ def _redirect_error(response: Response) -> errors.ApiError:
             f"{where(response)} redirects to {plain(origin(url))}, which is not followed: the API "
             "key goes to its own host only."
         )
-    return errors.UnexpectedResponseError(f"{said} {_CHECK_HOST}", status=response.status)
+    return errors.UnexpectedResponseError(f"{said} {CHECK_HOST}", status=response.status)
 
 
 def _json_object(response: Response) -> dict[str, Any]:
     try:
         body = parse_json_text(response.content)
     except ValueError:
-        content_type = response.headers.get("Content-Type", "")
-        if "html" in content_type or response.content.lstrip()[:1] == b"<":
-            said = "with HTML instead of TalkPilot's JSON."
+        if is_html(response):
+            title = title_of(response.content)
+            said = "with HTML instead of TalkPilot's JSON" + (
+                f": {title.rstrip('.')}." if title else "."
+            )
         elif not response.content:
             said = "with an empty body."
         else:
+            # It is not quoted: a record that was cut may have a caller in it.
             said = (
                 f"with a body that is no JSON ({len(response.content)} bytes): it was cut, or "
                 "comes from something else."
             )
         raise errors.UnreadableResponseError(
-            f"{where(response)} answered {said} {_CHECK_HOST}", status=response.status
+            f"{where(response)} responded {said} {CHECK_HOST}", status=response.status
         ) from None
     if not isinstance(body, dict):
         raise errors.UnexpectedResponseError(
-            f"{where(response)} answered with JSON that is no object. {_CHECK_HOST}",
+            f"{where(response)} responded with JSON that is no object. {CHECK_HOST}",
+            status=response.status,
+        )
+    if is_error_of_something_else(body):
+        said = read_error_body(response).message.rstrip(".")
+        raise errors.UnreadableResponseError(
+            f"{where(response)} responded with an error that is not TalkPilot's: {said}. "
+            f"{CHECK_HOST}",
             status=response.status,
         )
     return body
-
-
-def _envelope(response: Response) -> dict[str, Any]:
-    """The ``error`` object; empty where the answer has none (the edge, a proxy, HTML)."""
-    try:
-        body = parse_json_text(response.content)
-    except ValueError:
-        return {}
-    error = body.get("error") if isinstance(body, dict) else None
-    return error if isinstance(error, dict) else {}
-
-
-def _field_errors(details: object, personal: list[str]) -> list[errors.FieldError]:
-    if not isinstance(details, list):
-        return []
-    return [
-        errors.FieldError(plain(d.get("field", "")), plain(d.get("message", ""), *personal))
-        for d in details
-        if isinstance(d, dict)
-    ]
 
 
 def where(response: Response) -> str:

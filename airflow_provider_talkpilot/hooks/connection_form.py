@@ -116,7 +116,7 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema", "login", "extra"],
     "relabeling": {"host": "Base URL", "port": "Port", "password": "API key"},
     "placeholders": {
-        "host": "https://<project_ref>.supabase.co/functions/v1/api/v1",
+        "host": "https://api.talkpilot.io/v1",
         "port": "443",
         "password": "tp_live_ and 32 more characters",
     },

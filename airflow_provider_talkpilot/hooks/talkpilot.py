@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
@@ -14,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseHook, Connection
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
+    AgentNotAccessibleError,
     AuthenticationError,
     ConfigurationError,
     InvalidRecordError,
@@ -22,8 +22,13 @@ from airflow_provider_talkpilot.api.errors import (
     QuotaExhaustedError,
     TalkPilotError,
 )
-from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR, widgets
+from airflow_provider_talkpilot.api.redaction import holds_key
+from airflow_provider_talkpilot.hooks.connection_fields import (
+    URI_SHAPE,
+    ConnectionFields,
+    read_fields,
+)
+from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, widgets
 from airflow_provider_talkpilot.lineage.movements import api_uri
 
 
@@ -38,7 +43,8 @@ class TalkPilotHook(BaseHook):
             agents = client.agents()
 
     The connection's *host* is the API's base URL with its ``/v1``, its *password* the API key. Its
-    *port* counts where the base URL names none.
+    *port* and *schema* (a URI's path) count where the host names no port and no path. What is not
+    used of a connection is warned of.
     Extras are ``requests_per_minute``, ``requests_per_hour``, ``quota_share``, ``timeout``,
     ``connect_timeout``, ``tries`` and ``dashboard_url``.
 
@@ -78,11 +84,10 @@ class TalkPilotHook(BaseHook):
         :return: the client, to be closed by the caller (a context manager).
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
-        connection = self.get_connection(self.talkpilot_conn_id)
-        client = TalkPilotClient(**(self._arguments(connection, max_wait) | options))
-        # A client can only read. Lineage of tasks whose operator does not tell its own.
-        get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
-        return client
+        fields = self._fields()
+        if fields.unused:
+            self.log.warning("%s", fields.unused)
+        return self._client(fields, max_wait=max_wait, **options)
 
     async def get_async_conn(self) -> AsyncTalkPilotClient:
         """
@@ -91,8 +96,12 @@ class TalkPilotHook(BaseHook):
         :return: the client, to be closed by the caller (an async context manager).
         :raises ConfigurationError: as :meth:`get_conn`.
         """
-        connection = await get_async_connection(self.talkpilot_conn_id, hook=self)
-        return AsyncTalkPilotClient(**self._arguments(connection))
+        with _unquoted(self.talkpilot_conn_id):
+            connection = await get_async_connection(self.talkpilot_conn_id, hook=self)
+        fields = read_fields(connection, self.talkpilot_conn_id)
+        if fields.unused:
+            self.log.warning("%s", fields.unused)
+        return AsyncTalkPilotClient(**_arguments(fields))
 
     def dashboard_url(self) -> str | None:
         """
@@ -100,19 +109,27 @@ class TalkPilotHook(BaseHook):
 
         :raises ConfigurationError: when an extra of the connection can never work.
         """
-        found: str | None = self._extras(self.get_connection(self.talkpilot_conn_id)).get(
-            "dashboard_url"
-        )
+        found: str | None = self._fields().extras.get("dashboard_url")
         return found
 
     def test_connection(self) -> tuple[bool, str]:
         """
         Say whether host and key work, and if not what to do. Costs three requests; never raises.
 
-        :return: whether a DAG can use it; and what was found, in a line.
+        :return: whether a DAG can use it; and what was found and what is not used, in a line.
         """
         try:
-            with self.get_conn(max_wait=5, tries=2, timeout=10) as client:
+            fields = self._fields()
+        except TalkPilotError as error:
+            return False, str(error)
+        except Exception as error:  # noqa: BLE001  # it may quote a secret
+            return False, f"{type(error).__name__}: the connection could not be read."
+        is_good, message = self._test_fields(fields)
+        return is_good, f"{message} {fields.unused}".rstrip()
+
+    def _test_fields(self, fields: ConnectionFields) -> tuple[bool, str]:
+        try:
+            with self._client(fields, max_wait=5, tries=2, timeout=10) as client:
                 return self._test(client)
         except QuotaExhaustedError as error:
             return False, f"The host is right, but the key could not be tested now. {error}"
@@ -146,62 +163,54 @@ class TalkPilotHook(BaseHook):
         try:
             path = f"agents/{agents[0]['id']}/calls"
             client.get("calls", path, {"page": "1", "limit": "1"})
-        except PermissionDeniedError as error:
+        except (AgentNotAccessibleError, PermissionDeniedError) as error:
             return False, f"The host and the key are right, but may not read calls. {error}"
         found += f" The key can see {total} agent(s) and read their calls."
         if client.quota.per_minute:
             found += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
         return True, found
 
-    def _arguments(self, connection: Connection, max_wait: float | None = None) -> dict[str, Any]:
-        """What both clients want to know."""
-        extras = self._extras(connection)
-        quota = Quota(
-            requests_per_minute=extras.get("requests_per_minute"),
-            requests_per_hour=extras.get("requests_per_hour"),
-            share=extras.get("quota_share", 1.0),
-            max_wait=max_wait,
-        )
-        names = ("timeout", "connect_timeout", "tries")
-        return {
-            "base_url": _base_url(connection),
-            "api_key": connection.password or "",
-            "quota": quota,
-            **{name: extras[name] for name in names if name in extras},
-        }
+    def _fields(self) -> ConnectionFields:
+        with _unquoted(self.talkpilot_conn_id):
+            connection: Connection = self.get_connection(self.talkpilot_conn_id)
+        return read_fields(connection, self.talkpilot_conn_id)
 
-    def _extras(self, connection: Connection) -> dict[str, Any]:
-        """The extras that are set, as numbers."""
-        try:
-            raw = json.loads(connection.extra) if connection.extra else {}
-        except ValueError:
-            raw = None
-        if not isinstance(raw, dict):
-            raise ConfigurationError(
-                f"The extra of the connection {self.talkpilot_conn_id!r} is no JSON object: "
-                "correct it."
-            )
-        extras: dict[str, Any] = {}
-        for name, extra in EXTRAS.items():
-            value = raw.get(name)
-            if value in (None, ""):
-                continue
-            try:
-                extras[name] = extra.read(value)
-            except ValueError as error:
-                raise ConfigurationError(
-                    f"{name} of the connection {self.talkpilot_conn_id!r} is {plain(repr(value))}: "
-                    f"{error}, or leave it empty."
-                ) from None
-        return extras
+    def _client(
+        self, fields: ConnectionFields, *, max_wait: float | None, **options: Any
+    ) -> TalkPilotClient:
+        client = TalkPilotClient(**(_arguments(fields, max_wait) | options))
+        # A client can only read. Lineage of tasks whose operator does not tell its own.
+        get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
+        return client
 
 
-def _base_url(connection: Connection) -> str:
-    """The host, with the scheme and the port that it lacks."""
-    host = (connection.host or "").strip()
-    url = host if not host or "://" in host else f"https://{host}"
-    with suppress(ValueError):  # no address: the client says so
-        parts = urlsplit(url)
-        if connection.port and parts.hostname and parts.port is None:
-            return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    return url
+@contextmanager
+def _unquoted(connection_id: str) -> Iterator[None]:
+    """Keep the key out of Airflow's error about a URI that it cannot read: it quotes the URI."""
+    try:
+        yield
+    except Exception as error:
+        if not holds_key(error):
+            raise
+        raise ConfigurationError(
+            f"Airflow cannot read the connection {connection_id!r}: its URI must be like "
+            f"{URI_SHAPE}, without another :// in it."
+        ) from None
+
+
+def _arguments(fields: ConnectionFields, max_wait: float | None = None) -> dict[str, Any]:
+    """What both clients want to know."""
+    extras = fields.extras
+    quota = Quota(
+        requests_per_minute=extras.get("requests_per_minute"),
+        requests_per_hour=extras.get("requests_per_hour"),
+        share=extras.get("quota_share", 1.0),
+        max_wait=max_wait,
+    )
+    names = ("timeout", "connect_timeout", "tries")
+    return {
+        "base_url": fields.base_url,
+        "api_key": fields.api_key,
+        "quota": quota,
+        **{name: extras[name] for name in names if name in extras},
+    }

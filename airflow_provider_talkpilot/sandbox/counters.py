@@ -7,8 +7,18 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
-KINDS = ("health", "agents", "calls", "detail", "audio", "other")
-"""``calls`` is a page of an agent's calls, ``detail`` a single one; ``audio`` is a recording."""
+KINDS = (
+    "health",
+    "agents",
+    "calls",
+    "detail",
+    "performance",
+    "performance_detail",
+    "audio",
+    "other",
+)
+"""``calls`` is a page of an agent's calls, ``detail`` a single one, ``performance`` and
+``performance_detail`` likewise; ``audio`` is a recording."""
 
 _LOGGED = 50_000
 _PREFIX = 13

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import random
 import uuid
 from array import array
@@ -18,6 +17,7 @@ from typing import Any
 
 from airflow_provider_talkpilot.sandbox.texts import HARD_TEXTS, LANGUAGES, Language
 from airflow_provider_talkpilot.sandbox.times import DAY, SECOND, Micros, day_micros, to_iso
+from airflow_provider_talkpilot.sandbox.transcripts import TranscriptStyle
 
 Row = dict[str, Any]
 
@@ -33,21 +33,25 @@ WITH_MICROSECONDS = 6
 
 _REASONS = ("user_hangup", "user_hangup", "call_transfer", "agent_hangup")
 _NEW_REASON = "silence_timeout"
+_MORE_REASONS = ("unknown", "busy", "no_answer", "dial_error")
 _MS = 1000
+_BEST_SCORE = 10
+_TENTHS = (0, 2, 5, 5, 8)
 # Relative number of calls in each hour of the day (UTC): two peaks, a quiet night.
 _HOURS = (1, 1, 1, 1, 1, 2, 6, 20, 60, 90, 95, 80, 50, 60, 85, 90, 70, 40, 15, 8, 5, 3, 2, 1)
 _CUMULATED = [sum(_HOURS[: hour + 1]) for hour in range(24)]
 # Ids carry 122 free bits (version and variant take six): scrambled by an affine map modulo 2^122.
 _ID_BITS = 122
-_ID_MASK = (1 << _ID_BITS) - 1
+ID_MASK = (1 << _ID_BITS) - 1
 
 
-def _number(*parts: object) -> int:
+def number_of(*parts: object) -> int:
     """A large number that follows from the parts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest(), "big")
 
 
-def _to_uuid(bits: int) -> str:
+def to_uuid(bits: int) -> str:
+    """A version 4 UUID from 122 bits."""
     high, middle, low = bits >> 74, bits >> 62 & 0xFFF, bits & (1 << 62) - 1
     return str(uuid.UUID(int=high << 80 | 4 << 76 | middle << 64 | 2 << 62 | low))
 
@@ -55,6 +59,33 @@ def _to_uuid(bits: int) -> str:
 def _from_uuid(text: str) -> int:
     value = uuid.UUID(text).int
     return value >> 80 << 74 | (value >> 64 & 0xFFF) << 62 | value & (1 << 62) - 1
+
+
+class Ids:
+    """A series of UUIDs by ordinal, which looks random and leads back to the ordinal.
+
+    :param seed: everything follows from it.
+    :param series: another series of the same seed is another sequence.
+    """
+
+    def __init__(self, seed: int, series: str = "") -> None:
+        self._factor = number_of(seed, f"{series}factor") & ID_MASK | 1
+        self._inverse = pow(self._factor, -1, ID_MASK + 1)
+        self._shift = number_of(seed, f"{series}shift") & ID_MASK
+
+    def uuid(self, ordinal: int) -> str:
+        """The id of an ordinal."""
+        return to_uuid((ordinal * self._factor + self._shift) & ID_MASK)
+
+    def ordinal(self, text: str) -> int:
+        """The ordinal that has this id; a huge number when none of this series has.
+
+        :raises ValueError: when the text is no UUID.
+        """
+        bits = _from_uuid(text)
+        ordinal = (bits - self._shift) * self._inverse & ID_MASK
+        # A UUID of another version has other fixed bits: it maps here, but not back.
+        return ordinal if self.uuid(ordinal) == text.lower() else ID_MASK
 
 
 class CallMaker:
@@ -67,33 +98,37 @@ class CallMaker:
     def __init__(self, seed: int, unparsable_transcripts: int = 1) -> None:
         self.seed = seed
         self._unparsable_transcripts = unparsable_transcripts
-        self._factor = _number(seed, "factor") & _ID_MASK | 1
-        self._inverse = pow(self._factor, -1, _ID_MASK + 1)
-        self._shift = _number(seed, "shift") & _ID_MASK
-        self._random_base = _number(seed, "calls") & ((1 << 63) - 1) << 40
+        self._ids = Ids(seed)
+        self._random_base = number_of(seed, "calls") & ((1 << 63) - 1) << 40
 
     def call_uuid(self, ordinal: int) -> str:
         """The id of a call."""
-        return _to_uuid((ordinal * self._factor + self._shift) & _ID_MASK)
+        return self._ids.uuid(ordinal)
 
     def ordinal(self, call_uuid: str) -> int:
         """The ordinal that has this id; a huge number when no call of this seed has."""
-        bits = _from_uuid(call_uuid)
-        ordinal = (bits - self._shift) * self._inverse & _ID_MASK
-        # A UUID of another version has other fixed bits: it maps here, but not back.
-        return ordinal if self.call_uuid(ordinal) == call_uuid.lower() else _ID_MASK
+        return self._ids.ordinal(call_uuid)
 
     def is_unparsable(self, ordinal: int) -> bool:
         """Whether the call's transcript is no JSON."""
         return ordinal % CYCLE == UNPARSABLE and ordinal // CYCLE < self._unparsable_transcripts
 
-    def list_fields(self, ordinal: int, agent: Row, created: Micros, *, plain: bool) -> Row:
+    def list_fields(
+        self,
+        ordinal: int,
+        agent: Row,
+        created: Micros,
+        *,
+        plain: bool,
+        more_reasons: bool,
+    ) -> Row:
         """The fields that list rows and details share.
 
         :param ordinal: which call.
         :param agent: the call's agent.
         :param created: the call's start.
         :param plain: leave the special kinds (purged, soft-deleted, …) out.
+        :param more_reasons: some calls without a transcript say why nobody spoke.
         """
         rng = random.Random(self._random_base + ordinal)
         kind = -1 if plain else ordinal % CYCLE
@@ -112,6 +147,8 @@ class CallMaker:
         updated = ended - ended % _MS + rng.randrange(2_000, 900_000) * _MS
         deleted = updated if kind == SOFT_DELETED else None
         reason = _NEW_REASON if kind == NEW_REASON else pick(_REASONS)
+        if kind == NULL_TRANSCRIPT and more_reasons:
+            reason = _MORE_REASONS[ordinal // CYCLE % len(_MORE_REASONS)]
         row: Row = {
             "id": self.call_uuid(ordinal),
             "call_id": f"SCL_{rng.getrandbits(60):012x}",
@@ -139,8 +176,17 @@ class CallMaker:
             row.update(employee=None, note=None, done=None, general_success=None)
         return row
 
-    def detail_fields(self, ordinal: int, agent: Row, *, plain: bool) -> Row:
-        """The fields that only details have, without ``audio_file_url``."""
+    def detail_fields(
+        self, ordinal: int, agent: Row, style: TranscriptStyle, *, plain: bool, decimal: bool
+    ) -> Row:
+        """The fields that only details have, without ``audio_file_url``.
+
+        :param ordinal: which call.
+        :param agent: the call's agent.
+        :param style: how transcripts are written.
+        :param plain: leave the special kinds out.
+        :param decimal: most scores have a fraction.
+        """
         rng = random.Random(self._random_base + ordinal + (1 << 39))
         kind = -1 if plain else ordinal % CYCLE
         transcript: str | None
@@ -152,8 +198,11 @@ class CallMaker:
             transcript = '[{"role":"agent","text":"Verbindung abgebrochen — "},{"role":"us'
         else:
             hard = HARD_TEXTS[ordinal // CYCLE % len(HARD_TEXTS)] if kind == HARD_TEXT else None
-            transcript = _transcript(rng, _language(agent), hard)
-        score = None if kind == NO_SCORE else rng.randrange(1, 11)
+            transcript = _transcript(rng, _language(agent), hard, style)
+        score: float | None = None if kind == NO_SCORE else rng.randrange(1, 11)
+        tenths = rng.choice(_TENTHS)
+        if decimal and tenths and score is not None and score < _BEST_SCORE:
+            score += tenths / 10
         return {"transcript": transcript, "final_score": score}
 
 
@@ -172,51 +221,22 @@ def fake_phone_number(words: Language, share: float) -> str:
     return f"+1{('202', '312', '415')[int(share * 300) % 3]}55501{int(share * 100):02d}"
 
 
-def _transcript(rng: random.Random, words: Language, hard: str | None) -> str:
-    texts = {
-        "name": f"{rng.choice(words.first_names)} {rng.choice(words.last_names)}",
-        "request": rng.choice(words.requests),
-        "number": rng.randrange(8, 18),
-    }
+def _transcript(
+    rng: random.Random, words: Language, hard: str | None, style: TranscriptStyle
+) -> str:
+    name = f"{rng.choice(words.first_names)} {rng.choice(words.last_names)}"
+    request = rng.choice(words.requests)
+    hour = rng.randrange(8, 18)
     turns = [("agent", words.greeting)]
     for _ in range(rng.randrange(1, 4)):
-        turns += [(role, text.format(**texts)) for role, text in words.turns]
+        turns += [
+            (role, text.format(name=name, request=request, number=hour))
+            for role, text in words.turns
+        ]
     if hard is not None:
         turns.append(("user", hard))
     turns.append(words.goodbye)
-    messages = [{"role": role, "text": text} for role, text in turns]
-    return json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
-
-
-def make_agent(seed: int, number: int, **fields: Any) -> Row:
-    """One agent, as ``GET /agents`` shows it.
-
-    :param seed: the id follows from it.
-    :param number: 0 is the first agent; even ones speak German, odd ones English.
-    :param fields: set instead of the made-up ones.
-    """
-    words = LANGUAGES[number % len(LANGUAGES)]
-    place = number // len(LANGUAGES)
-    name = words.agent_names[place % len(words.agent_names)]
-    series = place // len(words.agent_names)
-    created = day_micros(dt.date(2025, 1, 6)) + 9 * 3600 * SECOND + number * 61 * SECOND
-    return {
-        "id": _to_uuid(_number(seed, "agent", number) & _ID_MASK),
-        "name": name if series == 0 else f"{name} {series + 1}",
-        "phone_number": fake_phone_number(words, number % 100 / 100),
-        "is_active": number % 7 != 6,
-        "language": words.code,
-        "llm_provider": "openai",
-        "llm_model": "gpt-4o-mini",
-        "voice_id": f"voice-{_number(seed, 'voice', number) % 16**8:08x}",
-        "greeting": words.greeting,
-        "max_call_duration": 1800,
-        "recording_enabled": True,
-        "post_call_webhook_url": None,
-        "created_at": to_iso(created),
-        "updated_at": to_iso(created + DAY),
-        **fields,
-    }
+    return style.write(turns, hour)
 
 
 def plan_day(seed: int, agent: int, day: dt.date, count: int, first: int) -> array[int]:
@@ -232,7 +252,7 @@ def plan_day(seed: int, agent: int, day: dt.date, count: int, first: int) -> arr
     :param first: ordinal of the first of them.
     """
     midnight = day_micros(day)
-    rng = random.Random(_number(seed, "day", agent, day.toordinal()))
+    rng = random.Random(number_of(seed, "day", agent, day.toordinal()))
     uniform = rng.random
     total = _CUMULATED[-1]
     starts = array("q", bytes(8 * count))

@@ -24,7 +24,9 @@ FaultName = Literal[
     "no_id",
     "wrong_type",
 ]
-FaultKind = Literal["health", "agents", "calls", "detail", "audio", "any"]
+FaultKind = Literal[
+    "health", "agents", "calls", "detail", "performance", "performance_detail", "audio", "any"
+]
 
 PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "wrong_type"})
 """Faults that spoil a good answer: they wait for a request that would get one (status 200)."""
@@ -33,8 +35,10 @@ PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "wrong_
 class Fault(BaseModel):
     """A fault that the next requests meet.
 
-    ``status`` answers ``status`` with ``body``: an error envelope from the API, or HTML or
-    nothing from the edge in front of it (then without rate headers, and without using quota).
+    ``status`` answers ``status`` with ``body``: an error envelope from the API, or something from
+    the edge in front of it (then without rate headers, and without using quota): HTML, nothing,
+    or JSON of the edge's own, which is ``{"code", "message"}``, ``{"msg"}``, ``{"message"}`` or
+    ``{"error"}`` with a text. 540 is a paused project, 546 a function over its limits.
     ``rate_limited`` is a 429 whatever the quota, ``conflict`` a 409, ``redirect`` a redirect to
     ``location``. ``cut`` breaks the connection in mid-body; ``bad_json``, ``html`` and ``empty``
     are bodies with status 200; ``slow`` waits ``seconds``, then answers as usual.
@@ -47,6 +51,8 @@ class Fault(BaseModel):
     :param after: how many to let pass first.
     :param status: for ``status`` (default 500) and ``redirect`` (default 302).
     :param body: for ``status``.
+    :param message: for ``status`` with JSON of the edge's; None takes what fits the status.
+    :param code: for ``status`` with body ``code``; None takes what fits the status.
     :param location: for ``redirect``; None is another path on the same host.
     :param retry_after: for ``rate_limited``, in seconds; None sends no such header.
     :param seconds: for ``slow``.
@@ -59,7 +65,9 @@ class Fault(BaseModel):
     times: int = Field(default=1, ge=1)
     after: int = Field(default=0, ge=0)
     status: int | None = Field(default=None, ge=300, le=599)
-    body: Literal["envelope", "html", "empty"] = "envelope"
+    body: Literal["envelope", "html", "empty", "code", "msg", "message", "error"] = "envelope"
+    message: str | None = None
+    code: str | int | None = None
     location: str | None = None
     retry_after: int | None = 1
     seconds: float = Field(default=1.0, ge=0)
@@ -69,7 +77,7 @@ class Fault(BaseModel):
         if self.kind not in ("any", kind) or kind == "other":
             return False
         if self.fault == "no_pagination":
-            return kind in ("agents", "calls")
+            return kind in ("agents", "calls", "performance")
         if self.fault in ("no_id", "wrong_type"):
             return kind in ("agents", "calls", "detail")
         return True

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_talkpilot.sandbox.data import Row
-from airflow_provider_talkpilot.sandbox.store import Filter
+from airflow_provider_talkpilot.sandbox.shelves import Filter
 from airflow_provider_talkpilot.sandbox.times import Micros, to_micros
 
 DEFAULT_LIMIT = 20
@@ -136,6 +136,18 @@ def read_paging(query: Mapping[str, str]) -> Paging:
     if reader.details:
         raise InvalidQueryError(reader.details)
     return paging
+
+
+def read_records_query(query: Mapping[str, str]) -> tuple[Paging, Micros | None, Micros | None]:
+    """Page, ``from`` and ``to`` of a list of performance records.
+
+    :raises InvalidQueryError: naming every wrong value.
+    """
+    reader = _Reader(query)
+    wanted = reader.paging(), reader.moment("from"), reader.moment("to")
+    if reader.details:
+        raise InvalidQueryError(reader.details)
+    return wanted
 
 
 def read_calls_query(query: Mapping[str, str], *, false_lists_null: bool = False) -> CallsQuery:

@@ -1,42 +1,63 @@
-"""Recordings on a storage host of their own, behind signed addresses that expire."""
+"""Recordings on a storage host of their own, behind signed or stored addresses."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
 
+from airflow_provider_talkpilot.sandbox.json_text import to_json
 from airflow_provider_talkpilot.sandbox.replies import Reply
-from airflow_provider_talkpilot.sandbox.store import CallStore, to_json
+from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
+from airflow_provider_talkpilot.sandbox.store import CallStore
 
+_SIGNED = "/storage/v1/object/sign/call-recordings/"
+_STORED = "/storage/v1/object/public/call-recordings/"
 _SUFFIX = ".wav"
 _RATE = 8000
 
 
-def recording_url(call_id: str, expires: int) -> str:
-    """File name and token of a call's recording.
+def signed_path(call_id: str, expires: int) -> str:
+    """Path and token of a call's recording.
 
     :param call_id: the call's ``id``.
     :param expires: Unix seconds after which the address is dead.
     """
-    return f"{call_id}{_SUFFIX}?token={expires}.{_signature(call_id, expires)}"
+    return f"{_SIGNED}{call_id}{_SUFFIX}?token={expires}.{_signature(call_id, expires)}"
 
 
-def recording(store: CallStore, name: str, token: str, now: float) -> Reply:
+def stored_path(call_id: str) -> str:
+    """Path of a call's recording as the voice agent stored it, the same for ever."""
+    return f"{_STORED}{call_id}{_SUFFIX}"
+
+
+def is_recording(path: str) -> bool:
+    """Whether a path is one of the storage host's."""
+    return path.startswith((_SIGNED, _STORED))
+
+
+def recording(
+    store: CallStore, settings: SandboxSettings, path: str, token: str, now: float
+) -> Reply:
     """The recording, or the storage host's refusal (not the API's envelope).
 
     :param store: knows whether the call still has a recording.
-    :param name: file name asked for.
+    :param settings: say which stored addresses are dead.
+    :param path: of the request.
     :param token: the address's token.
     :param now: Unix seconds.
     """
-    call_id = name.removesuffix(_SUFFIX)
-    expires, _, signature = token.partition(".")
-    if not expires.isdigit() or signature != _signature(call_id, int(expires)):
-        return _refuse("InvalidJWT", "invalid signature")
-    if now >= int(expires):
-        return _refuse("InvalidJWT", '"exp" claim timestamp check failed')
+    is_signed = path.startswith(_SIGNED)
+    call_id = path.removeprefix(_SIGNED).removeprefix(_STORED).removesuffix(_SUFFIX)
+    if is_signed:
+        expires, _, signature = token.partition(".")
+        if not expires.isdigit() or signature != _signature(call_id, int(expires)):
+            return _refuse("InvalidJWT", "invalid signature")
+        if now >= int(expires):
+            return _refuse("InvalidJWT", '"exp" claim timestamp check failed')
     ordinal = store.find(call_id)
-    if ordinal is None or store.list_row(ordinal)["is_purged"]:
+    every = settings.dead_recording_every
+    is_dead = not is_signed and every and ordinal is not None and ordinal % every == 0
+    if ordinal is None or is_dead or store.list_row(ordinal)["is_purged"]:
         return _refuse("not_found", "Object not found")
     return Reply(_wave(call_id), content_type="audio/wav")
 

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 
 from starlette.types import Send
 
-from airflow_provider_talkpilot.sandbox.store import to_json
+from airflow_provider_talkpilot.sandbox.json_text import to_json
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
-
-EDGE_PAGE = (
-    b"<!DOCTYPE html>\n<html><head><title>Error</title></head>"
-    b"<body><center><h1>The server is not available</h1></center></body></html>\n"
-)
-"""What the edge in front of the API says when the API does not."""
 
 _CODES = {
     400: "VALIDATION_ERROR",

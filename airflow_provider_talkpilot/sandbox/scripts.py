@@ -11,7 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.sandbox.store import CallStore
 
-Action = Literal["edit", "score", "purge", "soft_delete", "restore", "erase", "insert_late"]
+Action = Literal[
+    "edit",
+    "score",
+    "purge",
+    "soft_delete",
+    "restore",
+    "erase",
+    "insert_late",
+    "edit_agent",
+    "empty_trash",
+    "auto_delete_done_calls",
+    "purge_by_retention",
+]
 
 
 class Script(BaseModel):
@@ -26,7 +38,7 @@ class Script(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     after: int = Field(default=1, ge=1)
-    kind: Literal["health", "agents", "calls", "detail", "any"] = "calls"
+    kind: Literal["health", "agents", "calls", "detail", "performance", "any"] = "calls"
     action: Action
     arguments: dict[str, Any] = Field(default_factory=dict)
 

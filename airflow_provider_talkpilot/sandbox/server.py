@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from airflow_provider_talkpilot.sandbox.app import BASE_PATH, make_app
+from airflow_provider_talkpilot.sandbox.app import make_app
 from airflow_provider_talkpilot.sandbox.counters import Request
 from airflow_provider_talkpilot.sandbox.faults import Faults
 from airflow_provider_talkpilot.sandbox.scripts import Scripts
@@ -129,8 +129,8 @@ class Sandbox(Service):
 
     @property
     def base_url(self) -> str:
-        """The API's base URL, with its ``/v1``."""
-        return f"http://{HOST}:{self.port}{BASE_PATH}"
+        """The API's base URL, with its ``/v1``; the era gives its path."""
+        return f"http://{HOST}:{self.port}{self.settings.switches.base_path}"
 
     @property
     def admin_url(self) -> str:
@@ -235,7 +235,7 @@ class Sandbox(Service):
         """See :meth:`CallStore.edit`."""
         return self.store.edit(call_id, bump=bump, **fields)
 
-    def score(self, call_id: str, final_score: int | None, *, bump: bool = True) -> str:
+    def score(self, call_id: str, final_score: float | None, *, bump: bool = True) -> str:
         """See :meth:`CallStore.score`."""
         return self.store.score(call_id, final_score, bump=bump)
 
@@ -254,6 +254,24 @@ class Sandbox(Service):
     def erase(self, call_id: str) -> None:
         """See :meth:`CallStore.erase`."""
         self.store.erase(call_id)
+
+    def edit_agent(self, agent_id: str, **fields: Any) -> str:
+        """See :meth:`CallStore.edit_agent`."""
+        return self.store.edit_agent(agent_id, **fields)
+
+    def empty_trash(self, agent_ids: list[str] | None = None) -> list[str]:
+        """See :meth:`CallStore.empty_trash`."""
+        return self.store.empty_trash(agent_ids)
+
+    def auto_delete_done_calls(self, agent_ids: list[str] | None = None) -> list[str]:
+        """See :meth:`CallStore.auto_delete_done_calls`."""
+        return self.store.auto_delete_done_calls(agent_ids)
+
+    def purge_by_retention(
+        self, moment: Moment | None = None, agent_ids: list[str] | None = None
+    ) -> list[str]:
+        """See :meth:`CallStore.purge_by_retention`."""
+        return self.store.purge_by_retention(moment, agent_ids)
 
     def insert_late(self, agent_id: str, created_at: Moment, **fields: Any) -> str:
         """See :meth:`CallStore.insert_late`."""

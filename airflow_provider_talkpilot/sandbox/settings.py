@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from airflow_provider_talkpilot.sandbox.eras import (
+    ERAS,
+    BasePath,
+    Era,
+    HiddenAgentStatus,
+    Recordings,
+    Switches,
+    Windows,
+)
+from airflow_provider_talkpilot.sandbox.times import MomentForm
+
 Bound = Literal["exclusive", "inclusive"]
 
 DEFAULT_START = dt.date(2026, 3, 16)
 """First day of the data when none is given: fixed, so that two runs make the same data."""
 
-READ_PERMISSIONS = ("agents:read", "calls:read")
+READ_PERMISSIONS = ("agents:read", "calls:read", "performance:read")
 
 
 def fake_api_key(name: object) -> str:
@@ -27,7 +39,8 @@ class ApiKey(BaseModel):
     :param active: False answers 401, as a key that was switched off in the dashboard does.
     :param expires_at: from this moment on the key answers 401; None never expires.
     :param permissions: for example ``["agents:read", "calls:read"]``; a missing one answers 403.
-    :param allowed_agent_ids: agents that the key sees, any other answers 404; None sees all.
+    :param allowed_agent_ids: agents that the key sees; None sees all. Any other answers as
+        ``hidden_agent_status`` says.
     """
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
@@ -51,6 +64,27 @@ class ApiKey(BaseModel):
 
 class SandboxSettings(BaseModel):
     """How the sandbox behaves; an assignment is checked and takes effect at the next request.
+
+    The state of the API:
+
+    :param era: ``now`` behaves as TalkPilot's documentation says since September 2026, ``spring``
+        as it said in March 2026. It gives the value of each switch that is None.
+    :param windows: ``sliding`` counts the requests of the last minute and of the last hour,
+        ``fixed`` those of the current minute and hour. Sliding, ``X-RateLimit-Reset`` is always
+        a minute away, and ``Retry-After`` always a whole minute or hour.
+    :param full_agents: whether agents show the fields that spring did not have, such as
+        ``organization_id`` and ``retention_days``.
+    :param hidden_agent_status: what a key gets for an agent outside of its list: 403 with the
+        code ``AGENT_NOT_ACCESSIBLE``, or 404 as if there were none.
+    :param retention_purges: whether :meth:`CallStore.purge_by_retention` purges.
+    :param decimal_scores: whether ``final_score`` may have a fraction (7.5).
+    :param more_reasons: whether ``disconnection_reason`` may be unknown, busy, no_answer or
+        dial_error.
+    :param recordings: ``audio_file_url`` is ``signed`` at every request and soon dead, or as
+        ``stored`` once, without a signature.
+    :param base_path: path of ``base_url``; the API is served at both.
+    :param full_health: whether ``GET /health`` has ``commit`` and ``deployed_at``.
+    :param performance_records: whether there is ``GET /agents/{id}/performance``.
 
     The data (effective at the next ``reset()``):
 
@@ -81,8 +115,16 @@ class SandboxSettings(BaseModel):
     :param empty_pages: ``pages`` of a list without rows.
     :param list_has_updated_at: whether list rows have ``updated_at``.
     :param detail_has_updated_at: whether details have ``updated_at``.
-    :param extra_list_fields: unknown fields merged into every list row.
-    :param extra_detail_fields: unknown fields merged into every detail.
+    :param purge_reaches_performance: whether a purged call's performance record loses the caller's
+        number and what was learnt of the caller.
+    :param extra_list_fields: put into every list row: unknown fields, or values of another type
+        for known ones, such as ``{"duration": 12.5}``. For a single call: ``edit``.
+    :param extra_detail_fields: put into every detail, likewise.
+    :param moment_form: how calls tell moments: as JavaScript (``iso``), Postgres or Python does.
+    :param transcript_form: ``text`` is JSON in a string, ``array`` and ``object`` are JSON itself.
+    :param transcript_role: how the agent is called in transcripts.
+    :param transcript_times: whether messages have ``time_sec``.
+    :param transcript_tools: whether transcripts have a tool's call and its result.
 
     Trouble:
 
@@ -91,9 +133,22 @@ class SandboxSettings(BaseModel):
     :param random_fault_seed: same seed and order of requests, same faults.
     :param random_fault_streak: never more random faults than this in a row.
     :param audio_url_seconds: life of a signed ``audio_file_url``.
+    :param dead_recording_every: of the stored addresses, every so many-th is dead; 0 is none.
     """
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
+
+    era: Era = "now"
+    windows: Windows | None = None
+    full_agents: bool | None = None
+    hidden_agent_status: HiddenAgentStatus | None = None
+    retention_purges: bool | None = None
+    decimal_scores: bool | None = None
+    more_reasons: bool | None = None
+    recordings: Recordings | None = None
+    base_path: BasePath | None = None
+    full_health: bool | None = None
+    performance_records: bool | None = None
 
     seed: int = 1
     days: int | list[dt.date] = 7
@@ -117,19 +172,33 @@ class SandboxSettings(BaseModel):
     empty_pages: Literal[0, 1] = 0
     list_has_updated_at: bool = True
     detail_has_updated_at: bool = True
+    purge_reaches_performance: bool = True
     extra_list_fields: dict[str, Any] = Field(default_factory=dict)
     extra_detail_fields: dict[str, Any] = Field(default_factory=dict)
+    moment_form: MomentForm = "iso"
+    transcript_form: Literal["text", "array", "object"] = "text"
+    transcript_role: Literal["agent", "assistant"] = "agent"
+    transcript_times: bool = False
+    transcript_tools: bool = False
 
     latency_seconds: float = Field(default=0.0, ge=0)
     random_fault_rate: float = Field(default=0.0, ge=0, le=1)
     random_fault_seed: int = 1
     random_fault_streak: int = Field(default=2, ge=1)
     audio_url_seconds: float = 3600.0
+    dead_recording_every: int = Field(default=5, ge=0)
 
     def model_post_init(self, context: Any, /) -> None:
         """Make one valid key where none was given."""
         if not self.api_keys:
             self.api_keys[fake_api_key(self.seed)] = ApiKey()
+
+    @property
+    def switches(self) -> Switches:
+        """The value of every switch: its own where it is set, else the era's."""
+        names = [field.name for field in dataclasses.fields(Switches)]
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return dataclasses.replace(ERAS[self.era], **own)
 
     def set_bounds(self, bound: Bound) -> None:
         """Set ``from_bound`` and ``to_bound`` together."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Literal
+
+MomentForm = Literal["iso", "postgres", "python"]
+"""``2026-03-16T10:00:00.000Z``, ``2026-03-16 10:00:00+00``, ``2026-03-16T10:00:00+00:00``."""
 
 Micros = int
 Moment = dt.datetime | str
@@ -34,3 +38,15 @@ def to_iso(micros: Micros) -> str:
     moment = _EPOCH + dt.timedelta(microseconds=micros)
     precision = "milliseconds" if micros % 1000 == 0 else "microseconds"
     return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def to_text(micros: Micros, form: MomentForm) -> str:
+    """A moment in UTC as JavaScript, Postgres or Python writes it."""
+    if form == "iso":
+        return to_iso(micros)
+    text = (_EPOCH + dt.timedelta(microseconds=micros)).isoformat()
+    if form == "python":
+        return text
+    text = text.replace("T", " ").removesuffix(":00")
+    whole, point, fraction = text.removesuffix("+00").partition(".")
+    return f"{whole}{point}{fraction.rstrip('0')}+00"

@@ -20,6 +20,7 @@ from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejec
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, Pending, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.progress import log_group
+from airflow_provider_talkpilot.staging.refused_agents import refused_agents_named
 from airflow_provider_talkpilot.staging.rows import call_row
 from airflow_provider_talkpilot.staging.split import is_long, parts_of
 
@@ -70,6 +71,8 @@ def extract_calls(
     :param plan: what to extract.
     :return: the manifest and its path.
     :raises IntervalError: when the interval is not over.
+    :raises AgentNotAccessibleError: when an agent is not in the key's list of agents.
+    :raises NotFoundError: when an agent does not exist for the key's user.
     :raises WalkMovedError: when an agent's list kept changing.
     :raises TooManyRejectsError: when more records than allowed did not validate.
     """
@@ -126,7 +129,10 @@ class _Extraction:
 
     def run(self) -> Manifest:
         left = self._agents_left()
-        with log_group("Lists, agent by agent"):
+        with (
+            log_group("Lists, agent by agent"),
+            refused_agents_named(self._client, self._plan.agent_ids),
+        ):
             self._walk_agents(left)
         self._manifest.pending = None
         if not self._manifest.is_whole(self._folder):

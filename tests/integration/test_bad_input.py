@@ -298,11 +298,87 @@ def test_agent_that_does_not_exist(refusals: Refusals) -> None:
         refusals.chain.extract(agent_ids=[agent])
 
 
-def test_agent_that_the_key_may_not_see(refusals: Refusals, connect: Callable[..., None]) -> None:
-    seen, hidden = refusals.chain.sandbox.store.agent_ids
-    connect(password=refusals.chain.sandbox.add_key("one agent", allowed_agent_ids=[seen]))
-    with refusals.expect(NEVER, hidden, "not allowed to see"):
+@pytest.mark.parametrize(
+    ("era", "cure"),
+    [
+        ("spring", "not allowed to see this agent"),
+        ("now", "403 AGENT_NOT_ACCESSIBLE: API key has no access to this agent. The key's list of"),
+    ],
+)
+def test_agent_that_the_key_may_not_see(
+    refusals: Refusals, connect: Callable[..., None], era: Any, cure: str
+) -> None:
+    sandbox = refusals.chain.sandbox
+    seen, hidden = sandbox.store.agent_ids
+    sandbox.settings.era = era
+    connect(password=sandbox.add_key("one agent", allowed_agent_ids=[seen]))
+    with refusals.expect(NEVER, hidden, cure):
         refusals.chain.extract(agent_ids=[seen, hidden])
+
+
+@pytest.mark.parametrize("era", ["spring", "now"])
+def test_several_agents_that_the_key_may_not_see(
+    refusals: Refusals, connect: Callable[..., None], era: Any
+) -> None:
+    """One error names them all, for one request; the agents before them are not read again."""
+    sandbox = refusals.chain.sandbox
+    sandbox.reset(**sandbox.settings.model_dump() | {"era": era, "agents": 4})
+    seen, *hidden = sandbox.store.agent_ids
+    connect(password=sandbox.add_key("one agent", allowed_agent_ids=[seen]))
+    named = f"which the run names: {', '.join(hidden)}."
+    with refusals.expect(NEVER, named):
+        refusals.chain.extract(agent_ids=[seen, *hidden])
+    assert sandbox.counters == {"calls": 2, "agents": 1}
+    sandbox.reset_counters()
+    with refusals.expect(NEVER, named):
+        refusals.chain.extract(agent_ids=[seen, *hidden])
+    assert sandbox.counters == {"calls": 1, "agents": 1}
+
+
+@pytest.mark.parametrize("task", ["extract", "enrich"])
+def test_an_agent_taken_off_the_keys_list(
+    refusals: Refusals, connect: Callable[..., None], task: str
+) -> None:
+    """Not the same as calls that vanished: no detail counts as gone."""
+    chain = refusals.chain
+    calls = chain.extract().returned
+    connect(password=chain.sandbox.add_key("blind", allowed_agent_ids=[]))
+    with refusals.expect(NEVER, "403 AGENT_NOT_ACCESSIBLE", "talkpilot_agent_ids"):
+        if task == "extract":
+            chain.extract(agent_ids=chain.sandbox.store.agent_ids[:1])
+        else:
+            chain.enrich(calls)
+
+
+# Something in front of TalkPilot
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "says"),
+    [
+        (401, b'{"code":401,"message":"Invalid JWT"}', LATER, "Invalid JWT. This is no verdict"),
+        (403, b"<title>Just a moment...</title>", LATER, "Just a moment. This is no verdict"),
+        (402, b'{"message":"Service restricted"}', NEVER, "Service restricted. TalkPilot's host"),
+        (540, b'{"message":"Project paused"}', NEVER, "Project paused. TalkPilot's hosting has st"),
+        (546, b'{"code":"WORKER_LIMIT","message":"m"}', LATER, "546 WORKER_LIMIT: m. TalkPilot's"),
+        (511, b"<h1>Guest network</h1>", NEVER, "Guest network. The network or proxy"),
+    ],
+)
+@pytest.mark.parametrize("task", ["extract", "enrich"])
+def test_refused_in_front_of_talkpilot(
+    refusals: Refusals,
+    connect: Callable[..., None],
+    task: str,
+    status: int,
+    body: bytes,
+    kind: type[BaseException],
+    says: str,
+) -> None:
+    calls = refusals.chain.extract().returned
+    with other_server(status, body, "text/plain") as url:
+        connect(host=f"{url}/v1")
+        with refusals.expect(kind, says):
+            refusals.chain.extract() if task == "extract" else refusals.chain.enrich(calls)
 
 
 # The interval

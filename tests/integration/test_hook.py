@@ -100,6 +100,45 @@ def test_a_key_that_will_not_do(
     assert message.startswith("The host")
 
 
+def test_a_connection_as_a_uri(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, _, path = sandbox.base_url.removeprefix("http://").partition("/")
+    uri = f"talkpilot://http://:{sandbox.api_key}@{host}/{path}?tries=2"
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri)
+    good, message = TalkPilotHook().test_connection()
+    assert good
+    assert message.startswith(f"TalkPilot answers at {sandbox.base_url} (version 1.0.0).")
+    assert "not used" not in message
+
+
+def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, message = ask(sandbox, monkeypatch, login="me", extra={"request_per_hour": 9})
+    assert good
+    assert message.startswith("TalkPilot answers at ")
+    assert message.endswith("did you mean requests_per_hour?).")
+    assert "login" in message
+    good, message = ask(sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url})
+    assert not good
+    assert message.endswith("extra base_url (it belongs into the field host).")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (540, b'{"message":"Project paused"}', "540: Project paused. TalkPilot's hosting has"),
+        (401, b'{"msg":"Invalid JWT"}', "401: Invalid JWT. This is no verdict on the API key"),
+        (403, b"<title>Just a moment...</title>", "403: Just a moment. This is no verdict"),
+        (404, b"<title>Not here</title>", "404: Not here. There is no TalkPilot API at this addr"),
+    ],
+)
+def test_something_in_front_of_talkpilot(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, says: str
+) -> None:
+    with RawServer(body, status) as server:
+        good, message = ask(sandbox, monkeypatch, host=server.url)
+    assert not good
+    assert says in message
+
+
 def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     key = sandbox.add_key("blind", allowed_agent_ids=[])
     good, message = ask(sandbox, monkeypatch, password=key)

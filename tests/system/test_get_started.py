@@ -20,7 +20,7 @@ LOADED = DAY + timedelta(days=2)
 def test_every_step_works(airflow: Airflow, services: Services) -> None:
     assert f"{LOADED}" in TEXT
     written = {
-        "https://<project_ref>.supabase.co/functions/v1/api/v1": services.sandbox.base_url,
+        "https://api.talkpilot.io/v1": services.sandbox.base_url,
         "tp_live_0123456789abcdef0123456789abcdef": services.sandbox.api_key,
         "gs://my-bucket/talkpilot": services.staging.as_uri(),
         "my-project.talkpilot.calls": services.table,

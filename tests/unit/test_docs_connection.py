@@ -6,11 +6,11 @@ import configparser
 import json
 import re
 from importlib import import_module
-from typing import Any
 
 import pytest
 
 from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from tests.support.docs import DOCS, code, section, table
@@ -36,16 +36,17 @@ def test_the_defaults_are_the_clients() -> None:
         assert f" {defaults[name]:g}." in EXTRAS[name].description
 
 
-def test_the_json_makes_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    [shell, _] = code(TEXT, "sh")
-    [value] = re.findall(r"='(.*?)'\n", shell, re.DOTALL)
-    connection: dict[str, Any] = json.loads(value)
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_TALKPILOT_DEFAULT",
-        json.dumps(connection | {"host": connection["host"].replace("<project_ref>", "example")}),
-    )
-    with TalkPilotHook().get_conn() as client:
-        assert client.base_url.endswith(connection["host"].partition("<project_ref>")[2])
+def test_json_and_uri_make_the_same_client(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *exports, _ = code(TEXT, "sh")
+    given = [value for text in exports for value in re.findall(r"='(.*?)'\n", text, re.DOTALL)]
+    assert [value.partition(":")[0] for value in given] == ['{\n  "conn_type"', "talkpilot"]
+    for value in given:
+        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", value)
+        with TalkPilotHook().get_conn() as client:
+            assert client.base_url == FIELD_BEHAVIOUR["placeholders"]["host"] == BASE_URL_SHAPE
+    assert "not used" not in capsys.readouterr().out
 
 
 def test_the_secrets_backend_is_one() -> None:

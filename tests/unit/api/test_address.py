@@ -27,6 +27,38 @@ def test_a_base_url_has_one_form(given: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "completed"),
+    [
+        ("https://api.talkpilot.io", "https://api.talkpilot.io/v1"),
+        ("https://API.TalkPilot.io:443/", "https://api.talkpilot.io/v1"),
+        ("https://abc.supabase.co", "https://abc.supabase.co/functions/v1/api/v1"),
+        (
+            "https://abc.supabase.co/functions/v1/api/",
+            "https://abc.supabase.co/functions/v1/api/v1",
+        ),
+        # Where the API is on other hosts only their owners know.
+        ("https://gateway.example", "https://gateway.example"),
+        ("https://api.talkpilot.io.example", "https://api.talkpilot.io.example"),
+        ("https://api.talkpilot.io/v2", "https://api.talkpilot.io/v2"),
+        ("https://abc.supabase.co/rest/v1", "https://abc.supabase.co/rest/v1"),
+        ("http://127.0.0.1:8971", "http://127.0.0.1:8971"),
+    ],
+)
+def test_what_the_base_url_of_talkpilots_hosts_lacks_is_added(given: str, completed: str) -> None:
+    assert checked_base_url(given) == completed
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["https://tp_live_0123456789abcdef0123456789abcdef/v1", "https://a.example/TP_LIVE_0123456789"],
+)
+def test_a_base_url_with_a_key_in_it_is_not_sent_anywhere(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="belongs into the connection's pass") as caught:
+        checked_base_url(given)
+    assert "0123456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "given",
     [
         "https://api.example:port/v1",

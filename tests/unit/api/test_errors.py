@@ -40,9 +40,12 @@ def test_agent_that_the_key_may_not_see(
     sandbox: Sandbox, make_client: MakeClient, agent: str
 ) -> None:
     client = make_client(api_key=sandbox.add_key("none", allowed_agent_ids=[]))
+    with pytest.raises(errors.AgentNotAccessibleError, match=rf"{agent}.*list of agents.*req_"):
+        first_page(client, agent)
+    sandbox.settings.era = "spring"
     with pytest.raises(errors.NotFoundError, match=r"not allowed to see this agent.*req_"):
         first_page(client, agent)
-    assert sandbox.counters["calls"] == 1
+    assert sandbox.counters["calls"] == 2
 
 
 def test_unknown_call(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
@@ -110,13 +113,13 @@ def test_lasting_spoiled_bodies(
     sandbox.faults.add(fault, times=100)  # type: ignore[arg-type]
     with pytest.raises(error, match=f"{says}.*the base URL") as caught:
         make_client(tries=2).agents()
-    assert "supabase.co/functions/v1/api/v1" in str(caught.value)
+    assert "its shape is https://api.talkpilot.io/v1" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_wrong_path_of_the_base_url(sandbox: Sandbox, make_client: MakeClient) -> None:
     with RawServer(b"<html>not here</html>", 404) as other:
-        with pytest.raises(errors.NotFoundError, match="no TalkPilot API at this address"):
+        with pytest.raises(errors.GatewayBlockedError, match="no TalkPilot API at this address"):
             make_client(base_url=other.url).agents()
         assert len(other.seen) == 1
 

@@ -37,6 +37,18 @@ def test_same_seed_same_data(calls: list[dict[str, Any]]) -> None:
     assert not {row["id"] for row in calls} & {row["id"] for row in other}
 
 
+def test_spring_differs_in_scores_and_reasons_alone(calls: list[dict[str, Any]]) -> None:
+    spring = make(days=4, calls_per_day=100, era="spring")
+    assert {type(row["final_score"]) for row in spring} == {int, type(None)}
+    assert len({row["disconnection_reason"] for row in spring}) == 4
+    for row, now in zip(spring, calls, strict=True):
+        different = {name for name in row if row[name] != now[name]}
+        assert different <= {"final_score", "disconnection_reason"}
+        if row["final_score"] is not None:
+            assert row["final_score"] == int(now["final_score"])
+    assert spring == make(days=4, calls_per_day=100, decimal_scores=False, more_reasons=False)
+
+
 def test_days() -> None:
     days = [dt.date(2026, 2, 28), dt.date(2026, 3, 2)]
     rows = make(days=days, calls_per_day=5, agents=3)
@@ -70,11 +82,15 @@ def test_kinds_of_calls(calls: list[dict[str, Any]]) -> None:
     assert any(row["deleted_at"] for row in calls)
     assert any(row["customer_name"] is None and row["done"] is None for row in calls)
     assert any(row["final_score"] is None for row in calls)
-    assert {row["final_score"] for row in calls} == {None, *range(1, 11)}
+    scores = [row["final_score"] for row in calls if row["final_score"] is not None]
+    assert {int(score) for score in scores} == set(range(1, 11))
+    assert all(1 <= score <= 10 and round(score, 1) == score for score in scores)
+    assert {type(score) for score in scores} == {int, float}
     assert any(row["transcript"] == "[]" for row in calls)
     assert any(row["transcript"] is None and not row["is_purged"] for row in calls)
     reasons = {row["disconnection_reason"] for row in calls}
     assert {"user_hangup", "call_transfer", "agent_hangup"} < reasons
+    assert {"unknown", "busy", "no_answer", "dial_error"} < reasons
     assert any(row["done"] is False for row in calls)
     assert any(len(row["created_at"]) == 27 for row in calls)
     assert all(row["updated_at"] > row["created_at"] for row in calls)

@@ -34,6 +34,35 @@ def test_status_from_the_edge(api: Any, body: str) -> None:
     assert "x-ratelimit-limit" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("fault", "body"),
+    [
+        (
+            {"status": 546, "body": "code"},
+            {
+                "code": "WORKER_LIMIT",
+                "message": "Function failed due to not having enough compute resources "
+                "(please check logs)",
+            },
+        ),
+        ({"status": 540, "body": "message"}, {"message": "Project paused"}),
+        ({"status": 401, "body": "code"}, {"code": 401, "message": "Invalid JWT"}),
+        ({"status": 401, "body": "msg", "message": "No header"}, {"msg": "No header"}),
+        ({"status": 500, "body": "error", "message": "gone"}, {"error": "gone"}),
+        ({"body": "code", "code": 9, "message": "odd"}, {"code": 9, "message": "odd"}),
+    ],
+)
+def test_json_of_the_edge(api: Any, fault: dict[str, Any], body: dict[str, Any]) -> None:
+    api.sandbox.settings.requests_per_minute = 60
+    api.sandbox.faults.add("status", **fault)
+    answer = api.get("/agents")
+    assert answer.status_code == fault.get("status", 500)
+    assert answer.json() == body
+    assert "x-ratelimit-limit" not in answer.headers
+    after = api.get("/agents")
+    assert (after.status_code, after.headers["x-ratelimit-remaining"]) == (200, "59")
+
+
 def test_kind_times_and_after(api: Any) -> None:
     api.sandbox.faults.add("status", kind="detail", times=2, after=1, status=503)
     call_id = api.truth()[0]["id"]
@@ -100,7 +129,7 @@ def test_redirect(api: Any, location: str | None) -> None:
     api.sandbox.faults.add("redirect", status=307, location=location)
     answer = api.get("/agents")
     assert answer.status_code == 307
-    assert answer.headers["location"] == location or answer.headers["location"].startswith("/func")
+    assert answer.headers["location"] == location or answer.headers["location"].startswith("/v1/")
 
 
 def test_429_storm_and_conflict(api: Any) -> None:

@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
+from airflow_provider_talkpilot.sandbox.eras import Era
 from airflow_provider_talkpilot.sandbox.server import bind
 
 
-def test_addresses() -> None:
-    with Sandbox() as sandbox:
-        assert sandbox.base_url == f"http://127.0.0.1:{sandbox.port}/functions/v1/api/v1"
+@pytest.mark.parametrize(("era", "path"), [("spring", "/functions/v1/api/v1"), ("now", "/v1")])
+def test_addresses(era: Era, path: str) -> None:
+    with Sandbox(era=era) as sandbox:
+        assert sandbox.base_url == f"http://127.0.0.1:{sandbox.port}{path}"
         connection = json.loads(sandbox.environment["AIRFLOW_CONN_TALKPILOT_DEFAULT"])
         assert connection == {
             "conn_type": "talkpilot",

@@ -1,0 +1,265 @@
+"""Responses that are not TalkPilot's: quoted, told apart, and retried where a retry can help."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+import pytest
+
+from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.verdicts import ELSEWHERE
+from tests.support.docs import DOCS, section
+from tests.unit.api.conftest import MakeClient
+from tests.unit.api.raw_server import RawServer
+
+TRIES = 3
+AT_ONCE, LATER, NEVER = TRIES, 1, 0
+"""The request is sent again; the next try of the task may work; somebody must act first."""
+
+EDGE_PAGE = (
+    b"<!DOCTYPE html>\n<html><head><style>p{}</style><title>\n 502 Bad\n Gateway </title></head>"
+    b"<body><h1>Error</h1><script>alert('x')</script></body></html>"
+)
+CHALLENGE = b"<html><head><title>Just a moment...</title></head><body>Ray ID: 8f</body></html>"
+PLAIN_PAGE = b"<html><body><script>var a</script><p>Sign in to the guest&nbsp;network</p></body>"
+
+
+class Case(NamedTuple):
+    """One response, and what becomes of it."""
+
+    status: int
+    body: bytes
+    error: type[errors.ApiError]
+    retry: int
+    quote: str
+    cure: str
+
+
+def said(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def envelope(code: str, message: str = "So it is") -> bytes:
+    return said(error={"code": code, "message": message, "details": [], "request_id": "req_1"})
+
+
+Blocked, Gateway, Server = errors.GatewayBlockedError, errors.GatewayError, errors.ServerError
+
+ELSEWHERES = [
+    Case(400, b"<html><h1>Bad Request</h1></html>", Blocked, NEVER, "400: Bad Request.", "proxy"),
+    Case(
+        401, said(code=401, message="Invalid JWT"), Gateway, LATER, "401: Invalid JWT.", "no verd"
+    ),
+    Case(
+        401, said(msg="Error: Missing authorization header"), Gateway, LATER, "Missing auth", "no"
+    ),
+    Case(
+        401, b"", Gateway, LATER, "401: Unauthorized, with an empty body.", "no verdict on the API"
+    ),
+    Case(
+        402,
+        said(message="Service restricted: exceed_egress_quota"),
+        Blocked,
+        NEVER,
+        "402: Service restricted: exceed_egress_quota.",
+        "TalkPilot's support",
+    ),
+    Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "no verdict on the API key"),
+    Case(403, said(message="Forbidden"), Gateway, LATER, "403: Forbidden.", "firewall"),
+    Case(
+        403,
+        said(error={"code": 403, "message": "No entry", "status": "PERMISSION_DENIED"}),
+        Gateway,
+        LATER,
+        "403: No entry.",
+        "no verdict",
+    ),
+    Case(
+        404,
+        said(code="NOT_FOUND", message="Requested function was not found"),
+        Blocked,
+        NEVER,
+        "404 NOT_FOUND: Requested function was not found.",
+        "no TalkPilot API at this address",
+    ),
+    Case(
+        404, b"The page could not be found\n\nNOT_FOUND\n", Blocked, NEVER, "could not be", "no T"
+    ),
+    Case(405, b"", Blocked, NEVER, "405: Method Not Allowed", "not TalkPilot that refused"),
+    Case(407, b"<title>Proxy login</title>", Blocked, NEVER, "407: Proxy login.", "HTTPS_PROXY"),
+    Case(408, b"", Server, AT_ONCE, "408: Request Timeout", "may work later"),
+    Case(425, b"", Server, AT_ONCE, "425: Too Early", "may work later"),
+    Case(431, b"Header too large", Blocked, NEVER, "431: Header too large.", "not TalkPilot that"),
+    Case(451, b"blocked", Blocked, NEVER, "451: blocked.", "not TalkPilot that refused"),
+    Case(
+        500, said(error="relation calls does not exist"), Server, AT_ONCE, "relation calls", "may"
+    ),
+    Case(
+        500,
+        said(code="WORKER_ERROR", message="Function exited due to an error"),
+        Server,
+        AT_ONCE,
+        "500 WORKER_ERROR: Function exited due to an error.",
+        "may work later",
+    ),
+    Case(500, b'"it broke"', Server, AT_ONCE, "500: it broke.", "may work later"),
+    Case(500, b"[1]", Server, AT_ONCE, "500: JSON without a message.", "may work later"),
+    Case(500, b'{"error": {"code": "INT', Server, AT_ONCE, "500: JSON that was cut.", "may work"),
+    Case(500, b"\x00\x01\x02", Server, AT_ONCE, "500: 3 bytes, no text.", "may work later"),
+    Case(501, b"", Blocked, NEVER, "501: Not Implemented", "not TalkPilot that refused"),
+    Case(502, EDGE_PAGE, Server, AT_ONCE, "502: 502 Bad Gateway.", "may work later"),
+    Case(
+        503,
+        said(code="BOOT_ERROR", message="Worker failed to boot"),
+        Server,
+        AT_ONCE,
+        "503 BOOT_ERROR: Worker failed to boot.",
+        "may work later",
+    ),
+    Case(
+        504, said(message="Idle timeout"), Server, AT_ONCE, "504: Idle timeout.", "may work later"
+    ),
+    Case(505, b"", Blocked, NEVER, "505: HTTP Version Not Supported", "not TalkPilot that"),
+    Case(511, PLAIN_PAGE, Blocked, NEVER, "511: Sign in to the guest network.", "wants a login"),
+    Case(520, b"error code: 520", Server, AT_ONCE, "520: error code: 520.", "may work later"),
+    Case(522, b"<title>Timed out</title>", Server, AT_ONCE, "522: Timed out.", "may work later"),
+    Case(525, b"", Gateway, LATER, "525: no message, with an empty body.", "certificate"),
+    Case(526, b"error code: 526", Gateway, LATER, "526: error code: 526.", "certificate"),
+    Case(530, b"error code: 1016", Gateway, LATER, "530: error code: 1016.", "cannot reach it"),
+    Case(540, said(message="Project paused"), Blocked, NEVER, "540: Project paused.", "stopped it"),
+    Case(544, said(msg="Timed out"), Server, AT_ONCE, "544: Timed out.", "may work later"),
+    Case(
+        546,
+        said(code="WORKER_RESOURCE_LIMIT", message="Not enough compute resources"),
+        Server,
+        AT_ONCE,
+        "546 WORKER_RESOURCE_LIMIT: Not enough compute resources.",
+        "ran out of processor time or memory",
+    ),
+    Case(
+        200,
+        said(error="upstream is down"),
+        errors.UnreadableResponseError,
+        AT_ONCE,
+        "upstream is down.",
+        "base URL",
+    ),
+]
+TALKPILOTS = [
+    Case(401, envelope("UNAUTHORIZED"), errors.AuthenticationError, NEVER, "401 UNAUT", "renew it"),
+    Case(
+        403,
+        envelope("FORBIDDEN", "API key lacks required permission: calls:read"),
+        errors.PermissionDeniedError,
+        NEVER,
+        "403 FORBIDDEN: API key lacks required permission: calls:read.",
+        "Grant the key the permission named",
+    ),
+    Case(
+        403,
+        envelope("AGENT_NOT_ACCESSIBLE"),
+        errors.AgentNotAccessibleError,
+        NEVER,
+        "403 AGENT_NOT_ACCESSIBLE: So it is.",
+        "The key's list of agents does not include this agent: add it to the key in TalkPilot's",
+    ),
+    Case(404, envelope("NOT_FOUND"), errors.NotFoundError, NEVER, "404 NOT_FOUND", "this address"),
+    Case(409, envelope("CONFLICT"), errors.ConflictError, LATER, "409 CONFLICT", "Try again later"),
+    Case(418, envelope("TEAPOT"), errors.ApiError, NEVER, "418 TEAPOT", "documentation"),
+    Case(500, envelope("INTERNAL_ERROR"), Server, AT_ONCE, "500 INTERNAL_ERROR", "may work later"),
+    Case(540, envelope("INTERNAL_ERROR"), Server, AT_ONCE, "540 INTERNAL_ERROR", "may work later"),
+]
+
+
+@pytest.mark.parametrize("case", ELSEWHERES + TALKPILOTS, ids=lambda case: f"{case[0]}-{case[4]}")
+def test_who_responded_and_the_status_decide(make_client: MakeClient, case: Case) -> None:
+    with RawServer(case.body, case.status) as server:
+        with pytest.raises(errors.ApiError) as caught:
+            make_client(base_url=server.url, tries=TRIES).agents()
+        requests = len(server.seen)
+    error, message = caught.value, str(caught.value)
+    assert type(error) is case.error
+    assert error.status == case.status
+    assert requests == (TRIES if case.retry == AT_ONCE else 1)
+    assert error.retryable is (case.retry != NEVER)
+    assert case.quote in message
+    assert case.cure in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 700
+    is_talkpilots = case in TALKPILOTS
+    assert ("req_1" in message) is is_talkpilots
+    # Only TalkPilot can say that.
+    assert ("renew" in message or "Grant" in message) <= is_talkpilots
+
+
+def error_of(make_client: MakeClient, server: RawServer) -> errors.ApiError:
+    with server, pytest.raises(errors.ApiError) as caught:
+        make_client(base_url=server.url, tries=1).agents()
+    return caught.value
+
+
+def test_the_code_that_supabase_sends_as_a_header_is_quoted(make_client: MakeClient) -> None:
+    error = error_of(make_client, RawServer(b"", 503, {"sb-error-code": "IDLE_TIMEOUT"}))
+    assert "503 IDLE_TIMEOUT: Service Unavailable" in str(error)
+    assert error.code == "IDLE_TIMEOUT"
+
+
+def test_a_login_page_instead_of_json_is_named(make_client: MakeClient) -> None:
+    page = b"<html><head><title>Sign in &middot; Example Ltd</title></head><body>...</body></html>"
+    error = error_of(make_client, RawServer(page, headers={"Content-Type": "text/html"}))
+    assert type(error) is errors.UnreadableResponseError
+    assert "HTML instead of TalkPilot's JSON: Sign in · Example Ltd." in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        said(message="No route for /v1/agents?search=Erika&phone_number=%2B493012345678"),
+        said(message="Caller +49 (30) 1234-5678 / 030 123 45 67 is <erika@example.com>"),
+        said(error="Bearer abc123 eyJhbGciOi.eyJzdWIi.c2ln and tp_live_" + "a" * 32),
+        b"<title>0049.30.12345678 https://erika:pw@example.com/x?token=abc123</title>",
+        b"4930-1234-5678 erika%40example.com " + b"f" * 40,
+        envelope("INTERNAL_ERROR", "no such caller: +4930123456 (Erika@example.com)"),
+    ],
+)
+def test_nothing_personal_is_quoted(make_client: MakeClient, body: bytes) -> None:
+    with RawServer(body, 500) as server, pytest.raises(errors.ServerError) as caught:
+        make_client(base_url=server.url, tries=1).get(
+            "calls", "agents/x/calls", {"search": "Erika", "phone_number": "+493012345678"}
+        )
+    message = str(caught.value).replace(server.url, "")
+    for hidden in ("rika", "1234", "123 45", "abc123", "eyJ", "aaaa", "ffff", "pw@"):
+        assert hidden not in message
+
+
+def test_ids_dates_and_codes_are_quoted(make_client: MakeClient) -> None:
+    useful = "Run 00000000-0000-4000-8000-000000000000 of 2026-03-16 on port 5432 failed, PGRST301"
+    assert useful in str(error_of(make_client, RawServer(said(message=useful), 500)))
+
+
+def test_a_long_page_is_shortened(make_client: MakeClient) -> None:
+    error = error_of(make_client, RawServer(b"<title>" + b"very long " * 100_000, 502))
+    assert len(str(error)) < 400
+
+
+def test_the_document_has_the_same_verdicts() -> None:
+    """Each status of the table in troubleshooting.md, and what is sent again."""
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = section(text, "Responses that are not TalkPilot's")
+    retries = {"at once": AT_ONCE, "the task's next try": LATER, "no": NEVER}
+    written = {
+        int(status): retries[retry]
+        for statuses, retry in re.findall(
+            r"^\| (\d.*?) \| .*? \| (.*?) \| .* \|$", rows, re.MULTILINE
+        )
+        for status in statuses.split(", ")
+    }
+    in_code = {
+        status: AT_ONCE if verdict.error is errors.ServerError else LATER * verdict.error.retryable
+        for status, verdict in ELSEWHERE.items()
+    }
+    assert {status: written[status] for status in in_code} == in_code
+    for case in ELSEWHERES:
+        assert written[case.status] == case.retry

@@ -1,0 +1,91 @@
+"""What differs between spring and now, each point by the era and by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.sandbox import SandboxSettings
+from airflow_provider_talkpilot.sandbox.eras import ERAS, Era, Switches
+
+
+def test_every_switch_differs_and_can_be_set_by_itself() -> None:
+    for field in dataclasses.fields(Switches):
+        spring, now = (getattr(ERAS[era], field.name) for era in ("spring", "now"))
+        assert spring != now
+        settings = SandboxSettings(era="spring", **{field.name: now})
+        changed = dataclasses.replace(ERAS["spring"], **{field.name: now})
+        assert settings.switches == changed
+        settings.patch(era="now")
+        assert settings.switches == ERAS["now"]
+        settings.patch(era="spring", **{field.name: None})
+        assert settings.switches == ERAS["spring"]
+
+
+def test_fields_of_agents_by_era(api: Any) -> None:
+    added = {"organization_id", "formality", "stt_provider", "tts_provider", "prompt", "schedule"}
+    added.add("retention_days")
+    now = api.get("/agents").json()["data"][0]
+    api.sandbox.settings.patch(era="spring")
+    spring = api.get("/agents").json()["data"][0]
+    assert spring.keys() == now.keys() - added
+    assert now.keys() >= added
+    assert spring == {name: now[name] for name in spring}
+    api.sandbox.settings.patch(full_agents=True)
+    assert api.get("/agents").json()["data"][0] == now
+
+
+@pytest.mark.parametrize("era", ["spring", "now"])
+def test_both_addresses_serve_in_both_eras(api: Any, era: Era) -> None:
+    api.sandbox.settings.era = era
+    bodies = []
+    for path in ("/functions/v1/api/v1", "/v1"):
+        url = f"http://127.0.0.1:{api.sandbox.port}{path}/agents"
+        answer = api.http.get(url, headers={"X-API-Key": api.sandbox.api_key})
+        assert answer.status_code == 200
+        bodies.append(answer.json())
+    assert bodies[0] == bodies[1]
+    assert api.http.get(f"http://127.0.0.1:{api.sandbox.port}/v2/agents").status_code != 200
+
+
+def test_health_by_era(api: Any) -> None:
+    now = api.get("/health", key=None).json()
+    assert now.keys() == {"status", "version", "timestamp", "commit", "deployed_at"}
+    api.sandbox.settings.era = "spring"
+    spring = api.get("/health", key=None).json()
+    assert spring.keys() == {"status", "version", "timestamp"}
+
+
+def test_scores_and_reasons_follow_the_era_at_once(api: Any) -> None:
+    now, listed = api.truth(), api.rows(include_deleted="true")
+    api.sandbox.settings.era = "spring"
+    for row in api.rows(include_deleted="true"):
+        assert row["disconnection_reason"] not in ("unknown", "busy", "no_answer", "dial_error")
+    for row in now:
+        score = api.detail(row["id"]).json()["final_score"]
+        assert score is None or score == int(row["final_score"])
+    api.sandbox.settings.era = "now"
+    assert api.rows(include_deleted="true") == listed
+    for row in now:
+        assert api.detail(row["id"]).json()["final_score"] == row["final_score"]
+
+
+def test_stored_recordings_are_alive_or_dead(api: Any) -> None:
+    sandbox = api.sandbox
+    rows = [row for row in api.truth() if not row["is_purged"]]
+    urls = [api.detail(row["id"]).json()["audio_file_url"] for row in rows]
+    assert urls == [api.detail(row["id"]).json()["audio_file_url"] for row in rows]
+    assert all(url.startswith(sandbox.storage_url) and "?" not in url for url in urls)
+    statuses = [api.http.get(url).status_code for url in urls]
+    assert set(statuses) == {200, 400}
+    assert statuses.count(400) < len(urls) / 3
+    sandbox.settings.dead_recording_every = 0
+    assert {api.http.get(url).status_code for url in urls} == {200}
+    sandbox.settings.dead_recording_every = 1
+    assert {api.http.get(url).status_code for url in urls} == {400}
+    sandbox.settings.dead_recording_every = 0
+    sandbox.purge(rows[0]["id"])
+    assert api.http.get(urls[0]).status_code == 400
+    assert api.detail(rows[0]["id"]).json()["audio_file_url"] is None

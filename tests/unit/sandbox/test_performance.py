@@ -1,0 +1,142 @@
+"""Performance records: one a call, newest first, as consistent as the vendor's are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_talkpilot.sandbox import SandboxSettings
+from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
+from airflow_provider_talkpilot.sandbox.store import CallStore
+
+FIELDS = {
+    "id", "call_id", "caller_phone", "agent_phone_number", "agent_id", "duration_seconds",
+    "disconnect_reason", "session_status", "llm_total_tokens", "llm_prompt_tokens",
+    "llm_completion_tokens", "pre_call_variables", "extracted_variables", "llm_provider",
+    "llm_model", "tts_provider", "stt", "pipeline_mode", "created_at", "final_result",
+    "prompt_fingerprint", *RED_FLAGS,
+}  # fmt: skip
+FIELDS |= {
+    f"{name}_latency_{what}"
+    for name in ("e2e", "transcription", "llm", "tts")
+    for what in ("p90", "median", "min")
+}
+
+
+def records(api: Any, agent: str | None = None, **query: Any) -> list[dict[str, Any]]:
+    """All records of an agent, page by page."""
+    rows: list[dict[str, Any]] = []
+    for page in range(1, 100):
+        path = f"/agents/{agent or api.agent}/performance"
+        body = api.get(path, limit=25, page=page, **query).json()
+        rows += body["data"]
+        if page >= body["pagination"]["pages"]:
+            return rows
+    raise AssertionError("the list does not end")
+
+
+def test_one_record_a_call_with_its_data(api: Any) -> None:
+    truth = api.truth()
+    found = records(api)
+    assert len(found) == len(truth) == 60
+    assert all(record.keys() == FIELDS for record in found)
+    assert [record["call_id"] for record in found] == [row["call_id"] for row in reversed(truth)]
+    assert not {record["id"] for record in found} & {row["id"] for row in truth}
+    for record, call in zip(found, reversed(truth), strict=True):
+        assert record["created_at"] == call["created_at"]
+        assert record["agent_id"] == call["agent_id"]
+        assert record["duration_seconds"] == call["duration"]
+        assert record["disconnect_reason"] == call["disconnection_reason"]
+        assert record["e2e_latency_min"] < record["e2e_latency_median"] < record["e2e_latency_p90"]
+        if call["final_score"] is None:
+            assert record["final_result"] is None
+            assert all(record[flag] is None for flag in RED_FLAGS)
+        else:
+            assert record["final_result"]["final_score"] == call["final_score"]
+            assert all(record[flag].keys() == {"detected", "reasoning", "score_impact"}
+                       for flag in RED_FLAGS)  # fmt: skip
+    labels = {record["final_result"]["outcome_label"] for record in found if record["final_result"]}
+    assert labels == {"success", "failed", "neutral"}
+    assert api.sandbox.counters["performance"] == 3
+
+
+def test_same_seed_same_records(api: Any) -> None:
+    store = CallStore(SandboxSettings(days=2, calls_per_day=60))
+    agent = store.agent_ids[0]
+    ordinals, _ = store.page(agent, include_deleted=True, limit=100)
+    assert records(api) == [store.performance(ordinal) for ordinal in ordinals]
+
+
+def test_an_interval(api: Any) -> None:
+    day = records(api, **{"from": "2026-03-16T23:59:59.999Z"})
+    assert {record["created_at"][:10] for record in day} == {"2026-03-17"}
+    assert len(day) == 30
+    api.sandbox.settings.from_bound = "inclusive"
+    assert len(records(api, **{"from": "2026-03-16T23:59:59.999Z"})) == 31
+    assert records(api, to="2026-03-16T00:00:00Z") == []
+
+
+def test_a_single_record_has_the_transcript(api: Any) -> None:
+    call = next(row for row in api.truth() if row["transcript"] and len(row["transcript"]) > 400)
+    record = next(one for one in records(api) if one["call_id"] == call["call_id"])
+    path = f"/agents/{api.agent}/performance"
+    body = api.get(f"{path}/{record['id']}").json()
+    assert {name: body[name] for name in record} == record
+    roles = {entry["role"] for entry in body["transcript"]}
+    assert roles == {"user", "assistant", "tool_call_invocation", "tool_call_result"}
+    times = [entry["time_sec"] for entry in body["transcript"]]
+    assert times == sorted(times)
+    assert api.get(f"{path}/{call['id']}").status_code == 404
+    assert api.get(f"{path}/nope").status_code == 400
+    other = api.sandbox.store.agent_ids[1]
+    assert api.get(f"/agents/{other}/performance/{record['id']}").status_code == 404
+
+
+def test_what_happens_to_a_call_happens_to_its_record(api: Any) -> None:
+    def record_of(call: dict[str, Any]) -> Any:
+        return next((one for one in records(api) if one["call_id"] == call["call_id"]), None)
+
+    call = next(row for row in api.truth() if row["phone_number"] and row["final_score"] is None)
+    before = record_of(call)
+    assert before["caller_phone"] == call["phone_number"]
+    assert before["extracted_variables"]["name"] == call["customer_name"]
+    api.sandbox.score(call["id"], 6.5)
+    scored = record_of(call)
+    assert scored["final_result"]["final_score"] == 6.5
+    different = {name for name in scored if scored[name] != before[name]}
+    assert different == {"final_result", *RED_FLAGS}
+    api.sandbox.purge(call["id"])
+    purged = record_of(call)
+    assert purged["caller_phone"] is None
+    assert purged["extracted_variables"] == {}
+    api.sandbox.settings.purge_reaches_performance = False
+    assert record_of(call) == scored
+    api.sandbox.soft_delete(call["id"])
+    assert record_of(call) == scored
+    api.sandbox.empty_trash()
+    assert record_of(call) is None
+
+
+def test_who_may_read_them(api: Any) -> None:
+    path = f"/agents/{api.agent}/performance"
+    calls_only = api.sandbox.add_key("calls", permissions=["agents:read", "calls:read"])
+    answer = api.get(path, key=calls_only)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
+    assert "performance:read" in answer.json()["error"]["message"]
+    other = api.sandbox.add_key("other", allowed_agent_ids=[api.sandbox.store.agent_ids[1]])
+    assert api.get(path, key=other).json()["error"]["code"] == "AGENT_NOT_ACCESSIBLE"
+    api.sandbox.settings.era = "spring"
+    for key in ("", calls_only):
+        answer = api.get(path, key=key)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+    assert api.get(f"{path}/{api.agent}").status_code == 404
+    api.sandbox.settings.performance_records = True
+    assert api.get(path).status_code == 200
+
+
+def test_faults_and_quota(api: Any) -> None:
+    api.sandbox.settings.requests_per_minute = 2
+    api.sandbox.faults.add("no_pagination", kind="performance")
+    path = f"/agents/{api.agent}/performance"
+    assert "pagination" not in api.get(path).json()
+    assert api.get(path).headers["x-ratelimit-remaining"] == "0"
+    assert api.get(path).status_code == 429
