@@ -119,8 +119,10 @@ class Governor:
     @property
     def usable_limit(self) -> int | None:
         """Requests a minute that may be used; None before the server told its limit."""
-        limits = [self._own_minute_limit, self._rate and int(self._rate.limit * self._share)]
-        return min((max(1, limit) for limit in limits if limit is not None), default=None)
+        if self._rate is None:
+            return self._own_minute_limit
+        limit = max(1, int(self._rate.limit * self._share))
+        return limit if self._own_minute_limit is None else min(limit, self._own_minute_limit)
 
     @property
     def hour_limit(self) -> int:

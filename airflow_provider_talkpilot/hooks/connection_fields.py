@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.redaction import holds_key, plain
-from airflow_provider_talkpilot.hooks.connection_form import EXTRAS
+from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, SANDBOX_EXTRAS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -130,7 +130,7 @@ def _base_url(connection: Connection) -> tuple[str, list[str]]:
 
 def _unused_extras(given: dict[str, Any]) -> Iterator[str]:
     for name in given:
-        if name in EXTRAS:
+        if name in EXTRAS or name in SANDBOX_EXTRAS:
             continue
         normal = name.strip().lower().replace("-", "_").removeprefix("extra__talkpilot__")
         fields = [field for field, names in _FIELDS.items() if normal in names]
@@ -147,7 +147,7 @@ def _unused_extras(given: dict[str, Any]) -> Iterator[str]:
 def _extras(given: dict[str, Any], connection_id: str) -> dict[str, Any]:
     """The options that are set, as numbers and texts."""
     extras: dict[str, Any] = {}
-    for name, extra in EXTRAS.items():
+    for name, extra in (EXTRAS | SANDBOX_EXTRAS).items():
         if name not in given:
             continue
         try:

@@ -74,12 +74,14 @@ class Address(Extra):
 EXTRAS: dict[str, Extra] = {
     "requests_per_minute": Extra(
         "Requests per minute",
-        "Each task sends no more than this. Leave it empty to use what TalkPilot allows the key.",
+        "All tasks together send no more than this. Leave it empty to use what TalkPilot allows "
+        "the key.",
         int,
     ),
     "requests_per_hour": Extra(
         "Requests per hour",
-        "Each task sends no more than this. Leave it empty to use what TalkPilot allows the key.",
+        "All tasks together send no more than this. Leave it empty for 1,000, TalkPilot's default; "
+        "a key that may send more is found out.",
         int,
     ),
     "quota_share": Extra(
@@ -110,6 +112,12 @@ EXTRAS: dict[str, Extra] = {
         "Address of your TalkPilot dashboard, to link tasks' pages to. Leave it empty for no link.",
     ),
 }
+
+SANDBOX_EXTRAS: dict[str, Extra] = {
+    name: Extra(f"Length of the sandbox's {name.partition('_')[0]}", "Not in the form.", float)
+    for name in ("minute_seconds", "hour_seconds")
+}
+"""Options that the form does not have: they go with a sandbox whose windows are shorter."""
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
     # Not the port: without one, the test button of Airflow 3.3.1 and 3.3.2 refuses to test.

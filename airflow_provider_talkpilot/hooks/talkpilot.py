@@ -23,6 +23,7 @@ from airflow_provider_talkpilot.api.errors import (
     TalkPilotError,
 )
 from airflow_provider_talkpilot.api.redaction import holds_key
+from airflow_provider_talkpilot.api.spending import Ledger
 from airflow_provider_talkpilot.hooks.connection_fields import (
     URI_SHAPE,
     ConnectionFields,
@@ -74,12 +75,15 @@ class TalkPilotHook(BaseHook):
             "placeholders": FIELD_BEHAVIOUR["placeholders"],
         }
 
-    def get_conn(self, *, max_wait: float | None = None, **options: Any) -> TalkPilotClient:
+    def get_conn(
+        self, *, max_wait: float | None = None, ledger: Ledger | None = None, **options: Any
+    ) -> TalkPilotClient:
         """
         Make a client; nothing is sent yet.
 
         :param max_wait: seconds that a request may wait for the key's quota; None for as long as
             it takes.
+        :param ledger: where this connection's processes tell each other what they spent.
         :param options: arguments of :class:`TalkPilotClient` that go before the connection's.
         :return: the client, to be closed by the caller (a context manager).
         :raises ConfigurationError: when the connection's host, key or extras can never work.
@@ -87,7 +91,7 @@ class TalkPilotHook(BaseHook):
         fields = self._fields()
         if fields.unused:
             self.log.warning("%s", fields.unused)
-        return self._client(fields, max_wait=max_wait, **options)
+        return self._client(fields, max_wait=max_wait, ledger=ledger, **options)
 
     async def get_async_conn(self) -> AsyncTalkPilotClient:
         """
@@ -176,9 +180,14 @@ class TalkPilotHook(BaseHook):
         return read_fields(connection, self.talkpilot_conn_id)
 
     def _client(
-        self, fields: ConnectionFields, *, max_wait: float | None, **options: Any
+        self,
+        fields: ConnectionFields,
+        *,
+        max_wait: float | None,
+        ledger: Ledger | None = None,
+        **options: Any,
     ) -> TalkPilotClient:
-        client = TalkPilotClient(**(_arguments(fields, max_wait) | options))
+        client = TalkPilotClient(**(_arguments(fields, max_wait, ledger) | options))
         # A client can only read. Lineage of tasks whose operator does not tell its own.
         get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
         return client
@@ -198,7 +207,9 @@ def _unquoted(connection_id: str) -> Iterator[None]:
         ) from None
 
 
-def _arguments(fields: ConnectionFields, max_wait: float | None = None) -> dict[str, Any]:
+def _arguments(
+    fields: ConnectionFields, max_wait: float | None = None, ledger: Ledger | None = None
+) -> dict[str, Any]:
     """What both clients want to know."""
     extras = fields.extras
     quota = Quota(
@@ -206,6 +217,9 @@ def _arguments(fields: ConnectionFields, max_wait: float | None = None) -> dict[
         requests_per_hour=extras.get("requests_per_hour"),
         share=extras.get("quota_share", 1.0),
         max_wait=max_wait,
+        ledger=ledger,
+        minute=extras.get("minute_seconds", 60.0),
+        hour=extras.get("hour_seconds", 3600.0),
     )
     names = ("timeout", "connect_timeout", "tries")
     return {

@@ -27,17 +27,18 @@ from airflow_provider_talkpilot.operators.base import (
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.operators.metrics import report, requests_counted
-from airflow_provider_talkpilot.staging.area import interval_folder
+from airflow_provider_talkpilot.staging.area import interval_folder, ledger_folder, root_of
 from airflow_provider_talkpilot.staging.columns import choices_of
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
 DEFER_AFTER = timedelta(minutes=2)
 HASH_CONN_ID = "talkpilot_hash"
@@ -92,8 +93,9 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
             with airflow_errors():
                 hook = TalkPilotHook(self.talkpilot_conn_id)
                 self._dashboard_url = hook.dashboard_url()
+                folder = ledger_folder(self._staging_root(), self.talkpilot_conn_id)
                 with (
-                    hook.get_conn(max_wait=max_wait) as client,
+                    hook.get_conn(max_wait=max_wait, ledger=StagedLedger(folder)) as client,
                     requests_counted(client, self.talkpilot_conn_id),
                 ):
                     return self._spend(client, context)
@@ -110,6 +112,10 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     def _dashboard(self) -> dict[str, str]:
         """What the link to the dashboard needs of the summary."""
         return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
+
+    @abstractmethod
+    def _staging_root(self) -> ObjectStoragePath:
+        """The root of staging, where the connection's ledger is."""
 
     @abstractmethod
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
@@ -174,6 +180,9 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         self.phone_number = phone_number
         self.search = search
         self.max_rejects = max_rejects
+
+    def _staging_root(self) -> ObjectStoragePath:
+        return parse_uri(self.staging_uri)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         # A caller's number must not be a template field, whose values Airflow stores and shows.
@@ -285,6 +294,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         if not is_true(self.enabled):
             raise AirflowSkipException("Details are turned off for this run.")
         return super().execute(context)
+
+    def _staging_root(self) -> ObjectStoragePath:
+        return root_of(parse_uri(str(self.manifest_uri)).parent)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = parse_uri(str(self.manifest_uri))

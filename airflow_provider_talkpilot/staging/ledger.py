@@ -81,6 +81,5 @@ def _parse(text: str | None) -> LedgerEntry | None:
 
 
 def _is_worthless(entry: LedgerEntry, now: float) -> bool:
-    """Whether an entry says nothing about the last hour any more."""
-    hour = entry.slot_seconds * HOUR_SLOTS
-    return entry.written_at < now - 2 * hour or not entry.count(hour, now + hour / 2)
+    """Whether all requests that an entry tells of are older than an hour."""
+    return entry.written_at < now - entry.slot_seconds * (HOUR_SLOTS + 1)
