@@ -129,7 +129,8 @@ def test_alone_no_minute_and_no_hour_is_ever_overdrawn(
     assert server.refused == []
     assert server.most_in(MINUTE) == 60
     assert server.most_in(HOUR) == 200
-    assert len(server.accepted) == 3 * 200
+    # Of an hour that is used up, the next requests wait until a batch of ten is free.
+    assert 3 * 200 - 10 < len(server.accepted) <= 3 * 200
 
 
 @pytest.mark.parametrize("kind", get_args(Windows))
@@ -195,14 +196,17 @@ def test_a_share_is_left_to_others_by_all_processes_together(
     # A process asks once what is left, whatever the count; two can take the last one.
     assert server.most_in(MINUTE) <= 60 * share * (1 if processes == 1 else 1.5) + 2 * processes
     late = [moment for moment in server.accepted if moment > START + 5 * MINUTE]
-    assert len(late) >= 0.93 * 15 * int(60 * share)
+    assert len(late) >= 0.97 * 14 * int(60 * share)
 
 
+@pytest.mark.parametrize(("share", "most_refused"), [(1.0, None), (0.6, 0.02)])
 @pytest.mark.parametrize("kind", get_args(Windows))
-def test_other_software_on_the_key_is_seen(kind: Windows) -> None:
-    """It sends 20 a minute whatever anybody else does."""
+def test_other_software_on_the_key_is_seen(
+    kind: Windows, share: float, most_refused: float | None
+) -> None:
+    """It sends 20 a minute whatever anybody else does; a share leaves it room."""
     server = Server(windows=kind)
-    world = world_of(server, 1)
+    world = world_of(server, 1, share=share)
     refused = 0
 
     def other(number: int) -> None:
@@ -214,8 +218,8 @@ def test_other_software_on_the_key_is_seen(kind: Windows) -> None:
     world.run(30 * MINUTE)
     (ours,) = world.processes
     assert ours.governor.refused <= 0.02 * ours.sent
-    assert refused <= 0.05 * 600
-    assert len(server.accepted) >= 0.93 * 60 * 30
+    assert most_refused is None or refused <= most_refused * 600
+    assert len(server.accepted) >= 0.93 * (60 if share == 1 else 20 + 20) * 30
 
 
 @given(kind=windows, seed=seeds)
