@@ -105,6 +105,7 @@ class Governor:
         self._rate: RateHeaders | None = None
         self._rate_at, self._rate_number = -math.inf, -1
         self._freed = 0  # our requests that left the minute since then
+        self._doubtful_at: float | None = None  # when one left that it may have told of already
         self._sees_strangers = False  # somebody who is not in the ledger spends
         self._headerless = 0
         # The hour.
@@ -308,6 +309,8 @@ class Governor:
             return rate.reset + self._minute.seconds / 60  # the header has whole seconds
         if self._room(rate, now) > 0:
             return self._rate_at + self._minute.seconds
+        if self._doubtful_at is not None:
+            return self._doubtful_at + self._round_trip
         own = self._accepted.departures()
         return own[0][0] if own else self._rate_at + self._minute.seconds / MINUTE_TRY
 
@@ -372,14 +375,17 @@ class Governor:
         self._minute.expire(now)
         for left_at, count in self._accepted.expire(now):
             # Of one that left about when the server told its count, the count may know already.
-            if left_at - self._round_trip - self._minute.slot_seconds > self._rate_at:
+            is_certain = left_at - self._round_trip - self._minute.slot_seconds > self._rate_at
+            if is_certain or not self._sees_strangers:
                 self._freed += count
+            else:
+                self._doubtful_at = left_at
 
     def _observe(self, permit: Permit, rate: RateHeaders, now: float) -> None:
         if permit.number < self._rate_number and self._rate:
             rate = RateHeaders(rate.limit, min(rate.remaining, self._rate.remaining), rate.reset)
         self._rate_number = max(permit.number, self._rate_number)
-        self._rate, self._rate_at, self._freed = rate, now, 0
+        self._rate, self._rate_at, self._freed, self._doubtful_at = rate, now, 0, None
         known = len(self._in_flight) + self._minute.total
         known += sum(entry.count(self._minute.seconds, now) for entry in self._others)
         self._sees_strangers = rate.limit - rate.remaining > known

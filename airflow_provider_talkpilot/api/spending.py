@@ -94,7 +94,8 @@ class LedgerEntry(BaseModel):
 
     def count(self, seconds: float, now: float) -> int:
         """How many requests of the last ``seconds`` it knows of."""
-        return sum(count for _, count in self.departures(seconds, now))
+        first = math.floor((now - seconds) / self.slot_seconds)
+        return sum(count for slot, count in self.slots.items() if slot >= first)
 
 
 class Ledger(Protocol):

@@ -74,7 +74,7 @@ def test_five_hours_of_the_default_limits_are_used(
     assert share_refused(server) <= most_refused
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(
     kind=windows,
     processes=st.sampled_from([1, 2, 4]),
@@ -114,8 +114,8 @@ def test_two_hours_under_any_windows_and_clocks(
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_a_minute_is_used_whole_where_the_hour_does_not_end(kind: Windows, processes: int) -> None:
     server = Server(windows=kind)
-    world_of(server, processes, ledger=SharedLedger()).run(3 * HOUR)
-    assert len(server.accepted) >= 0.97 * 60 * 180
+    world_of(server, processes, ledger=SharedLedger()).run(2 * HOUR)
+    assert len(server.accepted) >= 0.97 * 60 * 120
     assert share_refused(server) <= 0.01
 
 
@@ -219,7 +219,8 @@ def test_other_software_on_the_key_is_seen(
     (ours,) = world.processes
     assert ours.governor.refused <= 0.02 * ours.sent
     assert most_refused is None or refused <= most_refused * 600
-    assert len(server.accepted) >= 0.93 * (60 if share == 1 else 20 + 20) * 30
+    # Both together use the share: what the other sends is no more left for us.
+    assert len(server.accepted) >= 0.93 * int(60 * share) * 30
 
 
 @given(kind=windows, seed=seeds)
