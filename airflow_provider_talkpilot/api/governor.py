@@ -101,7 +101,8 @@ class Governor:
         self._round_trip = 0.0
         self._blocked_until = -math.inf
         self._doublings = 0  # refusals since the last response that was none
-        # The key's minute, as the latest response told it.
+        # The key's minute, as the latest response told it, or another process.
+        self._key_minute_limit: int | None = None
         self._rate: RateHeaders | None = None
         self._rate_at, self._rate_number = -math.inf, -1
         self._freed = 0  # our requests that left the minute since then
@@ -120,9 +121,9 @@ class Governor:
     @property
     def usable_limit(self) -> int | None:
         """Requests a minute that may be used; None before the server told its limit."""
-        if self._rate is None:
+        if self._key_minute_limit is None:
             return self._own_minute_limit
-        limit = max(1, int(self._rate.limit * self._share))
+        limit = max(1, int(self._key_minute_limit * self._share))
         return limit if self._own_minute_limit is None else min(limit, self._own_minute_limit)
 
     @property
@@ -214,6 +215,7 @@ class Governor:
             slots=slots,
             is_waiting=was_held and not is_closed,
             is_closed=is_closed,
+            minute_limit=self._key_minute_limit,
             hour_limit=self._hour_limit,
             refused_at=self._hour_refused_at if was_refused else None,
             resume_at=self._hour_resume_at if was_refused else None,
@@ -224,6 +226,8 @@ class Governor:
         oldest = now - self._hour.seconds - self._hour.slot_seconds
         self._others = [entry for entry in others if entry.written_at > oldest]
         for entry in self._others:
+            if self._rate is None:
+                self._key_minute_limit = entry.minute_limit or self._key_minute_limit
             if entry.refused_at is not None and entry.refused_at > self._hour_refused_at:
                 self._hour_refused_at, self._hour_resume_at = entry.refused_at, entry.resume_at
                 self._blocked_until = max(self._blocked_until, entry.resume_at or now)
@@ -265,11 +269,12 @@ class Governor:
         """Note that the hour is used up; give the seconds to wait."""
         doubling = 2 if self._was_hour_refused(now) else 1
         self._hour_refused_at = now
+        explains_it = spent >= HOUR_BATCH and not self._sees_strangers
+        if explains_it and self._own_hour_limit is None:
+            self._hour_limit = spent
         if told < EXACT * self._hour.seconds:
             return told  # fixed windows: this is when the next one begins
-        if spent >= self._hour_limit / 2:
-            if self._own_hour_limit is None:
-                self._hour_limit = spent
+        if explains_it:
             self._hour_is_full = True
             return max(0.0, self._hour_wait(now) or 0.0)
         # Others spend where we cannot see it: try again, now and then.
@@ -384,6 +389,7 @@ class Governor:
     def _observe(self, permit: Permit, rate: RateHeaders, now: float) -> None:
         if permit.number < self._rate_number and self._rate:
             rate = RateHeaders(rate.limit, min(rate.remaining, self._rate.remaining), rate.reset)
+        self._key_minute_limit = rate.limit
         self._rate_number = max(permit.number, self._rate_number)
         self._rate, self._rate_at, self._freed, self._doubtful_at = rate, now, 0, None
         known = len(self._in_flight) + self._minute.total

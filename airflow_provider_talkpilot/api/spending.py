@@ -70,6 +70,7 @@ class LedgerEntry(BaseModel):
     :param slots: requests by slot; slot n is over at ``(n + 1) * slot_seconds`` Unix time.
     :param is_waiting: the minute's quota held it up since it wrote last: it could send more.
     :param is_closed: it sends nothing more, and does not write again.
+    :param minute_limit: requests a minute that the server said the key may send.
     :param hour_limit: requests an hour, as far as it knows.
     :param refused_at: Unix time of its last refusal for the hour, if there was one.
     :param resume_at: Unix time before which that refusal lets no request through.
@@ -81,6 +82,7 @@ class LedgerEntry(BaseModel):
     slots: dict[int, int]
     is_waiting: bool = False
     is_closed: bool = False
+    minute_limit: int | None = Field(default=None, ge=1)
     hour_limit: int = Field(ge=1)
     refused_at: float | None = None
     resume_at: float | None = None

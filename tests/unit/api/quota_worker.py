@@ -1,44 +1,74 @@
-"""A process of its own that asks for details with several threads until a moment."""
+"""Processes that request details as fast as the quota allows.
+
+This one says that it is ready, then reads line by line how many processes to make, how many requests
+each of them sends at most, and until when (Unix time). They are forked, for an import of Airflow takes
+seconds; each has a client, a quota and a ledger of its own.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import count
 
-from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ClosedError
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
+
+THREADS = 4
 
 
-def work(
-    base_url: str, api_key: str, agent: str, call: str, until: float, threads: int = 8, **quota: Any
-) -> int:
-    """Ask for the same detail again and again until ``until`` (Unix time).
+def work(client: TalkPilotClient, agent: str, call: str, most: int, until: float) -> None:
+    """Request the same detail again and again."""
+    numbers = count(1)
 
-    :return: how many requests were answered.
-    """
-    with TalkPilotClient(base_url, api_key, **quota) as client:
+    def request() -> None:
+        try:
+            while time.time() < until and next(numbers) <= most:
+                client.get("detail", f"agents/{agent}/calls/{call}")
+        except ClosedError:
+            pass
 
-        def ask_until_the_end() -> int:
-            answered = 0
-            try:
-                while time.time() < until:
-                    client.call(agent, call)
-                    answered += 1
-            except ClosedError:
-                pass
-            return answered
+    with ThreadPoolExecutor(THREADS) as pool:
+        threads = [pool.submit(request) for _ in range(THREADS)]
+        while time.time() < until and not all(thread.done() for thread in threads):
+            time.sleep(0.01)
+        client.quota.close()
+    for thread in threads:
+        thread.result()
 
-        with ThreadPoolExecutor(threads) as pool:
-            asking = [pool.submit(ask_until_the_end) for _ in range(threads)]
-            time.sleep(max(0.0, until - time.time()))
-            client.quota.close()
-            return sum(one.result() for one in asking)
+
+def run(most: int, until: float) -> None:
+    """What one process does."""
+    base_url, api_key, agent_id, call_id, ledger, minute, hour = sys.argv[1:]
+    quota = Quota(
+        ledger=StagedLedger(ObjectStoragePath(ledger)), minute=float(minute), hour=float(hour)
+    )
+    with TalkPilotClient(base_url, api_key, quota=quota) as client:
+        work(client, agent_id, call_id, most, until)
+
+
+def fork(most: int, until: float) -> int:
+    """Make a process; give its id."""
+    if child := os.fork():
+        return child
+    try:
+        run(most, until)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    where, key, agent_id, call_id = sys.argv[1:]
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    work(where, key, agent_id, call_id, float(sys.stdin.readline()))
+    for line in sys.stdin:
+        processes, number, end = line.split()
+        children = [fork(int(number), float(end)) for _ in range(int(processes))]
+        assert all(os.waitpid(child, 0)[1] == 0 for child in children)

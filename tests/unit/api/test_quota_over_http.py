@@ -13,10 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -28,31 +29,72 @@ from airflow_provider_talkpilot.api.errors import (
 )
 from airflow_provider_talkpilot.api.quota import Clock
 from airflow_provider_talkpilot.sandbox import Sandbox
+from airflow_provider_talkpilot.sandbox.eras import Windows
 from airflow_provider_talkpilot.sandbox.limits import Verdict
 from tests.support.windows import long_window
 from tests.unit.api import quota_worker, simulation
 from tests.unit.api.conftest import MakeClient
 
-WINDOW = 3
-LIMIT = 60
-WINDOWS = 4
+KINDS = get_args(Windows)
+MINUTE, LIMIT = 3.0, 30
+MINUTES = 6
+ENDLESS = 10**9
 
 
-class Windows:
-    """What the server accepted and refused of one key, by window."""
+@dataclass
+class Requests:
+    """What the server accepted and refused of one key, by its own clock."""
 
-    def __init__(self) -> None:
-        self.accepted: Counter[int] = Counter()
-        self.refused: Counter[int] = Counter()
-
-    @property
-    def whole(self) -> list[int]:
-        """Accepted requests of the windows in which there was work from begin to end."""
-        return [self.accepted[window] for window in sorted(self.accepted)[1:-1]]
+    accepted: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
 
     @property
-    def share_refused(self) -> float:
-        return self.refused.total() / (self.refused.total() + self.accepted.total())
+    def used(self) -> float:
+        """Part of the minutes' quota that was used, from the first request to the last.
+
+        The first minute's requests come at once; then as many come a minute later, and so on.
+        """
+        minutes = (self.accepted[-1] - self.accepted[0]) / MINUTE
+        return (len(self.accepted) - LIMIT) / (LIMIT * minutes)
+
+
+class Keys:
+    """A sandbox whose keys have their requests counted where the server decides about them."""
+
+    def __init__(self, sandbox: Sandbox, ledgers: Path) -> None:
+        self._sandbox, self._ledgers = sandbox, ledgers
+        self._requests: dict[str, Requests] = {}
+        self._call = sandbox.truth("2026-03-16", "2026-03-17")[0]
+        limiter = sandbox.state.limiter
+        check = limiter.check
+
+        def counting(key: str) -> Verdict:
+            verdict = check(key)
+            requests = self._requests[key]
+            moments = requests.accepted if verdict.retry_after is None else requests.refused
+            moments.append(verdict.moment)
+            return verdict
+
+        limiter.check = counting  # type: ignore[method-assign]
+
+    def start(self, name: str) -> tuple[Requests, subprocess.Popen[str]]:
+        """Start what makes processes on a key of their own, with a ledger that they share."""
+        key, settings = self._sandbox.add_key(name), self._sandbox.settings
+        requests = self._requests[key] = Requests()
+        command = (
+            *(sys.executable, quota_worker.__file__, self._sandbox.base_url, key),
+            *(self._call["agent_id"], self._call["id"], f"file://{self._ledgers}/{name}"),
+            *(str(settings.minute_seconds), str(settings.hour_seconds)),
+        )
+        worker = subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, "PYTHONPATH": "."},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return requests, worker
 
 
 def hear(process: subprocess.Popen[str]) -> str:
@@ -67,74 +109,69 @@ def say(process: subprocess.Popen[str], text: str) -> None:
         process.stdin.write(text)
 
 
-@pytest.fixture(scope="module")
-def measured() -> dict[int, Windows]:
+@pytest.fixture(scope="module", params=KINDS)
+def measured(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, Requests]:
     """One, two and four processes at work, each group on a key of its own, at the same time."""
-    by_processes = {number: Windows() for number in (1, 2, 4)}
     with Sandbox(
-        windows="fixed",
+        windows=request.param,
         days=1,
         agents=1,
         requests_per_minute=LIMIT,
         requests_per_hour=None,
-        minute_seconds=WINDOW,
+        minute_seconds=MINUTE,
+        hour_seconds=60 * MINUTE,
     ) as sandbox:
-        keys = {number: sandbox.add_key(str(number)) for number in by_processes}
-        windows_of = {keys[number]: windows for number, windows in by_processes.items()}
-        limiter = sandbox.state.limiter
-        check = limiter.check
-
-        def counting(key: str) -> Verdict:
-            # Counted where the server itself decides in which window a request falls.
-            verdict = check(key)
-            windows = windows_of[key]
-            counter = windows.accepted if verdict.retry_after is None else windows.refused
-            counter[math.floor(verdict.moment / WINDOW)] += 1
-            return verdict
-
-        limiter.check = counting  # type: ignore[method-assign]
-        call = sandbox.truth("2026-03-16", "2026-03-17")[0]
-        running = [
-            subprocess.Popen(
-                [
-                    *(sys.executable, quota_worker.__file__, sandbox.base_url, keys[number]),
-                    *(call["agent_id"], call["id"]),
-                ],
-                cwd=Path(__file__).parents[3],
-                env={**os.environ, "PYTHONPATH": "."},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in by_processes
-            for _ in range(number)
-        ]
-        assert [hear(process) for process in running] == ["ready\n"] * len(running)
-        # The middle of a window, so that the last one is not taken for a whole one.
-        until = (math.floor(time.time() / WINDOW) + 1 + WINDOWS + 0.5) * WINDOW
-        for process in running:
-            say(process, f"{until}\n")
-        assert [process.wait() for process in running] == [0] * len(running)
-    return by_processes
+        keys = Keys(sandbox, tmp_path_factory.mktemp("ledgers"))
+        started = {number: keys.start(str(number)) for number in (1, 2, 4)}
+        assert {hear(worker) for _, worker in started.values()} == {"ready\n"}
+        until = time.time() + MINUTES * MINUTE
+        for number, (_, worker) in started.items():
+            say(worker, f"{number} {ENDLESS} {until}\n")
+        assert {worker.wait() for _, worker in started.values()} == {0}
+    return {number: requests for number, (requests, _) in started.items()}
 
 
-def test_one_process_uses_the_whole_quota_and_is_never_refused(
-    measured: dict[int, Windows],
+def test_one_process_uses_the_whole_minute_and_is_never_refused(
+    measured: dict[int, Requests],
 ) -> None:
-    windows = measured[1]
-    assert len(windows.whole) >= WINDOWS - 1  # the first may have begun too late to be whole
-    assert set(windows.whole) == {LIMIT}
-    assert windows.refused.total() == 0
+    assert measured[1].used >= 0.95
+    assert measured[1].refused == []
 
 
-@pytest.mark.parametrize(("processes", "most_refused"), [(2, 0.01), (4, 0.02)])
+@pytest.mark.parametrize("processes", [2, 4])
 def test_processes_on_one_key_share_its_quota(
-    measured: dict[int, Windows], processes: int, most_refused: float
+    measured: dict[int, Requests], processes: int
 ) -> None:
-    windows = measured[processes]
-    assert len(windows.whole) >= WINDOWS - 1  # the first may have begun too late to be whole
-    assert sum(windows.whole) >= 0.95 * LIMIT * len(windows.whole)
-    assert windows.share_refused <= most_refused
+    # Of the first minute a part is lost: the processes meet.
+    assert measured[processes].used >= 0.95 * (MINUTES - 1) / MINUTES
+    # Each can be refused a few times as it comes, when it meets those who were first.
+    assert len(measured[processes].refused) <= 3 * (processes - 1) + 0.01 * LIMIT * MINUTES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tasks_one_after_the_other_use_the_hour_as_one(kind: Windows, tmp_path: Path) -> None:
+    hour, limit = 16.0, 100
+    with Sandbox(
+        windows=kind,
+        days=1,
+        agents=1,
+        requests_per_minute=40,
+        requests_per_hour=limit,
+        minute_seconds=2.0,
+        hour_seconds=hour,
+    ) as sandbox:
+        requests, worker = Keys(sandbox, tmp_path).start("tasks")
+        assert hear(worker) == "ready\n"
+        # An hour's start, so that fixed windows allow as much as sliding ones.
+        time.sleep(hour - time.time() % hour)
+        end = time.time() + 2 * hour
+        say(worker, "".join(f"1 {most} {end}\n" for most in (40, 30, ENDLESS)))
+        assert worker.wait() == 0
+    assert len(requests.accepted) >= 0.95 * 2 * limit
+    # The third finds out, once an hour, that the key may send no more.
+    assert len(requests.refused) <= 2
 
 
 def test_the_hours_end_is_waited_for(sandbox: Sandbox, make_client: MakeClient) -> None:
@@ -239,7 +276,7 @@ def test_waiting_is_told_once_for_all_threads(caplog: pytest.LogCaptureFixture) 
         with lock:
             accepted, headers = limits.answer(clock.now())
         assert accepted
-        quota.answered(permit, headers)
+        quota.record_response(permit, headers)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(request, range(65)))
