@@ -7,9 +7,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from airflow_provider_talkpilot.sandbox.eras import Era
 
 # What the caller's shell says about Airflow and Google is for the caller's own work.
 _NOT_OURS = (
@@ -31,6 +35,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sandbox",
         help="the BigQuery emulator: the sandbox's, or the stricter one of make test-strict",
     )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked ``both_eras`` run in each, the others in the one of the fixture."""
+    if "era" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_eras"):
+        metafunc.parametrize("era", ["spring", "now"])
+
+
+@pytest.fixture
+def era() -> Era:
+    """The state of the API that the sandbox serves."""
+    return "now"
 
 
 def _prepare() -> None:

@@ -27,7 +27,9 @@ def talkpilot_sandbox() -> Iterator[Sandbox]:
     """A running :class:`Sandbox` with fresh data: seven days from 2026-03-16, no rate limit.
 
     Set ``talkpilot_sandbox.settings`` for another behaviour, or call
-    ``talkpilot_sandbox.reset(days=…, calls_per_day=…)`` for other data.
+    ``talkpilot_sandbox.reset(days=…, calls_per_day=…)`` for other data. It serves the API as it
+    is now; ``reset(era="spring")`` serves that of March 2026. Read ``environment`` after that:
+    the address differs.
     """
     from airflow_provider_talkpilot.sandbox.server import Sandbox
 

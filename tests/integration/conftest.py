@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.sandbox import (
     SandboxSettings,
     StorageEmulator,
 )
+from airflow_provider_talkpilot.sandbox.eras import Era
 from tests.integration.chain import DAY, Chain
 from tests.integration.sensing import Connect
 from tests.support.jobs import Jobs
@@ -53,9 +54,10 @@ def shared_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def sandbox(shared_sandbox: Sandbox) -> Sandbox:
+def sandbox(shared_sandbox: Sandbox, era: Era) -> Sandbox:
     """Two agents, two days, 46 calls a day, of every kind; no rate limits."""
     settings = SandboxSettings(
+        era=era,
         days=2,
         start=DAY,
         calls_per_day=46,

@@ -202,6 +202,7 @@ def test_details_can_be_turned_off(chain: Chain) -> None:
     assert details_asked(chain) == 0
 
 
+@pytest.mark.both_eras
 class TestDeferral:
     @pytest.fixture(autouse=True)
     def _hour_of_thirty(self, chain: Chain) -> None:
@@ -262,6 +263,7 @@ class TestStopped:
         assert details_asked(chain) == CALLS, "what was in flight was kept too"
         chain.assert_table_is_truth()
 
+    @pytest.mark.both_eras
     def test_out_of_time_while_waiting_for_the_quota(self, chain: Chain) -> None:
         calls = chain.summaries()
         # The minute never ends within the test: only a wait that can be ended ends.

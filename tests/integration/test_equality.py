@@ -9,6 +9,8 @@ import pytest
 from airflow_provider_talkpilot.sandbox.settings import Bound
 from tests.integration.chain import Chain, day
 
+pytestmark = pytest.mark.both_eras
+
 BOUNDS: tuple[Bound, ...] = ("exclusive", "inclusive")
 
 

@@ -95,6 +95,7 @@ def test_an_unknown_field_that_holds_null_or_odd_names(chain: Chain) -> None:
     chain.assert_table_is_truth(extra=odd)
 
 
+@pytest.mark.both_eras
 @pytest.mark.parametrize("counted", [True, False], ids=["counted", "not counted"])
 def test_refused_requests(chain: Chain, counted: bool) -> None:
     sandbox = chain.sandbox
@@ -104,6 +105,7 @@ def test_refused_requests(chain: Chain, counted: bool) -> None:
     chain.assert_table_is_truth()
 
 
+@pytest.mark.both_eras
 @pytest.mark.parametrize("retry_after", [0, None], ids=["zero", "missing"])
 def test_a_refusal_without_a_usable_time(chain: Chain, retry_after: int | None) -> None:
     for kind in ("calls", "detail"):
@@ -113,6 +115,7 @@ def test_a_refusal_without_a_usable_time(chain: Chain, retry_after: int | None) 
     chain.assert_table_is_truth()
 
 
+@pytest.mark.both_eras
 def test_no_rate_headers(chain: Chain) -> None:
     chain.sandbox.settings.rate_headers = False
     chain.run()

@@ -10,6 +10,7 @@ import tenacity
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
+from airflow_provider_talkpilot.sandbox.eras import Era
 
 DAY = Interval.parse("2026-03-16", "2026-03-17")
 
@@ -23,10 +24,15 @@ def server() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def sandbox(server: Sandbox) -> Sandbox:
+def sandbox(server: Sandbox, era: Era) -> Sandbox:
     """As good as a new one: two days of 250 calls of one agent, and no rate limits."""
     settings = SandboxSettings(
-        days=2, calls_per_day=250, agents=1, requests_per_minute=None, requests_per_hour=None
+        era=era,
+        days=2,
+        calls_per_day=250,
+        agents=1,
+        requests_per_minute=None,
+        requests_per_hour=None,
     )
     server.reset(**settings.model_dump())
     return server
