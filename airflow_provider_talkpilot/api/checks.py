@@ -14,16 +14,17 @@ _UUID = re.compile(UUID_PATTERN)
 
 
 def require_uuid(name: str, value: object) -> str:
-    """Return ``value`` if it is a UUID.
+    """Return a UUID as the API writes it: small letters, no white space around it.
 
     :raises ConfigurationError: when it is not; such an id would otherwise reach the URL.
     """
-    if not _UUID.fullmatch(str(value)):
+    found = str(value).strip().lower()
+    if not _UUID.fullmatch(found):
         raise ConfigurationError(
             f"The {name} {plain(value)!r} is no UUID: copy it from TalkPilot's dashboard or from "
             "the list of agents."
         )
-    return str(value)
+    return found
 
 
 def check_options(**options: float) -> None:

@@ -147,7 +147,9 @@ class TalkPilotClient:
         :raises InvalidRecordError: when the answer is no call that fits.
         """
         agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
-        return self._validated(CallDetail, "detail", f"agents/{agent_id}/calls/{call_id}")
+        detail = self._validated(CallDetail, "detail", f"agents/{agent_id}/calls/{call_id}")
+        detail.agent_id = detail.agent_id or agent_id
+        return detail
 
     def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         """Send one GET within the quota, again where the network or the server fails.
@@ -227,7 +229,7 @@ class TalkPilotClient:
     def _validated(self, model: type[Model], kind: str, path: str) -> Model:
         body = self.get(kind, path)
         try:
-            return model.model_validate(body)
+            return model.read(body)
         except ValidationError as error:
             reason = describe_invalid(error)
             raise errors.InvalidRecordError(

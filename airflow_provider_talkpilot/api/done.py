@@ -22,7 +22,12 @@ from pydantic import ValidationError
 from airflow_provider_talkpilot.api.asking import Ask, Asking
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
-from airflow_provider_talkpilot.api.models import TalkPilotModel, UtcDatetime, describe_invalid
+from airflow_provider_talkpilot.api.models import (
+    Flag,
+    TalkPilotModel,
+    UtcDatetime,
+    describe_invalid,
+)
 from airflow_provider_talkpilot.api.pages import read_page
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, ask_agents, page_params
 
@@ -113,7 +118,7 @@ class _Row(TalkPilotModel):
     """What is looked at of a call."""
 
     created_at: UtcDatetime
-    done: bool | None = None
+    done: Flag | None = None
 
 
 @dataclass(frozen=True)
@@ -237,7 +242,7 @@ class _AgentCalls:
 
 def _row(path: str, row: Any) -> _Row:
     try:
-        return _Row.model_validate(row)
+        return _Row.read(row)
     except ValidationError as error:
         raise UnexpectedResponseError(
             f"GET {path} answered with a call that does not fit ({describe_invalid(error)}).",

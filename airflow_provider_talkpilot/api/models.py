@@ -1,5 +1,9 @@
 """The API's records as pydantic models. Fields we do not know are kept in ``model_extra``.
 
+So are values of known fields that do not fit: :meth:`TalkPilotModel.read` makes a record of the
+other fields. The JSON type decides what fits. Nothing is converted but a whole number that comes as
+``12.0``: a text ``"true"`` is no boolean, and a text ``"12"`` is no number.
+
 Source of the fields: docs.talkpilot.io, pages api/agents and api/calls.
 """
 
@@ -8,44 +12,68 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
-from pydantic_core import core_schema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    Strict,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from airflow_provider_talkpilot.api.moments import read_moment
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 INT64 = range(-(2**63), 2**63)
+# A credential that dies after an hour, and opens the recording until then.
+RECORDING = "audio_file_url"
 
 
-def _as_utc(moment: datetime) -> datetime:
-    if not moment.tzinfo:
-        return moment.replace(tzinfo=UTC)
+def _moment(value: object) -> datetime:
     try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the moment is outside the years 1 to 9999 in UTC") from None
+        return read_moment(value)
+    except (TypeError, ValueError):
+        raise PydanticCustomError(
+            "moment", "Input should be a moment in the years 1 to 9999 in UTC"
+        ) from None
 
 
-def _utc_datetime(_source: object, _handler: object) -> core_schema.CoreSchema:
-    """A moment in UTC needs no Python of ours: most have it, and lists have many."""
-    any_zone = core_schema.datetime_schema()
+def _moment_schema(_source: object, _handler: object) -> core_schema.CoreSchema:
+    return core_schema.no_info_plain_validator_function(_moment)
+
+
+def _whole(value: object) -> int:
+    # Not of an int: one beyond 64 bits would be rounded on the way.
+    if not isinstance(value, float) or not value.is_integer() or int(value) not in INT64:
+        raise ValueError("no whole number")
+    return int(value)
+
+
+def _integer_schema(_source: object, _handler: object) -> core_schema.CoreSchema:
     return core_schema.union_schema(
         [
-            core_schema.datetime_schema(tz_constraint=0),
-            core_schema.no_info_after_validator_function(_as_utc, any_zone),
+            core_schema.int_schema(strict=True, ge=INT64.start, lt=INT64.stop),
+            core_schema.no_info_plain_validator_function(_whole),
         ],
         mode="left_to_right",
-        custom_error_type="datetime",
-        custom_error_message="Input should be a moment in the years 1 to 9999 in UTC",
+        custom_error_type="integer",
+        custom_error_message="Input should be a whole number of 64 bits",
     )
 
 
-UtcDatetime = Annotated[datetime, GetPydanticSchema(_utc_datetime)]
-# Ids become parts of addresses, so nothing but a UUID may pass for one.
-Identifier = Annotated[str, Field(pattern=UUID_PATTERN)]
-# What BigQuery's INTEGER holds.
-Integer = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
+UtcDatetime = Annotated[datetime, GetPydanticSchema(_moment_schema)]
+# Ids become parts of addresses, so nothing but a UUID may pass for one. Case says nothing in them.
+Identifier = Annotated[str, StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True)]
+Text = Annotated[str, Strict()]
+Flag = Annotated[bool, Strict()]
+# What BigQuery's INT64 and FLOAT64 hold.
+Integer = Annotated[int, GetPydanticSchema(_integer_schema)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
 class TalkPilotModel(BaseModel):
@@ -58,22 +86,41 @@ class TalkPilotModel(BaseModel):
         if hasattr(self, "id"):
             yield "id", self.id
 
+    @classmethod
+    def read(cls, record: Any) -> Self:
+        """Make the record of a JSON value, also where some of its fields do not fit.
+
+        A field that does not fit is None; its value is in ``model_extra`` under its name.
+
+        :param record: the JSON value.
+        :raises ValidationError: when it is no object, or a field does not fit that must be there.
+        """
+        try:
+            return cls.model_validate(record)
+        except ValidationError as error:
+            unfit = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+            if not unfit or any(cls.model_fields[name].is_required() for name in unfit):
+                raise
+        found = cls.model_validate({k: v for k, v in record.items() if k not in unfit})
+        found.__pydantic_extra__ = (found.__pydantic_extra__ or {}) | {k: record[k] for k in unfit}
+        return found
+
 
 class Health(TalkPilotModel):
     """Answer of ``GET /health``."""
 
-    status: str
-    version: str | None = None
+    status: Text
+    version: Text | None = None
 
 
 class Agent(TalkPilotModel):
     """An AI agent that answers telephones."""
 
     id: Identifier
-    name: str | None = None
-    phone_number: str | None = None
-    is_active: bool | None = None
-    language: str | None = None
+    name: Text | None = None
+    phone_number: Text | None = None
+    is_active: Flag | None = None
+    language: Text | None = None
     created_at: UtcDatetime | None = None
 
 
@@ -81,26 +128,27 @@ class Call(TalkPilotModel):
     """A call as lists give it.
 
     ``created_at`` is the call's start. ``updated_at`` may be missing. ``done`` and ``note``
-    change later. ``phone_number`` is null once the call is purged.
+    change later. ``phone_number`` is null once the call is purged. ``agent_id`` is the agent whose
+    list has the call, where the record itself does not say.
     """
 
     id: Identifier
-    agent_id: Identifier
+    agent_id: Identifier | None = None
     created_at: UtcDatetime
     updated_at: UtcDatetime | None = None
     deleted_at: UtcDatetime | None = None
-    call_id: str | None = None
-    customer_name: str | None = None
-    customer_request: str | None = None
-    phone_number: str | None = None
-    call_summary: str | None = None
-    employee: str | None = None
-    note: str | None = None
+    call_id: Text | None = None
+    customer_name: Text | None = None
+    customer_request: Text | None = None
+    phone_number: Text | None = None
+    call_summary: Text | None = None
+    employee: Text | None = None
+    note: Text | None = None
     duration: Integer | None = None
-    done: bool | None = None
-    general_success: bool | None = None
-    disconnection_reason: str | None = None
-    is_purged: bool | None = None
+    done: Flag | None = None
+    general_success: Flag | None = None
+    disconnection_reason: Text | None = None
+    is_purged: Flag | None = None
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -108,30 +156,45 @@ class Call(TalkPilotModel):
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
-        fields = self.__pydantic_extra__ or {}
-        return fields and {k: _storable(v) for k, v in fields.items() if k != "audio_file_url"}
+        return self._stored(known=False)
+
+    @property
+    def drift(self) -> dict[str, Any]:
+        """Values of known fields that do not fit, by field; the field itself is None.
+
+        Without the recording's address, and with the same numbers as texts as :attr:`extra`.
+        """
+        return self._stored(known=True)
+
+    def _stored(self, *, known: bool) -> dict[str, Any]:
+        fields = self.__pydantic_extra__
+        if not fields:
+            return {}
+        names = type(self).model_fields
+        return {
+            name: _storable(value)
+            for name, value in fields.items()
+            if name != RECORDING and (name in names) is known
+        }
 
 
 class CallDetail(Call):
     """One call with its detail fields.
 
-    ``transcript`` is, by the documentation, a JSON *string* holding a list of messages; a plain
-    list is accepted too. ``final_score`` (1-10) is set some time after the call.
+    ``transcript`` is, by the documentation, a JSON *string* holding a list of messages; any other
+    JSON value is taken too. ``final_score`` (1-10) is set some time after the call.
     ``audio_file_url`` is a credential that dies after an hour: readable, never stored.
     """
 
-    transcript: str | list[Any] | None = None
-    final_score: Integer | None = None
-    audio_file_url: str | None = None
+    transcript: Any = None
+    final_score: Number | None = None
+    audio_file_url: Text | None = None
 
 
 class Pagination(TalkPilotModel):
-    """``pagination`` of a list. ``pages`` of an empty list is 0 or 1 (the API does not say)."""
+    """``pagination`` of a list; its ``page``, ``limit`` and ``pages`` say nothing more."""
 
     total: int = Field(ge=0)
-    page: int | None = None
-    limit: int | None = None
-    pages: int | None = None
 
 
 def _storable(value: Any) -> Any:

@@ -100,7 +100,10 @@ def walk_calls(
         while number := walk.next_page():
             rows = walk.take(ahead.get(number, walk.last_page, parse_calls))
             if rows:
-                yield _call_page(rows, walk.total, interval)
+                page = _call_page(rows, walk.total, interval)
+                for call in page.calls:
+                    call.agent_id = call.agent_id or agent_id
+                yield page
 
 
 def _call_page(rows: list[Any], total: int, interval: Interval) -> CallPage:
@@ -109,7 +112,7 @@ def _call_page(rows: list[Any], total: int, interval: Interval) -> CallPage:
     calls, rejects = [], []
     for row in rows:
         try:
-            calls.append(Call.model_validate(row))
+            calls.append(Call.read(row))
         except ValidationError as error:
             if not _is_elsewhere(row, interval):
                 rejects.append(Reject(row, describe_invalid(error)))
@@ -152,7 +155,7 @@ def ask_agents(base_url: str) -> Asking[list[Agent]]:
             rows: list[Any] = []
             while page := walk.next_page():
                 rows += walk.take(read_page(f"GET {base_url}/agents", (yield walk.page(page))))
-            return [Agent.model_validate(row) for row in rows]
+            return [Agent.read(row) for row in rows]
         except WalkMovedError:
             if number == AGENT_WALKS:
                 raise
@@ -254,7 +257,8 @@ class DistinctIds:
 
     def _id_of(self, row: Any, number: int) -> object:
         row_id = row.get("id") if isinstance(row, dict) else None
-        return (self.seen + number, "no id") if row_id is None else str(row_id)
+        # As calls have it: pages of one list can come either way.
+        return (self.seen + number, "no id") if row_id is None else str(row_id).lower()
 
 
 def page_params(number: int, limit: int = PAGE_LIMIT) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tables of other versions: which columns they lack, and which cannot fit."""
+"""Tables of other versions: which columns they lack, which are too narrow, which cannot fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 
 # Standard and legacy SQL have two names for some types.
-_NAMES = {"INT64": "INTEGER", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+_DDL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+# Types that BigQuery changes in place, from and to. Source:
+# cloud.google.com/bigquery/docs/managing-table-schemas#change_column_data_type
+_WIDENED = {("INTEGER", "FLOAT")}
 
 
 def lacking_columns(table: Table) -> list[SchemaField]:
@@ -41,11 +45,24 @@ def lacking_columns(table: Table) -> list[SchemaField]:
     return [want for want in wanted if want.name not in have]
 
 
+def narrow_columns(table: Table) -> list[SchemaField]:
+    """The columns to widen, as they are to be."""
+    have = {field.name.lower(): field for field in table.schema}
+    return [
+        want
+        for want in target_schema()
+        if want.name in have and (_type(have[want.name]), _type(want)) in _WIDENED
+    ]
+
+
 def _misfit(want: SchemaField, have: SchemaField | None) -> str:
     """What is wrong with a column of the table; nothing where it can be added."""
     if have is None:
         return "missing" if want.mode == "REQUIRED" else ""
-    if _type(have) != _type(want) or (have.mode == "REPEATED") != (want.mode == "REPEATED"):
+    types = _type(have), _type(want)
+    if (types[0] != types[1] and types not in _WIDENED) or (have.mode == "REPEATED") != (
+        want.mode == "REPEATED"
+    ):
         return f"{_shown(have)}, not {_shown(want)}"
     if have.mode == "REQUIRED" and want.mode != "REQUIRED":
         return "REQUIRED, and calls come without it"
@@ -72,7 +89,7 @@ def _shown(field: SchemaField) -> str:
 
 def ddl_type(field: SchemaField) -> str:
     """A column's type as DDL spells it."""
-    name = _type(field)
+    name = _DDL_NAMES.get(_type(field), _type(field))
     if name == "RECORD":
         name = f"STRUCT<{', '.join(f'{f.name} {ddl_type(f)}' for f in field.fields)}>"
     return f"ARRAY<{name}>" if field.mode == "REPEATED" else name

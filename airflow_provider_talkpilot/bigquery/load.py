@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJob, QueryJobConfig
 
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, finished, run_job
-from airflow_provider_talkpilot.bigquery.policy_tags import tagged
+from airflow_provider_talkpilot.bigquery.policy_tags import staging_tags, tagged
 from airflow_provider_talkpilot.bigquery.reconcile import (
     Balance,
     ErasureLimit,
@@ -118,7 +118,7 @@ def load_calls(
             folder,
             manifest,
             staging,
-            schema=tagged(staging_schema(manifest.kind), options.policy_tags),
+            schema=tagged(staging_schema(manifest.kind), staging_tags(options.policy_tags)),
             job_name=f"talkpilot-load-{digest}",
             location=location,
         )

@@ -11,7 +11,7 @@ from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS
+from airflow_provider_talkpilot.bigquery.schema import COLUMNS, DETAIL_DRIFT, DRIFT
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,12 @@ def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[Schem
         _tagged(field, field.name, tags[field.name]) if field.name in tags else field
         for field in schema
     ]
+
+
+def staging_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a staging table: what becomes ``extra`` has the tag of ``extra``."""
+    same = {column.name: tags["extra"] for column in (DRIFT, DETAIL_DRIFT) if "extra" in tags}
+    return {**tags, **same}
 
 
 def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> None:

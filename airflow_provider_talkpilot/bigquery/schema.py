@@ -7,6 +7,8 @@ from enum import Enum
 
 from google.cloud.bigquery import SchemaField
 
+from airflow_provider_talkpilot.api import CallDetail
+
 
 class Source(Enum):
     """Which staged rows fill a column."""
@@ -41,7 +43,7 @@ class Column:
 
 
 MESSAGE_FIELDS = (
-    SchemaField("role", "STRING", description="Who spoke: agent or user."),
+    SchemaField("role", "STRING", description="Who spoke: agent, assistant or user."),
     SchemaField("text", "STRING", description="What was said."),
 )
 
@@ -71,13 +73,17 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("is_purged", "BOOLEAN", _L, "Whether TalkPilot purged the call's personal data."),
     Column(
-        "extra", "JSON", _L, "Fields of the API that this version does not know.", personal=True
+        "extra",
+        "JSON",
+        _L,
+        "Unknown fields, and values that do not fit their column.",
+        personal=True,
     ),
     Column(
         "transcript",
         "RECORD",
         _D,
-        "What was said, in order.",
+        "The messages, in order: all that came with a role and a text.",
         "REPEATED",
         fields=MESSAGE_FIELDS,
         personal=True,
@@ -86,22 +92,34 @@ COLUMNS: tuple[Column, ...] = (
         "transcript_raw",
         "STRING",
         _D,
-        "The transcript as it came, where transcript lacks some.",
+        "The whole transcript as JSON, where transcript lacks some of it.",
         personal=True,
     ),
-    Column("final_score", "INTEGER", _D, "Score from 1 to 10, given after the call by an AI."),
+    Column("final_score", "FLOAT", _D, "Score from 1 to 10, given after the call by an AI."),
     Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail belongs to."),
     Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last asked for, if ever."),
     Column("erased_at", "TIMESTAMP", _P, "When the call was found to be gone from TalkPilot."),
     Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot."),
 )
 
+DRIFT = Column("drift", "JSON", Source.STAGING, "Values that do not fit, of the list's columns.")
+DETAIL_DRIFT = Column("detail_drift", "JSON", Source.STAGING, "Likewise, of the detail's columns.")
 DETAIL_FOUND = Column("detail_found", "BOOLEAN", Source.STAGING, "False: TalkPilot has no detail.")
+
+# Fields whose values stand in extra where they do not fit. A record is none without the others, and
+# a transcript always fits: transcript_raw takes it, whatever it is.
+_CAN_DRIFT = {name for name, field in CallDetail.model_fields.items() if not field.is_required()}
+_CAN_DRIFT -= {"transcript"}
 
 
 def names(*sources: Source) -> list[str]:
     """Names of the columns that come from ``sources``, in the table's order."""
     return [column.name for column in COLUMNS if column.source in sources]
+
+
+def drift_columns(*sources: Source) -> list[str]:
+    """Names of the columns of ``sources`` whose values stand in ``extra`` where they do not fit."""
+    return [name for name in names(*sources) if name in _CAN_DRIFT]
 
 
 def personal_columns() -> list[Column]:
@@ -118,6 +136,5 @@ def staging_schema(kind: str) -> list[SchemaField]:
     """Schema of the staging table for parts of a kind (``calls`` or ``details``)."""
     sources = {Source.KEY, Source.LIST} | ({Source.DETAIL} if kind == "details" else set())
     columns = [column for column in COLUMNS if column.source in sources]
-    if kind == "details":
-        columns.append(DETAIL_FOUND)
+    columns += [DRIFT, DETAIL_DRIFT, DETAIL_FOUND] if kind == "details" else [DRIFT]
     return [column.schema_field() for column in columns]

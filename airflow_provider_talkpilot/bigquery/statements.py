@@ -8,7 +8,12 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.schema import Source, names, personal_columns
+from airflow_provider_talkpilot.bigquery.schema import (
+    Source,
+    drift_columns,
+    names,
+    personal_columns,
+)
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 
 
@@ -33,6 +38,8 @@ def render(
             key_columns=names(Source.KEY),
             list_columns=names(Source.LIST),
             detail_columns=names(Source.DETAIL),
+            list_drift=drift_columns(Source.KEY, Source.LIST),
+            detail_drift=drift_columns(Source.DETAIL),
             personal_columns=personal_columns(),
             **{
                 key: _literal(value) if isinstance(value, datetime) else value

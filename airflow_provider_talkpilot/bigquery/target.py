@@ -9,6 +9,7 @@ from google.api_core.exceptions import Conflict, NotFound
 from google.cloud.bigquery import (
     Client,
     Dataset,
+    SchemaField,
     Table,
     TimePartitioning,
     TimePartitioningType,
@@ -16,7 +17,7 @@ from google.cloud.bigquery import (
 
 from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.evolution import ddl_type, lacking_columns
+from airflow_provider_talkpilot.bigquery.evolution import ddl_type, lacking_columns, narrow_columns
 from airflow_provider_talkpilot.bigquery.jobs import finished
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import target_schema
@@ -40,7 +41,7 @@ def ensure_target(
     policy_tags: Mapping[str, str],
     warn: bool = False,
 ) -> str | None:
-    """Create dataset and table where they are missing; add columns that the table lacks.
+    """Create dataset and table where they are missing; add or widen columns of an older table.
 
     Columns, labels and options of the users' own stay as they are.
 
@@ -123,5 +124,19 @@ def _ensure_table(
         log.info("Adding the column %s to the table %s.", column.name, target)
         statement = render("add_column", target=target, column=column, column_type=ddl_type(column))
         finished(client.query(statement, location=location))
+    for column in narrow_columns(table):
+        _widen(client, target, location, column)
     if policy_tags:
         add_missing_tags(client, client.get_table(str(target)), policy_tags)
+
+
+def _widen(client: Client, target: TableId, location: str | None, column: SchemaField) -> None:
+    log.info("Widening the column %s of the table %s.", column.name, target)
+    statement = render("widen_column", target=target, column=column, column_type=ddl_type(column))
+    try:
+        finished(client.query(statement, location=location))
+    except BigQueryLoadError:
+        # Another load may have done it at the same moment.
+        left = narrow_columns(client.get_table(str(target)))
+        if column.name in [field.name for field in left]:
+            raise

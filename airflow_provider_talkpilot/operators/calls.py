@@ -142,9 +142,9 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
     :param search: only calls with this text in name, phone number or summary. Likewise.
     :param max_rejects: records that may fail validation before the task fails.
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
-        ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, up to 100 agents ``by_agent``
-        and up to 100 days ``by_day``, and the connection's ``requests_per_hour`` and
-        ``dashboard_url``, if it has them.
+        ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, ``drift`` (values that
+        did not fit, by column), up to 100 agents ``by_agent`` and up to 100 days ``by_day``, and
+        the connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
@@ -225,6 +225,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
             agents=len(manifest.agents),
             calls=manifest.rows,
             rejected=manifest.rejected,
+            drift=manifest.drift,
             purged=sum(day.purged for day in manifest.days.values()),
             **_breakdown(manifest),
             **_hour_limit(client),
@@ -253,8 +254,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
         nothing else. (templated)
     :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
-        ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, and the connection's
-        ``requests_per_hour`` and ``dashboard_url``, if it has them.
+        ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, ``drift`` (values
+        that did not fit, by column), and the connection's ``requests_per_hour`` and
+        ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
@@ -332,6 +334,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
             fetched=manifest.fetched,
             vanished=manifest.vanished,
             rejected=manifest.rejected,
+            drift=manifest.drift,
             **_hour_limit(client),
             **self._dashboard(),
         )

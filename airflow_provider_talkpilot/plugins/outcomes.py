@@ -55,6 +55,8 @@ class Outcome:
     :param calls_loaded: whether its calls are in the table, whatever became of the details.
     :param lacking: calls of the walk without a detail, though details were fetched.
     :param erased: calls found to be gone.
+    :param drift: values that did not fit, by column: of the list, or of details where there were
+        more.
     :param failed_task: the first task that failed.
     """
 
@@ -73,6 +75,7 @@ class Outcome:
     calls_loaded: bool = False
     lacking: int = 0
     erased: int = 0
+    drift: Mapping[str, int] = field(default_factory=dict)
     failed_task: str | None = None
 
     @property
@@ -313,6 +316,7 @@ def _outcome(chain: _Chain, habits: _Habits) -> Outcome | None:
         erased=sum(
             count(mapping(task.returned).get("erased")) or 0 for task in chain.load_calls
         ),
+        drift=_drift([extract, *chain.enrich]),
         failed_task=failed,
     )  # fmt: skip
 
@@ -366,6 +370,16 @@ def _by_day(task: Task) -> dict[date, DayFigures]:
         calls = count(figures.get("calls"))
         if day is not None and calls is not None:
             found[day] = DayFigures(calls, count(figures.get("purged")) or 0)
+    return found
+
+
+def _drift(tasks: Iterable[Task]) -> dict[str, int]:
+    """Values that did not fit. A detail has the list's fields too: the larger count is of calls."""
+    found: dict[str, int] = {}
+    for task in tasks:
+        for name, value in mapping(task.summary.get("drift")).items():
+            if number := count(value):
+                found[name] = max(number, found.get(name, 0))
     return found
 
 

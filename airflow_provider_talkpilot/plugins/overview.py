@@ -48,6 +48,7 @@ class _Notes:
                     "state": outcome.state,
                     "calls_loaded": outcome.calls_loaded,
                     "failed_task": outcome.failed_task,
+                    "drift": dict(sorted(outcome.drift.items())),
                 }
             )
         return self.numbers[id(outcome)]

@@ -22,13 +22,14 @@ FaultName = Literal[
     "slow",
     "no_pagination",
     "no_id",
+    "no_start",
     "wrong_type",
 ]
 FaultKind = Literal[
     "health", "agents", "calls", "detail", "performance", "performance_detail", "audio", "any"
 ]
 
-PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "wrong_type"})
+PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "no_start", "wrong_type"})
 """Faults that spoil a good answer: they wait for a request that would get one (status 200)."""
 
 
@@ -42,8 +43,8 @@ class Fault(BaseModel):
     ``rate_limited`` is a 429 whatever the quota, ``conflict`` a 409, ``redirect`` a redirect to
     ``location``. ``cut`` breaks the connection in mid-body; ``bad_json``, ``html`` and ``empty``
     are bodies with status 200; ``slow`` waits ``seconds``, then answers as usual.
-    ``no_pagination`` spoils a page, ``no_id`` and ``wrong_type`` (``duration`` as text) spoil
-    one row of it or a detail.
+    ``no_pagination`` spoils a page; ``no_id``, ``no_start`` (no ``created_at``) and ``wrong_type``
+    (``duration`` as text) spoil one row of it or a detail.
 
     :param fault: which.
     :param kind: which requests meet it.
@@ -78,7 +79,7 @@ class Fault(BaseModel):
             return False
         if self.fault == "no_pagination":
             return kind in ("agents", "calls", "performance")
-        if self.fault in ("no_id", "wrong_type"):
+        if self.fault in ("no_id", "no_start", "wrong_type"):
             return kind in ("agents", "calls", "detail")
         return True
 
@@ -169,7 +170,7 @@ class Faults:
 
 
 def spoil_rows(fault: Fault, body: dict[str, Any]) -> dict[str, Any]:
-    """Apply ``no_pagination``, ``no_id`` or ``wrong_type`` to a page or a detail."""
+    """Apply ``no_pagination``, ``no_id``, ``no_start`` or ``wrong_type`` to a page or a detail."""
     if fault.fault == "no_pagination":
         return {name: value for name, value in body.items() if name != "pagination"}
     row = body
@@ -177,8 +178,8 @@ def spoil_rows(fault: Fault, body: dict[str, Any]) -> dict[str, Any]:
         if not body["data"]:
             return body
         row = body["data"][0]
-    if fault.fault == "no_id":
-        row.pop("id", None)
+    if fault.fault in ("no_id", "no_start"):
+        row.pop("id" if fault.fault == "no_id" else "created_at", None)
     else:
         row["duration"] = "ninety seconds"
     return body

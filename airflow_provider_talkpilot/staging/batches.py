@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -72,9 +73,14 @@ class Batches:
         """Stage earlier, so that so many requests can go on meanwhile."""
         self._full = max(LEAST_ROWS, BATCH_ROWS - in_flight)
 
-    def add(self, row: dict[str, Any] | None) -> None:
-        """Add a detail's row; None notes that the call vanished."""
+    def add(self, row: dict[str, Any] | None, drift: Collection[str] = ()) -> None:
+        """Add a detail's row; None notes that the call vanished.
+
+        :param drift: its columns whose values did not fit.
+        """
         self._manifest.fetched += 1
+        for name in drift:
+            self._manifest.drift[name] = self._manifest.drift.get(name, 0) + 1
         if row is None:
             self._manifest.vanished += 1
             return

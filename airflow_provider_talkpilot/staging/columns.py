@@ -54,6 +54,8 @@ _FINGERPRINT = 8
 # It dies in an hour, and until then it opens the recording: it is stored nowhere.
 _RECORDING = "audio_file_url"
 _KNOWN_FIELDS = frozenset(CallDetail.model_fields)
+# Of a staged row: these become the column extra.
+_KEPT_IN_EXTRA = ("extra", "drift", "detail_drift")
 
 
 class Hasher:
@@ -124,6 +126,10 @@ class ColumnChoices:
         """Whether a column is dropped."""
         return name in self._dropped
 
+    def keeps_drift(self, name: str) -> bool:
+        """Whether a value that does not fit a column, or a field of no column, is kept in extra."""
+        return not self.drops("extra") and name not in self._dropped | self._hashed
+
     def rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Apply the choices to rows as the table has them."""
         return [self.row(row) for row in rows] if self._choices else rows
@@ -133,9 +139,12 @@ class ColumnChoices:
         if not self._choices:
             return row
         row = {name: self._value(name, value) for name, value in row.items()}
-        # A list that begins to send what only details had is no way around a choice.
-        extra = {k: v for k, v in (row.pop("extra", None) or {}).items() if k not in self._dropped}
-        return row | ({"extra": extra} if extra else {})
+        # A list that begins to send what only details had is no way around a choice. Neither is a
+        # value that does not fit its column: what is no text cannot be hashed.
+        for name in _KEPT_IN_EXTRA:
+            kept = {k: v for k, v in (row.pop(name, None) or {}).items() if self.keeps_drift(k)}
+            row |= {name: kept} if kept else {}
+        return row
 
     def reject(self, record: Any) -> Any:
         """Apply the choices to a record that failed validation.

@@ -15,6 +15,7 @@ from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices, describe
+from airflow_provider_talkpilot.staging.drift import warn_of_drift
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.fetch import fetch_details
 from airflow_provider_talkpilot.staging.inventory import (
@@ -108,6 +109,7 @@ def enrich_calls(
             "shows whether they were erased.",
             manifest.vanished,
         )
+    warn_of_drift(manifest.drift, options.choices)
     path = manifest.save(folder)
     Manifest.delete_checkpoint(folder, "details")
     return manifest, path
@@ -184,6 +186,7 @@ def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
         agents_asked=len(calls.agents),
         requests=before.requests if before else {},
         fetched=before.fetched if before else 0,
+        drift=before.drift if before else {},
         started_at=before.started_at if before else datetime.now(UTC),
     )
 

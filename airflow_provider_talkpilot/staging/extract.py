@@ -16,6 +16,7 @@ from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.days import with_calls
+from airflow_provider_talkpilot.staging.drift import warn_of_drift, with_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest, Pending, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import PartWriter
@@ -85,6 +86,7 @@ def extract_calls(
         # Asking again, for everything, is how they can become right.
         Manifest.delete_checkpoint(folder, "calls")
         raise
+    warn_of_drift(manifest.drift, plan.choices)
     path = manifest.save(folder)
     Manifest.delete_checkpoint(folder, "calls")
     return manifest, path
@@ -205,7 +207,7 @@ class _Extraction:
         :raises _LongListError: when it is to be walked in parts.
         """
         marks = self._parts.mark(), self._rejects.mark()
-        days = self._manifest.days
+        days, drift = self._manifest.days, self._manifest.drift
         max_wait = self._client.quota.max_wait
         for walk in range(1, WALKS + 1):
             began_at = datetime.now(UTC)
@@ -214,7 +216,7 @@ class _Extraction:
             except BaseException as error:
                 self._parts.rollback(marks[0])
                 self._rejects.rollback(marks[1])
-                self._manifest.days = days
+                self._manifest.days, self._manifest.drift = days, drift
                 if not isinstance(error, WalkMovedError) or walk == WALKS:
                     raise
                 log.info("%s Walking it again.", error)
@@ -243,6 +245,7 @@ class _Extraction:
             now = datetime.now(UTC).isoformat()
             self._parts.write(choices.rows([call_row(call, now) for call in page.calls]))
             self._manifest.days = with_calls(self._manifest.days, page.calls)
+            self._manifest.drift = with_drift(self._manifest.drift, page.calls)
             for reject in page.rejects:
                 self._manifest.reject_reason = self._manifest.reject_reason or reject.reason
                 record = choices.reject(reject.record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -49,7 +49,7 @@ def fetch_details(
         def stage(*, overtaking: bool = False) -> None:
             while answer := asked.take(overtaking=overtaking):
                 if answer.reject is None:
-                    batches.add(answer.row)
+                    batches.add(answer.row, answer.drift)
                 else:
                     batches.reject(answer.reject)
                 progress.step()
@@ -81,6 +81,7 @@ def fetch_details(
 def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted) -> Answer:
     row: dict[str, Any] | None = None
     reject: dict[str, Any] | None = None
+    drift: Collection[str] = ()
     try:
         detail = client.call(call.agent_id, call.id)
     except NotFoundError as error:
@@ -95,4 +96,5 @@ def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted) -> Ans
         reject = {"agent_id": call.agent_id, "reason": error.reason, "record": record}
     else:
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
-    return Answer(row, reject)
+        drift = detail.drift.keys()
+    return Answer(row, reject, drift)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Condition
 from types import TracebackType
@@ -28,10 +28,12 @@ class Answer(NamedTuple):
 
     :param row: the detail's row; None for a call that vanished after it was listed.
     :param reject: in place of a row, a record that failed validation and why.
+    :param drift: the detail's columns whose values did not fit.
     """
 
     row: dict[str, Any] | None
     reject: dict[str, Any] | None = None
+    drift: Collection[str] = ()
 
 
 class _Asked:

@@ -87,6 +87,8 @@ class Manifest(BaseModel):
         before it was staged, by column.
     :param days: the calls that were staged, by UTC day; empty for details.
     :param parts: files with the rows, in order.
+    :param drift: how many values came that do not fit their column, by column; of details, those
+        that were fetched.
     :param rejects: files with the records that failed validation.
     :param reject_reason: why the first of them failed, without its values.
     :param requests: API requests spent, by kind, tries and refusals included.
@@ -108,6 +110,7 @@ class Manifest(BaseModel):
     columns: dict[str, str] = Field(default_factory=dict)
     days: dict[date, DayCount] = Field(default_factory=dict)
     parts: list[Part] = Field(default_factory=list)
+    drift: dict[str, int] = Field(default_factory=dict)
     rejects: list[Part] = Field(default_factory=list)
     reject_reason: str = ""
     requests: dict[str, int] = Field(default_factory=dict)

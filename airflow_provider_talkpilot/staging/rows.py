@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from types import NoneType
 from typing import Any
 
 import pydantic_core
@@ -12,7 +11,6 @@ from airflow_provider_talkpilot.api import Call, CallDetail
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 
 _MESSAGE_FIELDS = {"role", "text"}
-_TEXT = (str, NoneType)
 
 
 def call_row(call: Call, synced_at: datetime | str) -> dict[str, Any]:
@@ -20,11 +18,14 @@ def call_row(call: Call, synced_at: datetime | str) -> dict[str, Any]:
 
     :param call: the call as a list gave it.
     :param synced_at: when it was read; as a text of ISO 8601 it is faster for many rows.
-    :return: values by column; no ``extra`` where the API sent no unknown field.
+    :return: values by column; ``extra`` only where the API sent unknown fields, and ``drift`` only
+        where it sent values that do not fit their columns.
     """
     row = {**vars(call), "synced_at": synced_at}
     if extra := call.extra:
         row["extra"] = extra
+    if drift := call.drift:
+        row["drift"] = drift
     return row
 
 
@@ -41,6 +42,10 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
     settled = max((v for v in (detail.updated_at, version) if v), default=None)
     row = call_row(detail, synced_at)
     del row["audio_file_url"]
+    if drift := row.pop("drift", None):
+        lists = {name: value for name, value in drift.items() if name in Call.model_fields}
+        details = {name: value for name, value in drift.items() if name not in lists}
+        row |= ({"drift": lists} if lists else {}) | ({"detail_drift": details} if details else {})
     return row | {
         "updated_at": settled,
         "transcript": messages,
@@ -73,14 +78,15 @@ def missing_detail_row(
     }
 
 
-def parse_transcript(
-    transcript: str | list[Any] | None,
-) -> tuple[list[dict[str, str | None]], str | None]:
+def parse_transcript(transcript: Any) -> tuple[list[dict[str, str]], str | None]:
     """Parse a transcript into messages.
 
-    :param transcript: the API's JSON string, or a list already.
-    :return: messages with ``role`` and ``text``; and the transcript as it came wherever the
-        messages do not hold all of it (it does not parse, or messages have more to them).
+    What has a ``role`` and a ``text``, both texts, is a message. All else in the list is none, such
+    as the call of a tool and its result.
+
+    :param transcript: the API's JSON string, or what such a string would hold.
+    :return: messages with ``role`` and ``text``, in order; and the whole transcript as JSON, as it
+        came, wherever the messages do not hold all of it.
     """
     if transcript is None:
         return [], None
@@ -91,17 +97,18 @@ def parse_transcript(
         return [], raw
     if parsed is None:
         return [], None
-    if not isinstance(parsed, list) or not all(_is_message(message) for message in parsed):
+    if not isinstance(parsed, list):
         return [], raw
-    messages = [{"role": m.get("role"), "text": m.get("text")} for m in parsed]
-    return messages, None if all(m.keys() <= _MESSAGE_FIELDS for m in parsed) else raw
+    messages = [m for m in parsed if _is_message(m)]
+    is_all = len(messages) == len(parsed) and all(m.keys() == _MESSAGE_FIELDS for m in messages)
+    return [{"role": m["role"], "text": m["text"]} for m in messages], None if is_all else raw
 
 
-def _is_message(message: object) -> bool:
+def _is_message(item: object) -> bool:
     return (
-        isinstance(message, dict)
-        and isinstance(message.get("role"), _TEXT)
-        and isinstance(message.get("text"), _TEXT)
+        isinstance(item, dict)
+        and isinstance(item.get("role"), str)
+        and isinstance(item.get("text"), str)
     )
 
 

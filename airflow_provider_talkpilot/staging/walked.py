@@ -14,16 +14,13 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Self
 
-from pydantic import TypeAdapter, ValidationError
-
+from airflow_provider_talkpilot.api.moments import read_moment
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inventory import Folder
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.parts import read_records
 
 Row = dict[str, Any]
-
-_moment = TypeAdapter(datetime).validate_python
 
 
 class Fate(Enum):
@@ -77,7 +74,9 @@ class WalkedCalls:
         call_id = row.get("id")
         if not isinstance(call_id, str) or row.get("detail_found") is False:  # nobody's data
             return Fate.STAYS
-        found = self._db.execute("SELECT purged FROM calls WHERE id = ?", (call_id,)).fetchone()
+        # As the rows have it: a record that did not fit is as it came.
+        ids = (call_id.lower(),)
+        found = self._db.execute("SELECT purged FROM calls WHERE id = ?", ids).fetchone()
         if found is None:
             return Fate.GONE if self._is_gone(row, read_at) else Fate.STAYS
         return Fate.PURGED if found[0] and row.get("is_purged") is not True else Fate.STAYS
@@ -85,14 +84,13 @@ class WalkedCalls:
     def _is_gone(self, row: Row, read_at: datetime | None) -> bool:
         walked_at = self._walked_at.get(str(row.get("agent_id")).lower())
         try:
-            created_at = _moment(row.get("created_at"))
-        except ValidationError:
+            created_at = read_moment(row.get("created_at"))
+        except ValueError:
             return False
         return (
             walked_at is not None
             and read_at is not None
             and read_at < walked_at
-            and created_at.tzinfo is not None
             and created_at in self._interval
         )
 
@@ -123,4 +121,4 @@ def _rejected(
                 call_id = record.get("id") if isinstance(record, dict) else None
                 if isinstance(call_id, str):
                     recognised[reject["agent_id"]] += 1
-                    yield call_id, record.get("is_purged") is True
+                    yield call_id.lower(), record.get("is_purged") is True

@@ -156,7 +156,7 @@ def test_how_long_can_be_chosen(chain: Chain) -> None:
 
 def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> None:
     """The checkpoint that it writes with every batch keeps all it needs."""
-    chain.sandbox.faults.add("wrong_type", kind="detail", after=20)
+    chain.sandbox.faults.add("no_start", kind="detail", after=20)
     calls = str(chain.extract(dag_id="other").returned)
     with pytest.raises(AirflowFailException):
         chain.enrich(calls, dag_id="other")
@@ -169,7 +169,7 @@ def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> 
 
 def test_rejects_of_a_run_wait_for_somebody_to_look_at_them(chain: Chain) -> None:
     chain.sandbox.reset(days=1)
-    chain.sandbox.faults.add("wrong_type", kind="calls")
+    chain.sandbox.faults.add("no_start", kind="calls")
     chain.extract_options["max_rejects"] = 1
     chain.clean(*chain.run())
     [rejects] = staged_files(chain.staging_uri)

@@ -6,7 +6,7 @@ import datetime as dt
 import hmac
 import json
 import shutil
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -20,6 +20,7 @@ from airflow_provider_talkpilot.operators.calls import (
 )
 from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE, Hasher
 from tests.integration.chain import Chain, day, local, staged_files
+from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import Row, assert_equal_rows, expected_rows, tables
 
@@ -256,21 +257,24 @@ def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("kind", ["calls", "detail"])
-def test_rejects_hold_what_was_chosen(chain: Chain, kind: str) -> None:
+def test_rejects_hold_what_was_chosen(chain: Chain, kind: Literal["calls", "detail"]) -> None:
     columns = {name: "hash" if name in HASHABLE else "drop" for name in DROPPABLE}
     columns |= {"duration": "keep", "final_score": "keep", "note": "keep", "employee": "drop"}
     plant(chain, columns)
-    broken = live_calls(chain)[0]
+    broken = newest(chain)
     calls = ""
     if kind == "detail":
         calls = str(chain.extract(columns=columns).returned)
+    chain.sandbox.faults.add("no_start", kind=kind)
     chain.sandbox.edit(
         broken["id"],
+        customer_name=f"{MARK} Name",
         duration="ninety",
         note="kept as it is",
         phone_number={MARK: [MARK]},
         unheard_of=f"{MARK} again",
     )
+    chain.enrich_options["concurrency"] = 1
     with pytest.raises(AirflowFailException, match="failed validation") as caught:
         chain.enrich(calls) if kind == "detail" else chain.extract(columns=columns)
     [path] = local(chain.staging_uri).rglob("rejects-*.jsonl")

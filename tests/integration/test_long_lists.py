@@ -328,7 +328,7 @@ def test_an_agent_that_is_gone_when_the_work_goes_on(chain: Chain) -> None:
 
 def test_rejects_that_are_allowed_do_not_start_it_over(chain: Chain, thousand: str) -> None:
     sandbox = chain.sandbox
-    sandbox.faults.add("wrong_type", kind="calls", after=1)
+    sandbox.faults.add("no_start", kind="calls", after=1)
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException, match="pagination"):
         chain.extract(max_rejects=1)

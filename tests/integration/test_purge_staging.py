@@ -242,7 +242,7 @@ def test_calls_that_came_later_are_not_gone(chain: Chain) -> None:
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("fault", ["no_id", "wrong_type"])
+@pytest.mark.parametrize("fault", ["no_id", "no_start"])
 def test_a_call_that_did_not_fit_is_not_gone(chain: Chain, fault: FaultName) -> None:
     """Its record is in the rejects of the walk, not in its list rows."""
     sandbox = chain.sandbox
@@ -261,7 +261,7 @@ def test_rejects(chain: Chain) -> None:
     first = sandbox.store.agents[0]["id"]
     spoiled = [c["id"] for c in sandbox.truth(*chain.interval) if c["agent_id"] == first][-1]
     position = [c["id"] for c in sandbox.truth(*chain.interval)].index(spoiled)
-    faults: list[tuple[str, FaultName]] = [("one", "wrong_type"), ("two", "no_id")]
+    faults: list[tuple[str, FaultName]] = [("one", "no_start"), ("two", "no_id")]
     for dag_id, fault in faults:
         caller = Caller(chain, "purged", position)
         sandbox.faults.add(fault, kind="calls")

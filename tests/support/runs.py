@@ -34,6 +34,7 @@ class Sync:
     :param states: of single tasks, instead of success.
     :param ended: when the last task ended; the others ended just before.
     :param map_index: of all its tasks.
+    :param drift: values that did not fit, by column: of the lists, and of the details.
     """
 
     day: date
@@ -53,6 +54,7 @@ class Sync:
     agent_ids: Sequence[str] = ()
     map_index: int = -1
     hour_limit: int | None = None
+    drift: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
 
     @property
     def start(self) -> datetime:
@@ -123,6 +125,7 @@ class Sync:
             "calls": total,
             "rejected": 0,
             "purged": self.purged,
+            "drift": dict(self.drift[0]),
             "by_agent": dict(self.calls),
             "by_day": {
                 (self.day + number * ONE_DAY).isoformat(): {
@@ -143,6 +146,7 @@ class Sync:
             "fetched": fetched,
             "vanished": 0,
             "rejected": 0,
+            "drift": dict(self.drift[1]),
         }
 
     def _load(self, uri: str) -> dict[str, Any]:

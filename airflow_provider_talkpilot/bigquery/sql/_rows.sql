@@ -1,8 +1,46 @@
 {#- What the statements share: one row a call, which of two rows is the newer, what is gone. -#}
 
-{%- macro newest_staged_rows() -%}
+{#- A JSON object without some of its fields; null where it is null. -#}
+{%- macro without(json, columns) -%}
+IF({{ json }} IS NULL, NULL, {{ 'JSON_REMOVE(' * columns | length }}{{ json }}
+{%- for column in columns %}, '$.{{ column }}'){% endfor %})
+{%- endmacro -%}
+
+{#- The fields of a JSON object as a text, without its braces; null where it has none. -#}
+{%- macro members(json) -%}
+REGEXP_EXTRACT(TO_JSON_STRING({{ json }}), r'^\{(.+)\}$')
+{%- endmacro -%}
+
+{#- The same of some of its fields, none of which is null; an empty text where it has none of them. -#}
+{%- macro members_of(json, columns) -%}
+ARRAY_TO_STRING([
+{%- for column in columns %}
+      '"{{ column }}":' || NULLIF(TO_JSON_STRING({{ json }}['{{ column }}']), 'null')
+      {{- ',' if not loop.last }}
+{%- endfor %}
+    ], ',')
+{%- endmacro -%}
+
+{#- A JSON object of fields; null where there are none.
+    texts: members, of objects that have no field in common. -#}
+{%- macro object_of(texts) -%}
+PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
+{%- for text in texts %}
+      NULLIF({{ text }}, ''){{ ',' if not loop.last }}
+{%- endfor %}
+    ], ','), '}'], ''), '{}'))
+{%- endmacro -%}
+
+{#- In extra is what the target's extra gets: fields that are unknown, and values of the others that do
+    not fit. The two are beside it too. -#}
+{%- macro newest_staged_rows(columns, drift) -%}
+{%- set texts = [members('extra')] -%}
+{%- for column in drift %}{% set _ = texts.append(members(column)) %}{% endfor -%}
 (
-  SELECT *
+  SELECT
+    {{ (columns + drift) | reject('eq', 'extra') | join(', ') }},
+    {{ object_of(texts) }} AS extra,
+    extra AS unknown
   FROM `{{ staging }}`
   WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (

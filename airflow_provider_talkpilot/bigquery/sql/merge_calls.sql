@@ -1,10 +1,13 @@
 {% from '_rows.sql' import
-    newest_staged_rows, same_call_in_interval, staged_is_newer, forgets_nothing_forgotten
+    newest_staged_rows, same_call_in_interval, staged_is_newer, forgets_nothing_forgotten,
+    without, members, members_of, object_of
     with context -%}
+{%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set now = members(without('S.unknown', detail_drift)) -%}
 -- List rows into the target: the newest row of a call wins, its details stay as they are, and a
 -- purge empties them.
 MERGE `{{ target }}` AS T
-USING {{ newest_staged_rows() }} AS S
+USING {{ newest_staged_rows(key_columns + list_columns, ['drift']) }} AS S
 ON {{ same_call_in_interval() }}
 WHEN MATCHED
   AND {{ forgets_nothing_forgotten() }}
@@ -13,13 +16,18 @@ THEN UPDATE SET
 {%- for column in list_columns if column not in ('updated_at', 'extra') %}
   {{ column }} = S.{{ column }},
 {%- endfor %}
-  -- A detail can tell updated_at, and have unknown fields, where the list does not.
+  -- A detail can tell updated_at, and have unknown fields, where the list does not. A value that did
+  -- not fit goes with the row that brought it.
   updated_at = COALESCE(S.updated_at, T.updated_at),
   extra = CASE
     WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
     WHEN T.detail_synced_at IS NULL THEN S.extra
-    WHEN S.updated_at > T.updated_at THEN COALESCE(S.extra, T.extra)
-    ELSE COALESCE(T.extra, S.extra)
+    ELSE {{ object_of([
+      'IF(S.updated_at > T.updated_at, COALESCE(%s, %s), COALESCE(%s, %s))'
+        % (now, before, before, now),
+      members('S.drift'),
+      members_of('T.extra', detail_drift),
+    ]) }}
   END,
   transcript = IF(IFNULL(S.is_purged, FALSE), [], T.transcript),
   transcript_raw = IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw),

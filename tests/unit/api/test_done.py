@@ -247,7 +247,7 @@ def test_a_share(share: float, done: int, enough: bool) -> None:
     [
         {"data": [{"done": False}], "pagination": {"total": 1}},
         {"data": [{"created_at": "soon", "done": False}], "pagination": {"total": 1}},
-        {"data": [{"created_at": "2026-03-16", "done": "Paul"}], "pagination": {"total": 1}},
+        {"data": [{"created_at": "Paul", "done": False}], "pagination": {"total": 1}},
         {"data": [None], "pagination": {"total": 1}},
         {"data": []},
     ],
@@ -262,6 +262,22 @@ def test_an_answer_that_does_not_fit(body: dict[str, Any]) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         api.poke(watch(api))
     assert "Paul" not in str(caught.value)
+
+
+@pytest.mark.parametrize("done", ["true", 1, "Paul"])
+def test_a_mark_that_does_not_fit_is_none(done: Any) -> None:
+    """As in the table, where it is null: it stops nothing, and nobody has said done."""
+
+    class Odd(Api):
+        def get(self, *_: object) -> dict[str, Any]:
+            rows = [
+                {"created_at": "2026-03-16 12:00:00+00", "done": done},
+                {"created_at": "2026-03-16 12:00:00+00", "done": True},
+            ]
+            return {"data": rows, "pagination": {"total": 2, "pages": 1.5}}
+
+    api = Odd()
+    assert api.poke(watch(api, 0.5))[0] == Progress(True, 2, 1)
 
 
 marks = st.sampled_from([True, False, None, "deleted"])

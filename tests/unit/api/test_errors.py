@@ -150,9 +150,9 @@ def test_json_that_is_no_object(make_client: MakeClient, body: bytes) -> None:
 
 
 def test_detail_that_does_not_fit(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
-    sandbox.faults.add("wrong_type", kind="detail")
+    sandbox.faults.add("no_start", kind="detail")
     call = sandbox.truth("2026-03-16", "2026-03-17")[0]
-    with pytest.raises(errors.UnexpectedResponseError, match="duration: Input should be"):
+    with pytest.raises(errors.UnexpectedResponseError, match="created_at: Field required"):
         make_client().call(agent, call["id"])
     assert sandbox.counters["detail"] == 1
 

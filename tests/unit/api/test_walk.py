@@ -152,7 +152,7 @@ def test_a_page_without_pagination(sandbox: Sandbox, client: TalkPilotClient, ag
         walk(client, agent)
 
 
-@pytest.mark.parametrize(("fault", "says"), [("no_id", "id: "), ("wrong_type", "duration: ")])
+@pytest.mark.parametrize(("fault", "says"), [("no_id", "id: "), ("no_start", "created_at: ")])
 def test_rejects_are_kept_with_a_reason_and_without_values(
     sandbox: Sandbox, client: TalkPilotClient, agent: str, fault: Any, says: str
 ) -> None:
@@ -168,9 +168,10 @@ def test_rejects_are_kept_with_a_reason_and_without_values(
 def test_a_reject_of_the_next_interval_is_not_ours(
     sandbox: Sandbox, client: TalkPilotClient, agent: str
 ) -> None:
-    late = sandbox.insert_late(agent, "2026-03-17T00:00:00Z")
-    sandbox.edit(late, duration="long")
+    sandbox.insert_late(agent, "2026-03-17T00:00:00Z")
+    sandbox.faults.add("no_id", kind="calls")
     this = list(client.walk_calls(agent, DAY))
+    sandbox.faults.add("no_id", kind="calls")
     following = list(client.walk_calls(agent, Interval.parse("2026-03-17", "2026-03-18")))
     assert [reject for page in this for reject in page.rejects] == []
     assert len([reject for page in following for reject in page.rejects]) == 1

@@ -91,7 +91,7 @@ def test_only_descriptions_are_sent_back() -> None:
         "Theirs.",
     ]
     assert described[2].policy_tags == tags
-    assert described[3].fields[0].description == "Who spoke: agent or user."
+    assert described[3].fields[0].description == "Who spoke: agent, assistant or user."
     for before, after in zip(served, described, strict=True):
         assert (after.name, after.field_type, after.mode) == (
             before.name,

@@ -63,6 +63,14 @@ def test_a_day_that_was_loaded_and_then_failed_is_old_not_lost() -> None:
     assert shown["outcomes"][cell["before"]]["state"] == "complete"
 
 
+def test_values_that_did_not_fit() -> None:
+    """Of lists and details together: the same call's value comes with both."""
+    shown = look(Sync(day(2), drift=({"note": 2, "done": 16}, {"done": 15, "final_score": 1})))
+    [cell] = [each for each in only(shown)["days"] if each["state"] == "complete"]
+    drift = shown["outcomes"][cell["outcome"]]["drift"]
+    assert drift == {"done": 16, "final_score": 1, "note": 2}
+
+
 def test_agents_one_below_the_other() -> None:
     shown = only(look(Sync(day(2)), Sync(day(1), calls={ANNA: 3})))
     assert [agent["id"] for agent in shown["agents"]] == [ANNA, BERT]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Call, CallDetail
 from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.api.models import Text
 from airflow_provider_talkpilot.bigquery.schema import COLUMNS
 from airflow_provider_talkpilot.staging.columns import (
     DROPPABLE,
@@ -245,7 +246,7 @@ def test_what_can_be_hashed_are_the_apis_texts() -> None:
     texts = {
         name
         for name, field in Call.model_fields.items()
-        if field.annotation == (str | None) and name not in NEEDED
+        if field.annotation == (Text | None) and name not in NEEDED
     }
     assert set(HASHABLE) == texts
     assert all(column.type == "STRING" for column in COLUMNS if column.name in HASHABLE)

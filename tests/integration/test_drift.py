@@ -1,0 +1,327 @@
+"""Values that do not fit their column: null there, in extra under their name, and nothing stops."""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from google.cloud.bigquery import SchemaField
+
+from airflow_provider_talkpilot.bigquery.schema import target_schema
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
+from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, day, local, staged_files
+from tests.integration.test_columns import SECRET
+from tests.integration.test_evolution import create_table
+from tests.support.tables import Row, assert_equal_rows, expected_rows
+from tests.support.tasks import run_task
+
+DRIFT: dict[str, Any] = {
+    "duration": 12.5,
+    "done": "true",
+    "general_success": 1,
+    "note": {"by": "Kim", "text": '\u2028 {"quoted"} \\ [1]'},
+    "employee": ["Kim", None],
+    "call_id": 4711,
+    "deleted_at": "16.03.2026",
+}
+"""Values that no column takes, by column."""
+
+INT64_TABLE = [
+    SchemaField("final_score", "INTEGER") if field.name == "final_score" else field
+    for field in target_schema()
+]
+"""The table as older versions made it."""
+
+
+def drifted(rows: list[Row], drift: dict[str, Any]) -> list[Row]:
+    """Rows as they are where every call has the same values that do not fit."""
+    return [
+        row | dict.fromkeys(drift) | {"extra": (row["extra"] or {}) | drift or None} for row in rows
+    ]
+
+
+def assert_table_is_drifted(chain: Chain, drift: dict[str, Any], **expected: Any) -> None:
+    truth = chain.sandbox.truth(*chain.interval)
+    assert truth
+    assert_equal_rows(chain.rows(), drifted(expected_rows(truth, **expected), drift))
+
+
+def live_call(chain: Chain) -> Row:
+    return next(
+        call
+        for call in chain.sandbox.truth(*chain.interval)
+        if not call["is_purged"] and not call["deleted_at"] and call["transcript"]
+    )
+
+
+def row_of(chain: Chain, call: Row) -> Row:
+    return next(row for row in chain.rows() if row["id"] == call["id"])
+
+
+# Scores
+
+
+def score(chain: Chain) -> tuple[Row, Row]:
+    """A decimal score and a whole one."""
+    first, second = [c for c in chain.sandbox.truth(*chain.interval) if not c["is_purged"]][:2]
+    chain.sandbox.edit(first["id"], final_score=7.5)
+    chain.sandbox.edit(second["id"], final_score=7)
+    return first, second
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["new table", "INT64 table"])
+def test_decimal_scores(chain: Chain, is_old: bool) -> None:
+    if is_old:
+        create_table(chain, INT64_TABLE)
+    first, second = score(chain)
+    chain.run()
+    chain.assert_table_is_truth()
+    assert (row_of(chain, first)["final_score"], row_of(chain, second)["final_score"]) == (7.5, 7)
+
+
+def test_views_of_a_table_that_was_widened(chain: Chain) -> None:
+    create_table(chain, INT64_TABLE)
+    run_task(TalkPilotCreateViewsOperator, table=chain.table)
+    first, _ = score(chain)
+    chain.run()
+    dataset = chain.table.rpartition(".")[0]
+    query = f"SELECT final_score FROM `{dataset}.calls_live` WHERE id = '{first['id']}'"
+    assert [row.final_score for row in chain.bigquery.query(query).result()] == [7.5]
+    query = f"SELECT AVG(average_score) AS score FROM `{dataset}.calls_daily`"
+    [row] = chain.bigquery.query(query).result()
+    assert 1 <= row.score <= 10
+
+
+def test_two_loads_widen_a_table_at_once(chain: Chain) -> None:
+    create_table(chain, INT64_TABLE)
+    score(chain)
+    days = [day(0), day(1)]
+    staged = [chain.extract(interval=each).returned for each in days]
+    details = [chain.enrich(manifest).returned for manifest in staged]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(chain.load, details))
+    for manifest in staged:
+        chain.load(manifest)
+    chain.assert_table_is_truth(*days)
+
+
+def test_a_score_column_that_cannot_be_widened(chain: Chain) -> None:
+    schema = [field for field in target_schema() if field.name != "final_score"]
+    create_table(chain, [*schema, SchemaField("final_score", "STRING")])
+    calls = chain.extract().returned
+    with pytest.raises(AirflowFailException, match=r"final_score \(STRING, not FLOAT\)"):
+        chain.load(calls)
+
+
+# Whatever does not fit
+
+
+def test_the_rest_of_the_row_loads(chain: Chain) -> None:
+    chain.sandbox.settings.patch(extra_list_fields=DRIFT, extra_detail_fields=DRIFT)
+    calls = chain.summaries()
+    assert_table_is_drifted(chain, DRIFT, details=False)
+    chain.load(chain.enrich(calls).returned)
+    assert_table_is_drifted(chain, DRIFT)
+
+
+def test_details_drift_by_themselves(chain: Chain) -> None:
+    odd = {"final_score": "8/10", "duration": "90"}
+    chain.sandbox.settings.patch(extra_detail_fields={**odd, "mood": None})
+    chain.run()
+    truth = expected_rows(chain.sandbox.truth(*chain.interval), extra={"mood": None})
+    assert_equal_rows(chain.rows(), drifted(truth, odd))
+
+
+def test_it_is_counted_and_said_once(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    drift = {"duration": "ninety seconds", "note": {"text": "Kim called."}}
+    chain.sandbox.settings.patch(extra_list_fields=drift, extra_detail_fields={"done": "yes"})
+    with caplog.at_level(logging.WARNING):
+        extracted = chain.extract()
+        enriched = chain.enrich(extracted.returned)
+    total = len(chain.sandbox.truth(*chain.interval))
+    for outcome, counts in (
+        (extracted, {"duration": total, "note": total}),
+        (enriched, {"done": total}),
+    ):
+        assert outcome.xcoms["summary"]["drift"] == counts
+        assert Manifest.load(parse_uri(outcome.returned)).drift == counts
+    lines = [r.getMessage() for r in caplog.records if "does not fit" in r.getMessage()]
+    assert [line.split(" a value of ")[1].split()[0] for line in lines] == [
+        "duration",
+        "note",
+        "done",
+    ]
+    assert all(line.startswith(f"{total} call(s)") for line in lines)
+    assert "ninety" not in caplog.text
+    assert "Kim" not in caplog.text
+
+
+def test_nothing_is_said_where_all_fits(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        extracted = chain.extract()
+    assert extracted.xcoms["summary"]["drift"] == {}
+    assert "does not fit" not in caplog.text
+
+
+@pytest.mark.parametrize("bump", [True, False], ids=["new version", "same version"])
+def test_it_leaves_when_the_api_is_mended(chain: Chain, bump: bool) -> None:
+    settings, unknown = chain.sandbox.settings, {"mood": ["glad"]}
+    settings.patch(
+        extra_list_fields=DRIFT | unknown, extra_detail_fields={**DRIFT, "final_score": "?"}
+    )
+    chain.run()
+    rows = expected_rows(chain.sandbox.truth(*chain.interval), extra=unknown)
+    assert_equal_rows(chain.rows(), drifted(rows, {**DRIFT, "final_score": "?"}))
+    settings.patch(extra_list_fields=unknown, extra_detail_fields={})
+    if bump:
+        for call in chain.sandbox.truth(*chain.interval):
+            chain.sandbox.edit(call["id"])
+    chain.run()
+    rows = expected_rows(chain.sandbox.truth(*chain.interval), extra=unknown)
+    # Without a new version nothing tells that a detail has changed.
+    assert_equal_rows(chain.rows(), rows if bump else drifted(rows, {"final_score": "?"}))
+
+
+@pytest.mark.parametrize("bump", [True, False], ids=["new version", "same version"])
+def test_it_comes_later(chain: Chain, bump: bool) -> None:
+    settings, unknown = chain.sandbox.settings, {"mood": ["glad"]}
+    settings.patch(extra_detail_fields=unknown)
+    chain.run()
+    settings.patch(extra_list_fields=DRIFT, extra_detail_fields=DRIFT | unknown)
+    if bump:
+        for call in chain.sandbox.truth(*chain.interval):
+            chain.sandbox.edit(call["id"])
+    chain.summaries()
+    if not bump:
+        assert_table_is_drifted(chain, DRIFT, extra=unknown)
+    chain.run()
+    assert_table_is_drifted(chain, DRIFT, extra=unknown)
+
+
+def test_an_older_load_again_brings_nothing_back(chain: Chain) -> None:
+    settings = chain.sandbox.settings
+    settings.patch(extra_list_fields=DRIFT, extra_detail_fields=DRIFT)
+    older = chain.run()
+    settings.patch(extra_list_fields={}, extra_detail_fields={})
+    for call in chain.sandbox.truth(*chain.interval):
+        chain.sandbox.edit(call["id"])
+    chain.run()
+    for manifest in older:
+        chain.load(manifest)
+        chain.assert_table_is_truth()
+
+
+def test_a_purge_and_an_erasure_take_it_along(chain: Chain) -> None:
+    """A caller's number that comes as an object is a caller's number."""
+    number = {"national": "030 5550199"}
+    purged, erased = [
+        call
+        for call in chain.sandbox.truth(*chain.interval)
+        if not call["is_purged"] and not call["deleted_at"]
+    ][:2]
+    for call in (purged, erased):
+        chain.sandbox.edit(call["id"], phone_number=number)
+    older = chain.run()
+    for call in (purged, erased):
+        assert row_of(chain, call)["extra"] == {"phone_number": number}
+    chain.sandbox.purge(purged["id"])
+    chain.sandbox.erase(erased["id"])
+    newer = chain.run()
+    for manifest in older:
+        chain.load(manifest)
+    assert "5550199" not in repr(chain.rows())
+    chain.clean(*newer)
+    assert not [path for path in staged_files(chain.staging_uri) if "5550199" in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        ({"phone_number": "drop"}, {"duration": "long"}),
+        ({"phone_number": "hash"}, {"duration": "long"}),
+        ({"duration": "drop"}, {"phone_number": {"national": "5550199"}}),
+        ({"extra": "drop"}, None),
+    ],
+    ids=str,
+)
+def test_choices_for_columns_hold(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, columns: dict[str, str], kept: Row | None
+) -> None:
+    secret = json.dumps({"conn_type": "generic", "password": SECRET})
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_HASH", secret)
+    odd = {"phone_number": {"national": "5550199"}, "duration": "long"}
+    chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
+    chain.extract_options["columns"] = columns
+    calls, _ = chain.run()
+    for row in chain.rows():
+        assert row["extra"] == kept
+        assert (row["phone_number"], row["duration"]) == (None, None)
+    staged = "".join(path.read_text() for path in local(calls).parent.iterdir())
+    assert ("5550199" in staged) is bool(kept and "phone_number" in kept)
+    assert Manifest.load(parse_uri(calls)).drift.keys() == odd.keys()
+
+
+# Ids
+
+
+@pytest.mark.parametrize("sent", [None, "no id", 7])
+def test_the_agent_is_the_one_whose_list_it_is(chain: Chain, sent: Any) -> None:
+    odd = {"agent_id": sent}
+    chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
+    chain.run()
+    extra = None if sent is None else odd
+    truth = chain.sandbox.truth(*chain.interval)
+    assert_equal_rows(chain.rows(), expected_rows(truth, extra=extra))
+
+
+def test_agents_named_in_capitals(chain: Chain) -> None:
+    agents = chain.sandbox.store.agent_ids
+    chain.extract_options["agent_ids"] = [agents[0].upper(), agents[1], f" {agents[1].upper()} "]
+    chain.run()
+    chain.assert_table_is_truth()
+    spent = dict(chain.sandbox.counters)
+    assert spent["calls"] == len(agents)
+
+
+# Moments and transcripts
+
+
+@pytest.mark.parametrize("form", ["postgres", "python"])
+def test_moments_of_other_writers(chain: Chain, form: str) -> None:
+    chain.sandbox.settings.patch(moment_form=form)
+    outcome = chain.extract()
+    assert (outcome.xcoms["summary"]["rejected"], outcome.xcoms["summary"]["drift"]) == (0, {})
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("form", ["text", "array", "object"])
+def test_transcripts_with_times_and_tools(chain: Chain, form: str) -> None:
+    """Messages can be read as ever, and nothing of the rest is lost."""
+    chain.sandbox.settings.patch(
+        transcript_form=form,
+        transcript_role="assistant",
+        transcript_times=True,
+        transcript_tools=True,
+    )
+    chain.sandbox.reset(days=1)
+    call = live_call(chain)
+    chain.run()
+    row = row_of(chain, call)
+    sent = json.loads(row["transcript_raw"])
+    assert "time_sec" in row["transcript_raw"]
+    assert "tool_call" in row["transcript_raw"]
+    if form == "object":
+        assert row["transcript"] == []
+        return
+    assert row["transcript"] == [
+        {"role": item["role"], "text": item["text"]} for item in sent if "text" in item
+    ]
+    assert {"assistant", "user"} >= {message["role"] for message in row["transcript"]} != set()
+    assert len(sent) > len(row["transcript"])
