@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import core_schema
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -48,6 +56,14 @@ Identifier = Annotated[str, Field(pattern=UUID_PATTERN)]
 Integer = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
 
 
+def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """None in place of a value that does not fit: it must not make the whole record unreadable."""
+    try:
+        return None if isinstance(value, bool) else handler(value)
+    except ValidationError:
+        return None
+
+
 class TalkPilotModel(BaseModel):
     """Base: unknown fields are kept, and no validation error repeats a caller's data."""
 
@@ -67,9 +83,15 @@ class Health(TalkPilotModel):
 
 
 class Agent(TalkPilotModel):
-    """An AI agent that answers telephones."""
+    """An AI agent that answers telephones.
+
+    ``retention_days`` is the age at which TalkPilot purges its calls. Older versions of the API do
+    not send it, nor ``organization_id``. A value of another type counts as none.
+    """
 
     id: Identifier
+    organization_id: Annotated[str | None, WrapValidator(_or_none)] = None
+    retention_days: Annotated[int | None, WrapValidator(_or_none)] = None
     name: str | None = None
     phone_number: str | None = None
     is_active: bool | None = None

@@ -52,40 +52,26 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     What was fetched is staged before the task defers; it goes on from there.
 
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param compress: gzip the staged parts.
     :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
         without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
     :param defer_after: the longest wait inside the worker.
-    :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
-        those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
-    :param hash_conn_id: the connection whose password is the secret to hash with; used only
-        where a column is hashed. (templated)
     """
-
-    operator_extra_links = (StagingLink(), DashboardLink())
-    ui_color = "#e3f2ef"
 
     def __init__(
         self,
         *,
         talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
-        compress: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         defer_after: timedelta = DEFER_AFTER,
-        columns: dict[str, str] | str | None = None,
-        hash_conn_id: str = HASH_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.talkpilot_conn_id = talkpilot_conn_id
-        self.compress = compress
         self.deferrable = deferrable
         self.defer_after = defer_after
-        self.columns = columns
-        self.hash_conn_id = hash_conn_id
         self._dashboard_url: str | None = None
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> Any:
         """Do the work, or as much as the quota allows and defer."""
         max_wait = self.defer_after.total_seconds() if self.deferrable else None
         try:
@@ -103,7 +89,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
         raise AssertionError("defer() raises")
 
-    def execute_complete(self, context: Context, event: Any = None) -> str:
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on after a deferral; all state is in staging."""
         return self.execute(context)
 
@@ -112,11 +98,39 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
 
     @abstractmethod
-    def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        """Do the work; give the manifest's URI."""
+    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
+        """Do the work; give what the task returns."""
 
 
-class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
+class TalkPilotStagingOperator(TalkPilotRequestsOperator):
+    """
+    Base of the operators that stage what they request.
+
+    :param compress: gzip the staged parts.
+    :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
+        those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
+    :param hash_conn_id: the connection whose password is the secret to hash with; used only
+        where a column is hashed. (templated)
+    """
+
+    operator_extra_links = (StagingLink(), DashboardLink())
+    ui_color = "#e3f2ef"
+
+    def __init__(
+        self,
+        *,
+        compress: bool = False,
+        columns: dict[str, str] | str | None = None,
+        hash_conn_id: str = HASH_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.compress = compress
+        self.columns = columns
+        self.hash_conn_id = hash_conn_id
+
+
+class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     """
     Stage the list rows of every call in an interval, from verified walks.
 
@@ -224,7 +238,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         return str(path)
 
 
-class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
+class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
@@ -280,7 +294,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         self.rescore_days = rescore_days
         self.max_rejects = max_rejects
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> Any:
         """Fetch the missing details, unless turned off."""
         if not is_true(self.enabled):
             raise AirflowSkipException("Details are turned off for this run.")
