@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import json
 import shlex
 import signal
 import sys
@@ -29,6 +30,17 @@ def _limit(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
 
+def _setting(text: str) -> tuple[str, object]:
+    """A name and a value: JSON, or else text as it is."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -36,6 +48,10 @@ def make_parser() -> argparse.ArgumentParser:
         description="A TalkPilot API with made-up calls and a BigQuery emulator, on this machine.",
     )
     add = parser.add_argument
+    add("--era", choices=("spring", "now"), default="now",
+        help="the API as documented in March 2026, or now (default %(default)s)")  # fmt: skip
+    add("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="any setting by its name, for example windows=fixed")  # fmt: skip
     add("--port", type=int, default=_PORT, help="port of the API, 0 for any (default %(default)s)")
     add("--start", type=dt.date.fromisoformat, metavar="DAY", help="first day of the calls, UTC "
         "(default: so that yesterday is the last)")  # fmt: skip
@@ -92,6 +108,10 @@ def _fail(message: str) -> int:
     return 1
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _say(line: str = "") -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -104,7 +124,9 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
         sandbox = _make_sandbox(options)
     except ValidationError as wrong:
         first = wrong.errors()[0]
-        return _fail(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}")
+        name = str(first["loc"][0])
+        option = f"--set {name}" if name in dict(options.settings) else _option(name)
+        return _fail(f"{option}: {first['msg']}")
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(sandbox)
@@ -138,24 +160,26 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
 
 def _make_sandbox(options: argparse.Namespace) -> Sandbox:
     from airflow_provider_talkpilot.sandbox.server import Sandbox
+    from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 
     today = dt.datetime.now(dt.UTC).date()
-    return Sandbox(
-        port=options.port,
-        seed=options.seed,
-        days=options.days,
-        start=options.start or today - dt.timedelta(days=options.days),
-        calls_per_day=options.calls_per_day,
-        agents=options.agents,
-        requests_per_minute=options.requests_per_minute,
-        requests_per_hour=options.requests_per_hour,
-        minute_seconds=options.minute_seconds,
-        hour_seconds=options.hour_seconds,
-        from_bound=options.bounds,
-        to_bound=options.bounds,
-        latency_seconds=options.latency,
-        random_fault_rate=options.fault_rate,
-    )
+    settings = {
+        "era": options.era,
+        "seed": options.seed,
+        "days": options.days,
+        "start": options.start or today - dt.timedelta(days=options.days),
+        "calls_per_day": options.calls_per_day,
+        "agents": options.agents,
+        "requests_per_minute": options.requests_per_minute,
+        "requests_per_hour": options.requests_per_hour,
+        "minute_seconds": options.minute_seconds,
+        "hour_seconds": options.hour_seconds,
+        "from_bound": options.bounds,
+        "to_bound": options.bounds,
+        "latency_seconds": options.latency,
+        "random_fault_rate": options.fault_rate,
+    }
+    return Sandbox(SandboxSettings(**settings | dict(options.settings)), port=options.port)
 
 
 def _start_emulators(

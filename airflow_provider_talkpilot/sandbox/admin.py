@@ -23,6 +23,7 @@ from airflow_provider_talkpilot.sandbox.state import State
 
 PREFIX = "/__sandbox__"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_HOUSEKEEPING = ("empty_trash", "auto_delete_done_calls", "purge_by_retention")
 _ACTIONS = ("edit", "score", "purge", "soft_delete", "restore", "erase")
 
 Handler = Callable[[State, Request, dict[str, Any]], Any]
@@ -102,16 +103,33 @@ def _truth(state: State, request: Request, body: dict[str, Any]) -> Any:
     return state.store.truth(query["start"], query["end"], agent_ids)
 
 
+def _add_agent(state: State, request: Request, body: dict[str, Any]) -> Any:
+    return {"id": state.store.add_agent(**body)}
+
+
+def _edit_agent(state: State, request: Request, body: dict[str, Any]) -> Any:
+    return {"updated_at": state.store.edit_agent(request.path_params["agent_id"], **body)}
+
+
+def _keep_house(state: State, request: Request, body: dict[str, Any]) -> Any:
+    action = _one_of(_HOUSEKEEPING, request.path_params["action"])
+    return {"ids": getattr(state.store, action)(**body)}
+
+
 def _insert_late(state: State, request: Request, body: dict[str, Any]) -> Any:
     return {"id": state.store.insert_late(request.path_params["agent_id"], **body)}
 
 
 def _mutate(state: State, request: Request, body: dict[str, Any]) -> Any:
-    action = request.path_params["action"]
-    if action not in _ACTIONS:
-        raise ValueError(f"unknown action {action!r}: use one of {', '.join(_ACTIONS)}")
+    action = _one_of(_ACTIONS, request.path_params["action"])
     updated_at = getattr(state.store, action)(request.path_params["call_id"], **body)
     return {"updated_at": updated_at}
+
+
+def _one_of(actions: tuple[str, ...], action: str) -> str:
+    if action not in actions:
+        raise ValueError(f"unknown action {action!r}: use one of {', '.join(actions)}")
+    return action
 
 
 _ROUTES: tuple[tuple[str, tuple[str, ...], Handler, str], ...] = (
@@ -132,8 +150,11 @@ _ROUTES: tuple[tuple[str, tuple[str, ...], Handler, str], ...] = (
     ("/spend", ("POST",), _spend, "use up quota as other software would: {key, requests}"),
     ("/reset", ("POST",), _reset, "new data, everything else forgotten; body: settings"),
     ("/truth", ("GET",), _truth, "details in [start, end): ?start=&end=&agent_id=&agent_id="),
+    ("/agents", ("POST",), _add_agent, "add an agent; body: its fields"),
+    ("/agents/{agent_id}", ("PATCH",), _edit_agent, "change an agent: {retention_days, …}"),
     ("/agents/{agent_id}/calls", ("POST",), _insert_late, "add a call: {created_at, …}"),
     ("/calls/{call_id}/{action}", ("POST",), _mutate, f"change a call: {', '.join(_ACTIONS)}"),
+    ("/calls/{action}", ("POST",), _keep_house, f"change calls: {', '.join(_HOUSEKEEPING)}"),
 )
 
 

@@ -13,6 +13,7 @@ from airflow_provider_talkpilot.sandbox.admin import PREFIX, make_admin
 from airflow_provider_talkpilot.sandbox.counters import Request, key_prefix
 from airflow_provider_talkpilot.sandbox.data import Row
 from airflow_provider_talkpilot.sandbox.faults import PAYLOAD_FAULTS, Fault, spoil_rows
+from airflow_provider_talkpilot.sandbox.json_text import to_json
 from airflow_provider_talkpilot.sandbox.query import (
     InvalidQueryError,
     Paging,
@@ -24,7 +25,6 @@ from airflow_provider_talkpilot.sandbox.recordings import recording, recording_u
 from airflow_provider_talkpilot.sandbox.replies import EDGE_PAGE, HTML, Reply, error, rate_limited
 from airflow_provider_talkpilot.sandbox.settings import ApiKey
 from airflow_provider_talkpilot.sandbox.state import State
-from airflow_provider_talkpilot.sandbox.store import to_json
 from airflow_provider_talkpilot.sandbox.times import to_iso
 
 BASE_PATH = "/functions/v1/api/v1"
@@ -197,11 +197,16 @@ class TalkPilotApi:
         return rights
 
     def _check_agent(self, rights: ApiKey, agent_id: str) -> None:
-        allowed = rights.allowed_agent_ids
-        hidden = allowed is not None and agent_id.lower() not in {one.lower() for one in allowed}
-        # Like one that does not exist: a key cannot learn which other agents there are.
-        if hidden or not self._state.store.has_agent(agent_id):
+        if not self._state.store.has_agent(agent_id):
             raise _RefusedError(error(404, "Agent not found"))
+        allowed = rights.allowed_agent_ids
+        if allowed is None or agent_id.lower() in {one.lower() for one in allowed}:
+            return
+        if self._state.settings.switches.hidden_agent_status == 404:
+            # Like one that does not exist: a key cannot learn which other agents there are.
+            raise _RefusedError(error(404, "Agent not found"))
+        message = "API key has no access to this agent"
+        raise _RefusedError(error(403, message, code="AGENT_NOT_ACCESSIBLE"))
 
     def _health(self) -> Reply:
         now = to_iso(int(self._state.clock() * 1000) * 1000)

@@ -39,15 +39,16 @@ _HOURS = (1, 1, 1, 1, 1, 2, 6, 20, 60, 90, 95, 80, 50, 60, 85, 90, 70, 40, 15, 8
 _CUMULATED = [sum(_HOURS[: hour + 1]) for hour in range(24)]
 # Ids carry 122 free bits (version and variant take six): scrambled by an affine map modulo 2^122.
 _ID_BITS = 122
-_ID_MASK = (1 << _ID_BITS) - 1
+ID_MASK = (1 << _ID_BITS) - 1
 
 
-def _number(*parts: object) -> int:
+def number_of(*parts: object) -> int:
     """A large number that follows from the parts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest(), "big")
 
 
-def _to_uuid(bits: int) -> str:
+def to_uuid(bits: int) -> str:
+    """A version 4 UUID from 122 bits."""
     high, middle, low = bits >> 74, bits >> 62 & 0xFFF, bits & (1 << 62) - 1
     return str(uuid.UUID(int=high << 80 | 4 << 76 | middle << 64 | 2 << 62 | low))
 
@@ -67,21 +68,21 @@ class CallMaker:
     def __init__(self, seed: int, unparsable_transcripts: int = 1) -> None:
         self.seed = seed
         self._unparsable_transcripts = unparsable_transcripts
-        self._factor = _number(seed, "factor") & _ID_MASK | 1
-        self._inverse = pow(self._factor, -1, _ID_MASK + 1)
-        self._shift = _number(seed, "shift") & _ID_MASK
-        self._random_base = _number(seed, "calls") & ((1 << 63) - 1) << 40
+        self._factor = number_of(seed, "factor") & ID_MASK | 1
+        self._inverse = pow(self._factor, -1, ID_MASK + 1)
+        self._shift = number_of(seed, "shift") & ID_MASK
+        self._random_base = number_of(seed, "calls") & ((1 << 63) - 1) << 40
 
     def call_uuid(self, ordinal: int) -> str:
         """The id of a call."""
-        return _to_uuid((ordinal * self._factor + self._shift) & _ID_MASK)
+        return to_uuid((ordinal * self._factor + self._shift) & ID_MASK)
 
     def ordinal(self, call_uuid: str) -> int:
         """The ordinal that has this id; a huge number when no call of this seed has."""
         bits = _from_uuid(call_uuid)
-        ordinal = (bits - self._shift) * self._inverse & _ID_MASK
+        ordinal = (bits - self._shift) * self._inverse & ID_MASK
         # A UUID of another version has other fixed bits: it maps here, but not back.
-        return ordinal if self.call_uuid(ordinal) == call_uuid.lower() else _ID_MASK
+        return ordinal if self.call_uuid(ordinal) == call_uuid.lower() else ID_MASK
 
     def is_unparsable(self, ordinal: int) -> bool:
         """Whether the call's transcript is no JSON."""
@@ -188,37 +189,6 @@ def _transcript(rng: random.Random, words: Language, hard: str | None) -> str:
     return json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
 
 
-def make_agent(seed: int, number: int, **fields: Any) -> Row:
-    """One agent, as ``GET /agents`` shows it.
-
-    :param seed: the id follows from it.
-    :param number: 0 is the first agent; even ones speak German, odd ones English.
-    :param fields: set instead of the made-up ones.
-    """
-    words = LANGUAGES[number % len(LANGUAGES)]
-    place = number // len(LANGUAGES)
-    name = words.agent_names[place % len(words.agent_names)]
-    series = place // len(words.agent_names)
-    created = day_micros(dt.date(2025, 1, 6)) + 9 * 3600 * SECOND + number * 61 * SECOND
-    return {
-        "id": _to_uuid(_number(seed, "agent", number) & _ID_MASK),
-        "name": name if series == 0 else f"{name} {series + 1}",
-        "phone_number": fake_phone_number(words, number % 100 / 100),
-        "is_active": number % 7 != 6,
-        "language": words.code,
-        "llm_provider": "openai",
-        "llm_model": "gpt-4o-mini",
-        "voice_id": f"voice-{_number(seed, 'voice', number) % 16**8:08x}",
-        "greeting": words.greeting,
-        "max_call_duration": 1800,
-        "recording_enabled": True,
-        "post_call_webhook_url": None,
-        "created_at": to_iso(created),
-        "updated_at": to_iso(created + DAY),
-        **fields,
-    }
-
-
 def plan_day(seed: int, agent: int, day: dt.date, count: int, first: int) -> array[int]:
     """When the calls of one agent on one day start.
 
@@ -232,7 +202,7 @@ def plan_day(seed: int, agent: int, day: dt.date, count: int, first: int) -> arr
     :param first: ordinal of the first of them.
     """
     midnight = day_micros(day)
-    rng = random.Random(_number(seed, "day", agent, day.toordinal()))
+    rng = random.Random(number_of(seed, "day", agent, day.toordinal()))
     uniform = rng.random
     total = _CUMULATED[-1]
     starts = array("q", bytes(8 * count))

@@ -1,10 +1,12 @@
-"""Rate limits per key: fixed windows of a minute and an hour, aligned to their length."""
+"""Rate limits per key: windows of a minute and of an hour, sliding or fixed."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,25 +15,19 @@ from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 UNLIMITED = 1_000_000
 """What the headers tell where there is no limit."""
 
-
-@dataclass
-class _Spent:
-    """Requests of one key in the current minute and hour window."""
-
-    minute: int = -1
-    in_minute: int = 0
-    hour: int = -1
-    in_hour: int = 0
+_PRUNED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the limiter says to one request.
 
+    :param moment: when the request was counted, or refused, in Unix seconds.
     :param retry_after: seconds to wait when the request is refused, else None.
     :param headers: the ``X-RateLimit-*`` headers.
     """
 
+    moment: float
     retry_after: int | None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -47,56 +43,78 @@ class RateLimiter:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._spent: dict[str, _Spent] = {}
+        # When each counted request of a key came, oldest first.
+        self._counted: dict[str, array[float]] = {}
 
     def reset(self) -> None:
         """Forget all requests."""
         with self._lock:
-            self._spent.clear()
+            self._counted.clear()
 
     def spend(self, key: str, requests: int) -> None:
-        """Use up quota of a key as if other software had sent this many requests."""
+        """Use up quota of a key as if other software had sent this many requests now."""
         with self._lock:
-            spent, _ = self._current(key)
-            spent.in_minute += requests
-            spent.in_hour += requests
+            counted, now = self._current(key)
+            counted.extend([now] * requests)
 
     def check(self, key: str) -> Verdict:
         """Count one request of a key, or refuse it."""
         settings = self._settings
+        minute, hour = settings.minute_seconds, settings.hour_seconds
+        per_minute, per_hour = (
+            UNLIMITED if limit is None else limit
+            for limit in (settings.requests_per_minute, settings.requests_per_hour)
+        )
+        is_sliding = settings.switches.windows == "sliding"
+        count = _count_sliding if is_sliding else _count_fixed
+        left = _whole if is_sliding else _left_of_fixed
         with self._lock:
-            spent, now = self._current(key)
-            per_minute = _limit(settings.requests_per_minute)
-            per_hour = _limit(settings.requests_per_hour)
-            minute_end = (spent.minute + 1) * settings.minute_seconds
-            hour_end = (spent.hour + 1) * settings.hour_seconds
-            end = max(
-                hour_end if spent.in_hour >= per_hour else 0.0,
-                minute_end if spent.in_minute >= per_minute else 0.0,
-            )
-            refused = end > 0
-            if not refused or settings.refused_requests_count:
-                spent.in_minute += 1
-                spent.in_hour += 1
-            headers = {
-                "X-RateLimit-Limit": str(per_minute),
-                "X-RateLimit-Remaining": str(max(0, per_minute - spent.in_minute)),
-                "X-RateLimit-Reset": str(math.ceil(minute_end)),
-            }
-        retry_after = max(1, math.ceil(end - now)) if refused else None
-        return Verdict(retry_after, headers if settings.rate_headers else {})
+            counted, now = self._current(key)
+            in_minute = count(counted, now, minute)
+            waits = []
+            if in_minute >= per_minute:
+                waits.append(left(now, minute))
+            if count(counted, now, hour) >= per_hour:
+                waits.append(left(now, hour))
+            if not waits or settings.refused_requests_count:
+                counted.append(now)
+                in_minute += 1
+        headers = {
+            "X-RateLimit-Limit": str(per_minute),
+            "X-RateLimit-Remaining": str(max(0, per_minute - in_minute)),
+            "X-RateLimit-Reset": str(math.ceil(now + left(now, minute))),
+        }
+        retry_after = max(1, math.ceil(max(waits))) if waits else None
+        return Verdict(now, retry_after, headers if settings.rate_headers else {})
 
-    def _current(self, key: str) -> tuple[_Spent, float]:
+    def _current(self, key: str) -> tuple[array[float], float]:
+        """The moments that may still count, and now: never before the newest of them."""
         now = self._clock()
-        spent = self._spent.setdefault(key, _Spent())
-        minute = int(now // self._settings.minute_seconds)
-        hour = int(now // self._settings.hour_seconds)
-        if minute != spent.minute:
-            spent.minute, spent.in_minute = minute, 0
-        if hour != spent.hour:
-            spent.hour, spent.in_hour = hour, 0
-        return spent, now
+        counted = self._counted.setdefault(key, array("d"))
+        if counted:
+            now = max(now, counted[-1])
+        longest = max(self._settings.minute_seconds, self._settings.hour_seconds)
+        expired = bisect_right(counted, now - longest)
+        if expired >= _PRUNED_AT_ONCE:
+            del counted[:expired]
+        return counted, now
 
 
-def _limit(limit: int | None) -> int:
-    return UNLIMITED if limit is None else limit
+def _count_sliding(counted: array[float], now: float, seconds: float) -> int:
+    """Requests less than ``seconds`` ago."""
+    return len(counted) - bisect_right(counted, now - seconds)
+
+
+def _count_fixed(counted: array[float], now: float, seconds: float) -> int:
+    """Requests in the current window; windows are aligned to their length."""
+    return len(counted) - bisect_left(counted, now // seconds * seconds)
+
+
+def _whole(now: float, seconds: float) -> float:
+    """What a sliding window is said to last, whatever is left of it."""
+    return seconds
+
+
+def _left_of_fixed(now: float, seconds: float) -> float:
+    """Seconds until the current window ends."""
+    return (now // seconds + 1) * seconds - now

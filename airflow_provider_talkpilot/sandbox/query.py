@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_talkpilot.sandbox.data import Row
-from airflow_provider_talkpilot.sandbox.store import Filter
+from airflow_provider_talkpilot.sandbox.shelves import Filter
 from airflow_provider_talkpilot.sandbox.times import Micros, to_micros
 
 DEFAULT_LIMIT = 20

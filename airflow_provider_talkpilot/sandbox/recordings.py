@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import struct
 
+from airflow_provider_talkpilot.sandbox.json_text import to_json
 from airflow_provider_talkpilot.sandbox.replies import Reply
-from airflow_provider_talkpilot.sandbox.store import CallStore, to_json
+from airflow_provider_talkpilot.sandbox.store import CallStore
 
 _SUFFIX = ".wav"
 _RATE = 8000

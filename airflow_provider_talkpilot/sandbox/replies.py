@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Send
 
-from airflow_provider_talkpilot.sandbox.store import to_json
+from airflow_provider_talkpilot.sandbox.json_text import to_json
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"

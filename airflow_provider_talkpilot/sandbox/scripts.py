@@ -11,7 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.sandbox.store import CallStore
 
-Action = Literal["edit", "score", "purge", "soft_delete", "restore", "erase", "insert_late"]
+Action = Literal[
+    "edit",
+    "score",
+    "purge",
+    "soft_delete",
+    "restore",
+    "erase",
+    "insert_late",
+    "edit_agent",
+    "empty_trash",
+    "auto_delete_done_calls",
+    "purge_by_retention",
+]
 
 
 class Script(BaseModel):

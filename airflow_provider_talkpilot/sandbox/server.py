@@ -255,6 +255,24 @@ class Sandbox(Service):
         """See :meth:`CallStore.erase`."""
         self.store.erase(call_id)
 
+    def edit_agent(self, agent_id: str, **fields: Any) -> str:
+        """See :meth:`CallStore.edit_agent`."""
+        return self.store.edit_agent(agent_id, **fields)
+
+    def empty_trash(self, agent_ids: list[str] | None = None) -> list[str]:
+        """See :meth:`CallStore.empty_trash`."""
+        return self.store.empty_trash(agent_ids)
+
+    def auto_delete_done_calls(self, agent_ids: list[str] | None = None) -> list[str]:
+        """See :meth:`CallStore.auto_delete_done_calls`."""
+        return self.store.auto_delete_done_calls(agent_ids)
+
+    def purge_by_retention(
+        self, moment: Moment | None = None, agent_ids: list[str] | None = None
+    ) -> list[str]:
+        """See :meth:`CallStore.purge_by_retention`."""
+        return self.store.purge_by_retention(moment, agent_ids)
+
     def insert_late(self, agent_id: str, created_at: Moment, **fields: Any) -> str:
         """See :meth:`CallStore.insert_late`."""
         return self.store.insert_late(agent_id, created_at, **fields)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_provider_talkpilot.sandbox.eras import (
+    ERAS,
+    Era,
+    HiddenAgentStatus,
+    Switches,
+    Windows,
+)
 
 Bound = Literal["exclusive", "inclusive"]
 
@@ -27,7 +36,8 @@ class ApiKey(BaseModel):
     :param active: False answers 401, as a key that was switched off in the dashboard does.
     :param expires_at: from this moment on the key answers 401; None never expires.
     :param permissions: for example ``["agents:read", "calls:read"]``; a missing one answers 403.
-    :param allowed_agent_ids: agents that the key sees, any other answers 404; None sees all.
+    :param allowed_agent_ids: agents that the key sees; None sees all. Any other answers as
+        ``hidden_agent_status`` says.
     """
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
@@ -51,6 +61,19 @@ class ApiKey(BaseModel):
 
 class SandboxSettings(BaseModel):
     """How the sandbox behaves; an assignment is checked and takes effect at the next request.
+
+    The state of the API:
+
+    :param era: ``now`` behaves as TalkPilot's documentation says since September 2026, ``spring``
+        as it said in March 2026. It gives the value of each switch that is None.
+    :param windows: ``sliding`` counts the requests of the last minute and of the last hour,
+        ``fixed`` those of the current minute and hour. Sliding, ``X-RateLimit-Reset`` is always
+        a minute away, and ``Retry-After`` always a whole minute or hour.
+    :param full_agents: whether agents show the fields that spring did not have, such as
+        ``organization_id`` and ``retention_days``.
+    :param hidden_agent_status: what a key gets for an agent outside of its list: 403 with the
+        code ``AGENT_NOT_ACCESSIBLE``, or 404 as if there were none.
+    :param retention_purges: whether :meth:`CallStore.purge_by_retention` purges.
 
     The data (effective at the next ``reset()``):
 
@@ -95,6 +118,12 @@ class SandboxSettings(BaseModel):
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
 
+    era: Era = "now"
+    windows: Windows | None = None
+    full_agents: bool | None = None
+    hidden_agent_status: HiddenAgentStatus | None = None
+    retention_purges: bool | None = None
+
     seed: int = 1
     days: int | list[dt.date] = 7
     start: dt.date | None = None
@@ -130,6 +159,13 @@ class SandboxSettings(BaseModel):
         """Make one valid key where none was given."""
         if not self.api_keys:
             self.api_keys[fake_api_key(self.seed)] = ApiKey()
+
+    @property
+    def switches(self) -> Switches:
+        """The value of every switch: its own where it is set, else the era's."""
+        names = [field.name for field in dataclasses.fields(Switches)]
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return dataclasses.replace(ERAS[self.era], **own)
 
     def set_bounds(self, bound: Bound) -> None:
         """Set ``from_bound`` and ``to_bound`` together."""

@@ -1,263 +1,38 @@
-"""The truth that the sandbox serves: agents and calls in memory, with everything that changes."""
+"""The truth and everything that changes it: staff, post-processing, retention, erasure."""
 
 from __future__ import annotations
 
 import datetime as dt
-import itertools
-import json
-import threading
 import time
-from array import array
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_talkpilot.sandbox.data import (
-    CYCLE,
-    DETAIL_ONLY,
-    SOFT_DELETED,
-    CallMaker,
-    Row,
-    make_agent,
-    plan_day,
-)
-from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
-from airflow_provider_talkpilot.sandbox.times import Micros, Moment, to_iso, to_micros
-
-Filter = Callable[[Row], bool]
+from airflow_provider_talkpilot.sandbox.data import Row
+from airflow_provider_talkpilot.sandbox.json_text import to_json
+from airflow_provider_talkpilot.sandbox.shelves import Shelf, Shelves
+from airflow_provider_talkpilot.sandbox.times import DAY, SECOND, Micros, Moment, to_iso, to_micros
 
 _FIXED_FIELDS = frozenset({"id", "agent_id", "created_at", "updated_at"})
-_ROWS_KEPT = 50_000
-_WALKS_KEPT = 16
+_FIXED_OF_AGENTS = frozenset({"id", "created_at", "updated_at"})
+_DEFAULT_RETENTION_DAYS = 90
 
 
-class _Shelf:
-    """The calls of one agent in order of (created_at, id): three columns of equal length."""
+class CallStore(Shelves):
+    """Agents and calls, to read and to change. All methods may be called from any thread."""
 
-    def __init__(self) -> None:
-        self.created = array("q")
-        self.ordinals = array("q")
-        self.deleted = bytearray()
-
-
-class CallStore:
-    """Agents and calls. All methods may be called from any thread.
-
-    :param settings: seed, days, number of calls and agents are taken from here, once.
-    """
-
-    def __init__(self, settings: SandboxSettings) -> None:
-        self._lock = threading.RLock()
-        self._maker = CallMaker(settings.seed, settings.unparsable_transcripts)
-        self._seed = settings.seed
-        self._agents: list[Row] = []
-        self._shelves: list[_Shelf] = []
-        self._numbers: dict[str, int] = {}
-        # Per call, by ordinal: its agent and its start. Only touched calls have more.
-        self._agent_of = array("H")
-        self._created_of = array("q")
-        self._changes: dict[int, Row] = {}
-        self._erased: set[int] = set()
-        self._last_update: Micros = 0
-        self._version = 0
-        self._list_rows: dict[int, bytes] = {}
-        self._walks: OrderedDict[tuple[object, ...], Sequence[int]] = OrderedDict()
-        for _ in range(settings.agents):
-            self.add_agent()
-        self._fill(settings.dates(), settings.calls_per_day)
-        self._generated = len(self._agent_of)
-
-    def _fill(self, days: list[dt.date], calls_per_day: int) -> None:
-        share, rest = divmod(calls_per_day, max(1, len(self._agents)))
-        for number, shelf in enumerate(self._shelves):
-            count = share + (number < rest)
-            first = len(self._created_of)
-            for day in days:
-                ordinal = len(self._created_of)
-                self._created_of.extend(plan_day(self._seed, number, day, count, ordinal))
-            self._agent_of.extend([number] * (len(self._created_of) - first))
-            created = self._created_of
-            order = sorted(range(first, len(created)), key=created.__getitem__)
-            for _, group in itertools.groupby(order, key=created.__getitem__):
-                ties = list(group)
-                if len(ties) > 1:
-                    ties.sort(key=self._maker.call_uuid)
-                shelf.ordinals.extend(ties)
-            shelf.created.extend(map(created.__getitem__, shelf.ordinals))
-            shelf.deleted.extend(n % CYCLE == SOFT_DELETED for n in shelf.ordinals)
-
-    # Reading
-
-    @property
-    def agents(self) -> list[Row]:
-        """All agents, newest ``created_at`` first, as ``GET /agents`` shows them."""
-        with self._lock:
-            return [dict(agent) for agent in reversed(self._agents)]
-
-    @property
-    def agent_ids(self) -> list[str]:
-        """The ids of all agents, first made first."""
-        with self._lock:
-            return [agent["id"] for agent in self._agents]
-
-    def __len__(self) -> int:
-        """How many calls there are, soft-deleted ones included."""
-        with self._lock:
-            return sum(len(shelf.ordinals) for shelf in self._shelves)
-
-    def has_agent(self, agent_id: str) -> bool:
-        """Whether there is such an agent."""
-        return agent_id.lower() in self._numbers
-
-    def page(
-        self,
-        agent_id: str,
-        *,
-        after: tuple[Micros, bool] | None = None,
-        before: tuple[Micros, bool] | None = None,
-        include_deleted: bool = False,
-        keep: tuple[tuple[object, ...], Filter] | None = None,
-        offset: int = 0,
-        limit: int = 20,
-    ) -> tuple[list[int], int]:
-        """Part of an agent's calls, newest first.
+    def edit_agent(self, agent_id: str, **fields: Any) -> str:
+        """Set fields of an agent, for example ``retention_days``; unknown fields are added to it.
 
         :param agent_id: the agent; KeyError when there is none.
-        :param after: lower bound of ``created_at`` and whether a call exactly on it is in.
-        :param before: upper bound likewise.
-        :param include_deleted: soft-deleted calls too.
-        :param keep: a name for the filter, and the filter: called with each list row.
-        :param offset: how many calls to skip.
-        :param limit: how many calls at most.
-        :returns: ordinals of the calls, and how many there are in all.
+        :param fields: new values.
+        :returns: the agent's ``updated_at``.
         """
+        _check_fields(fields, _FIXED_OF_AGENTS)
         with self._lock:
-            shelf = self._shelves[self._numbers[agent_id.lower()]]
-            low, high = 0, len(shelf.created)
-            if after is not None:
-                low = (bisect_left if after[1] else bisect_right)(shelf.created, after[0])
-            if before is not None:
-                high = (bisect_right if before[1] else bisect_left)(shelf.created, before[0])
-            high = max(low, high)
-            found: Sequence[int]
-            if keep is None and (include_deleted or not shelf.deleted.count(1, low, high)):
-                first, last = max(low, high - offset - limit), max(low, high - offset)
-                found = shelf.ordinals[first:last]
-                return list(reversed(found)), high - low
-            walk = (agent_id, low, high, include_deleted, keep and keep[0], self._version)
-            if walk not in self._walks:
-                found = shelf.ordinals[low:high]
-                if not include_deleted:
-                    hidden = shelf.deleted[low:high]
-                    found = array("q", itertools.compress(found, (not flag for flag in hidden)))
-                if keep is not None:
-                    matches = keep[1]
-                    found = array("q", (n for n in found if matches(self._list_row(n))))
-                self._walks[walk] = found
-                while len(self._walks) > _WALKS_KEPT:
-                    self._walks.popitem(last=False)
-            found = self._walks[walk]
-            last = max(0, len(found) - offset)
-            return list(reversed(found[max(0, last - limit) : last])), len(found)
-
-    def find(self, call_id: str, agent_id: str | None = None) -> int | None:
-        """Ordinal of a call that is there (soft-deleted included), else None.
-
-        :param call_id: the call's ``id``.
-        :param agent_id: the call must be this agent's.
-        """
-        try:
-            ordinal = self._maker.ordinal(call_id)
-        except ValueError:
-            return None
-        with self._lock:
-            if ordinal >= len(self._agent_of) or ordinal in self._erased:
-                return None
-            number = self._agent_of[ordinal]
-            if agent_id is not None and self._numbers.get(agent_id.lower()) != number:
-                return None
-            return ordinal
-
-    def list_row(self, ordinal: int) -> Row:
-        """The fields of a list row."""
-        with self._lock:
-            return self._list_row(ordinal)
-
-    def list_json(self, ordinal: int) -> bytes:
-        """The list row as JSON; kept, because rows are listed many times."""
-        with self._lock:
-            row = self._list_rows.get(ordinal)
-            if row is None:
-                if len(self._list_rows) >= _ROWS_KEPT:
-                    self._list_rows.clear()
-                row = to_json(self._list_row(ordinal))
-                self._list_rows[ordinal] = row
-            return row
-
-    def detail(self, ordinal: int) -> Row:
-        """All fields of a call, without ``audio_file_url``."""
-        with self._lock:
-            return self._detail(ordinal)
-
-    def truth(
-        self, start: Moment, end: Moment, agent_ids: Iterable[str] | None = None
-    ) -> list[Row]:
-        """What a correct copy holds: details of all calls in ``[start, end)``.
-
-        Soft-deleted calls are included, erased ones are not, ``audio_file_url`` never is.
-
-        :param start: first moment of the interval (ISO 8601 text or datetime; UTC if naive).
-        :param end: first moment after it.
-        :param agent_ids: only these agents; None is all.
-        :returns: details sorted by ``created_at``, then ``id``.
-        """
-        first, last = to_micros(start), to_micros(end)
-        with self._lock:
-            chosen = self.agent_ids if agent_ids is None else list(agent_ids)
-            found: list[tuple[Micros, str, Row]] = []
-            for agent_id in chosen:
-                shelf = self._shelves[self._numbers[agent_id.lower()]]
-                low, high = bisect_left(shelf.created, first), bisect_left(shelf.created, last)
-                for ordinal in shelf.ordinals[low:high]:
-                    row = self._detail(ordinal)
-                    found.append((self._created_of[ordinal], row["id"], row))
-        found.sort(key=lambda item: item[:2])
-        return [row for _, _, row in found]
-
-    def _list_row(self, ordinal: int) -> Row:
-        agent, created, plain = self._origin(ordinal)
-        row = self._maker.list_fields(ordinal, agent, created, plain=plain)
-        for name, value in self._changes.get(ordinal, {}).items():
-            if name not in DETAIL_ONLY:
-                row[name] = value
-        return row
-
-    def _detail(self, ordinal: int) -> Row:
-        agent, created, plain = self._origin(ordinal)
-        row = self._maker.list_fields(ordinal, agent, created, plain=plain)
-        row.update(self._maker.detail_fields(ordinal, agent, plain=plain))
-        row.update(self._changes.get(ordinal, {}))
-        return row
-
-    def _origin(self, ordinal: int) -> tuple[Row, Micros, bool]:
-        agent = self._agents[self._agent_of[ordinal]]
-        return agent, self._created_of[ordinal], ordinal >= self._generated
-
-    # Changing
-
-    def add_agent(self, **fields: Any) -> str:
-        """Add an agent.
-
-        :param fields: set instead of the made-up ones.
-        :returns: the agent's id.
-        """
-        with self._lock:
-            agent = make_agent(self._seed, len(self._agents), **fields)
-            self._numbers[agent["id"].lower()] = len(self._agents)
-            self._agents.append(agent)
-            self._shelves.append(_Shelf())
-            return str(agent["id"])
+            agent = self._agents[self._numbers[agent_id.lower()]]
+            agent.update(fields, updated_at=to_iso(self._tick(to_micros(agent["updated_at"]))))
+            return str(agent["updated_at"])
 
     def edit(self, call_id: str, *, bump: bool = True, **fields: Any) -> str:
         """Set fields of a call; unknown fields are added to it.
@@ -267,9 +42,7 @@ class CallStore:
         :param fields: new values; ``transcript`` may be given as a list of messages.
         :returns: the call's ``updated_at``.
         """
-        wrong = _FIXED_FIELDS & fields.keys()
-        if wrong:
-            raise ValueError(f"these fields cannot be edited: {', '.join(sorted(wrong))}")
+        _check_fields(fields, _FIXED_FIELDS)
         with self._lock:
             ordinal = self._find(call_id)
             self._change(ordinal, fields, bump=bump)
@@ -287,7 +60,7 @@ class CallStore:
         """Hide a call from lists without ``include_deleted``; see :meth:`edit`."""
         with self._lock:
             ordinal = self._find(call_id)
-            moment = to_iso(self._tick(ordinal))
+            moment = self._tick_call(ordinal)
             self._change(ordinal, {"deleted_at": moment, "updated_at": moment}, bump=False)
             return moment
 
@@ -306,6 +79,61 @@ class CallStore:
             self._list_rows.pop(ordinal, None)
             self._version += 1
 
+    def empty_trash(self, agent_ids: Iterable[str] | None = None) -> list[str]:
+        """Remove every soft-deleted call for good, as the dashboard's trash does.
+
+        :param agent_ids: only calls of these agents; None is all.
+        :returns: the ``id`` of each call that is gone.
+        """
+        with self._lock:
+            gone = [row["id"] for row in self._rows(agent_ids) if row["deleted_at"] is not None]
+            for call_id in gone:
+                self.erase(call_id)
+            return gone
+
+    def auto_delete_done_calls(self, agent_ids: Iterable[str] | None = None) -> list[str]:
+        """Soft-delete every call that is done, as the organization's setting of this name does.
+
+        :param agent_ids: only calls of these agents; None is all.
+        :returns: the ``id`` of each call that moved to the trash.
+        """
+        with self._lock:
+            done = [
+                row["id"]
+                for row in self._rows(agent_ids)
+                if row["done"] is True and row["deleted_at"] is None
+            ]
+            for call_id in done:
+                self.soft_delete(call_id)
+            return done
+
+    def purge_by_retention(
+        self, moment: Moment | None = None, agent_ids: Iterable[str] | None = None
+    ) -> list[str]:
+        """Purge every call that is as old as its agent's ``retention_days`` (90 where null).
+
+        It purges nothing where the setting ``retention_purges`` is off, as in spring.
+
+        :param moment: when that is; None is now.
+        :param agent_ids: only calls of these agents; None is all.
+        :returns: the ``id`` of each call that was purged.
+        """
+        if not self._settings.switches.retention_purges:
+            return []
+        now = int(time.time() * SECOND) if moment is None else to_micros(moment)
+        with self._lock:
+            purged = []
+            for number in self._agent_numbers(agent_ids):
+                days = self._agents[number]["retention_days"]
+                kept = (_DEFAULT_RETENTION_DAYS if days is None else days) * DAY
+                shelf = self._shelves[number]
+                old = shelf.ordinals[: bisect_right(shelf.created, now - kept)]
+                rows = [self._list_row(ordinal) for ordinal in old]
+                purged += [row["id"] for row in rows if not row["is_purged"]]
+            for call_id in purged:
+                self.purge(call_id)
+            return purged
+
     def insert_late(self, agent_id: str, created_at: Moment, **fields: Any) -> str:
         """Add a call whose row is written now, whenever it started.
 
@@ -314,9 +142,7 @@ class CallStore:
         :param fields: set instead of the made-up ones.
         :returns: the call's ``id``.
         """
-        wrong = _FIXED_FIELDS & fields.keys()
-        if wrong:
-            raise ValueError(f"these fields cannot be given: {', '.join(sorted(wrong))}")
+        _check_fields(fields, _FIXED_FIELDS)
         with self._lock:
             number = self._numbers[agent_id.lower()]
             ordinal = len(self._agent_of)
@@ -342,19 +168,22 @@ class CallStore:
             raise KeyError(call_id)
         return ordinal
 
-    def _place(self, ordinal: int) -> tuple[_Shelf, int]:
+    def _place(self, ordinal: int) -> tuple[Shelf, int]:
         shelf = self._shelves[self._agent_of[ordinal]]
         position = bisect_left(shelf.created, self._created_of[ordinal])
         while shelf.ordinals[position] != ordinal:
             position += 1
         return shelf, position
 
-    def _tick(self, ordinal: int) -> Micros:
+    def _tick(self, updated: Micros) -> Micros:
         """The next moment of change: later than every one before, and than the row's own."""
-        last = max(self._last_update, to_micros(self._list_row(ordinal)["updated_at"]))
+        last = max(self._last_update, updated)
         now = int(time.time() * 1000) * 1000
         self._last_update = max(now, last - last % 1000 + 1000)
         return self._last_update
+
+    def _tick_call(self, ordinal: int) -> str:
+        return to_iso(self._tick(to_micros(self._list_row(ordinal)["updated_at"])))
 
     def _change(self, ordinal: int, fields: Row, *, bump: bool) -> None:
         fields = dict(fields)
@@ -364,7 +193,7 @@ class CallStore:
             if isinstance(fields.get(name), dt.datetime):
                 fields[name] = to_iso(to_micros(fields[name]))
         if bump:
-            fields["updated_at"] = to_iso(self._tick(ordinal))
+            fields["updated_at"] = self._tick_call(ordinal)
         self._changes.setdefault(ordinal, {}).update(fields)
         if "deleted_at" in fields:
             shelf, position = self._place(ordinal)
@@ -373,6 +202,8 @@ class CallStore:
         self._version += 1
 
 
-def to_json(value: Any) -> bytes:
-    """JSON as the API writes it: UTF-8, nothing escaped that need not be, no spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+def _check_fields(fields: Row, fixed: frozenset[str]) -> None:
+    """Refuse fields that never change."""
+    wrong = fixed & fields.keys()
+    if wrong:
+        raise ValueError(f"these fields cannot be set: {', '.join(sorted(wrong))}")

@@ -16,6 +16,7 @@ class Language(NamedTuple):
     requests: tuple[str, ...]
     summary: str
     notes: tuple[str, ...]
+    prompt: str
     greeting: str
     turns: tuple[tuple[str, str], ...]
     goodbye: tuple[str, str]
@@ -50,6 +51,7 @@ GERMAN = Language(
         "Bitte nächste Woche nachfassen!",
         "Schlüssel übergeben",
     ),
+    prompt="Du nimmst Anrufe an. Frage nach Namen und Anliegen, sei höflich und fasse dich kurz.",
     greeting="Guten Tag, Sie sprechen mit dem digitalen Assistenten. Wie kann ich Ihnen helfen?",
     turns=(
         ("user", "Grüß Gott, es geht um: {request}."),
@@ -77,6 +79,7 @@ ENGLISH = Language(
     ),
     summary="{name} called about {request}. We agreed on desk {number} and an answer by Friday.",
     notes=("Called back, all settled.", "Follow up next week!", "Left a voicemail"),
+    prompt="You answer calls. Find out the name and the request, be polite and be brief.",
     greeting="Hello, this is the digital assistant speaking. How can I help you?",
     turns=(
         ("user", "Hi there, it's about {request}."),

@@ -54,15 +54,29 @@ def test_missing_permission_is_named(api: Any) -> None:
         assert name in answer.json()["error"]["message"]
 
 
-def test_agents_outside_the_list_are_not_found(api: Any) -> None:
+@pytest.mark.parametrize(
+    ("settings", "status", "code"),
+    [
+        ({}, 403, "AGENT_NOT_ACCESSIBLE"),
+        ({"era": "spring"}, 404, "NOT_FOUND"),
+        ({"era": "spring", "hidden_agent_status": 403}, 403, "AGENT_NOT_ACCESSIBLE"),
+    ],
+)
+def test_agents_outside_the_list(
+    api: Any, settings: dict[str, Any], status: int, code: str
+) -> None:
     mine, other = api.sandbox.store.agent_ids
+    call_id = api.truth(other)[0]["id"]
     key = api.sandbox.add_key("one", allowed_agent_ids=[mine.upper()])
+    api.sandbox.settings.patch(**settings)
     assert [agent["id"] for agent in api.get("/agents", key=key).json()["data"]] == [mine]
     assert api.get(f"/agents/{mine}/calls", key=key).status_code == 200
-    for path in (f"/agents/{other}/calls", f"/agents/{other}/calls/{api.truth(other)[0]['id']}"):
+    for path in (f"/agents/{other}/calls", f"/agents/{other}/calls/{call_id}"):
         answer = api.get(path, key=key)
-        assert answer.status_code == 404
-        assert answer.json()["error"]["code"] == "NOT_FOUND"
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    for path in (f"/agents/{call_id}/calls", f"/agents/{call_id}/calls/{call_id}"):
+        answer = api.get(path, key=key)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
 
 
 def test_counters_and_log_know_keys_by_prefix_only(api: Any) -> None:

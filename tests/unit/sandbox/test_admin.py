@@ -23,7 +23,7 @@ def admin(api: Any) -> Any:
 def test_index_lists_everything(admin: Any) -> None:
     index = admin("GET", "/").json()
     assert "PATCH /__sandbox__/settings" in index
-    assert len(index) == 19
+    assert len(index) == 22
 
 
 def test_settings(api: Any, admin: Any) -> None:
@@ -110,6 +110,32 @@ def test_mutators_and_truth(api: Any, admin: Any) -> None:
     assert late.json()["id"] in ids
     assert call_id not in ids
     assert truth.json() == api.sandbox.truth("2026-03-16", "2026-03-17", [api.agent])
+
+
+def test_agents(api: Any, admin: Any) -> None:
+    admin("PATCH", f"/agents/{api.agent}", {"retention_days": 14})
+    added = admin("POST", "/agents", {"name": "Neu"}).json()["id"]
+    agents = {agent["id"]: agent for agent in api.get("/agents").json()["data"]}
+    assert agents[api.agent]["retention_days"] == 14
+    assert agents[added]["name"] == "Neu"
+    assert agents[added]["retention_days"] is None
+    assert len({agent["organization_id"] for agent in agents.values()}) == 1
+    assert admin("PATCH", "/agents/unknown", {"name": "x"}).status_code == 404
+
+
+def test_housekeeping(api: Any, admin: Any) -> None:
+    before = {row["id"] for row in api.truth() if row["deleted_at"]}
+    one = {"agent_ids": [api.agent]}
+    moved = admin("POST", "/calls/auto_delete_done_calls", one).json()["ids"]
+    assert moved
+    gone = admin("POST", "/calls/empty_trash", one).json()["ids"]
+    assert set(gone) == before | set(moved)
+    assert not {row["id"] for row in api.rows(include_deleted="true")} & set(gone)
+    assert api.detail(gone[0]).status_code == 404
+    purged = admin("POST", "/calls/purge_by_retention", {"moment": "2026-12-31"}).json()["ids"]
+    assert purged
+    assert all(row["is_purged"] for row in api.rows())
+    assert admin("POST", "/calls/explode").status_code == 400
 
 
 def test_wrong_calls(api: Any, admin: Any) -> None:

@@ -79,10 +79,18 @@ def test_everything_starts_and_ctrl_c_stops_it(tmp_path: Path) -> None:
 
 def test_sigterm_and_no_bigquery() -> None:
     command = [*PROGRAM, "--port", "0", "--no-bigquery", "--bounds", "inclusive"]
+    command += ["--era", "spring", "--set", "empty_pages=1", "--set", "windows=sliding"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         text = read_until_ready(process)
         assert list(exports(text)) == ["AIRFLOW_CONN_TALKPILOT_DEFAULT"]
         assert "280 calls of 2 agents" in text
+        [admin] = re.findall(r"http\S+/__sandbox__/", text)
+        settings = httpx.get(f"{admin}settings").json()
+        assert (settings["era"], settings["windows"], settings["empty_pages"]) == (
+            "spring",
+            "sliding",
+            1,
+        )
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == 0
@@ -112,3 +120,9 @@ def test_wrong_option(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert cli.main(["--no-bigquery", "--fault-rate", "2"]) == 1
     assert capsys.readouterr().err.startswith("--random-fault-rate: ")
+    for setting in ("empty_pages=2", "unheard_of=1"):
+        assert cli.main(["--no-bigquery", "--set", setting]) == 1
+        assert capsys.readouterr().err.startswith(f"--set {setting.partition('=')[0]}: ")
+    with pytest.raises(SystemExit):
+        cli.main(["--no-bigquery", "--set", "empty_pages"])
+    assert "NAME=VALUE" in capsys.readouterr().err

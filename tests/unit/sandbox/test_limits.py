@@ -1,4 +1,4 @@
-"""Rate limits: two fixed windows per key, told by headers and by 429."""
+"""Rate limits: two windows per key, fixed or sliding, told by headers and by 429."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.sandbox import SandboxSettings
+from airflow_provider_talkpilot.sandbox.eras import Era, Windows
 from airflow_provider_talkpilot.sandbox.limits import RateLimiter
 
 
@@ -31,8 +34,8 @@ def test_defaults() -> None:
     assert (settings.requests_per_minute, settings.requests_per_hour) == (60, 1000)
 
 
-def test_minute(clock: Clock) -> None:
-    limiter = RateLimiter(SandboxSettings(requests_per_minute=2), clock)
+def test_fixed_minute(clock: Clock) -> None:
+    limiter = RateLimiter(SandboxSettings(era="spring", requests_per_minute=2), clock)
     first = limiter.check("a")
     assert first.retry_after is None
     assert first.headers == {
@@ -50,8 +53,9 @@ def test_minute(clock: Clock) -> None:
     assert limiter.check("a").retry_after is None, "the window is fixed, not sliding"
 
 
-def test_hour_shows_only_as_429(clock: Clock) -> None:
-    limiter = RateLimiter(SandboxSettings(requests_per_minute=60, requests_per_hour=3), clock)
+def test_fixed_hour_shows_only_as_429(clock: Clock) -> None:
+    settings = SandboxSettings(windows="fixed", requests_per_minute=60, requests_per_hour=3)
+    limiter = RateLimiter(settings, clock)
     for _ in range(3):
         assert limiter.check("a").retry_after is None
     clock.now += 600
@@ -63,10 +67,128 @@ def test_hour_shows_only_as_429(clock: Clock) -> None:
     assert limiter.check("a").retry_after is None
 
 
-@pytest.mark.parametrize("count", [False, True])
-def test_refused_requests_count_or_not(clock: Clock, count: bool) -> None:
+def test_sliding_minute(clock: Clock) -> None:
+    limiter = RateLimiter(SandboxSettings(requests_per_minute=2), clock)
+    clock.now += 0.25
+    first = limiter.check("a")
+    assert first.headers == {
+        "X-RateLimit-Limit": "2",
+        "X-RateLimit-Remaining": "1",
+        "X-RateLimit-Reset": "1800000061",
+    }
+    clock.now += 50
+    assert limiter.check("a").headers["X-RateLimit-Remaining"] == "0"
+    clock.now += 9.5
+    refused = limiter.check("a")
+    assert refused.retry_after == 60, "although half a second is left"
+    assert refused.headers["X-RateLimit-Reset"] == "1800000120"
+    assert limiter.check("b").retry_after is None, "each key has its own"
+    clock.now += 0.5
+    assert limiter.check("a").retry_after is None, "the first is a minute ago"
+    assert limiter.check("a").retry_after == 60, "the second is not"
+
+
+def test_sliding_hour(clock: Clock) -> None:
+    limiter = RateLimiter(SandboxSettings(requests_per_hour=3), clock)
+    for _ in range(3):
+        assert limiter.check("a").retry_after is None
+        clock.now += 600
+    refused = limiter.check("a")
+    assert refused.retry_after == 3600
+    assert refused.headers["X-RateLimit-Remaining"] == "60"
+    clock.now += 1799.5
+    assert limiter.check("a").retry_after == 3600
+    clock.now += 0.5
+    assert limiter.check("a").retry_after is None
+    assert limiter.check("a").retry_after == 3600
+
+
+def test_the_hour_is_told_where_both_are_used_up(clock: Clock) -> None:
+    limiter = RateLimiter(SandboxSettings(requests_per_minute=3, requests_per_hour=3), clock)
+    assert [limiter.check("a").retry_after for _ in range(4)] == [None, None, None, 3600]
+
+
+@pytest.mark.parametrize("era", ["spring", "now"])
+def test_an_era_and_a_switch_take_effect_at_once(clock: Clock, era: Era) -> None:
+    settings = SandboxSettings(era=era, requests_per_minute=1)
+    limiter = RateLimiter(settings, clock)
+    clock.now += 50
+    limiter.check("a")
+    clock.now += 5
+    assert limiter.check("a").retry_after == (60 if era == "now" else 5)
+    settings.patch(era="spring")
+    assert limiter.check("a").retry_after == 5
+    settings.patch(windows="sliding")
+    assert limiter.check("a").retry_after == 60
+    settings.patch(windows=None)
+    assert limiter.check("a").retry_after == 5
+
+
+@pytest.mark.parametrize(("windows", "told"), [("fixed", 2), ("sliding", 4)])
+def test_scaled_windows_tell_scaled_seconds(clock: Clock, windows: Windows, told: int) -> None:
     settings = SandboxSettings(
-        requests_per_minute=2, requests_per_hour=10, refused_requests_count=count
+        windows=windows,
+        requests_per_minute=2,
+        requests_per_hour=4,
+        minute_seconds=4,
+        hour_seconds=20,
+    )
+    limiter = RateLimiter(settings, clock)
+    clock.now += 2.25
+    assert limiter.check("a").retry_after is None
+    assert limiter.check("a").retry_after is None
+    refused = limiter.check("a")
+    assert refused.retry_after == told
+    reset = int(refused.headers["X-RateLimit-Reset"]) - 1_800_000_000
+    assert reset == (4 if windows == "fixed" else 7)
+    clock.now += 4
+    assert limiter.check("a").retry_after is None
+    assert limiter.check("a").retry_after is None
+    clock.now += 4
+    assert limiter.check("a").retry_after == (10 if windows == "fixed" else 20)
+
+
+@given(
+    st.lists(st.floats(0, 30), max_size=150),
+    st.sampled_from(["fixed", "sliding"]),
+    st.booleans(),
+)
+def test_never_more_than_the_limits(
+    pauses: list[float], windows: Windows, refused_count: bool
+) -> None:
+    """Whatever is sent when, no window holds more, and none is refused without a cause."""
+    settings = SandboxSettings(
+        windows=windows,
+        requests_per_minute=5,
+        requests_per_hour=30,
+        minute_seconds=20,
+        hour_seconds=300,
+        refused_requests_count=refused_count,
+    )
+    clock = Clock()
+    limiter = RateLimiter(settings, clock)
+    counted: list[float] = []
+    for pause in pauses:
+        clock.now += pause
+        verdict = limiter.check("a")
+
+        def used(seconds: int) -> int:
+            if windows == "fixed":
+                return sum(one // seconds == clock.now // seconds for one in counted)
+            return sum(one > clock.now - seconds for one in counted)
+
+        is_free = used(20) < 5 and used(300) < 30
+        assert (verdict.retry_after is None) == is_free
+        if is_free or refused_count:
+            counted.append(clock.now)
+        assert verdict.headers["X-RateLimit-Remaining"] == str(max(0, 5 - used(20)))
+
+
+@pytest.mark.parametrize("windows", ["fixed", "sliding"])
+@pytest.mark.parametrize("count", [False, True])
+def test_refused_requests_count_or_not(clock: Clock, count: bool, windows: Windows) -> None:
+    settings = SandboxSettings(
+        windows=windows, requests_per_minute=2, requests_per_hour=10, refused_requests_count=count
     )
     limiter = RateLimiter(settings, clock)
     for _ in range(12):
@@ -75,8 +197,9 @@ def test_refused_requests_count_or_not(clock: Clock, count: bool) -> None:
     assert (limiter.check("a").retry_after is not None) == count
 
 
-def test_other_software_spends_too(clock: Clock) -> None:
-    limiter = RateLimiter(SandboxSettings(requests_per_minute=10), clock)
+@pytest.mark.parametrize("windows", ["fixed", "sliding"])
+def test_other_software_spends_too(clock: Clock, windows: Windows) -> None:
+    limiter = RateLimiter(SandboxSettings(windows=windows, requests_per_minute=10), clock)
     limiter.spend("a", 9)
     assert limiter.check("a").headers["X-RateLimit-Remaining"] == "0"
     assert limiter.check("a").retry_after == 60

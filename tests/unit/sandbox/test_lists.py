@@ -273,3 +273,16 @@ def test_hosts_do_not_answer_for_each_other(api: Any) -> None:
     path = "/functions/v1/api/v1/health"
     assert api.http.get(api.sandbox.storage_url + path).status_code != 200
     assert api.http.get(api.sandbox.storage_url + "/__sandbox__/settings").status_code != 200
+
+
+def test_fields_of_agents_by_era(api: Any) -> None:
+    added = {"organization_id", "formality", "stt_provider", "tts_provider", "prompt", "schedule"}
+    added.add("retention_days")
+    now = api.get("/agents").json()["data"][0]
+    api.sandbox.settings.patch(era="spring")
+    spring = api.get("/agents").json()["data"][0]
+    assert spring.keys() == now.keys() - added
+    assert now.keys() >= added
+    assert spring == {name: now[name] for name in spring}
+    api.sandbox.settings.patch(full_agents=True)
+    assert api.get("/agents").json()["data"][0] == now

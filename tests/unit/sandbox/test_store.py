@@ -77,6 +77,85 @@ def test_soft_delete_restore_erase(store: CallStore) -> None:
         store.erase(row["id"])
 
 
+def test_an_emptied_trash_is_gone_for_good(store: CallStore) -> None:
+    agent, other = store.agent_ids
+    there = everything(store)
+    kept = next(row["id"] for row in there if row["agent_id"] == agent and not row["deleted_at"])
+    store.soft_delete(kept)
+    store.restore(kept)
+    deleted = {row["id"] for row in there if row["deleted_at"] and row["agent_id"] == agent}
+    assert deleted
+    assert set(store.empty_trash([agent.upper()])) == deleted
+    assert {row["id"] for row in everything(store)} == {row["id"] for row in there} - deleted
+    assert all(store.find(call_id) is None for call_id in deleted)
+    assert store.empty_trash([agent]) == []
+    assert store.page(agent)[1] == store.page(agent, include_deleted=True)[1]
+    assert store.page(other)[1] < store.page(other, include_deleted=True)[1]
+    with pytest.raises(KeyError):
+        store.empty_trash(["nobody"])
+
+
+def test_done_calls_move_to_the_trash(store: CallStore) -> None:
+    before = {row["id"]: row for row in everything(store)}
+    moved = store.auto_delete_done_calls()
+    after = everything(store)
+    assert set(moved) == {
+        call_id for call_id, row in before.items() if row["done"] and not row["deleted_at"]
+    }
+    assert {row["id"] for row in after if row["deleted_at"]} >= set(moved)
+    assert not [row for row in after if row["done"] and not row["deleted_at"]]
+    assert all(row["updated_at"] > before[row["id"]]["updated_at"]
+               for row in after if row["id"] in moved)  # fmt: skip
+    store.empty_trash()
+    assert {row["done"] for row in everything(store)} == {False, None}
+
+
+def test_purge_by_retention() -> None:
+    settings = SandboxSettings(days=2, calls_per_day=60)
+    store = CallStore(settings)
+    short, standard = store.agent_ids
+    store.edit_agent(short, retention_days=30)
+    first_day = {row["id"] for row in store.truth("2026-03-16", "2026-03-17", [short])}
+    purged = {row["id"] for row in everything(store) if row["is_purged"]}
+    assert store.purge_by_retention("2026-04-14T23:59:59Z") == []
+    gone = store.purge_by_retention("2026-04-15T00:00:00Z")
+    assert [row["created_at"] for row in everything(store) if row["id"] in gone] == [
+        "2026-03-16T00:00:00.000Z"
+    ]
+    gone += store.purge_by_retention("2026-04-15T23:59:59.999Z")
+    assert set(gone) == first_day - purged
+    for row in everything(store):
+        assert row["is_purged"] == (row["id"] in first_day | purged)
+        assert not (row["is_purged"] and (row["transcript"] or row["phone_number"]))
+    days = {row["created_at"][:10] for row in everything(store) if not row["is_purged"]}
+    assert days == {"2026-03-16", "2026-03-17"}
+    assert store.purge_by_retention("2026-06-14", [short])
+    assert {row["agent_id"] for row in everything(store) if not row["is_purged"]} == {standard}
+    settings.retention_purges = False
+    assert store.purge_by_retention() == []
+    settings.patch(era="spring", retention_purges=None)
+    assert store.purge_by_retention() == []
+    settings.era = "now"
+    assert store.purge_by_retention()
+    assert all(row["is_purged"] for row in everything(store))
+
+
+def test_agents_can_be_edited(store: CallStore) -> None:
+    agent = store.agent_ids[1]
+    before = store.agents[0]
+    moment = store.edit_agent(agent, retention_days=7, mood="new field")
+    assert store.agents[0] == before | {
+        "retention_days": 7,
+        "mood": "new field",
+        "updated_at": moment,
+    }
+    assert moment > before["updated_at"]
+    with pytest.raises(ValueError, match="id"):
+        store.edit_agent(agent, id="x")
+    with pytest.raises(KeyError):
+        store.edit_agent("nobody", name="x")
+
+
 def test_insert_late(store: CallStore) -> None:
     agent = store.agent_ids[1]
     call_id = store.insert_late(agent, "2026-03-16T00:00:00Z", customer_name="Spät", duration=1)
