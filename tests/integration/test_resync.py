@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -226,91 +227,99 @@ def morning(chain: Chain, number: int) -> None:
 
 
 @pytest.fixture
-def kept_ten_days(resync: Resync) -> Resync:
-    """Two agents with a retention of nine days; nothing but short look-backs is read besides."""
+def kept_nine_days(resync: Resync) -> Resync:
+    """Two agents with a retention of nine days."""
     for agent_id in resync.chain.sandbox.store.agent_ids:
         resync.chain.sandbox.edit_agent(agent_id, retention_days=AGES - 1)
     return resync
+
+
+def assert_purged(
+    chain: Chain, start: str, end: str, *, agent_ids: list[str] | None = None
+) -> None:
+    """All calls of some days have lost in the table what a purge takes."""
+    found = {row["id"]: row for row in chain.rows()}
+    for call in chain.sandbox.truth(start, end, agent_ids):
+        assert found[call["id"]]["is_purged"]
+        assert not found[call["id"]]["transcript"]
+        assert found[call["id"]]["phone_number"] is None
 
 
 SHORT = '[{"days": 1, "every": 1}]'
 
 
 def test_a_purge_by_retention_arrives_for_list_requests_alone(
-    chain: Chain, kept_ten_days: Resync
+    chain: Chain, kept_nine_days: Resync
 ) -> None:
     sandbox = chain.sandbox
     for number in range(AGES, AGES + DAYS):
         morning(chain, number)
         sandbox.reset_counters()
-        intervals = kept_ten_days.run_all(number, look_backs=SHORT)
+        intervals = kept_nine_days.run_all(number, look_backs=SHORT)
         old = number - AGES
         assert intervals[0] == (midnight(old), midnight(old + 1)), "the day that became old enough"
         # One page of each agent for it; the look-back reads a day without calls.
         assert dict(sandbox.counters) == {"agents": 2, "calls": lists(chain, old, old + 1) + 2}
-        found = {row["id"]: row for row in chain.rows()}
-        for call in sandbox.truth(*day(old)):
-            assert found[call["id"]]["is_purged"]
-            assert not found[call["id"]]["transcript"]
-            assert found[call["id"]]["phone_number"] is None
+        assert_purged(chain, *day(old))
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
-def test_each_agent_has_a_retention_of_its_own(chain: Chain, kept_ten_days: Resync) -> None:
+def test_each_agent_has_a_retention_of_its_own(chain: Chain, kept_nine_days: Resync) -> None:
     sandbox = chain.sandbox
     long, short = sandbox.store.agent_ids
     sandbox.edit_agent(short, retention_days=AGES - 3)
     morning(chain, AGES)
-    chosen = kept_ten_days.choose(AGES, look_backs=SHORT).returned
+    chosen = kept_nine_days.choose(AGES, look_backs=SHORT).returned
     assert [(each["start"], each["end"], each["agent_ids"]) for each in chosen[:-1]] == [
-        (midnight(0), midnight(1), [long, short]),
-        (midnight(1), midnight(3), [short]),
+        (midnight(0), midnight(1), [long]),
+        (midnight(0), midnight(3), [short]),
     ]
-    kept_ten_days.run_all(AGES, look_backs=SHORT)
-    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
+    kept_nine_days.run_all(AGES, look_backs=SHORT)
+    assert_purged(chain, *day(0), agent_ids=[long])
+    assert_purged(chain, day(0)[0], day(2)[1], agent_ids=[short])
 
 
-def test_a_retention_that_gets_shorter(chain: Chain, kept_ten_days: Resync) -> None:
+def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> None:
     """All days between are due at once, and again where TalkPilot's job comes later."""
     morning(chain, AGES)
-    kept_ten_days.run_all(AGES, look_backs=SHORT)
+    kept_nine_days.run_all(AGES, look_backs=SHORT)
     for agent_id in chain.sandbox.store.agent_ids:
         chain.sandbox.edit_agent(agent_id, retention_days=AGES - 4)
     # The run comes before the job.
-    assert kept_ten_days.run_all(AGES + 1, look_backs=SHORT)[0] == (midnight(1), midnight(5))
+    assert kept_nine_days.run_all(AGES + 1, look_backs=SHORT)[0] == (midnight(1), midnight(5))
     morning(chain, AGES + 1)
     chain.sandbox.reset_counters()
-    assert kept_ten_days.run_all(AGES + 2, look_backs=SHORT)[0] == (midnight(1), midnight(5))
+    assert kept_nine_days.run_all(AGES + 2, look_backs=SHORT)[0] == (midnight(1), midnight(5))
     assert "detail" not in chain.sandbox.counters
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
-    assert len(kept_ten_days.run_all(AGES + 3, look_backs=SHORT)) == 1, "the look-back alone"
+    assert len(kept_nine_days.run_all(AGES + 3, look_backs=SHORT)) == 1, "the look-back alone"
 
 
-def test_days_without_a_run_are_caught_up(chain: Chain, kept_ten_days: Resync) -> None:
+def test_days_without_a_run_are_caught_up(chain: Chain, kept_nine_days: Resync) -> None:
     morning(chain, AGES)
-    kept_ten_days.run_all(AGES, look_backs=SHORT)
+    kept_nine_days.run_all(AGES, look_backs=SHORT)
     morning(chain, AGES + 3)
-    assert kept_ten_days.run_all(AGES + 3, look_backs=SHORT)[0] == (midnight(1), midnight(4))
-    assert all(row["is_purged"] for row in chain.rows() if row["created_at"].day < DAY.day + 4)
+    assert kept_nine_days.run_all(AGES + 3, look_backs=SHORT)[0] == (midnight(1), midnight(4))
+    assert_purged(chain, day(1)[0], day(3)[1])
 
 
 def test_agents_that_are_named_and_a_key_that_may_not_list_them(
-    chain: Chain, kept_ten_days: Resync, caplog: pytest.LogCaptureFixture
+    chain: Chain, kept_nine_days: Resync, log_of: Callable[[], str]
 ) -> None:
     """Ninety days are assumed: what TalkPilot does where nothing is set."""
     sandbox = chain.sandbox
     first, _ = sandbox.store.agent_ids
     sandbox.settings.api_keys[sandbox.api_key].permissions = ["calls:read"]
-    [only] = kept_ten_days.choose(AGES, look_backs=SHORT, agent_ids=[first]).returned
+    [only] = kept_nine_days.choose(AGES, look_backs=SHORT, agent_ids=[first]).returned
     assert only["agent_ids"] == [first]
-    assert "agents:read" in caplog.text
-    chosen = kept_ten_days.choose(91, look_backs=SHORT, agent_ids=[first]).returned
+    assert "agents:read" in log_of()
+    chosen = kept_nine_days.choose(91, look_backs=SHORT, agent_ids=[first]).returned
     assert (chosen[0]["start"], chosen[0]["agent_ids"]) == (midnight(0), [first])
 
 
 def test_days_that_a_look_back_reads_anyway_are_read_once(
-    chain: Chain, kept_ten_days: Resync
+    chain: Chain, kept_nine_days: Resync
 ) -> None:
     morning(chain, AGES)
-    assert kept_ten_days.run(AGES) == (midnight(0), midnight(AGES - 1))
+    assert kept_nine_days.run(AGES) == (midnight(0), midnight(AGES - 1))
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
