@@ -88,7 +88,7 @@ with DAG(
 
     @task_group(group_id="read_again", prefix_group_id=False)
     def read_again(start: str, end: str, agent_ids: str) -> None:
-        """One interval again, with the four tasks of the daily DAG."""
+        """One interval again, with the tasks of the daily DAG."""
         extract = TalkPilotExtractCallsOperator(
             task_id="extract_calls",
             staging_uri=STAGING,
@@ -119,7 +119,7 @@ with DAG(
             table=TABLE,
             max_active_tis_per_dag=1,
             deferrable=True,
-            doc_md="Asks for the transcripts and scores that neither staging nor the table has, "
+            doc_md="Requests the transcripts and scores that neither staging nor the table has, "
             "one request a call. Deferred, it waits for the quota, and goes on where it stopped.",
         )
         load_details = TalkPilotLoadCallsOperator(
@@ -131,20 +131,26 @@ with DAG(
             max_active_tis_per_dag=1,
             doc_md="Brings transcripts and scores into the table. May be cleared.",
         )
-        clean = TalkPilotCleanStagingOperator(
-            task_id="clean_staging",
-            staging_uri=STAGING,
-            manifest_uris=[extract.output, enrich.output],
-            keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
-            max_active_tis_per_dag=1,
-            # After a run without details too; never when something failed.
-            trigger_rule="none_failed_min_one_success",
-            doc_md="Deletes what is loaded from staging, and takes calls that TalkPilot purged or "
-            "erased out of all other staged files.",
-        )
         # Summaries arrive without waiting for the details.
-        load_calls >> load_details >> clean
-        load_calls >> clean
+        load_calls >> load_details
+
+    read_again.expand_kwargs(choose.output)
+    extract, load_calls, enrich, load_details = (
+        dag.get_task(name)
+        for name in ("extract_calls", "load_calls", "enrich_calls", "load_details")
+    )
+
+    # These two are no part of the group: in one, Airflow 2.11 skips tasks with such a trigger rule.
+    clean = TalkPilotCleanStagingOperator(
+        task_id="clean_staging",
+        staging_uri=STAGING,
+        manifest_uris=[extract.output, enrich.output],
+        keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
+        # After a run without details too; never when something failed.
+        trigger_rule="none_failed_min_one_success",
+        doc_md="Deletes what is loaded from staging, and takes calls that TalkPilot purged or "
+        "erased out of all other staged files.",
+    )
 
     @task(trigger_rule="none_failed_min_one_success")
     def note_days(done: str, dag_id: str) -> None:
@@ -152,7 +158,8 @@ with DAG(
         if done:
             Variable.set(f"{dag_id}_done", done)
 
-    read_again.expand_kwargs(choose.output) >> note_days(
+    [load_calls, load_details] >> clean
+    [load_calls, load_details] >> note_days(
         done="{{ ti.xcom_pull('choose_days', key='summary')['done'] if params.enrich else '' }}",
         dag_id="{{ dag.dag_id }}",
     )

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_talkpilot.operators.look_backs import LookBacks
 from benchmarks import charts
-from benchmarks.year.calls import calls_of
+from benchmarks.year.calls import ERASED, PURGED, RETENTION_DAYS, calls_of
 from benchmarks.year.report import is_carried
 from benchmarks.year.simulation import FIRST, Limits, Result, Scenario, simulate
 
@@ -71,9 +71,8 @@ def test_purges_by_retention_arrive_within_two_days(years: dict[Scenario, Result
     """And of each day that became old enough, none is left out."""
     found = years[EASY].lateness["retention"]
     assert 0 < max(found) <= 2 * 24
-    purged_by_hand = 0.02 + 0.005
-    expected = (DAYS - 92) * EASY.sample
-    assert expected * (1 - 2 * purged_by_hand) <= len(found) <= expected
+    expected = (DAYS - RETENTION_DAYS - 1) * EASY.sample
+    assert expected * (1 - 2 * (PURGED + ERASED)) <= len(found) <= expected
 
 
 def test_deferral_frees_workers(years: dict[Scenario, Result]) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-
 from airflow_provider_talkpilot.plugins.overview import overview
 from airflow_provider_talkpilot.plugins.records import CHOOSE, Run, Task
 from tests.support.runs import ANNA, BERT, CONNECTION, Sync
