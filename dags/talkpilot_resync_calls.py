@@ -1,10 +1,17 @@
-"""Past days of TalkPilot calls again, so that edits, late scores, purges and deletions arrive."""
+"""Past days of TalkPilot calls again, so that purges, edits, late scores and deletions arrive."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, AssetAlias, Param, Variable, task
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AssetAlias,
+    Param,
+    Variable,
+    task,
+    task_group,
+)
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
@@ -12,10 +19,11 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
+AGENTS = "{{ var.value.get('talkpilot_agent_ids', '') }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
 POLICY_TAGS = "{{ var.value.get('talkpilot_policy_tags', '') }}"
 
@@ -40,7 +48,7 @@ with DAG(
             type=["null", "string"],
             title="Start",
             description="From here on (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
-            "empty to take what the ladder says.",
+            "empty to take the days that are due.",
         ),
         "end": Param(
             None,
@@ -64,52 +72,76 @@ with DAG(
     tags=["talkpilot"],
     doc_md=__doc__,
 ) as dag:
-    choose = TalkPilotChooseRungOperator(
-        task_id="choose_rung",
-        ladder="{{ var.value.get('talkpilot_resync_ladder', '') }}",
-        done="{{ var.value.get('talkpilot_resync_done', '') }}",
+    choose = TalkPilotChooseDaysOperator(
+        task_id="choose_days",
+        look_backs="{{ var.value.get('talkpilot_resync_look_backs', '') }}",
+        done="{{ var.value.get(dag.dag_id ~ '_done', '') }}",
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
+        agent_ids=AGENTS,
         table=TABLE,
-        doc_md="Chooses the days: the longest look-back of the ladder that is due.",
-    )
-    extract = TalkPilotExtractCallsOperator(
-        task_id="extract_calls",
         staging_uri=STAGING,
-        agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
-        start="{{ ti.xcom_pull('choose_rung')['start'] }}",
-        end="{{ ti.xcom_pull('choose_rung')['end'] }}",
-        columns="{{ var.value.get('talkpilot_columns', '') }}",
-        deferrable=True,
-        doc_md="Reads the lists of the interval's calls, one request per 100, and stages them.",
-    )
-    load_calls = TalkPilotLoadCallsOperator(
-        task_id="load_calls",
-        manifest_uri=extract.output,
-        table=TABLE,
-        policy_tags=POLICY_TAGS,
-        confirm_erasure="{{ params.confirm_erasure }}",
-        outlets=[AssetAlias("talkpilot_calls")],
-        doc_md="Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
-    )
-    enrich = TalkPilotEnrichCallsOperator(
-        task_id="enrich_calls",
-        manifest_uri=extract.output,
-        enabled="{{ params.enrich }}",
-        table=TABLE,
         # Used-up quota frees the worker; the triggerer waits.
         deferrable=True,
-        doc_md="Asks for the transcripts and scores that neither staging nor the table has, one "
-        "request a call. Deferred, it waits for the quota, and goes on where it stopped.",
+        doc_md="Chooses the days: those whose calls are as old as their agent's retention, and the "
+        "longest look-back that is due. One request, for the list of agents.",
     )
-    load_details = TalkPilotLoadCallsOperator(
-        task_id="load_details",
-        manifest_uri=enrich.output,
-        table=TABLE,
-        policy_tags=POLICY_TAGS,
-        outlets=[AssetAlias("talkpilot_details")],
-        doc_md="Brings transcripts and scores into the table. May be cleared.",
+
+    @task_group(group_id="read_again", prefix_group_id=False)
+    def read_again(start: str, end: str, agent_ids: str) -> None:
+        """One interval again, with the tasks of the daily DAG."""
+        extract = TalkPilotExtractCallsOperator(
+            task_id="extract_calls",
+            staging_uri=STAGING,
+            agent_ids=agent_ids,
+            start=start,
+            end=end,
+            columns="{{ var.value.get('talkpilot_columns', '') }}",
+            # Intervals take turns, here and below: together they would be no faster.
+            max_active_tis_per_dag=1,
+            deferrable=True,
+            doc_md="Reads the lists of the interval's calls, one request per 100, and stages them.",
+        )
+        load_calls = TalkPilotLoadCallsOperator(
+            task_id="load_calls",
+            manifest_uri=extract.output,
+            table=TABLE,
+            policy_tags=POLICY_TAGS,
+            confirm_erasure="{{ params.confirm_erasure }}",
+            outlets=[AssetAlias("talkpilot_calls")],
+            # They change one table.
+            max_active_tis_per_dag=1,
+            doc_md="Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
+        )
+        enrich = TalkPilotEnrichCallsOperator(
+            task_id="enrich_calls",
+            manifest_uri=extract.output,
+            enabled="{{ params.enrich }}",
+            table=TABLE,
+            max_active_tis_per_dag=1,
+            deferrable=True,
+            doc_md="Requests the transcripts and scores that neither staging nor the table has, "
+            "one request a call. Deferred, it waits for the quota, and goes on where it stopped.",
+        )
+        load_details = TalkPilotLoadCallsOperator(
+            task_id="load_details",
+            manifest_uri=enrich.output,
+            table=TABLE,
+            policy_tags=POLICY_TAGS,
+            outlets=[AssetAlias("talkpilot_details")],
+            max_active_tis_per_dag=1,
+            doc_md="Brings transcripts and scores into the table. May be cleared.",
+        )
+        # Summaries arrive without waiting for the details.
+        load_calls >> load_details
+
+    read_again.expand_kwargs(choose.output)
+    extract, load_calls, enrich, load_details = (
+        dag.get_task(name)
+        for name in ("extract_calls", "load_calls", "enrich_calls", "load_details")
     )
+
+    # These two are no part of the group: in one, Airflow 2.11 skips tasks with such a trigger rule.
     clean = TalkPilotCleanStagingOperator(
         task_id="clean_staging",
         staging_uri=STAGING,
@@ -121,17 +153,14 @@ with DAG(
         "erased out of all other staged files.",
     )
 
-    # Where the columns of details are dropped, there are none to wait for.
     @task(trigger_rule="none_failed_min_one_success")
-    def note_rung(done: str) -> None:
-        """A rung counts as read when all of it is in the table, so nothing else may note it."""
+    def note_days(done: str, dag_id: str) -> None:
+        """Days count as read once all intervals are in the table: only the last task notes it."""
         if done:
-            Variable.set("talkpilot_resync_done", done)
+            Variable.set(f"{dag_id}_done", done)
 
-    # Summaries arrive without waiting for the details.
-    choose >> extract
-    load_calls >> load_details >> clean
-    load_calls >> clean
-    [load_calls, load_details] >> note_rung(
-        done="{{ ti.xcom_pull('choose_rung')['done'] if params.enrich else '' }}"
+    [load_calls, load_details] >> clean
+    [load_calls, load_details] >> note_days(
+        done="{{ ti.xcom_pull('choose_days', key='summary')['done'] if params.enrich else '' }}",
+        dag_id="{{ dag.dag_id }}",
     )

@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 PAGE = Path(__file__).parents[1] / "docs" / "operators.md"
@@ -32,7 +32,7 @@ OPERATORS: tuple[type[Any], ...] = (
     TalkPilotLoadCallsOperator,
     TalkPilotEnrichCallsOperator,
     TalkPilotCleanStagingOperator,
-    TalkPilotChooseRungOperator,
+    TalkPilotChooseDaysOperator,
     TalkPilotCreateViewsOperator,
 )
 _NOWHERE = inspect.Parameter.empty

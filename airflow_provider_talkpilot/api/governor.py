@@ -353,8 +353,9 @@ class Governor:
     # What both share.
 
     def _pace_wait(self, now: float) -> float | None:
-        """More in flight than the pace of the minute needs gains nothing, and is all refused when
-        the hour ends.
+        """Hold back what is more in flight than the pace of the minute needs.
+
+        It would gain nothing, and all of it is refused when the hour ends.
         """
         limit = self.usable_limit
         if limit is None or (self._rate is None and self._headerless >= HEADERLESS_RESPONSES):

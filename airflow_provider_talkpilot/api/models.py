@@ -23,6 +23,8 @@ from pydantic import (
     Strict,
     StringConstraints,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -76,6 +78,14 @@ Integer = Annotated[int, GetPydanticSchema(_integer_schema)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
+def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """None in place of a value that does not fit: it must not make the whole record unreadable."""
+    try:
+        return None if isinstance(value, bool) else handler(value)
+    except ValidationError:
+        return None
+
+
 class TalkPilotModel(BaseModel):
     """Base: unknown fields are kept, and no validation error repeats a caller's data."""
 
@@ -114,9 +124,15 @@ class Health(TalkPilotModel):
 
 
 class Agent(TalkPilotModel):
-    """An AI agent that answers telephones."""
+    """An AI agent that answers telephones.
+
+    ``retention_days`` is the age at which TalkPilot purges its calls. Older versions of the API do
+    not send it, nor ``organization_id``. A value of another type counts as none.
+    """
 
     id: Identifier
+    organization_id: Annotated[str | None, WrapValidator(_or_none)] = None
+    retention_days: Annotated[int | None, WrapValidator(_or_none)] = None
     name: Text | None = None
     phone_number: Text | None = None
     is_active: Flag | None = None

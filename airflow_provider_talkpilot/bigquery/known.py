@@ -37,4 +37,6 @@ def known_details(
     statement = render("known_details", target=target, interval=interval)
     job = client.query(statement, location=table.location)
     for row in job.result(page_size=_PAGE_ROWS):
-        yield Known(row["id"], row["detail_updated_at"], row["detail_synced_at"], row["scored"])
+        yield Known(
+            row["id"], row["detail_updated_at"], row["detail_synced_at"], row["scored"], True
+        )

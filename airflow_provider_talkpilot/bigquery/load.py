@@ -57,6 +57,7 @@ class LoadResult:
     :param rows: rows staged and loaded.
     :param changed: rows of the target inserted or updated.
     :param erased: rows of the target whose calls are gone from TalkPilot, emptied now.
+    :param purged: calls of a walk that turned out to be purged since the target last read them.
     :param live: the interval's calls that live in the target; None where the manifest does not
         tell all calls of its interval.
     :param load_job_id: None where there was nothing to load.
@@ -68,6 +69,7 @@ class LoadResult:
     rows: int
     changed: int = 0
     erased: int = 0
+    purged: int = 0
     live: int | None = None
     load_job_id: str | None = None
     merge_job_id: str | None = None
@@ -156,11 +158,12 @@ class _Load:
         self._bytes_processed = 0
 
     def merge(self, load_job_id: str | None) -> LoadResult:
-        gone = 0
+        gone = purged = 0
         if can_reconcile(self._manifest):
             before = self._balances()
             require_few_gone(before, self._manifest, self._target, self._options.erasure_limit)
-            gone = sum(balance.gone for balance in before)
+            gone = sum(balance.gone + balance.gone_from_trash for balance in before)
+            purged = sum(balance.purged for balance in before)
         merge = self._run(f"merge_{self._manifest.kind}", "merge") if load_job_id else None
         # Not a clause of the MERGE: it seldom runs, and an UPDATE's WHERE always prunes partitions.
         erase = self._erase() if gone else None
@@ -168,6 +171,7 @@ class _Load:
             rows=self._manifest.rows,
             changed=_changed(merge),
             erased=_changed(erase),
+            purged=purged,
             live=self._reconcile(_changed(erase)),
             load_job_id=load_job_id,
             merge_job_id=merge.job_id if merge else None,

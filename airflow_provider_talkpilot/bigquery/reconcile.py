@@ -17,7 +17,9 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class ErasureLimit:
-    """How many calls of an interval one load may erase: a bad walk must never empty a table.
+    """How many live calls of an interval may be gone at once: a bad walk must never empty a table.
+
+    Calls that the table last saw in the trash do not count: TalkPilot empties it lawfully.
 
     :param share: of the interval's calls in the table, 0 to 1.
     :param rows: so many are erased in any case.
@@ -43,8 +45,10 @@ class Balance:
     :param staged: calls that the walk gave.
     :param live: those of them that live in the target.
     :param missing: those of them that the target lacks.
-    :param gone: calls of the target that TalkPilot no longer has.
+    :param gone: live calls of the target that TalkPilot no longer has.
+    :param gone_from_trash: likewise, those that the target last saw soft-deleted.
     :param others: calls that the target got from elsewhere since the walk began.
+    :param purged: calls of the walk that are purged, where the target does not know it yet.
     """
 
     agent_id: str
@@ -52,7 +56,9 @@ class Balance:
     live: int
     missing: int
     gone: int
+    gone_from_trash: int
     others: int
+    purged: int
 
 
 def can_reconcile(manifest: Manifest) -> bool:
@@ -90,7 +96,10 @@ def agents_of(manifest: Manifest) -> list[ArrayQueryParameter]:
 def require_few_gone(
     balances: Sequence[Balance], manifest: Manifest, target: object, limit: ErasureLimit
 ) -> None:
-    """Stop before an erasure that looks like a bad walk.
+    """Stop before an erasure of live calls that looks like a bad walk.
+
+    A call that was moved to the trash and emptied out of it between two walks counts as live: the
+    table never saw it in the trash.
 
     :param balances: from before the MERGE.
     :param manifest: the walk.
@@ -99,15 +108,18 @@ def require_few_gone(
     :raises BigQueryLoadError: when there are more, and nobody has confirmed it.
     """
     gone = sum(balance.gone for balance in balances)
+    trash = sum(balance.gone_from_trash for balance in balances)
     there = gone + sum(balance.live + balance.others for balance in balances)
     if limit.confirmed or gone <= limit.rows or gone <= limit.share * there:
         return
     raise BigQueryLoadError(
         f"{gone:,} of the {there:,} call(s) that {target} has of {manifest.interval} are gone from "
-        f"TalkPilot, more than {limit.share:.0%} of them ({_named(balances, 'gone')}). Nothing was "
-        "changed. Look in TalkPilot's dashboard whether they were erased. If so, run the "
-        "interval again and confirm it: the DAG's param confirm_erasure, or confirm_erasure=True "
-        "on the load task. If not, check the API key's agents."
+        f"TalkPilot and were not in its trash before, more than {limit.share:.0%} of them "
+        f"({_named(balances, 'gone')}); {trash:,} more are gone from the trash, which may be. "
+        "Nothing was changed. Look in TalkPilot's dashboard whether they were erased, or moved to "
+        "the trash and emptied. If so, run the interval again and confirm it: the DAG's param "
+        "confirm_erasure, or confirm_erasure=True on the load task. If not, check the API key's "
+        "agents."
     )
 
 
@@ -118,21 +130,23 @@ def require_equal(balances: Sequence[Balance], manifest: Manifest, target: objec
     :raises BigQueryLoadError: when it has not; a load may be repeated.
     """
     missing = sum(balance.missing for balance in balances)
-    gone = sum(balance.gone for balance in balances)
+    gone = sum(balance.gone + balance.gone_from_trash for balance in balances)
     staged = sum(balance.staged for balance in balances)
     if missing or gone or staged != manifest.rows:
         raise BigQueryLoadError(
             f"{target} is not equal to the walk of {manifest.interval}: {manifest.rows:,} call(s) "
             f"in TalkPilot, {staged:,} staged, {missing:,} missing in the table "
-            f"({_named(balances, 'missing')}), {gone:,} too many ({_named(balances, 'gone')}). "
+            f"({_named(balances, 'missing')}), {gone:,} too many "
+            f"({_named(balances, 'gone', 'gone_from_trash')}). "
             "Another program may write to the table; the next try merges again.",
             retryable=True,
         )
 
 
-def _named(balances: Sequence[Balance], count: str) -> str:
+def _named(balances: Sequence[Balance], *counts_of: str) -> str:
     """The agents with the largest counts."""
-    counts = sorted(((getattr(b, count), b.agent_id) for b in balances), reverse=True)
+    sums = [(sum(getattr(b, name) for name in counts_of), b.agent_id) for b in balances]
+    counts = sorted(sums, reverse=True)
     counts = [(number, agent_id) for number, agent_id in counts if number]
     named = [f"agent {agent_id}: {number:,}" for number, agent_id in counts[:_NAMED]]
     if more := len(counts) - len(named):

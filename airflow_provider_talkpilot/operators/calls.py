@@ -53,10 +53,72 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     What was fetched is staged before the task defers; it goes on from there.
 
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param compress: gzip the staged parts.
     :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
         without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
     :param defer_after: the longest wait inside the worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        defer_after: timedelta = DEFER_AFTER,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.talkpilot_conn_id = talkpilot_conn_id
+        self.deferrable = deferrable
+        self.defer_after = defer_after
+        self._dashboard_url: str | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Do the work, or as much as the quota allows and defer."""
+        max_wait = self.defer_after.total_seconds() if self.deferrable else None
+        try:
+            with airflow_errors():
+                hook = TalkPilotHook(self.talkpilot_conn_id)
+                self._dashboard_url = hook.dashboard_url()
+                with (
+                    hook.get_conn(max_wait=max_wait, ledger=self._ledger()) as client,
+                    requests_counted(client, self.talkpilot_conn_id),
+                ):
+                    return self._spend(client, context)
+        except QuotaExhaustedError as exhausted:
+            self.log.info("%s The task defers until then and goes on from there.", exhausted)
+            trigger = QuotaTrigger(exhausted.resume_at.isoformat())
+        self.defer(trigger=trigger, method_name="execute_complete")
+        raise AssertionError("defer() raises")
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on after a deferral; all state is in staging."""
+        return self.execute(context)
+
+    def _dashboard(self) -> dict[str, str]:
+        """What the link to the dashboard needs of the summary."""
+        return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
+
+    def _ledger(self) -> StagedLedger | None:
+        """Where the connection's tasks tell each other what they spent of the quota."""
+        root = self._staging_root()
+        if root is None:
+            return None
+        return StagedLedger(ledger_folder(root, self.talkpilot_conn_id))
+
+    @abstractmethod
+    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
+        """Do the work; give what the task returns."""
+
+    def _staging_root(self) -> ObjectStoragePath | None:
+        """The root of staging, where the connection's ledger is; None where there is none."""
+        return None
+
+
+class TalkPilotStagingOperator(TalkPilotRequestsOperator):
+    """
+    Base of the operators that stage what they request.
+
+    :param compress: gzip the staged parts.
     :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
         those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
     :param hash_conn_id: the connection whose password is the secret to hash with; used only
@@ -69,60 +131,18 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     def __init__(
         self,
         *,
-        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
         compress: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        defer_after: timedelta = DEFER_AFTER,
         columns: dict[str, str] | str | None = None,
         hash_conn_id: str = HASH_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.talkpilot_conn_id = talkpilot_conn_id
         self.compress = compress
-        self.deferrable = deferrable
-        self.defer_after = defer_after
         self.columns = columns
         self.hash_conn_id = hash_conn_id
-        self._dashboard_url: str | None = None
-
-    def execute(self, context: Context) -> str:
-        """Do the work, or as much as the quota allows and defer."""
-        max_wait = self.defer_after.total_seconds() if self.deferrable else None
-        try:
-            with airflow_errors():
-                hook = TalkPilotHook(self.talkpilot_conn_id)
-                self._dashboard_url = hook.dashboard_url()
-                folder = ledger_folder(self._staging_root(), self.talkpilot_conn_id)
-                with (
-                    hook.get_conn(max_wait=max_wait, ledger=StagedLedger(folder)) as client,
-                    requests_counted(client, self.talkpilot_conn_id),
-                ):
-                    return self._spend(client, context)
-        except QuotaExhaustedError as exhausted:
-            self.log.info("%s The task defers until then and goes on from there.", exhausted)
-            trigger = QuotaTrigger(exhausted.resume_at.isoformat())
-        self.defer(trigger=trigger, method_name="execute_complete")
-        raise AssertionError("defer() raises")
-
-    def execute_complete(self, context: Context, event: Any = None) -> str:
-        """Go on after a deferral; all state is in staging."""
-        return self.execute(context)
-
-    def _dashboard(self) -> dict[str, str]:
-        """What the link to the dashboard needs of the summary."""
-        return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
-
-    @abstractmethod
-    def _staging_root(self) -> ObjectStoragePath:
-        """The root of staging, where the connection's ledger is."""
-
-    @abstractmethod
-    def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        """Do the work; give the manifest's URI."""
 
 
-class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
+class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     """
     Stage the list rows of every call in an interval, from verified walks.
 
@@ -234,7 +254,7 @@ class TalkPilotExtractCallsOperator(TalkPilotRequestsOperator):
         return str(path)
 
 
-class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
+class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
@@ -291,7 +311,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotRequestsOperator):
         self.rescore_days = rescore_days
         self.max_rejects = max_rejects
 
-    def execute(self, context: Context) -> str:
+    def execute(self, context: Context) -> Any:
         """Fetch the missing details, unless turned off."""
         if not is_true(self.enabled):
             raise AirflowSkipException("Details are turned off for this run.")

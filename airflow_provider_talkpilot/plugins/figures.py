@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
@@ -70,7 +70,7 @@ def _figures(outcome: Outcome, day: date, agent: str | None) -> Figures:
     if agent is not None:
         calls = outcome.by_agent[agent]
     elif outcome.by_day:
-        calls = outcome.by_day[day].calls if day in outcome.by_day else 0
+        calls = outcome.by_day.get(day, 0)
     else:
         calls = outcome.calls or 0
     if outcome.state is not State.COMPLETE:
@@ -87,26 +87,3 @@ def _tells_days(outcome: Outcome) -> bool:
 
 def _is_within_a_day(outcome: Outcome) -> bool:
     return outcome.end <= midnight(outcome.start.astimezone(UTC).date()) + DAY
-
-
-def purges(outcomes: Sequence[Outcome]) -> Mapping[int, int]:
-    """How many calls each walk was the first to find purged.
-
-    :param outcomes: of one connection, newest first.
-    :return: numbers by ``id()`` of the outcome; only those over zero.
-    """
-    known: dict[tuple[object, ...], int] = {}
-    found: dict[int, int] = {}
-    for outcome in reversed(outcomes):
-        if not outcome.calls_loaded:
-            continue
-        new = 0
-        for day, figures in outcome.by_day.items():
-            whole = outcome.start <= midnight(day) and midnight(day) + DAY <= outcome.end
-            part = () if whole else (outcome.start, outcome.end)
-            key = (outcome.scope, day, *part)
-            new += max(0, figures.purged - known.get(key, 0))
-            known[key] = figures.purged
-        if new:
-            found[id(outcome)] = new
-    return found

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from airflow_provider_talkpilot.plugins.records import (
+    CHOOSE,
     ENRICH,
     EXTRACT,
     LOAD,
@@ -35,14 +36,6 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class DayFigures:
-    """The calls of a day, and how many of them are purged."""
-
-    calls: int
-    purged: int
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What came of one interval in one run.
 
@@ -50,10 +43,11 @@ class Outcome:
     :param agents: whose calls; None for every agent of the key, or where that is not known.
     :param scope: which agents were asked for, as a name: ``all`` or another.
     :param by_agent: calls by agent, where the walk is known.
-    :param by_day: figures by UTC day, where they are known.
+    :param by_day: calls by UTC day, where they are known.
     :param calls: calls of the walk.
     :param calls_loaded: whether its calls are in the table, whatever became of the details.
     :param lacking: calls of the walk without a detail, though details were fetched.
+    :param purged: calls found to be purged since the table last read them.
     :param erased: calls found to be gone.
     :param drift: values that did not fit, by column: of the list, or of details where there were
         more.
@@ -70,10 +64,11 @@ class Outcome:
     agents: frozenset[str] | None = None
     scope: str = "all"
     by_agent: Mapping[str, int] = field(default_factory=dict)
-    by_day: Mapping[date, DayFigures] = field(default_factory=dict)
+    by_day: Mapping[date, int] = field(default_factory=dict)
     calls: int | None = None
     calls_loaded: bool = False
     lacking: int = 0
+    purged: int = 0
     erased: int = 0
     drift: Mapping[str, int] = field(default_factory=dict)
     failed_task: str | None = None
@@ -105,7 +100,7 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
     """Requests by task, oldest first; tasks that left no summary are not known."""
     found = []
     for task in tasks:
-        if task.operator not in (EXTRACT, ENRICH) or not task.summary or task.ended is None:
+        if task.operator not in (CHOOSE, EXTRACT, ENRICH) or not task.summary or task.ended is None:
             continue
         requests = {
             kind: n for kind, value in mapping(task.summary.get("requests")).items()
@@ -118,7 +113,7 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
                 at=task.ended,
                 lists=sum(requests.values()),
                 details=details,
-                least_lists=_least_lists(task, requests) if task.operator == EXTRACT else 0,
+                least_lists=_least_lists(task, requests),
                 least_details=_least_details(task, details) if task.operator == ENRICH else 0,
                 hour_limit=count(task.summary.get("requests_per_hour")),
             )
@@ -128,6 +123,8 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
 
 def _least_lists(task: Task, requests: Mapping[str, int]) -> int:
     """A page for 100 calls of an agent, and one for the list of agents where it was read."""
+    if task.operator != EXTRACT:
+        return sum(requests.values())
     by_agent = _by_agent(task)
     agents = count(task.summary.get("agents")) or len(by_agent)
     if by_agent:
@@ -313,12 +310,16 @@ def _outcome(chain: _Chain, habits: _Habits) -> Outcome | None:
             for task in chain.enrich
             for name in ("vanished", "rejected")
         ),
-        erased=sum(
-            count(mapping(task.returned).get("erased")) or 0 for task in chain.load_calls
-        ),
+        purged=_loaded(chain, "purged"),
+        erased=_loaded(chain, "erased"),
         drift=_drift([extract, *chain.enrich]),
         failed_task=failed,
     )  # fmt: skip
+
+
+def _loaded(chain: _Chain, name: str) -> int:
+    """What the loads of a walk counted."""
+    return sum(count(mapping(task.returned).get(name)) or 0 for task in chain.load_calls)
 
 
 def _state(chain: _Chain) -> State | None:
@@ -363,13 +364,12 @@ def _by_agent(task: Task) -> dict[str, int]:
     return {agent: n for agent, value in given.items() if (n := count(value)) is not None}
 
 
-def _by_day(task: Task) -> dict[date, DayFigures]:
+def _by_day(task: Task) -> dict[date, int]:
     found = {}
     for name, value in mapping(task.summary.get("by_day")).items():
-        day, figures = day_of(name), mapping(value)
-        calls = count(figures.get("calls"))
+        day, calls = day_of(name), count(mapping(value).get("calls"))
         if day is not None and calls is not None:
-            found[day] = DayFigures(calls, count(figures.get("purged")) or 0)
+            found[day] = calls
     return found
 
 

@@ -20,7 +20,7 @@ from airflow_provider_talkpilot.plugins.calendar import (
 from airflow_provider_talkpilot.plugins.figures import Figures
 from airflow_provider_talkpilot.plugins.outcomes import Outcome, Spending, outcomes, spending
 from airflow_provider_talkpilot.plugins.records import EXTRACT, Task
-from airflow_provider_talkpilot.plugins.rungs import Resync, resyncs
+from airflow_provider_talkpilot.plugins.resyncs import Resync, resyncs
 
 MAX_AGENTS = 200
 MAX_EVENTS = 10
@@ -57,7 +57,7 @@ class _Notes:
 def overview(tasks: Sequence[Task], *, now: datetime, days: int) -> dict[str, Any]:
     """Turn what was read into what is shown.
 
-    :param tasks: tasks of our operators, and of those that choose a re-sync's rung.
+    :param tasks: tasks of our operators.
     :param now: aware.
     :param days: how many days to show; the last is today.
     :return: what ``static/page.js`` draws; see there.
@@ -180,15 +180,14 @@ def _spent(those: Sequence[Spending]) -> dict[str, int]:
 
 def _events(found: Sequence[Outcome], notes: _Notes) -> dict[str, Any]:
     """Purges and erasures, newest first."""
-    purged = figures.purges(found)
-    those = [each for each in found if each.erased or id(each) in purged]
+    those = [each for each in found if each.erased or each.purged]
     return {
-        "purged": sum(purged.values()),
+        "purged": sum(each.purged for each in found),
         "erased": sum(each.erased for each in found),
         "events": [
             {
                 "outcome": notes.number(each),
-                "purged": purged.get(id(each), 0),
+                "purged": each.purged,
                 "erased": each.erased,
             }
             for each in those[:MAX_EVENTS]
@@ -198,7 +197,7 @@ def _events(found: Sequence[Outcome], notes: _Notes) -> dict[str, Any]:
 
 
 def _resync(resync: Resync, notes: _Notes) -> dict[str, Any]:
-    return {"look_back": resync.look_back, "outcome": notes.number(resync.outcome)}
+    return {"reason": resync.reason, "outcome": notes.number(resync.outcome)}
 
 
 def _text(moment: datetime) -> str:

@@ -12,10 +12,10 @@ from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, or_, select, tuple_, union
+from sqlalchemy import func, select, tuple_, union
 from sqlalchemy.orm import Session
 
-from airflow_provider_talkpilot.plugins.records import CHOOSE_RUNG, OPERATORS, Run, Task, mapping
+from airflow_provider_talkpilot.plugins.records import OPERATORS, Run, Task, mapping
 
 MAX_TASKS = 50_000
 # Rendered fields and confs are read of tasks that left no XCom: the newest of them.
@@ -54,7 +54,7 @@ def read_tasks(session: Session, since: datetime, may_read: Callable[[set[str]],
     dag_ids = may_read(_our_dags(session, since))
     if not dag_ids:
         return Read([])
-    is_ours = or_(TaskInstance.operator.in_(OPERATORS), TaskInstance.task_id == CHOOSE_RUNG)
+    is_ours = TaskInstance.operator.in_(OPERATORS)
     rows = session.execute(
         select(
             DagRun.id,
@@ -148,7 +148,7 @@ def _add_xcoms(session: Session, tasks: dict[_Key, Task], since: datetime) -> No
 
 def _plain(value: Any) -> Any:
     """The value of an XCom; what other backends write is left as it is."""
-    if isinstance(value, str) and value[:1] in ("{", '"'):  # as Airflow 2 wrote it
+    if isinstance(value, str) and value[:1] in ("{", "[", '"'):  # as Airflow 2 wrote it
         try:
             return json.loads(value)
         except ValueError:

@@ -14,9 +14,8 @@ from typing import Any
 EXTRACT = "TalkPilotExtractCallsOperator"
 ENRICH = "TalkPilotEnrichCallsOperator"
 LOAD = "TalkPilotLoadCallsOperator"
-OPERATORS = (EXTRACT, ENRICH, LOAD)
-CHOOSE_RUNG = "choose_rung"
-"""Id of the task that chooses which days a re-sync reads again."""
+CHOOSE = "TalkPilotChooseDaysOperator"
+OPERATORS = (EXTRACT, ENRICH, LOAD, CHOOSE)
 
 _SUCCEEDED = "success"
 _FAILED = frozenset({"failed", "upstream_failed"})
@@ -46,7 +45,7 @@ class Task:
     """A task instance of one of our operators.
 
     :param ended: when it ended, if it did.
-    :param summary: the XCom ``summary`` of an extract or enrich task.
+    :param summary: the XCom ``summary`` of an extract, enrich or choose task.
     :param returned: what it returned.
     :param rendered: its rendered template fields; read for tasks only that left no XCom.
     """

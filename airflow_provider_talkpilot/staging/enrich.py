@@ -201,6 +201,7 @@ def _wanted(folder: ObjectStoragePath, calls: Manifest) -> Iterator[Wanted]:
                 _moment(row["created_at"]),
                 _moment(version) if version else None,
                 row.get("deleted_at") is not None,
+                row.get("is_purged") is True,
             )
 
 

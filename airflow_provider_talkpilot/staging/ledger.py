@@ -1,8 +1,8 @@
-"""The ledger: what each process of a connection spent of the key's quota, in small files in staging.
+"""The ledger: what each process of a connection spent of the key's quota, in files in staging.
 
 A file has counts of requests by ten seconds, never a record. Each process writes one of its own, so
-that several can write at once; to read is to add them up. A file that says nothing about the last
-hour is deleted. Without the ledger, or with a torn file, a process knows less: that costs a refusal.
+several can write at once; to read is to add them up. A file that tells nothing of the last hour is
+deleted. Without the ledger, or with a torn file, a process knows less: that costs a refusal.
 """
 
 from __future__ import annotations

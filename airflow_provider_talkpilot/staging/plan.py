@@ -1,8 +1,9 @@
 """The plan of an enrichment: which versions of which calls still need a request.
 
 A version of a call is ``(id, updated_at)``. A detail that is known for the version a list row
-shows, or for a newer one, is never asked for again. The plan lives in a private SQLite file, so its
-memory does not grow with the number of calls.
+shows, or for a newer one, is never asked for again; nor is that of a purged call, where the
+warehouse has one. The plan lives in a private SQLite file, so its memory does not grow with the
+number of calls.
 """
 
 from __future__ import annotations
@@ -19,32 +20,41 @@ from airflow_provider_talkpilot.staging.errors import storage_errors
 _SCHEMA = """
 CREATE TABLE wanted (
     position INTEGER PRIMARY KEY, id TEXT UNIQUE, agent_id TEXT, created_at INTEGER,
-    version INTEGER, deleted INTEGER
+    version INTEGER, deleted INTEGER, purged INTEGER
 );
 CREATE TABLE known (
-    id TEXT PRIMARY KEY, version INTEGER, asked_at INTEGER, scored INTEGER
+    id TEXT PRIMARY KEY, version INTEGER, asked_at INTEGER, scored INTEGER, loaded INTEGER
 ) WITHOUT ROWID;
 """
 
 _WANT = """
-INSERT INTO wanted (id, agent_id, created_at, version, deleted) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET version = max(coalesce(version, 0), coalesce(excluded.version, 0))
+INSERT INTO wanted (id, agent_id, created_at, version, deleted, purged) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    version = max(coalesce(version, 0), coalesce(excluded.version, 0)),
+    purged = max(purged, excluded.purged)
 """
 
 _KNOW = """
-INSERT INTO known (id, version, asked_at, scored) VALUES (?, ?, ?, ?)
+INSERT INTO known (id, version, asked_at, scored, loaded) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
-    version = excluded.version, asked_at = excluded.asked_at, scored = excluded.scored
+    version = excluded.version, asked_at = excluded.asked_at, scored = excluded.scored,
+    loaded = max(loaded, excluded.loaded)
 WHERE excluded.asked_at > asked_at
 """
 
-# A list row without updated_at shows no change: any detail of that call is its detail.
+# A list row without updated_at shows no change: any detail of that call is its detail. And a purge
+# leaves nothing of a detail but its score, which the warehouse has.
 _MISSING = """
 SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted
 FROM wanted AS w LEFT JOIN known AS k USING (id)
 WHERE k.id IS NULL
-   OR w.version > coalesce(k.version, 0)
-   OR (NOT k.scored AND w.created_at > :young_since AND k.asked_at <= :asked_before)
+   OR (
+       NOT (w.purged AND k.loaded)
+       AND (
+           w.version > coalesce(k.version, 0)
+           OR (NOT k.scored AND w.created_at > :young_since AND k.asked_at <= :asked_before)
+       )
+   )
 ORDER BY w.position
 """
 
@@ -56,6 +66,7 @@ class Wanted(NamedTuple):
 
     :param version: ``updated_at`` of its list row, if it has one.
     :param deleted: whether its list row says it is soft-deleted.
+    :param purged: whether its list row says it is purged.
     """
 
     id: str
@@ -63,6 +74,7 @@ class Wanted(NamedTuple):
     created_at: datetime
     version: datetime | None
     deleted: bool = False
+    purged: bool = False
 
 
 class Known(NamedTuple):
@@ -71,12 +83,14 @@ class Known(NamedTuple):
     :param version: the version it belongs to.
     :param asked_at: when it was asked for.
     :param scored: whether it has a ``final_score``.
+    :param loaded: whether the warehouse has it.
     """
 
     id: str
     version: datetime | None
     asked_at: datetime
     scored: bool
+    loaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +130,7 @@ class DetailPlan:
         self._insert(
             _WANT,
             (
-                (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted)
+                (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted, c.purged)
                 for c in calls
             ),
         )
@@ -137,7 +151,8 @@ class DetailPlan:
         :return: how many of them were news.
         """
         return self._insert(
-            _KNOW, ((d.id, _micros(d.version), _micros(d.asked_at), d.scored) for d in details)
+            _KNOW,
+            ((d.id, _micros(d.version), _micros(d.asked_at), d.scored, d.loaded) for d in details),
         )
 
     def wanted(self) -> int:

@@ -1,4 +1,4 @@
-"""Made-up calls of a year, and what becomes of each: its score, edits, purge and erasure.
+"""Made-up calls of a year, and what becomes of each: its score, edits, purges and erasure.
 
 A simulated call stands for many (``weight``), so that half a million calls a day are simulated as
 fast as five thousand.
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
-Kind = Literal["edit", "purge", "erasure"]
+Kind = Literal["edit", "purge", "erasure", "retention"]
 
 # What becomes of calls: shares of all calls, and when. Chosen, not measured.
 SCORED_LATE = 0.05  # the score comes hours after the call, up to two days, with no new updated_at
 NEVER_SCORED = 0.02
 EDITED = 0.10  # once, this many days after the call in the mean
 EDITED_AFTER_DAYS = 2.0
-PURGED, ERASED = 0.02, 0.005  # at any age up to this many days
-OLDEST_CHANGE_DAYS = 180.0
+PURGED, ERASED = 0.02, 0.005  # by hand, at any age up to the retention
+RETENTION_DAYS = 90  # then TalkPilot purges what is left
 KINDS: tuple[tuple[Kind, float], ...] = (("edit", EDITED), ("purge", PURGED), ("erasure", ERASED))
 _SOON = timedelta(minutes=10)
 
@@ -50,6 +50,10 @@ class SimulatedCall:
         """``updated_at`` as the API has it at a time."""
         seen = [c.at for c in self.changes if c.at <= at and c.kind != "erasure"]
         return max(seen, default=self.created_at)
+
+    def is_purged(self, at: datetime) -> bool:
+        """Whether it has no personal data by then."""
+        return any(c.kind in ("purge", "retention") and c.at <= at for c in self.changes)
 
     def is_erased(self, at: datetime) -> bool:
         """Whether it is gone by then."""
@@ -88,11 +92,13 @@ def _changes(rng: random.Random, created_at: datetime) -> tuple[Change, ...]:
     found = list[Change]()
     for kind, share in KINDS:
         happens = rng.random() < share
-        days = rng.uniform(0, OLDEST_CHANGE_DAYS)
+        days = rng.uniform(0, RETENTION_DAYS)
         if kind == "edit":
-            days = min(rng.expovariate(1 / EDITED_AFTER_DAYS), OLDEST_CHANGE_DAYS)
+            days = min(rng.expovariate(1 / EDITED_AFTER_DAYS), RETENTION_DAYS)
         if happens:
             found.append(Change(created_at + _SOON + timedelta(days=days), kind))
+    if not any(change.kind == "purge" for change in found):
+        found.append(Change(created_at + timedelta(days=RETENTION_DAYS), "retention"))
     found.sort(key=lambda change: change.at)
     for number, change in enumerate(found):
         if change.kind == "erasure":

@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from airflow_provider_talkpilot.operators.ladder import Ladder, Rung
+from airflow_provider_talkpilot.operators.look_backs import LookBack, LookBacks
 from benchmarks import charts as draw
 from benchmarks.year.calls import Kind
 from benchmarks.year.simulation import PURPOSES, Limits, Result, Scenario, simulate
 
 LIMITS = (Limits(), Limits(600, 10_000), Limits(6_000, 100_000))
 VOLUMES = (5_000, 50_000, 500_000)
-LIGHT = Ladder((Rung(2, 1), Rung(30, 30)))
+LIGHT = LookBacks((LookBack(2, 1), LookBack(30, 30)))
 
 YEARS = tuple(Scenario(calls, limits) for calls in VOLUMES for limits in LIMITS)
 EDGE = tuple(Scenario(calls, Limits()) for calls in (5_000, 10_000, 15_000, 17_500, 20_000))
@@ -31,8 +31,8 @@ result = cache(simulate)
 
 
 def is_carried(year: Result) -> bool:
-    """Whether details and ladder kept pace with the calls to the end."""
-    late = max((gap - rung.every for rung, gap in year.gaps.items()), default=0)
+    """Whether details and look-backs kept pace with the calls to the end."""
+    late = max((gap - each.every for each, gap in year.gaps.items()), default=0)
     return year.behind[-1] <= 24 * CARRIED_DAYS and late <= CARRIED_DAYS
 
 
@@ -48,18 +48,19 @@ def tables() -> dict[str, str]:
             map(_backlog, _results(YEARS)),
         ),
         "lateness": _table(
-            ("calls a day", "limits", "edits: median, most", "purges: median, most", "not seen",
-             "longest gap of rungs"),
+            ("calls a day", "limits", "edits: median, most", "purges by hand: median, most",
+             "by retention: median, most", "not seen", "longest gap of look-backs"),
             (_lateness(year) for year in _results(YEARS)),
         ),
         "edge": _table(
             ("calls a day", "quota used", "details behind, most", "at year's end",
-             "purges: median, most", "longest gap of rungs"),
+             "purges by hand: median, most", "by retention: median, most",
+             "longest gap of look-backs"),
             map(_edge, _results(EDGE)),
         ),
         "choices": _table(
-            ("calls a day", "limits", "ladder", "quota used", "purges: median, most",
-             "longest gap of rungs", "is it carried"),
+            ("calls a day", "limits", "look-backs", "quota used", "purges by hand: median, most",
+             "by retention: median, most", "longest gap of look-backs", "is it carried"),
             map(_choice, _results(CHOICES)),
         ),
     }  # fmt: skip
@@ -90,12 +91,16 @@ def charts() -> dict[str, str]:
             y_label="hours since the oldest day ended that lacks details",
         ),
         "lateness": draw.bars(
-            "From a change until the table has it, at the default ladder",
-            ["edits, median", "edits, most", "purges, median", "purges, most"],
+            "From a change until the table has it, at the default look-backs",
+            [
+                f"{what}, {how}"
+                for what in ("edits", "purges by hand", "by retention")
+                for how in ("median", "most")
+            ],
             {
                 f"{year.scenario.calls_a_day:,} calls a day, default limits": [
                     figure / 24
-                    for kind in ("edit", "purge")
+                    for kind in ("edit", "purge", "retention")
                     for figure in (
                         statistics.median(year.lateness[kind]),
                         max(year.lateness[kind]),
@@ -144,6 +149,7 @@ def _lateness(year: Result) -> Sequence[str]:
         *_what(year),
         _spread(year, "edit"),
         _spread(year, "purge"),
+        _spread(year, "retention"),
         f"{unseen / changes:.1%}",
         _gaps(year),
     )
@@ -156,17 +162,19 @@ def _edge(year: Result) -> Sequence[str]:
         _hours(max(year.behind)),
         _hours(year.behind[-1]),
         _spread(year, "purge"),
+        _spread(year, "retention"),
         _gaps(year),
     )
 
 
 def _choice(year: Result) -> Sequence[str]:
-    ladder = ", ".join(f"{r.days} every {r.every}" for r in year.scenario.ladder.rungs)
+    each = ", ".join(f"{one.days} every {one.every}" for one in year.scenario.look_backs.each)
     return (
         *_what(year),
-        ladder,
+        each,
         f"{year.share_used:.0%}",
         _spread(year, "purge"),
+        _spread(year, "retention"),
         _gaps(year),
         _carried(year),
     )
@@ -190,7 +198,7 @@ def _spread(year: Result, kind: Kind) -> str:
 
 
 def _gaps(year: Result) -> str:
-    return ", ".join(f"{rung.days}: {gap} d" for rung, gap in year.gaps.items())
+    return ", ".join(f"{each.days}: {gap} d" for each, gap in year.gaps.items())
 
 
 def _hours(hours: float) -> str:

@@ -1,7 +1,8 @@
 """The daily DAG and the re-sync through a year, hour by hour, as a key's limits allow.
 
-What decides is the package's own: the ladder, the plan of details with its rule for late scores,
-how a long list is cut, how long requests take. Here are only the clock, the calls, and the queue:
+What decides is the package's own: the look-backs, the days by retention, the plan of details with
+its rule for late scores, how a long list is cut, how long requests take. Here are only the clock,
+the calls, and the queue:
 
 - The daily run of a day begins at midnight, and lists come before details.
 - One daily run asks for details at a time, the oldest day first.
@@ -14,18 +15,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.operators.ladder import Done, Ladder, Rung, clipped, resync_end
+from airflow_provider_talkpilot.operators.look_backs import (
+    LookBack,
+    LookBacks,
+    clipped,
+    midnight,
+    resync_end,
+)
+from airflow_provider_talkpilot.operators.resync_state import ResyncState
+from airflow_provider_talkpilot.operators.retention import Window, readings
 from airflow_provider_talkpilot.staging.extract import LONG_PAGES
 from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.progress import seconds_for
 from airflow_provider_talkpilot.staging.split import parts_of
-from benchmarks.year.calls import Kind, SimulatedCall, calls_of
+from benchmarks.year.calls import RETENTION_DAYS, Kind, SimulatedCall, calls_of
 
 FIRST = date(2026, 1, 1)
 RESYNC_HOUR = 6
@@ -65,7 +74,7 @@ class Scenario:
 
     calls_a_day: int
     limits: Limits
-    ladder: Ladder = Ladder()
+    look_backs: LookBacks = LookBacks()
     details: bool = True
     days: int = 365
     sample: int = 25
@@ -90,7 +99,7 @@ class Result:
     :param unseen: changes over 31 days old at the year's end that the table does not have.
     :param slot_hours: hours that worker slots were held, where tasks defer.
     :param slot_hours_waiting: likewise where they wait in the worker.
-    :param gaps: days between two reads of a rung, or a longer one, at the most.
+    :param gaps: days between two reads of a look-back, or a longer one, at the most.
     :param repeats: requests for a version whose detail and score were known: there must be none.
     """
 
@@ -103,7 +112,7 @@ class Result:
     unseen: Counter[Kind] = field(default_factory=Counter)
     slot_hours: float = 0.0
     slot_hours_waiting: float = 0.0
-    gaps: dict[Rung, int] = field(default_factory=dict)
+    gaps: dict[LookBack, int] = field(default_factory=dict)
     repeats: int = 0
 
     @property
@@ -160,14 +169,16 @@ class _Year:
         self._paid: Counter[str] = Counter()
         self._active: list[Lists | Details] = []
         self._waiting: deque[Details] = deque()  # for their turn
-        self._done, self._reads = Done({}), list[tuple[date, Rung]]()
-        self._rung: tuple[Rung, date] | None = None  # of the re-sync that runs
+        self._state, self._reads = ResyncState(), list[tuple[date, LookBack]]()
+        # Of the re-sync that runs: intervals that are not done, its end, what it will have read.
+        self._left, self._end, self._next = 0, FIRST, ResyncState()
+        self._look_back: LookBack | None = None
         self._is_due = False
 
     def run(self) -> Result:
         result = self._result
         for hour in range(self._scenario.days * 24):
-            now = _midnight(FIRST) + hour * HOUR
+            now = midnight(FIRST) + hour * HOUR
             if hour % 24 == 0:
                 self._begin_day(now)
             self._is_due = self._is_due or hour % 24 == RESYNC_HOUR
@@ -176,14 +187,14 @@ class _Year:
             if hour % 24 == 0:
                 result.behind.append(0.0)
             result.behind[-1] = max(result.behind[-1], self._hours_behind(now + HOUR))
-        end = _midnight(FIRST) + self._scenario.days * DAY
+        end = midnight(FIRST) + self._scenario.days * DAY
         for changes in self._unseen.values():
             result.unseen.update(kind for at, kind in changes if at < end - 31 * DAY)
-        for rung in self._scenario.ladder.rungs:
-            ends = [read for read, of in self._reads if of.days >= rung.days]
+        for look_back in self._scenario.look_backs.each:
+            ends = [read for read, of in self._reads if of.days >= look_back.days]
             ends.append(resync_end(end))
             gaps = ((later - earlier).days for earlier, later in pairwise(ends))
-            result.gaps[rung] = max(gaps, default=self._scenario.days)
+            result.gaps[look_back] = max(gaps, default=self._scenario.days)
         return result
 
     def _begin_day(self, now: datetime) -> None:
@@ -199,19 +210,39 @@ class _Year:
 
     def _begin_resync(self, now: datetime) -> None:
         """Of runs that could not begin, Airflow makes the newest when the one before has ended."""
-        if not self._is_due or self._rung:
+        if not self._is_due or self._left:
             return
         self._is_due = False
-        run_end = _midnight(now.date()) + RESYNC_HOUR * HOUR
-        end = resync_end(run_end if run_end <= now else run_end - DAY)
-        rung = self._scenario.ladder.due(end, self._done)
-        interval = rung and clipped(rung.interval(end), self._calls[FIRST][0].created_at)
-        if not rung or not interval:
+        run_end = midnight(now.date()) + RESYNC_HOUR * HOUR
+        run_end = run_end if run_end <= now else run_end - DAY
+        today, end, state = run_end.date(), resync_end(run_end), self._state
+        read, chosen = state.look_backs, list[Interval]()
+        look_back = self._scenario.look_backs.due(end, read)
+        if look_back:
+            read = look_back.added_to(read, end)
+            interval = clipped(look_back.interval(end), self._calls[FIRST][0].created_at)
+            chosen += [interval] if interval else []
+        windows = state.retention.windows({AGENT: RETENTION_DAYS}, today)
+        covered = chosen[0] if chosen else None
+        due = readings(windows, self._unpurged(windows), covered)
+        chosen += [reading.interval for reading in due]
+        if not chosen:
             return
-        days = (interval.end - interval.start) // DAY
-        requests = list_requests(interval, days * self._scenario.calls_a_day)
-        self._rung = rung, end
-        self._active.append(Lists("re-sync lists", interval, now, requests))
+        self._left, self._end, self._look_back = len(chosen), end, look_back
+        after = state.retention.after({AGENT: RETENTION_DAYS}, today)
+        self._next = ResyncState(read, after)
+        for interval in chosen:
+            days = (interval.end - interval.start) // DAY
+            requests = list_requests(interval, days * self._scenario.calls_a_day)
+            self._active.append(Lists("re-sync lists", interval, now, requests))
+
+    def _unpurged(self, windows: Sequence[Window]) -> Iterator[tuple[str, date]]:
+        """Days of which the table has calls that it does not know to be purged."""
+        for window in windows:
+            for day, changes in self._unseen.items():
+                kinds = {kind for _, kind in changes}
+                if window.first <= day < window.end and kinds & {"purge", "retention"}:
+                    yield AGENT, day
 
     def _spend(self, hour: datetime) -> int:
         """Let an hour's tasks send; give what they sent."""
@@ -261,7 +292,7 @@ class _Year:
         if known and known.version == version and known.scored:
             self._result.repeats += 1
         if not call.is_erased(now):
-            self._known[call.id] = Known(call.id, version, now, call.is_scored(now))
+            self._known[call.id] = Known(call.id, version, now, call.is_scored(now), loaded=True)
 
     def _finish(self, work: Lists | Details, now: datetime) -> None:
         """A task is over: its load, and what follows it."""
@@ -271,7 +302,7 @@ class _Year:
             self._see_changes(work, now)
             if not self._scenario.details:
                 if work.purpose != "daily lists":
-                    self._note_rung(now)
+                    self._note_days(now)
                 return
             details = Details(work.interval, work.began_at, work.purpose == "daily lists")
             if details.is_daily:
@@ -283,14 +314,17 @@ class _Year:
             self._result.detail_lag.append((now - work.interval.end) / HOUR)
             self._begin_details(now)
         else:
-            self._note_rung(now)
+            self._note_days(now)
 
-    def _note_rung(self, now: datetime) -> None:
-        if self._rung:
-            rung, end = self._rung
-            self._reads.append((end, rung))
-            self._done, self._rung = self._done.with_rung(rung, end), None
-            self._begin_resync(now)
+    def _note_days(self, now: datetime) -> None:
+        """An interval of the re-sync is in the table; the last one notes what was read."""
+        self._left -= 1
+        if self._left:
+            return
+        self._state = self._next
+        if self._look_back:
+            self._reads.append((self._end, self._look_back))
+        self._begin_resync(now)
 
     def _begin_details(self, now: datetime) -> None:
         """Of daily runs one at a time asks for details."""
@@ -303,7 +337,13 @@ class _Year:
         calls = {id_: c for id_, c in calls.items() if not c.is_erased(details.walked_at)}
         with DetailPlan(ScoreRule(), now) as plan:
             plan.want(
-                Wanted(call.id, AGENT, call.created_at, call.version(details.walked_at))
+                Wanted(
+                    call.id,
+                    AGENT,
+                    call.created_at,
+                    call.version(details.walked_at),
+                    purged=call.is_purged(details.walked_at),
+                )
                 for call in calls.values()
             )
             plan.know(self._known[id_] for id_ in calls if id_ in self._known)
@@ -346,7 +386,3 @@ class _Year:
         while day < interval.end.date():
             yield from self._calls[day]
             day += DAY
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

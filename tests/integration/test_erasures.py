@@ -18,8 +18,9 @@ from tests.support.tables import tables
 
 
 def truth_of(chain: Chain, count: int) -> list[dict[str, Any]]:
-    """Some calls of the interval, as they are now."""
-    return list(chain.sandbox.truth(*chain.interval))[:count]
+    """Some calls of the interval that are not in the trash, as they are now."""
+    truth = chain.sandbox.truth(*chain.interval)
+    return [call for call in truth if call["deleted_at"] is None][:count]
 
 
 def erase(chain: Chain, calls: list[dict[str, Any]]) -> None:
@@ -89,7 +90,7 @@ def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
 
 def test_an_interval_that_becomes_empty(chain: Chain) -> None:
     chain.run()
-    gone = truth_of(chain, 46)
+    gone = chain.sandbox.truth(*chain.interval)
     erase(chain, gone)
     manifest = chain.extract().returned
     result = chain.load(manifest, confirm_erasure=True).returned
@@ -118,6 +119,80 @@ def test_too_many_at_once_stop_the_load(chain: Chain) -> None:
     assert chain.load(manifest, confirm_erasure="True").returned["erased"] == 11
     chain.load(chain.enrich(manifest).returned)
     chain.assert_table_is_truth(erased=gone)
+
+
+def in_trash(chain: Chain) -> list[dict[str, Any]]:
+    """The interval's calls that are soft-deleted."""
+    truth = chain.sandbox.truth(*chain.interval)
+    return [call for call in truth if call["deleted_at"] is not None]
+
+
+def test_an_emptied_trash_passes_the_brake(chain: Chain) -> None:
+    """An agent that moves every done call to the trash, and somebody who empties it."""
+    for call in truth_of(chain, 30):
+        chain.sandbox.soft_delete(call["id"])
+    chain.run()
+    gone = in_trash(chain)
+    assert len(gone) >= 30
+    chain.sandbox.empty_trash()
+    result = chain.load(chain.extract().returned).returned
+    assert result["erased"] == len(gone)
+    chain.assert_table_is_truth(erased=gone)
+
+
+def test_beside_an_emptied_trash_live_calls_still_stop_the_load(chain: Chain) -> None:
+    for call in truth_of(chain, 20):
+        chain.sandbox.soft_delete(call["id"])
+    chain.run()
+    before = chain.rows(own_times=True)
+    trash, live = in_trash(chain), truth_of(chain, 12)
+    chain.sandbox.empty_trash()
+    erase(chain, live)
+    manifest = chain.extract().returned
+    there = 46 - len(trash)
+    says = rf"12 of the {there} call\(s\) .* {len(trash)} more are gone from the trash"
+    with pytest.raises(AirflowFailException, match=says):
+        chain.load(manifest)
+    assert chain.rows(own_times=True) == before, "nothing may be touched"
+    assert chain.load(manifest, confirm_erasure=True).returned["erased"] == 12 + len(trash)
+    chain.assert_table_is_truth(erased=trash + live)
+
+
+def test_the_share_is_of_the_calls_that_lived(chain: Chain) -> None:
+    """However large the trash was: 12 of the few others are many."""
+    for call in truth_of(chain, 28):
+        chain.sandbox.soft_delete(call["id"])
+    chain.run()
+    erase(chain, in_trash(chain) + truth_of(chain, 12))
+    manifest = chain.extract().returned
+    with pytest.raises(AirflowFailException, match="more than 30%"):
+        chain.load(manifest, max_erased=0, max_erased_share=0.3)
+
+
+def test_moved_to_the_trash_and_emptied_between_two_walks_counts_as_live(chain: Chain) -> None:
+    """The table never saw them in the trash: somebody has to confirm it."""
+    chain.run()
+    gone = truth_of(chain, 12)
+    trash = in_trash(chain)
+    for call in gone:
+        chain.sandbox.soft_delete(call["id"])
+    chain.sandbox.empty_trash()
+    manifest = chain.extract().returned
+    says = rf"12 of the {46 - len(trash)} .* {len(trash)} more .* confirm_erasure"
+    with pytest.raises(AirflowFailException, match=says):
+        chain.load(manifest)
+    chain.load(manifest, confirm_erasure=True)
+    chain.assert_table_is_truth(erased=gone + trash)
+
+
+def test_a_load_tells_the_purges_that_it_brought(chain: Chain) -> None:
+    """Once each; those that were purged before their first load count too."""
+    first = chain.load(chain.extract().returned).returned
+    before = sum(bool(call["is_purged"]) for call in chain.sandbox.truth(*chain.interval))
+    assert first["purged"] == before
+    chain.sandbox.purge(next(c["id"] for c in truth_of(chain, 46) if not c["is_purged"]))
+    manifest = chain.extract().returned
+    assert [chain.load(manifest).returned["purged"] for _ in range(2)] == [1, 0]
 
 
 @pytest.mark.parametrize(

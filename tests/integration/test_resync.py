@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.operators.resync import TalkPilotChooseRungOperator
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from tests.integration.chain import DAY, Chain, day
 from tests.support.lists import pages
 from tests.support.tables import assert_equal_rows, expected_rows
@@ -30,18 +32,30 @@ class Resync:
         """At six in the morning of a day of the sandbox."""
         interval = tuple(f"{each}T06:00:00" for each in day(number - 1))
         return run_task(
-            TalkPilotChooseRungOperator,
+            TalkPilotChooseDaysOperator,
             **{"interval": interval, "table": self.chain.table, "done": self.done, **options},
         )
 
+    def run_all(self, number: int, **options: Any) -> list[tuple[str, str]]:
+        """The whole run; gives the intervals that were read again."""
+        chosen = self.choose(number, **options)
+        for each in chosen.returned:
+            self.chain.interval = each["start"], each["end"]
+            self.chain.extract_options |= {"dag_id": "resync", "agent_ids": each["agent_ids"]}
+            calls, details = self.chain.run()
+            self.chain.clean(calls, details)
+        self.done = chosen.xcoms["summary"]["done"] or self.done
+        return [(each["start"], each["end"]) for each in chosen.returned]
+
     def run(self, number: int, **options: Any) -> tuple[str, str]:
-        """The whole run; gives the interval that was read again."""
-        chosen = self.choose(number, **options).returned
-        self.chain.interval = chosen["start"], chosen["end"]
-        self.chain.extract_options["dag_id"] = "resync"
-        self.chain.run()
-        self.done = chosen["done"] or self.done
-        return chosen["start"], chosen["end"]
+        """A run of one interval; gives it."""
+        [interval] = self.run_all(number, **options)
+        return interval
+
+    def look_backs(self) -> dict[str, str]:
+        """What was read, by look-back."""
+        found: dict[str, str] = json.loads(self.done)["look_backs"]
+        return found
 
 
 @pytest.fixture
@@ -81,16 +95,17 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
     sandbox.purge(alive(chain, 2)[0])
     sandbox.soft_delete(alive(chain, 3)[0])
     sandbox.insert_late(sandbox.store.agent_ids[1], f"{day(3)[0]}T23:59:59.999Z")
-    changed = 5
+    # What a purge leaves of a detail is in the table.
+    changed = 4
 
     assert resync.run(DAYS) == (midnight(0), midnight(DAYS - 1))
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
     assert dict(sandbox.counters) == {
-        "agents": 1,
+        "agents": 2,  # one for the retention of each
         "calls": lists(chain, 0, DAYS - 1),
         "detail": changed,
     }
-    assert resync.done == f'{{"180":"{day(DAYS - 1)[0]}"}}'
+    assert resync.look_backs() == {"90": day(DAYS - 1)[0]}
 
     # Again at once, by hand: the lists alone are paid.
     sandbox.reset_counters()
@@ -107,11 +122,12 @@ def test_the_days_after(chain: Chain, resync: Resync) -> None:
     sandbox.reset_counters()
     with pytest.raises(AirflowSkipException, match="Nothing is due"):
         resync.run(DAYS)
-    assert not sandbox.counters
+    assert dict(sandbox.counters) == {"agents": 1}, "the retention may have changed"
 
     before = sandbox.truth(*day(0))
     sandbox.edit(alive(chain, 0)[0], note="waits for the week")
     sandbox.edit(alive(chain, 2)[0], note="arrives")
+    sandbox.reset_counters()
     assert resync.run(DAYS + 1) == (midnight(DAYS - 3), midnight(DAYS))
     later = sandbox.truth(day(1)[0], day(DAYS - 1)[1])
     assert_equal_rows(chain.rows(), expected_rows([*before, *later]))
@@ -134,19 +150,19 @@ def test_the_newest_day_is_the_daily_dags(chain: Chain, resync: Resync) -> None:
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
-def test_a_ladder_of_ones_own(resync: Resync) -> None:
-    ladder = ' [{"days": 4, "every": 2}, {"days": 1, "every": 1}] '
-    chosen = [resync.run(DAYS + number, ladder=ladder)[0] for number in range(4)]
+def test_look_backs_of_ones_own(resync: Resync) -> None:
+    mine = ' [{"days": 4, "every": 2}, {"days": 1, "every": 1}] '
+    chosen = [resync.run(DAYS + number, look_backs=mine)[0] for number in range(4)]
     assert chosen == [midnight(number) for number in (0, 4, 2, 6)]
 
 
-def test_an_interval_by_hand_counts_for_no_rung(resync: Resync) -> None:
-    chosen = resync.choose(DAYS, start="2026-01-01", end="{{ '2026-01-02' }}").returned
-    assert chosen == {
-        "start": "2026-01-01T00:00:00Z",
-        "end": "2026-01-02T00:00:00Z",
-        "done": "",
-    }
+def test_an_interval_by_hand_counts_for_no_look_back(resync: Resync) -> None:
+    chosen = resync.choose(DAYS, start="2026-01-01", end="{{ '2026-01-02' }}")
+    assert chosen.returned == [
+        {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "agent_ids": ""}
+    ]
+    assert chosen.xcoms["summary"]["done"] == ""
+    assert not resync.chain.sandbox.counters
     assert resync.choose(DAYS, interval=None, start="2026-01-01", end="2026-01-02").returned
 
 
@@ -158,7 +174,7 @@ def test_an_interval_by_hand_counts_for_no_rung(resync: Resync) -> None:
         ({"start": "2026-03-16", "end": "2026-03-16"}, "has zero length"),
         ({"start": "2026-03-17", "end": "2026-03-16"}, "is reversed"),
         ({"start": "soon", "end": "2026-03-16"}, "is no date or time"),
-        ({"ladder": '[{"days": 0, "every": 1}]'}, "ladder does not fit"),
+        ({"look_backs": '[{"days": 0, "every": 1}]'}, "look-backs do not fit"),
         ({"interval": None}, "This run has no data interval"),
         ({"table": "calls"}, "is malformed"),
     ],
@@ -187,7 +203,7 @@ def test_nothing_to_read_again(chain: Chain, there: str) -> None:
 def test_unreadable_notes_of_earlier_runs_cost_requests_and_no_truth(resync: Resync) -> None:
     resync.done = "{half"
     assert resync.run(DAYS) == (midnight(0), midnight(DAYS - 1))
-    assert resync.done == f'{{"180":"{day(DAYS - 1)[0]}"}}'
+    assert resync.look_backs() == {"90": day(DAYS - 1)[0]}
 
 
 def test_history_that_was_loaded_by_hand_is_read_again_from_then_on(
@@ -199,3 +215,111 @@ def test_history_that_was_loaded_by_hand_is_read_again_from_then_on(
     chain.interval = early, day(0)[0]
     chain.run()
     assert resync.run(DAYS + 7)[0] == f"{early}T00:00:00Z"
+
+
+AGES = 10
+"""Days after the first of the sandbox at which its calls are as old as TalkPilot keeps them."""
+
+
+def morning(chain: Chain, number: int) -> None:
+    """TalkPilot's own job, in the night before a run."""
+    chain.sandbox.purge_by_retention(f"{day(number)[0]}T00:00:00Z")
+
+
+@pytest.fixture
+def kept_nine_days(resync: Resync) -> Resync:
+    """Two agents with a retention of nine days."""
+    for agent_id in resync.chain.sandbox.store.agent_ids:
+        resync.chain.sandbox.edit_agent(agent_id, retention_days=AGES - 1)
+    return resync
+
+
+def assert_purged(
+    chain: Chain, start: str, end: str, *, agent_ids: list[str] | None = None
+) -> None:
+    """All calls of some days have lost in the table what a purge takes."""
+    found = {row["id"]: row for row in chain.rows()}
+    for call in chain.sandbox.truth(start, end, agent_ids):
+        assert found[call["id"]]["is_purged"]
+        assert not found[call["id"]]["transcript"]
+        assert found[call["id"]]["phone_number"] is None
+
+
+SHORT = '[{"days": 1, "every": 1}]'
+
+
+def test_a_purge_by_retention_arrives_for_list_requests_alone(
+    chain: Chain, kept_nine_days: Resync
+) -> None:
+    sandbox = chain.sandbox
+    for number in range(AGES, AGES + DAYS):
+        morning(chain, number)
+        sandbox.reset_counters()
+        intervals = kept_nine_days.run_all(number, look_backs=SHORT)
+        old = number - AGES
+        assert intervals[0] == (midnight(old), midnight(old + 1)), "the day that became old enough"
+        # One page of each agent for it; the look-back reads a day without calls.
+        assert dict(sandbox.counters) == {"agents": 2, "calls": lists(chain, old, old + 1) + 2}
+        assert_purged(chain, *day(old))
+    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
+
+
+def test_each_agent_has_a_retention_of_its_own(chain: Chain, kept_nine_days: Resync) -> None:
+    sandbox = chain.sandbox
+    long, short = sandbox.store.agent_ids
+    sandbox.edit_agent(short, retention_days=AGES - 3)
+    morning(chain, AGES)
+    chosen = kept_nine_days.choose(AGES, look_backs=SHORT).returned
+    assert [(each["start"], each["end"], each["agent_ids"]) for each in chosen[:-1]] == [
+        (midnight(0), midnight(1), [long]),
+        (midnight(0), midnight(3), [short]),
+    ]
+    kept_nine_days.run_all(AGES, look_backs=SHORT)
+    assert_purged(chain, *day(0), agent_ids=[long])
+    assert_purged(chain, day(0)[0], day(2)[1], agent_ids=[short])
+
+
+def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> None:
+    """All days between are due at once, and again where TalkPilot's job comes later."""
+    morning(chain, AGES)
+    kept_nine_days.run_all(AGES, look_backs=SHORT)
+    for agent_id in chain.sandbox.store.agent_ids:
+        chain.sandbox.edit_agent(agent_id, retention_days=AGES - 4)
+    # The run comes before the job.
+    assert kept_nine_days.run_all(AGES + 1, look_backs=SHORT)[0] == (midnight(1), midnight(5))
+    morning(chain, AGES + 1)
+    chain.sandbox.reset_counters()
+    assert kept_nine_days.run_all(AGES + 2, look_backs=SHORT)[0] == (midnight(1), midnight(5))
+    assert "detail" not in chain.sandbox.counters
+    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
+    assert len(kept_nine_days.run_all(AGES + 3, look_backs=SHORT)) == 1, "the look-back alone"
+
+
+def test_days_without_a_run_are_caught_up(chain: Chain, kept_nine_days: Resync) -> None:
+    morning(chain, AGES)
+    kept_nine_days.run_all(AGES, look_backs=SHORT)
+    morning(chain, AGES + 3)
+    assert kept_nine_days.run_all(AGES + 3, look_backs=SHORT)[0] == (midnight(1), midnight(4))
+    assert_purged(chain, day(1)[0], day(3)[1])
+
+
+def test_agents_that_are_named_and_a_key_that_may_not_list_them(
+    chain: Chain, kept_nine_days: Resync, log_of: Callable[[], str]
+) -> None:
+    """Ninety days are assumed: what TalkPilot does where nothing is set."""
+    sandbox = chain.sandbox
+    first, _ = sandbox.store.agent_ids
+    sandbox.settings.api_keys[sandbox.api_key].permissions = ["calls:read"]
+    [only] = kept_nine_days.choose(AGES, look_backs=SHORT, agent_ids=[first]).returned
+    assert only["agent_ids"] == [first]
+    assert "agents:read" in log_of()
+    chosen = kept_nine_days.choose(91, look_backs=SHORT, agent_ids=[first]).returned
+    assert (chosen[0]["start"], chosen[0]["agent_ids"]) == (midnight(0), [first])
+
+
+def test_days_that_a_look_back_reads_anyway_are_read_once(
+    chain: Chain, kept_nine_days: Resync
+) -> None:
+    morning(chain, AGES)
+    assert kept_nine_days.run(AGES) == (midnight(0), midnight(AGES - 1))
+    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))

@@ -30,7 +30,7 @@ class Sync:
 
     :param day: its first day; ``days`` of them.
     :param calls: by agent.
-    :param purged: how many of the first day's calls are purged.
+    :param purged: how many purges its load of calls brought; they are of the first day.
     :param states: of single tasks, instead of success.
     :param ended: when the last task ended; the others ended just before.
     :param map_index: of all its tasks.
@@ -151,8 +151,14 @@ class Sync:
 
     def _load(self, uri: str) -> dict[str, Any]:
         total = sum(self.calls.values())
-        erased = self.erased if "calls-manifest" in uri else 0
-        return {"rows": total, "changed": total, "erased": erased, "manifest_uri": uri}
+        of_calls = "calls-manifest" in uri
+        return {
+            "rows": total,
+            "changed": total,
+            "purged": self.purged if of_calls else 0,
+            "erased": self.erased if of_calls else 0,
+            "manifest_uri": uri,
+        }
 
     def _asked(self) -> dict[str, Any]:
         return {

@@ -73,12 +73,20 @@ def test_what_both_have_in_common(path: Path) -> None:
 def test_the_tasks_of_the_resync() -> None:
     dag = load(RESYNC)
     upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
-    assert upstream["choose_rung"] == set()
-    assert upstream["extract_calls"] == {"choose_rung"}
-    # Where details are dropped, load_details is skipped, and the rung counts all the same.
-    assert {"load_calls", "load_details"} <= upstream["note_rung"]
-    assert dag.get_task("note_rung").trigger_rule == "none_failed_min_one_success"
+    assert upstream["choose_days"] == set()
+    assert upstream["extract_calls"] == {"choose_days"}
+    # Noted when each interval is through; where details are dropped, load_details is skipped.
+    assert {"load_calls", "load_details"} <= upstream["note_days"]
+    assert {"load_calls", "load_details"} <= upstream["clean_staging"]
+    assert dag.get_task("note_days").trigger_rule == "none_failed_min_one_success"
     assert dag.max_active_runs == 1
+
+
+def test_intervals_of_a_resync_take_turns() -> None:
+    """They share one key and change one table."""
+    dag = load(RESYNC)
+    for task_id in ("extract_calls", "load_calls", "enrich_calls", "load_details"):
+        assert dag.get_task(task_id).max_active_tis_per_dag == 1
 
 
 def test_the_resync_gives_way_to_the_daily_dag() -> None:

@@ -6,11 +6,18 @@ import re
 
 import pytest
 
-from airflow_provider_talkpilot.operators.ladder import Ladder
+from airflow_provider_talkpilot.operators.look_backs import LookBacks
 from airflow_provider_talkpilot.staging.batches import BATCH_ROWS, PACKED_PARTS
 from airflow_provider_talkpilot.staging.extract import PART_BYTES
 from benchmarks.year import report
-from benchmarks.year.calls import EDITED, ERASED, NEVER_SCORED, PURGED, SCORED_LATE
+from benchmarks.year.calls import (
+    EDITED,
+    ERASED,
+    NEVER_SCORED,
+    PURGED,
+    RETENTION_DAYS,
+    SCORED_LATE,
+)
 from tests.support.docs import DOCS
 
 TEXT = (DOCS / "scale.md").read_text(encoding="utf-8")
@@ -41,7 +48,8 @@ def test_the_rates_are_the_simulations() -> None:
     assert f"{SCORED_LATE:.0%} of the scores".replace("%", " %") in TEXT
     assert f"{NEVER_SCORED:.0%} never".replace("%", " %") in TEXT
     assert f"{EDITED:.0%} of the calls are edited".replace("%", " %") in TEXT
-    assert f"{PURGED:.0%} are purged and {ERASED:.1%} erased".replace("%", " %") in TEXT
+    assert f"{PURGED:.0%} are purged by hand and {ERASED:.1%} erased".replace("%", " %") in TEXT
+    assert f"retention of {RETENTION_DAYS} days" in TEXT
 
 
 def test_the_parts_are_as_large_as_it_says() -> None:
@@ -50,9 +58,9 @@ def test_the_parts_are_as_large_as_it_says() -> None:
     assert f"of {PACKED_PARTS} such parts one is made" in TEXT
 
 
-@pytest.mark.parametrize("ladder", re.findall(r"'(\[\{.+?\}\])'", TEXT))
-def test_the_ladder_to_choose_is_the_one_that_is_simulated(ladder: str) -> None:
-    assert Ladder.parse(ladder) == report.LIGHT
+@pytest.mark.parametrize("light", re.findall(r"'(\[\{.+?\}\])'", TEXT))
+def test_the_look_backs_to_choose_are_those_that_are_simulated(light: str) -> None:
+    assert LookBacks.parse(light) == report.LIGHT
 
 
 def test_the_figure_in_other_documents() -> None:

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from airflow_provider_talkpilot.operators.ladder import Ladder
+from airflow_provider_talkpilot.operators.look_backs import LookBacks
 from benchmarks import charts
-from benchmarks.year.calls import calls_of
+from benchmarks.year.calls import ERASED, PURGED, RETENTION_DAYS, calls_of
 from benchmarks.year.report import is_carried
 from benchmarks.year.simulation import FIRST, Limits, Result, Scenario, simulate
 
@@ -57,14 +57,22 @@ def test_what_it_does_not_carry_does(years: dict[Scenario, Result]) -> None:
     assert not is_carried(year)
 
 
-def test_changes_arrive_as_the_ladder_promises(years: dict[Scenario, Result]) -> None:
-    """Within the long rung's days, and one more for the newest day; the run takes its time."""
+def test_changes_arrive_as_the_look_backs_promise(years: dict[Scenario, Result]) -> None:
+    """Within the long one's days, and one more for the newest day; the run takes its time."""
     year = years[EASY]
-    longest = max(Ladder().rungs)
+    longest = max(LookBacks().each)
     for kind in ("edit", "purge", "erasure"):
         assert 0 < max(year.lateness[kind]) <= (longest.every + 2) * 24
-    for rung, gap in year.gaps.items():
-        assert rung.every <= gap <= rung.every + 1
+    for look_back, gap in year.gaps.items():
+        assert look_back.every <= gap <= look_back.every + 1
+
+
+def test_purges_by_retention_arrive_within_two_days(years: dict[Scenario, Result]) -> None:
+    """And of each day that became old enough, none is left out."""
+    found = years[EASY].lateness["retention"]
+    assert 0 < max(found) <= 2 * 24
+    expected = (DAYS - RETENTION_DAYS - 1) * EASY.sample
+    assert expected * (1 - 2 * (PURGED + ERASED)) <= len(found) <= expected
 
 
 def test_deferral_frees_workers(years: dict[Scenario, Result]) -> None:

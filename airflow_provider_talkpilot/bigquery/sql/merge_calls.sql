@@ -31,6 +31,11 @@ THEN UPDATE SET
   END,
   transcript = IF(IFNULL(S.is_purged, FALSE), [], T.transcript),
   transcript_raw = IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw),
+  -- What a purge leaves of a detail is known: it is not requested again.
+  detail_updated_at = IF(
+    IFNULL(S.is_purged, FALSE) AND T.detail_synced_at IS NOT NULL,
+    COALESCE(S.updated_at, T.updated_at), T.detail_updated_at
+  ),
   erased_at = (NULL)
 WHEN NOT MATCHED THEN
   INSERT ({{ (key_columns + list_columns) | join(', ') }})

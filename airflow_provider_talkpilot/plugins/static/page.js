@@ -155,18 +155,17 @@ function events(data, connection) {
 }
 
 function resyncs(data, connection) {
-  const rows = connection.resyncs.map(({ look_back: lookBack, outcome: index }) => {
+  const rows = connection.resyncs.map(({ reason, outcome: index }) => {
     const outcome = data.outcomes[index];
     const state = h("span", { class: "state" }, h("span", { class: "cell", "data-state": outcome.state }), label(outcome.state));
-    const name = lookBack === null ? "own interval" : `${plural(lookBack, "day")} back`;
-    return [name, time(outcome.at), interval(outcome.start, outcome.end), state, runLink(outcome)];
+    return [reason, time(outcome.at), interval(outcome.start, outcome.end), state, runLink(outcome)];
   });
   return h(
     "section",
     { class: "card" },
-    h("h2", {}, "Last re-sync of each rung"),
+    h("h2", {}, "Last re-syncs"),
     rows.length
-      ? table(["Rung", "Ended", "Interval", "State", "Run"], rows)
+      ? table(["Reason", "Ended", "Interval", "State", "Run"], rows)
       : h("p", { class: "muted" }, "No re-sync ran in this range. It reads past days again, so that edits, late scores and purges arrive."),
   );
 }

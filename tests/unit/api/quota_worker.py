@@ -1,8 +1,8 @@
 """Processes that request details as fast as the quota allows.
 
-This one says that it is ready, then reads line by line how many processes to make, how many requests
-each of them sends at most, and until when (Unix time). They are forked, for an import of Airflow takes
-seconds; each has a client, a quota and a ledger of its own.
+This one says that it is ready, then reads line by line how many processes to make, how many
+requests each of them sends at most, and until when (Unix time). They are forked, for an import of
+Airflow takes seconds; each has a client, a quota and a ledger of its own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def fork(most: int, until: float) -> int:
         return child
     try:
         run(most, until)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # it must not go on as its parent
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

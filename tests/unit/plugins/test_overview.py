@@ -6,10 +6,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from airflow_provider_talkpilot.plugins.overview import overview
-from airflow_provider_talkpilot.plugins.records import CHOOSE_RUNG, Run, Task
+from airflow_provider_talkpilot.plugins.records import CHOOSE, Run, Task
 from tests.support.runs import ANNA, BERT, CONNECTION, Sync
 
 TODAY = date(2026, 3, 20)
@@ -109,10 +107,11 @@ def test_a_detail_that_was_known_costs_nothing() -> None:
 
 
 def test_purges_and_erasures_count_once() -> None:
+    """Whichever agents and days a walk had: each load counts what it was the first to bring."""
     runs = [
         Sync(day(3)),
         Sync(day(3), purged=2, erased=1, ended=NOW - timedelta(hours=2)),
-        Sync(day(3), purged=2, ended=NOW - timedelta(hours=1)),
+        Sync(day(3), calls={ANNA: 10}, scope="agents-1", ended=NOW - timedelta(hours=1)),
     ]
     connection = only(look(*runs))
     assert (connection["purged"], connection["erased"]) == (2, 1)
@@ -120,18 +119,38 @@ def test_purges_and_erasures_count_once() -> None:
     assert (event["purged"], event["erased"]) == (2, 1)
 
 
-@pytest.mark.parametrize(("look_back", "days"), [(3, 3), (30, 30)])
-def test_the_last_resync_of_each_rung(look_back: int, days: int) -> None:
-    sync = Sync(day(days), days=days, dag_id="talkpilot_resync_calls", ended=NOW)
-    first = sync.tasks()[0]
-    done = f'{{"{look_back}": "2026-03-20"}}'
-    chosen = Task(first.run, CHOOSE_RUNG, -1, "", "success", NOW, returned={"done": done})
-    shown = overview([*sync.tasks(), replace(chosen, run=first.run)], now=NOW, days=5)
-    again = sync.tasks(chosen)
-    shown = overview(again, now=NOW, days=5)
-    [resync] = only(shown)["resyncs"]
-    assert resync["look_back"] == look_back
-    assert shown["outcomes"][resync["outcome"]]["state"] == "complete"
+def resync(*syncs: Sync, reasons: list[str]) -> list[Task]:
+    """One run that chose some intervals and read them, as mapped tasks."""
+    chosen = [{"start": s.start.isoformat(), "end": s.end.isoformat()} for s in syncs]
+    tasks = [
+        task
+        for index, sync in enumerate(syncs)
+        for task in replace(sync, run_id="one", map_index=index, dag_id="resync").tasks()
+    ]
+    summary = {"reasons": reasons, "connection_id": CONNECTION, "requests": {"agents": 1}}
+    choose = Task(
+        tasks[0].run, "choose_days", -1, CHOOSE, "success", NOW, summary=summary, returned=chosen
+    )
+    return [choose, *tasks]
+
+
+def test_the_last_resync_for_each_reason() -> None:
+    """Two intervals of one run, each with tasks of its own; one of them failed."""
+    failed = {"load_calls": "failed", "enrich_calls": "success", "load_details": "upstream_failed"}
+    tasks = resync(
+        Sync(day(4), calls={ANNA: 3}, scope="agents-1", requests={"calls": 1}),
+        Sync(day(3), days=3, states=failed),
+        reasons=["retention", "look-back of 3 day(s)"],
+    )
+    shown = overview(tasks, now=NOW, days=5)
+    connection = only(shown)
+    found = {each["reason"]: shown["outcomes"][each["outcome"]] for each in connection["resyncs"]}
+    assert list(found) == ["retention", "look-back of 3 day(s)"]
+    assert [each["state"] for each in found.values()] == ["complete", "failed"]
+    assert found["retention"]["start"] == f"{day(4)}T00:00:00Z"
+    # The list of agents by which days were chosen, the two walks, and what they need at least.
+    assert connection["requests"]["lists"] == 1 + 1 + 3
+    assert connection["requests"]["least"] == 1 + 1 + 3 + connection["requests"]["details"]
 
 
 def test_what_does_not_fit_counts_as_not_there() -> None:

@@ -16,11 +16,14 @@ days = st.integers(0, 8).map(lambda days: NOW - timedelta(days=days))
 versions = st.none() | st.integers(1, 4).map(lambda day: datetime(2026, 3, day, tzinfo=UTC))
 # One agent and one start a call, as the API has it.
 wanted = st.builds(
-    lambda call, version: Wanted(call, "agent", NOW - timedelta(days=ord(call) - 97), version),
+    lambda call, version, purged: Wanted(
+        call, "agent", NOW - timedelta(days=ord(call) - 97), version, purged=purged
+    ),
     ids,
     versions,
+    st.booleans(),
 )
-known = st.builds(Known, ids, versions, days, st.booleans())
+known = st.builds(Known, ids, versions, days, st.booleans(), st.booleans())
 rules = st.builds(
     ScoreRule,
     max_age=st.integers(0, 4).map(lambda days: timedelta(days=days)),
@@ -34,19 +37,24 @@ def model(
     """Which calls to ask for, each with the newest version that a list row showed."""
     newest: dict[str, Wanted] = {}
     for call in calls:
-        before = newest.get(call.id)
-        if before is None:
-            newest[call.id] = call
-        elif call.version and (before.version is None or call.version > before.version):
+        before = newest.setdefault(call.id, call)
+        if call.version and (before.version is None or call.version > before.version):
             newest[call.id] = before._replace(version=call.version)
+        if call.purged:
+            newest[call.id] = newest[call.id]._replace(purged=True)
     latest: dict[str, Known] = {}
     for detail in details:
-        if detail.id not in latest or detail.asked_at > latest[detail.id].asked_at:
-            latest[detail.id] = detail
+        had = latest.get(detail.id)
+        if had is None or detail.asked_at > had.asked_at:
+            latest[detail.id] = detail._replace(loaded=detail.loaded or bool(had and had.loaded))
     missing = []
     for call in newest.values():
         have = latest.get(call.id)
-        if have is None or (call.version and (have.version is None or call.version > have.version)):
+        if have and have.loaded and call.purged:
+            ask = False
+        elif have is None or (
+            call.version and (have.version is None or call.version > have.version)
+        ):
             ask = True
         else:
             young = call.created_at > NOW - rule.max_age
@@ -76,6 +84,17 @@ def test_nothing_is_missing_once_it_is_known(calls: list[Wanted], rule: ScoreRul
         plan.want(calls)
         plan.know(Known(c.id, c.version, NOW, True) for c in list(plan.missing()))
         assert plan.to_fetch() == 0
+
+
+def test_a_purge_needs_no_detail_where_the_table_has_one() -> None:
+    """Each day has some thousand purges by retention: a request each would be most of the cost."""
+    version = datetime(2026, 3, 16, tzinfo=UTC)
+    purged = [Wanted(each, "agent", version, NOW, purged=True) for each in "abc"]
+    with DetailPlan(now=NOW) as plan:
+        plan.want(purged)
+        # What is only staged is of before the purge, and the table will not take it.
+        plan.know([Known("a", version, version, True, True), Known("b", version, version, True)])
+        assert [call.id for call in plan.missing()] == ["b", "c"]
 
 
 def test_the_times_are_kept_to_the_microsecond() -> None:

@@ -1,0 +1,153 @@
+"""The look-backs of a re-sync: which past days are read again, and how often.
+
+A call's list row changes long after the call: a note, a late score, a soft delete. Only reading
+its day again shows that. Look-backs read young calls often and old ones rarely. Here and not in
+staging, since which interval a run takes is decided where runs are. Knows nothing of Airflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.models import describe_invalid
+
+MAX_LOOK_BACKS = 10
+_DAY = timedelta(days=1)
+_CURE = (
+    'Write a JSON list such as [{"days": 3, "every": 1}, {"days": 30, "every": 7}] (for the '
+    "shipped DAG in the Variable talkpilot_resync_look_backs)."
+)
+
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+Read = Mapping[int, date]
+"""What earlier runs have read: the first day not read, by length of the look-back in days."""
+
+
+@checked_dataclass(frozen=True, order=True, config=ConfigDict(strict=True, extra="forbid"))
+class LookBack:
+    """One look-back.
+
+    :param days: how many days are read again.
+    :param every: how many days lie between two times.
+    """
+
+    days: Days
+    every: Days
+
+    def __str__(self) -> str:
+        return f"{self.days} day(s) every {self.every} day(s)"
+
+    @property
+    def sure_age(self) -> int:
+        """Days: a change of a call up to this old is read within ``every`` days.
+
+        An older one can leave the look-back before its turn comes.
+        """
+        return self.days + 1 - self.every
+
+    def interval(self, end: date) -> Interval:
+        """The whole UTC days before ``end`` that are read again."""
+        last = midnight(end)
+        return Interval(last - self.days * _DAY, last)
+
+    def last_read(self, read: Read) -> date | None:
+        """Until when this look-back, or a longer one, was read; None where it never was."""
+        return max((until for days, until in read.items() if days >= self.days), default=None)
+
+    def added_to(self, read: Read, end: date) -> dict[int, date]:
+        """What is read once this look-back has been read up to ``end``; it covers shorter ones."""
+        longer = {days: until for days, until in read.items() if days > self.days}
+        return {self.days: end, **longer}
+
+
+@dataclass(frozen=True)
+class LookBacks:
+    """Look-backs, shortest and most frequent first."""
+
+    each: tuple[LookBack, ...] = (LookBack(3, 1), LookBack(30, 7), LookBack(90, 30))
+
+    @classmethod
+    def parse(cls, text: str) -> LookBacks:
+        """Read look-backs as users give them.
+
+        :param text: a JSON list of objects with ``days`` and ``every``; empty for the default: 3
+            days every day, 30 every week, 90 every month.
+        :return: the look-backs.
+        :raises ConfigurationError: when they are none, or leave days out.
+        """
+        if not text.strip():
+            return cls()
+        try:
+            each = tuple(sorted(_look_backs.validate_json(text)))
+        except ValidationError as error:
+            raise _invalid(f"do not fit ({describe_invalid(error)})") from None
+        if not each:
+            raise _invalid("are none. To turn the re-sync off, pause the DAG")
+        if len(each) > MAX_LOOK_BACKS:
+            raise _invalid(f"are {len(each)}, and at most {MAX_LOOK_BACKS} are allowed")
+        for look_back in each:
+            if look_back.every > look_back.days:
+                raise _invalid(f"read {look_back} and never the days between")
+        for shorter, longer in pairwise(each):
+            if shorter.days == longer.days:
+                raise _invalid(f"name {longer.days} days twice")
+            if shorter.every >= longer.every:
+                raise _invalid(f"read {longer}, which leaves nothing to do for {shorter}")
+        return cls(each)
+
+    def due(self, end: date, read: Read) -> LookBack | None:
+        """Choose the longest look-back that is due; it covers the shorter ones.
+
+        One is due when ``every`` days have passed since the end of what was read of it last, so a
+        day without a run delays it and skips nothing.
+
+        :param end: the first day that is not to be read.
+        :param read: what was read before.
+        :return: the look-back; None where none is due.
+        """
+        due = [
+            look_back
+            for look_back in self.each
+            if (last := look_back.last_read(read)) is None or end - last >= look_back.every * _DAY
+        ]
+        return max(due, default=None)
+
+
+def resync_end(run_end: datetime) -> date:
+    """The first day that a run does not read again.
+
+    The newest whole day is the daily DAG's, which may still be fetching its details: both would
+    request them.
+
+    :param run_end: aware end of the run's data interval.
+    :return: a UTC day.
+    """
+    return run_end.astimezone(UTC).date() - _DAY
+
+
+def clipped(interval: Interval, earliest: datetime) -> Interval | None:
+    """The interval without the days before the earliest call; None where nothing is left."""
+    start = max(interval.start, midnight(earliest.astimezone(UTC).date()))
+    return Interval(start, interval.end) if start < interval.end else None
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a UTC day."""
+    return datetime.combine(day, time(), UTC)
+
+
+_look_backs = TypeAdapter(list[LookBack])
+
+
+def _invalid(what: str) -> ConfigurationError:
+    return ConfigurationError(f"The re-sync's look-backs {what}. {_CURE}")

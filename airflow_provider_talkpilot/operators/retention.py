@@ -1,0 +1,158 @@
+"""Which past days a re-sync reads because TalkPilot purges their calls by age.
+
+An agent's ``retention_days`` tells how old a call may get before TalkPilot purges it. Nothing tells
+that it was purged but reading its day again. So a day is read once all of its calls are that old. A
+call that was not purged by then shows that TalkPilot's own job is late: its day is read in the next
+run too, and then no more. Knows nothing of Airflow.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from airflow_provider_talkpilot.api import Agent, Interval
+from airflow_provider_talkpilot.operators.look_backs import midnight
+
+# What TalkPilot does where an agent says nothing. Source: its documentation, product/settings.
+DEFAULT_DAYS = 90
+# More intervals than this cost more in tasks than days between them cost in requests.
+MAX_INTERVALS = 20
+
+_SHORTEST, _LONGEST = 1, 36_500
+_DAY = timedelta(days=1)
+
+_Days = dict[date, set[str]]  # the agents of each day
+
+
+def retentions(agents: Iterable[Agent]) -> dict[str, int]:
+    """How many days TalkPilot keeps each agent's calls.
+
+    :param agents: as the API lists them.
+    :return: days by agent id, within 1 day and 100 years.
+    """
+    given = ((agent.id, agent.retention_days) for agent in agents)
+    return {
+        agent_id: DEFAULT_DAYS if days is None else min(max(days, _SHORTEST), _LONGEST)
+        for agent_id, days in given
+    }
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Days whose calls are all older than their agents' retention, and were not read twice yet.
+
+    :param first: the first day; ``date.min`` where the agents were never read.
+    :param end: the day after the last.
+    :param agents: the agents' ids, sorted.
+    """
+
+    first: date
+    end: date
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What earlier runs have read because of retention.
+
+    :param on: the day of the last run.
+    :param agents: by agent, two days: before the first one, days were read in two runs or more;
+        from there up to the second one in one run.
+    """
+
+    on: date = date.min
+    agents: Mapping[str, tuple[date, date]] = field(default_factory=dict)
+
+    def windows(self, retention: Mapping[str, int], today: date) -> list[Window]:
+        """The days that are due in a run.
+
+        :param retention: days by agent, as the API tells them now.
+        :param today: the day on which the run's data interval ends.
+        :return: one window for all agents that have the same days due.
+        """
+        alike = defaultdict[tuple[date, date], list[str]](list)
+        for agent_id, days in retention.items():
+            twice, once = self._of(agent_id)
+            # What was read once is read again, even where the retention has become longer since.
+            if twice < (end := max(_end(days, today), once)):
+                alike[twice, end].append(agent_id)
+        return sorted(Window(*days, tuple(sorted(ids))) for days, ids in alike.items())
+
+    def after(self, retention: Mapping[str, int], today: date) -> Watched:
+        """What is read once a run's windows have been read to the end.
+
+        A longer retention takes days back: they will be due again. A second run on one day counts
+        for nothing, since TalkPilot's job may not have run between the two.
+
+        :param retention: as :meth:`windows` got it.
+        :param today: likewise.
+        """
+        if today <= self.on:
+            return self
+        agents = {}
+        for agent_id, days in retention.items():
+            end = _end(days, today)
+            agents[agent_id] = min(end, self._of(agent_id)[1]), end
+        return Watched(today, agents)
+
+    def _of(self, agent_id: str) -> tuple[date, date]:
+        return self.agents.get(agent_id, (date.min, date.min))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An interval to read, of some agents.
+
+    :param agents: the agents' ids, sorted.
+    """
+
+    interval: Interval
+    agents: tuple[str, ...]
+
+
+def readings(
+    windows: Sequence[Window], unpurged: Iterable[tuple[str, date]], covered: Interval | None
+) -> list[Reading]:
+    """Make as few intervals as possible of the days that are due.
+
+    :param windows: of :meth:`Watched.windows`.
+    :param unpurged: agents and days, within the windows, of which the table has calls that are
+        neither purged nor erased. Of others there is nothing to learn.
+    :param covered: the interval of a look-back that the run reads anyway, of all agents.
+    :return: the intervals, oldest first: days that follow one another and have the same agents
+        make one. Where those would be too many, one for each window that has such days.
+    """
+    window_of = {agent_id: window for window in windows for agent_id in window.agents}
+    due = defaultdict[Window, _Days](lambda: defaultdict(set))
+    for agent_id, day in unpurged:
+        if covered is None or midnight(day) not in covered:
+            due[window_of[agent_id]][day].add(agent_id)
+    spans = [span for days in due.values() for span in _spans(days)]
+    if len(spans) > MAX_INTERVALS:
+        spans = list(due.values())
+    alike = defaultdict[tuple[date, date], set[str]](set)
+    for span in spans:
+        alike[min(span), max(span)].update(*span.values())
+    return [
+        Reading(Interval(midnight(first), midnight(last + _DAY)), tuple(sorted(agents)))
+        for (first, last), agents in sorted(alike.items())
+    ]
+
+
+def _end(days: int, today: date) -> date:
+    """The first day of which, at midnight, some call is younger than so many days."""
+    return today - days * _DAY
+
+
+def _spans(days: _Days) -> Iterator[_Days]:
+    """Cut days where one is missing between two, and where the agents change."""
+    span: _Days = {}
+    for day in sorted(days):
+        if span and span.get(day - _DAY) != days[day]:
+            yield span
+            span = {}
+        span[day] = days[day]
+    yield span
