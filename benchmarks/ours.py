@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 
-from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from benchmarks.figures import IN_FLIGHT, measured
 
 
@@ -28,10 +33,19 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
         interval=interval,
     )
     options = EnrichOptions(concurrency=IN_FLIGHT)
-    with measured(), TalkPilotClient(base_url, api_key) as client:
+    with measured(), TalkPilotClient(base_url, api_key, quota=_quota(root)) as client:
         _, path = extract_calls(client, folder, ExtractPlan(interval))
         if kind in ("details", "resumed"):
             enrich_calls(client, path, options=options)
+
+
+def _quota(root: str) -> Quota:
+    """The quota of tasks that share staging, with a minute as short as the server's."""
+    if "BENCH_LIMIT" not in os.environ:
+        return Quota()
+    minute = float(os.environ["BENCH_LIMIT"].split()[1])
+    ledger = StagedLedger(ObjectStoragePath(f"file://{Path(root).parent}") / "_quota")
+    return Quota(ledger=ledger, minute=minute, hour=60 * minute)
 
 
 if __name__ == "__main__":

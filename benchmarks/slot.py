@@ -12,12 +12,15 @@ import tempfile
 import time
 from datetime import timedelta
 
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
 from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.enrich import enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 CALLS = 60
@@ -51,7 +54,11 @@ def main() -> None:
         began = time.perf_counter()
         while True:
             working = time.perf_counter()
-            quota = Quota(max_wait=DEFER_AFTER.total_seconds())
+            quota = Quota(
+                max_wait=DEFER_AFTER.total_seconds(),
+                ledger=StagedLedger(ObjectStoragePath(f"file://{root}") / "_quota"),
+                hour=HOUR_SECONDS,
+            )
             try:
                 with TalkPilotClient(sandbox.base_url, sandbox.api_key, quota=quota) as client:
                     _, calls = extract_calls(client, folder, ExtractPlan(interval))

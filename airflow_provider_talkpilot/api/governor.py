@@ -269,12 +269,11 @@ class Governor:
         """Note that the hour is used up; give the seconds to wait."""
         doubling = 2 if self._was_hour_refused(now) else 1
         self._hour_refused_at = now
-        explains_it = spent >= HOUR_BATCH and not self._sees_strangers
-        if explains_it and self._own_hour_limit is None:
-            self._hour_limit = spent
         if told < EXACT * self._hour.seconds:
             return told  # fixed windows: this is when the next one begins
-        if explains_it:
+        if spent >= HOUR_BATCH and not self._sees_strangers:
+            if self._own_hour_limit is None:
+                self._hour_limit = spent
             self._hour_is_full = True
             return max(0.0, self._hour_wait(now) or 0.0)
         # Others spend where we cannot see it: try again, now and then.

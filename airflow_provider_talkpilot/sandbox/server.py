@@ -148,9 +148,13 @@ class Sandbox(Service):
         return next(iter(self.settings.api_keys))
 
     @property
-    def connection(self) -> dict[str, str]:
+    def connection(self) -> dict[str, Any]:
         """An Airflow connection to it, as JSON connections are written."""
-        return {"conn_type": "talkpilot", "host": self.base_url, "password": self.api_key}
+        connection = {"conn_type": "talkpilot", "host": self.base_url, "password": self.api_key}
+        # A client counts on minutes and hours: it has to know where they are shorter.
+        lengths = {"minute_seconds": 60.0, "hour_seconds": 3600.0}
+        settings = {name: getattr(self.settings, name) for name in lengths}
+        return connection | ({} if settings == lengths else {"extra": settings})
 
     @property
     def environment(self) -> dict[str, str]:

@@ -87,6 +87,13 @@ class Chain:
         self.load(details)
         return calls, details
 
+    def reset_quota(self) -> None:
+        """As if an hour had passed: the key has its quota back, and nothing is known of before."""
+        self.sandbox.reset_quota()
+        ledger = parse_uri(self.staging_uri) / "_quota"
+        if ledger.exists():
+            ledger.rmdir(recursive=True)
+
     def rows(self, *, own_times: bool = False) -> list[Row]:
         return table_rows(self.bigquery, self.table, own_times=own_times)
 

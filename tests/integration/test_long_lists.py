@@ -218,7 +218,7 @@ def test_used_up_quota_frees_the_worker_between_parts(chain: Chain, thousand: st
     sandbox.settings.patch(requests_per_hour=7, hour_seconds=long_window())
     deferrals, method, calls = 0, "execute", None
     while calls is None:
-        sandbox.reset_quota()
+        chain.reset_quota()
         try:
             ended = chain.extract(
                 method=method, deferrable=True, defer_after=dt.timedelta(seconds=2)
@@ -249,7 +249,7 @@ def test_an_hour_that_is_too_short_for_a_walk(chain: Chain) -> None:
     while calls is None:
         tries += 1
         assert tries < 20, "it would go on for ever"
-        sandbox.reset_quota()
+        chain.reset_quota()
         try:
             ended = chain.extract(
                 method=method, deferrable=True, defer_after=dt.timedelta(seconds=2)
@@ -266,10 +266,13 @@ def test_an_hour_that_is_too_short_for_a_walk(chain: Chain) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_a_list_that_cannot_be_cut_waits_in_the_worker(chain: Chain) -> None:
+def test_a_list_that_cannot_be_cut_waits_in_the_worker(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It could never be finished otherwise where the hour has fewer requests than it has pages."""
     sandbox = chain.sandbox
     sandbox.reset(days=1, agents=1, calls_per_day=0, requests_per_hour=4, hour_seconds=1.5)
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(sandbox.connection))
     for _ in range(550):
         sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:30Z")
     _, rows = staged(

@@ -65,7 +65,7 @@ def test_a_deferral_counts_what_was_spent_before_it_and_no_more(
     assert counted["talkpilot.refused"] == asked["refused"]
     assert "talkpilot.details" not in counted
     chain.sandbox.settings.patch(requests_per_hour=None)
-    chain.sandbox.reset_quota()
+    chain.reset_quota()
     chain.enrich(calls, deferrable=True)
     details = len(chain.sandbox.truth(*chain.interval))
     assert counted["talkpilot.details"] == details

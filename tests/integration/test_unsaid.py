@@ -97,9 +97,10 @@ def test_an_unknown_field_that_holds_null_or_odd_names(chain: Chain) -> None:
 
 @pytest.mark.both_eras
 @pytest.mark.parametrize("counted", [True, False], ids=["counted", "not counted"])
-def test_refused_requests(chain: Chain, counted: bool) -> None:
+def test_refused_requests(chain: Chain, counted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = chain.sandbox
     sandbox.settings.patch(requests_per_minute=40, minute_seconds=2, refused_requests_count=counted)
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(sandbox.connection))
     sandbox.spend(25)  # other software on the same key
     chain.run()
     chain.assert_table_is_truth()

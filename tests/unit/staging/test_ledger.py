@@ -1,0 +1,89 @@
+"""The ledger: what processes of a connection learn of each other's requests."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import Quota
+from airflow_provider_talkpilot.api.spending import LedgerEntry
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
+
+SLOT = 10.0
+NOW = 1_773_619_200.0
+
+
+def ledger(folder: Path) -> StagedLedger:
+    return StagedLedger(ObjectStoragePath(folder.as_uri()))
+
+
+def entry(writer: str, requests: int, *, at: float = NOW, closed: bool = False) -> LedgerEntry:
+    slots = {int(at // SLOT): requests} if requests else {}
+    return LedgerEntry(
+        writer=writer,
+        written_at=at,
+        slot_seconds=SLOT,
+        slots=slots,
+        hour_limit=1000,
+        is_closed=closed,
+    )
+
+
+def test_each_process_reads_what_the_others_wrote_last(tmp_path: Path) -> None:
+    one, two = ledger(tmp_path), ledger(tmp_path)
+    assert list(one.exchange(entry("one", 5))) == []
+    assert list(two.exchange(entry("two", 7))) == [entry("one", 5)]
+    one.exchange(entry("one", 6))
+    assert list(two.exchange(entry("two", 7))) == [entry("one", 6)]
+
+
+def test_a_process_that_sent_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
+    ledger(tmp_path).exchange(entry("one", 0))
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_file_that_tells_nothing_of_the_last_hour_is_deleted(tmp_path: Path) -> None:
+    ledger(tmp_path).exchange(entry("old", 5, at=NOW - 3700, closed=True))
+    ledger(tmp_path).exchange(entry("late", 5, at=NOW - 3500, closed=True))
+    found = ledger(tmp_path).exchange(entry("new", 1))
+    assert [each.writer for each in found] == ["late"]
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["late", "new"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"writer": "torn"', "[]", '{"writer": 1}'])
+def test_a_torn_file_hides_no_other(tmp_path: Path, content: str) -> None:
+    ledger(tmp_path).exchange(entry("good", 5))
+    (tmp_path / "torn.json").write_text(content)
+    found = ledger(tmp_path).exchange(entry("own", 1))
+    assert [each.writer for each in found] == ["good"]
+
+
+def test_storage_that_fails_is_told_once_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    (tmp_path / "file").write_text("in the way of the folder")
+    broken = ledger(tmp_path / "file")
+    for _ in range(3):
+        assert list(broken.exchange(entry("own", 1))) == []
+    assert len(caplog.records) == 1
+    assert "refused" in caplog.text
+
+
+def test_the_next_quota_counts_what_the_last_one_sent(tmp_path: Path) -> None:
+    first = Quota(ledger=ledger(tmp_path), requests_per_hour=5, max_wait=0)
+    for _ in range(3):
+        first.record_response(first.acquire(), {})
+    first.exchange(is_last=True)
+
+    second = Quota(ledger=ledger(tmp_path), requests_per_hour=5, max_wait=0)
+    for _ in range(2):
+        second.record_response(second.acquire(), {})
+    with pytest.raises(Exception, match="used up until") as caught:
+        second.acquire()
+    wait = caught.value.resume_at.timestamp() - time.time()  # type: ignore[attr-defined]
+    assert 3590 <= wait <= 3620
