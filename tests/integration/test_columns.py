@@ -260,6 +260,7 @@ def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
 def test_rejects_hold_what_was_chosen(chain: Chain, kind: Literal["calls", "detail"]) -> None:
     columns = {name: "hash" if name in HASHABLE else "drop" for name in DROPPABLE}
     columns |= {"duration": "keep", "final_score": "keep", "note": "keep", "employee": "drop"}
+    chain.sandbox.reset(days=1)
     plant(chain, columns)
     broken = newest(chain)
     calls = ""

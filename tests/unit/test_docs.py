@@ -18,6 +18,7 @@ DOCS = [REPOSITORY / "README.md", *sorted(REPOSITORY.joinpath("docs").glob("*.md
 SQL_TYPES = {
     "RECORD": "ARRAY<STRUCT<role STRING, text STRING>>",
     "INTEGER": "INT64",
+    "FLOAT": "FLOAT64",
     "BOOLEAN": "BOOL",
 }
 

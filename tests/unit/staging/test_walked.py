@@ -142,7 +142,6 @@ def test_rejects_that_somebody_deleted_hide_who_is_gone(tmp_path: Any, before: d
         {"id": 5},
         row("a1", detail_found=False),
         row("a1") | {"created_at": None},
-        row("a1") | {"created_at": "2026-03-16T00:00:00"},
         row("a1") | {"created_at": "yesterday"},
         row("a1") | {"agent_id": None},
     ],
@@ -153,6 +152,16 @@ def test_records_that_tell_too_little_stay(tmp_path: Any, before: datetime, odd:
     with WalkedCalls(folder, manifest) as calls:
         assert calls.fate(row("a1"), before) is Fate.GONE
         assert calls.fate(odd, before) is Fate.STAYS
+
+
+@pytest.mark.parametrize("created_at", ["2026-03-16 00:00:00+00", "2026-03-16T00:00:00"])
+def test_a_rejected_record_has_its_moment_as_it_came(
+    tmp_path: Any, before: datetime, created_at: str
+) -> None:
+    """Without a zone it is in UTC, as in a call."""
+    folder, manifest = walked(str(tmp_path))
+    with WalkedCalls(folder, manifest) as calls:
+        assert calls.fate(row("a1") | {"created_at": created_at}, before) is Fate.GONE
 
 
 def test_parts_that_lack_a_row_say_nothing(tmp_path: Any) -> None:
