@@ -73,6 +73,8 @@ UtcDatetime = Annotated[datetime, GetPydanticSchema(_moment_schema)]
 Identifier = Annotated[str, StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True)]
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
+# A purge is a legal duty: what can be read as yes is yes, such as "true" and 1.
+LenientFlag = bool
 # What BigQuery's INT64 and FLOAT64 hold.
 Integer = Annotated[int, GetPydanticSchema(_integer_schema)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -164,7 +166,7 @@ class Call(TalkPilotModel):
     done: Flag | None = None
     general_success: Flag | None = None
     disconnection_reason: Text | None = None
-    is_purged: Flag | None = None
+    is_purged: LenientFlag | None = None
 
     @property
     def extra(self) -> dict[str, Any]:

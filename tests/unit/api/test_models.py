@@ -101,7 +101,7 @@ def test_without_id_or_start_it_is_no_call_and_says_why(wrong: dict[str, Any], f
         ("phone_number", 4930, ...),
         ("done", "true", ...),
         ("done", 1, ...),
-        ("is_purged", "t", ...),
+        ("is_purged", "perhaps", ...),
         ("updated_at", 1773655200000, ...),
         ("updated_at", "16.03.2026 10:00", ...),
         ("deleted_at", True, ...),
@@ -129,6 +129,8 @@ def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: A
         ("final_score", 7.5, 7.5),
         ("final_score", 10**30, 1e30),
         ("agent_id", ID.upper(), ID),
+        ("is_purged", "true", True),
+        ("is_purged", 1, True),
         ("updated_at", "2026-03-18 00:00:00+00", datetime(2026, 3, 18, tzinfo=UTC)),
     ],
 )
