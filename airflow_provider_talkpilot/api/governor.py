@@ -324,16 +324,17 @@ class Governor:
 
     def _part(self, limit: int, now: float) -> int:
         """This process's part of the minute: an equal one, and what the others leave."""
-        rivals = self._rivals(now)
-        writers = sorted([self._writer, *(entry.writer for entry in rivals)])
-        equal, rest = divmod(limit, len(writers))
-        parts = {writer: equal + (rank < rest) for rank, writer in enumerate(writers)}
-        taken = 0
-        for entry in self._others:
-            spent = entry.count(self._minute.seconds, now)
-            wanted = parts[entry.writer] if entry in rivals and entry.is_waiting else 0
-            taken += max(spent, wanted)
-        return max(1, parts[self._writer], limit - taken)
+        spent = {entry.writer: entry.count(self._minute.seconds, now) for entry in self._others}
+        rivals = {entry.writer: entry for entry in self._rivals(now)}
+        left = limit - sum(count for writer, count in spent.items() if writer not in rivals)
+        equal, rest = divmod(max(0, left), len(rivals) + 1)
+        ranks = sorted([self._writer, *rivals])
+        parts = {writer: equal + (rank < rest) for rank, writer in enumerate(ranks)}
+        taken = sum(
+            max(spent[writer], parts[writer] if entry.is_waiting else 0)
+            for writer, entry in rivals.items()
+        )
+        return max(parts[self._writer], left - taken)
 
     def _rivals(self, now: float) -> list[LedgerEntry]:
         """The processes that send at this time."""

@@ -87,6 +87,7 @@ class Quota:
         )
         self._ledger, self._exchange_seconds = ledger, hour / HOUR_SLOTS
         self._exchange_at = 0.0
+        self._exchanging = threading.Lock()
         self._silent_until = 0.0
         self._told_until = 0.0
 
@@ -182,16 +183,18 @@ class Quota:
         """
         if self._ledger is None:
             return
-        with self._changed:
-            now = self._clock.now()
-            if now < self._exchange_at and not is_last:
-                return
-            self._exchange_at = now + self._exchange_seconds
-            entry = self._governor.entry(now, is_closed=is_last)
-        others = self._ledger.exchange(entry)
-        with self._changed:
-            self._governor.learn(others, self._clock.now())
-            self._changed.notify_all()
+        # No request leaves before the first exchange told what was spent before.
+        with self._exchanging:
+            with self._changed:
+                now = self._clock.now()
+                if now < self._exchange_at and not is_last:
+                    return
+                self._exchange_at = now + self._exchange_seconds
+                entry = self._governor.entry(now, is_closed=is_last)
+            others = self._ledger.exchange(entry)
+            with self._changed:
+                self._governor.learn(others, self._clock.now())
+                self._changed.notify_all()
 
     def _check_patience(self, now: float, waited: float, wait: float) -> None:
         if self.max_wait is not None and waited + wait > self.max_wait:
