@@ -29,6 +29,7 @@ from airflow_provider_talkpilot.api.spending import (
 
 # TalkPilot's limit unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
 DEFAULT_HOUR_LIMIT = 1000
+NO_LIMIT = 10**12
 # After an hour that was used up, requests go on when this part of it is free again.
 HOUR_BATCH = 20
 # Beyond the hour's limit as far as it is known, one request in this many tries the next step alone.
@@ -91,7 +92,7 @@ class Governor:
     ) -> None:
         self.refused = 0
         self._writer, self._share = writer, share
-        self._own_minute_limit, self._own_hour_limit = requests_per_minute, requests_per_hour
+        self._own_minute_limit = requests_per_minute
         self._jitter = jitter or random.Random()  # noqa: S311
         self._in_flight: dict[int, Permit] = {}
         self._next = 0  # number of the next permit
@@ -110,7 +111,8 @@ class Governor:
         self._sees_strangers = False  # somebody who is not in the ledger spends
         self._headerless = 0
         # The hour.
-        self._hour_limit = requests_per_hour or DEFAULT_HOUR_LIMIT
+        self._hour_ceiling = requests_per_hour or NO_LIMIT
+        self._hour_limit = requests_per_hour or DEFAULT_HOUR_LIMIT  # as far as it is known
         self._hour_refused_at = -math.inf
         self._hour_resume_at: float | None = None
         self._hour_is_full = False
@@ -164,10 +166,10 @@ class Governor:
             self._observe(permit, rate, now)
         else:
             self._headerless += 1
-        if spent > self._hour_limit and self._own_hour_limit is None:
+        if spent > self._hour_limit:
             # The limit is higher than it was taken to be.
             step = 0 if self._was_hour_refused(now) else math.ceil(spent / HOUR_STEP)
-            self._hour_limit = spent + step
+            self._hour_limit = min(spent + step, self._hour_ceiling)
 
     def record_failure(self, permit: Permit, now: float) -> None:
         """Note that a request got no response; the server may have counted it all the same."""
@@ -193,7 +195,9 @@ class Governor:
             wait = self._hours_refusal(told, spent_before, now)
         else:
             wait = self._minutes_refusal(told, now)
-        wait = min(wait, RETRY_AFTER_CEILING) + JITTER * self._jitter.random()
+        # A server that refuses again gets more time each time.
+        backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._doublings - 1, MOST_DOUBLINGS)
+        wait = min(max(wait, backoff), RETRY_AFTER_CEILING) + JITTER * self._jitter.random()
         self._blocked_until = max(self._blocked_until, now + wait)
         if is_hours:
             self._hour_resume_at = self._blocked_until
@@ -230,12 +234,13 @@ class Governor:
                 self._key_minute_limit = entry.minute_limit or self._key_minute_limit
             if entry.refused_at is not None and entry.refused_at > self._hour_refused_at:
                 self._hour_refused_at, self._hour_resume_at = entry.refused_at, entry.resume_at
-                self._blocked_until = max(self._blocked_until, entry.resume_at or now)
-                if self._own_hour_limit is None:
-                    self._hour_limit = entry.hour_limit
-        if self._own_hour_limit is None and not self._was_hour_refused(now):
+                resume_at = min(entry.resume_at or now, now + RETRY_AFTER_CEILING)
+                self._blocked_until = max(self._blocked_until, resume_at)
+                self._hour_limit = min(entry.hour_limit, self._hour_ceiling)
+        if not self._was_hour_refused(now):
             # What one was let through, the others are, too.
-            self._hour_limit = max(self._hour_limit, *(e.hour_limit for e in self._others), 0)
+            limits = (self._hour_limit, *(entry.hour_limit for entry in self._others))
+            self._hour_limit = min(max(limits), self._hour_ceiling)
 
     # The hour: what the connection spent, beside the limit as far as it is known.
 
@@ -243,7 +248,7 @@ class Governor:
         spent = self._spent_in_hour(now)
         if spent < self._hour_limit and not self._hour_is_full:
             return 0
-        may_try = self._own_hour_limit is None and not self._was_hour_refused(now)
+        may_try = self._hour_limit < self._hour_ceiling and not self._was_hour_refused(now)
         if not self._hour_is_full and may_try:
             # One request tries whether the key may send more.
             return None if self._active(now) else 0
@@ -272,10 +277,9 @@ class Governor:
         if told < EXACT * self._hour.seconds:
             return told  # fixed windows: this is when the next one begins
         if spent >= HOUR_BATCH and not self._sees_strangers:
-            if self._own_hour_limit is None:
-                self._hour_limit = spent
+            self._hour_limit = min(spent, self._hour_limit)
             self._hour_is_full = True
-            return max(0.0, self._hour_wait(now) or 0.0)
+            return self._hour_wait(now) or 0.0
         # Others spend where we cannot see it: try again, now and then.
         return self._hour.seconds / HOUR_TRY * doubling
 
@@ -285,7 +289,7 @@ class Governor:
         own = len(self._in_flight) + self._minute.total
         limit = self.usable_limit
         if limit is not None and own >= (part := self._part(limit, now)):
-            return _wait_for(self._minute.departures(), own - part + 1, now)
+            return self._wait_for_part(own - part + 1, now)
         if self._headerless >= HEADERLESS_RESPONSES:
             return 0
         if self._rate is None or now >= self._look_again_at(self._rate, now):
@@ -336,19 +340,29 @@ class Governor:
         )
         return max(parts[self._writer], left - taken)
 
+    def _wait_for_part(self, number: int, now: float) -> float | None:
+        """When so many requests have left of this process and of those that send no more."""
+        rivals = self._rivals(now)
+        departures = self._minute.departures()
+        for entry in self._others:
+            if entry not in rivals:
+                departures += entry.departures(self._minute.seconds, now)
+        wait = _wait_for(departures, number, now)
+        # Where the rivals have it all, their number can change.
+        return self._minute.seconds / MINUTE_TRY if wait is None and not self._in_flight else wait
+
     def _rivals(self, now: float) -> list[LedgerEntry]:
         """The processes that send at this time."""
         oldest = now - LIVE_SLOTS * self._hour.slot_seconds
         return [e for e in self._others if not e.is_closed and e.written_at > oldest]
 
     def _minutes_refusal(self, told: float | None, now: float) -> float:
-        backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._doublings - 1, MOST_DOUBLINGS)
+        """Note that the minute is used up; give the seconds to wait."""
         if told is None or told < EXACT * self._minute.seconds:
-            return max(told or 0, backoff)
+            return told or 0.0
         # The minute slides: the oldest request of ours makes room for one.
-        if own := self._accepted.departures():
-            return max(own[0][0] - now, backoff)
-        return max(self._minute.seconds / MINUTE_TRY, backoff)
+        own = self._accepted.departures()
+        return own[0][0] - now if own else self._minute.seconds / MINUTE_TRY
 
     # What both share.
 

@@ -235,6 +235,39 @@ def test_lost_responses_stop_nobody(kind: Windows, seed: int) -> None:
     assert len(server.refused) <= 2
 
 
+@pytest.mark.parametrize("kind", get_args(Windows))
+def test_a_ceiling_above_the_keys_limit_costs_a_refusal_an_hour(kind: Windows) -> None:
+    server = Server(windows=kind, per_hour=300)
+    world_of(server, 1, requests_per_hour=2000).run(3 * HOUR)
+    assert len(server.accepted) >= 0.95 * 3 * 300
+    assert len(server.refused) <= 4
+
+
+def test_more_processes_than_the_minute_has_requests_take_turns() -> None:
+    server = Server(per_minute=3)
+    world = world_of(server, 5, ledger=SharedLedger(), work=6)
+    world.run(1 * HOUR)
+    assert [process.work for process in world.processes] == [0] * 5
+    assert len(server.accepted) == 5 * 6
+
+
+def test_a_ledger_that_says_nonsense_blocks_for_an_hour_at_most() -> None:
+    governor = Governor("own")
+    entry = (
+        Governor("other")
+        .entry(START)
+        .model_copy(
+            update={
+                "refused_at": START,
+                "resume_at": START + 10**9,
+                "slots": {10**12: 5, -5: 10**9},
+            }
+        )
+    )
+    governor.learn([entry], START)
+    assert 0 < (governor.wait(START) or 0) <= 3900
+
+
 def headers(remaining: int, reset: float = START + 40, limit: int = 60) -> dict[str, str]:
     return {
         "X-RateLimit-Limit": str(limit),
