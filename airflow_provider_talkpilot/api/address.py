@@ -40,7 +40,7 @@ def checked_base_url(base_url: str) -> str:
         host, port = (url.hostname or "").encode("idna").decode(), url.port
     except ValueError:
         url, host, port = urlsplit(""), "", None
-    if "@" in url.netloc or url.query or url.fragment:
+    if "@" in given.partition("://")[2].partition("/")[0] or url.query or url.fragment:
         raise ConfigurationError(
             f"The base URL must have no user, query or fragment: its shape is {BASE_URL_SHAPE}."
         )

@@ -28,6 +28,8 @@ _TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
 _NO_TEXT = re.compile(
     r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL
 )
+# TalkPilot's codes, such as NOT_FOUND; others have such an envelope, too.
+_ENVELOPE_CODE = re.compile(r"[A-Z]+(_[A-Z]+)*")
 # A code is one word; a sentence is a message.
 _CODE = re.compile(r"[\w.-]{1,60}")
 
@@ -63,7 +65,7 @@ def read_error_body(response: Response) -> ErrorBody:
     except ValueError:
         body = None
     envelope = body.get("error") if isinstance(body, dict) else None
-    if isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
+    if isinstance(envelope, dict) and _ENVELOPE_CODE.fullmatch(str(envelope.get("code"))):
         said = envelope.get("message") or phrase_of(response)
         return ErrorBody(
             True,

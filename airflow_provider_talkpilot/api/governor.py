@@ -30,10 +30,13 @@ from airflow_provider_talkpilot.api.spending import (
 # TalkPilot's limit unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
 DEFAULT_HOUR_LIMIT = 1000
 NO_LIMIT = 10**12
+# A refusal at this part of the limit, as far as it is known, shows nothing new; a step up is less.
+EXPLAINED = 0.8
 # After an hour that was used up, requests go on when this part of it is free again.
 HOUR_BATCH = 20
-# Beyond the hour's limit as far as it is known, one request in this many tries the next step alone.
-HOUR_STEP = 8
+# Beyond the hour's limit as far as it is known, requests go alone; after so many that were let
+# through, the limit is taken to be this part higher.
+HOUR_STEP, HOUR_PROOF = 8, 3
 # Others spent the hour unseen: it is tried again after this part of an hour.
 HOUR_TRY, MINUTE_TRY = 12, 4
 # `Retry-After: 0` and a missing header are seen in the wild; a retry at once burns the quota.
@@ -116,6 +119,10 @@ class Governor:
         self._hour_refused_at = -math.inf
         self._hour_resume_at: float | None = None
         self._hour_is_full = False
+        self._hour_try_at: float | None = None  # when one request tries a full hour
+        self._hour_tries = 0
+        self._hour_is_moving = True  # a request was let through since the last refusal
+        self._hour_passed = 0  # requests beyond the limit that were let through since a refusal
         # The other processes of the connection.
         self._others: list[LedgerEntry] = []
         self._was_held = False
@@ -159,6 +166,7 @@ class Governor:
         spent = self._spent_in_hour(now)
         self._count(permit, now)
         self._accepted.add(now)
+        self._hour_is_moving = True
         self._round_trip = (self._round_trip + now - permit.sent_at) / 2
         self._doublings = 0
         if rate := RateHeaders.parse(headers, now):
@@ -167,9 +175,13 @@ class Governor:
         else:
             self._headerless += 1
         if spent > self._hour_limit:
-            # The limit is higher than it was taken to be.
-            step = 0 if self._was_hour_refused(now) else math.ceil(spent / HOUR_STEP)
+            # The limit is higher than it was taken to be, or others have left some of it. A few
+            # prove little: a refused request can have been counted here and not there.
+            self._hour_passed += 1
+            step = math.ceil(spent / HOUR_STEP) if self._hour_passed >= HOUR_PROOF else 0
             self._hour_limit = min(spent + step, self._hour_ceiling)
+            self._hour_is_full, self._hour_try_at, self._hour_tries = False, None, 0
+            self._hour_refused_at = -math.inf
 
     def record_failure(self, permit: Permit, now: float) -> None:
         """Note that a request got no response; the server may have counted it all the same."""
@@ -228,7 +240,9 @@ class Governor:
     def learn(self, others: Sequence[LedgerEntry], now: float) -> None:
         """Take over what the other processes wrote."""
         oldest = now - self._hour.seconds - self._hour.slot_seconds
-        self._others = [entry for entry in others if entry.written_at > oldest]
+        # An entry from the future is of a machine whose clock is wrong.
+        newest = now + LIVE_SLOTS * self._hour.slot_seconds
+        self._others = [entry for entry in others if oldest < entry.written_at < newest]
         for entry in self._others:
             if self._rate is None:
                 self._key_minute_limit = entry.minute_limit or self._key_minute_limit
@@ -252,6 +266,8 @@ class Governor:
         if not self._hour_is_full and may_try:
             # One request tries whether the key may send more.
             return None if self._active(now) else 0
+        if self._hour_try_at is not None and now >= self._hour_try_at:
+            return None if self._active(now) else 0
         target = self._hour_limit - max(1, self._hour_limit // HOUR_BATCH)
         self._hour_is_full = spent > target
         if not self._hour_is_full:
@@ -261,7 +277,10 @@ class Governor:
             for entry in self._others
             for departure in entry.departures(self._hour.seconds, now)
         ]
-        return _wait_for(departures, spent - target, now)
+        wait = _wait_for(departures, spent - target, now)
+        if wait is None or self._hour_try_at is None:
+            return wait
+        return min(wait, self._hour_try_at - now)
 
     def _was_hour_refused(self, now: float) -> bool:
         return now - self._hour_refused_at < self._hour.seconds
@@ -272,16 +291,23 @@ class Governor:
 
     def _hours_refusal(self, told: float, spent: int, now: float) -> float:
         """Note that the hour is used up; give the seconds to wait."""
-        doubling = 2 if self._was_hour_refused(now) else 1
-        self._hour_refused_at = now
+        self._hour_refused_at, self._hour_try_at, self._hour_passed = now, None, 0
         if told < EXACT * self._hour.seconds:
             return told  # fixed windows: this is when the next one begins
-        if spent >= HOUR_BATCH and not self._sees_strangers:
-            self._hour_limit = min(spent, self._hour_limit)
-            self._hour_is_full = True
-            return self._hour_wait(now) or 0.0
-        # Others spend where we cannot see it: try again, now and then.
-        return self._hour.seconds / HOUR_TRY * doubling
+        # A try that was refused explains no more than the refusal before it.
+        is_explained = self._hour_is_moving and spent >= EXPLAINED * self._hour_limit
+        self._hour_is_moving = False
+        self._hour_limit = max(1, min(spent, self._hour_limit))
+        self._hour_is_full = True
+        wait = self._hour_wait(now) or 0.0
+        if not is_explained and spent:
+            # The key's limit is lower than it was taken to be, or others spend where we cannot see
+            # it: one request tries again, less and less often.
+            try_in = self._hour.seconds / HOUR_TRY * 2.0 ** min(self._hour_tries, MOST_DOUBLINGS)
+            self._hour_tries += 1
+            self._hour_try_at = now + min(wait, try_in)
+            return min(wait, try_in)
+        return wait if spent else self._hour.seconds / HOUR_TRY
 
     # The minute: what this process spent, its part of the limit, and the server's own count.
 
@@ -290,6 +316,12 @@ class Governor:
         limit = self.usable_limit
         if limit is not None and own >= (part := self._part(limit, now)):
             return self._wait_for_part(own - part + 1, now)
+        if self._own_minute_limit is not None:
+            # The server does not count for a ceiling of our own.
+            others = [d for e in self._others for d in e.departures(self._minute.seconds, now)]
+            over = own + sum(count for _, count in others) - self._own_minute_limit
+            if over >= 0:
+                return _wait_for(self._minute.departures() + others, over + 1, now)
         if self._headerless >= HEADERLESS_RESPONSES:
             return 0
         if self._rate is None or now >= self._look_again_at(self._rate, now):
@@ -332,7 +364,10 @@ class Governor:
         rivals = {entry.writer: entry for entry in self._rivals(now)}
         left = limit - sum(count for writer, count in spent.items() if writer not in rivals)
         equal, rest = divmod(max(0, left), len(rivals) + 1)
+        # Where there are more of them than requests, they take turns.
         ranks = sorted([self._writer, *rivals])
+        turn = int(now // self._minute.seconds) % len(ranks)
+        ranks = ranks[turn:] + ranks[:turn]
         parts = {writer: equal + (rank < rest) for rank, writer in enumerate(ranks)}
         taken = sum(
             max(spent[writer], parts[writer] if entry.is_waiting else 0)

@@ -88,6 +88,7 @@ class Quota:
         self._ledger, self._exchange_seconds = ledger, hour / HOUR_SLOTS
         self._exchange_at = 0.0
         self._exchanging = threading.Lock()
+        self._has_exchanged = False
         self._silent_until = 0.0
         self._told_until = 0.0
 
@@ -183,8 +184,11 @@ class Quota:
         """
         if self._ledger is None:
             return
-        # No request leaves before the first exchange told what was spent before.
-        with self._exchanging:
+        # No request leaves before the first exchange told what was spent before. Later ones hold
+        # up one thread alone.
+        if not self._exchanging.acquire(blocking=is_last or not self._has_exchanged):
+            return
+        try:
             with self._changed:
                 now = self._clock.now()
                 if now < self._exchange_at and not is_last:
@@ -194,7 +198,10 @@ class Quota:
             others = self._ledger.exchange(entry)
             with self._changed:
                 self._governor.learn(others, self._clock.now())
+                self._has_exchanged = True
                 self._changed.notify_all()
+        finally:
+            self._exchanging.release()
 
     def _check_patience(self, now: float, waited: float, wait: float) -> None:
         if self.max_wait is not None and waited + wait > self.max_wait:

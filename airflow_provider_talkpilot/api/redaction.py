@@ -17,7 +17,10 @@ _USER_OF_A_URL = re.compile(r"//[^/\s@]+@")
 _E_MAIL = re.compile(r"[\w.+%-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+")
 # What logs people in: JSON Web Tokens, and whatever is as long as a key without a hyphen in it.
 _TOKEN = re.compile(r"\beyJ[\w-]+\.[\w.-]+|(?i:\bbearer\s+)\S+|\b[A-Za-z0-9_=]{32,}")
-_NUMBER = re.compile(r"(?<![\w.-])(?:\+|%2B)?\(?\d[\d\s()./-]{5,}\d(?![\w-])", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?<![\w.-])(?:\+|%2B)?\(?\d[\d\s()./-]{5,}\d(?![\w-])|(?:\+|%2B)\d[\d\s()./-]{5,}\d",
+    re.IGNORECASE,
+)
 # Numbers with as many digits as a phone number that are none: dates, and ids without letters.
 _NO_PHONE_NUMBER = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d)?|\d{8}(?:-\d{4}){3}-\d{12}")
 _FEWEST_DIGITS = 7

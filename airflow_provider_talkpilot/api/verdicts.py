@@ -77,7 +77,7 @@ _NO_VERDICT_ON_THE_KEY = Verdict(
     errors.GatewayError,
     "This is no verdict on the API key: something in front of TalkPilot refused, such as its "
     "hosting, or a firewall, proxy or login page of yours. Check the way out to the base URL (the "
-    "connection's host), and tell TalkPilot's support if that is free.",
+    "connection's host), and tell TalkPilot's support.",
 )
 _STOPPED = Verdict(
     errors.GatewayBlockedError,

@@ -109,6 +109,11 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         with airflow_errors(), bigquery_errors(self.gcp_conn_id):
             target = TableId.parse(self.table)
             tags = checked_tags(resolve_object("policy_tags", self.policy_tags, _EXAMPLE))
+            if tags and "extra" not in tags:
+                self.log.warning(
+                    "policy_tags does not name extra, which keeps values that do not fit their "
+                    "columns, those of columns with a tag too: give extra a tag as well."
+                )
             path = parse_uri(str(self.manifest_uri))
             manifest = Manifest.load(path)
             client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)

@@ -33,17 +33,20 @@ class StagedLedger:
         # Entries of processes that ended: they do not change any more.
         self._closed: dict[str, LedgerEntry] = {}
         self._has_failed = False
+        # What was read last: it is better than nothing where the storage fails.
+        self._known: list[LedgerEntry] = []
 
     def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
         """Write the entry of this process in place of its last one; give those of the others.
 
         :param own: the entry; where nothing was sent yet, only the others' are read.
-        :return: what the others wrote last; nothing where the storage fails, which is logged once.
+        :return: what the others wrote last; where the storage fails, which is logged once, what
+            was read before.
         """
         try:
             if own.slots or own.is_waiting:
                 storage.put_text(own.model_dump_json(), self._folder / f"{own.writer}{_SUFFIX}")
-            return self._read(own)
+            self._known = self._read(own)
         except StagingError as error:
             if not self._has_failed:
                 log.warning(
@@ -52,7 +55,7 @@ class StagedLedger:
                     error,
                 )
             self._has_failed = True
-            return []
+        return self._known
 
     def _read(self, own: LedgerEntry) -> list[LedgerEntry]:
         entries = []
@@ -60,7 +63,7 @@ class StagedLedger:
             writer = path.name.removesuffix(_SUFFIX)
             if writer == own.writer:
                 continue
-            entry = self._closed.get(writer) or _parse(storage.get_text(path))
+            entry = self._closed.get(writer) or _parse(path)
             if entry is None:
                 continue  # torn, or gone meanwhile
             if _is_worthless(entry, own.written_at):
@@ -73,10 +76,11 @@ class StagedLedger:
         return entries
 
 
-def _parse(text: str | None) -> LedgerEntry | None:
+def _parse(path: ObjectStoragePath) -> LedgerEntry | None:
     try:
+        text = storage.get_text(path)
         return None if text is None else LedgerEntry.model_validate_json(text)
-    except ValidationError:
+    except (StagingError, ValidationError):
         return None
 
 

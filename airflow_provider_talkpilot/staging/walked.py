@@ -14,6 +14,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_provider_talkpilot.api.models import LenientFlag
 from airflow_provider_talkpilot.api.moments import read_moment
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inventory import Folder
@@ -121,4 +124,15 @@ def _rejected(
                 call_id = record.get("id") if isinstance(record, dict) else None
                 if isinstance(call_id, str):
                     recognised[reject["agent_id"]] += 1
-                    yield call_id.lower(), record.get("is_purged") is True
+                    yield call_id.lower(), _says_yes(record.get("is_purged"))
+
+
+def _says_yes(value: Any) -> bool:
+    """Whether a flag says yes in any form, as the model of a call reads it."""
+    try:
+        return bool(_flag(value))
+    except ValidationError:
+        return False
+
+
+_flag = TypeAdapter(LenientFlag).validate_python

@@ -240,15 +240,16 @@ def test_a_ceiling_above_the_keys_limit_costs_a_refusal_an_hour(kind: Windows) -
     server = Server(windows=kind, per_hour=300)
     world_of(server, 1, requests_per_hour=2000).run(3 * HOUR)
     assert len(server.accepted) >= 0.95 * 3 * 300
-    assert len(server.refused) <= 4
+    assert len(server.refused) <= 4 + 2 * 2
 
 
 def test_more_processes_than_the_minute_has_requests_take_turns() -> None:
     server = Server(per_minute=3)
-    world = world_of(server, 5, ledger=SharedLedger(), work=6)
+    world = world_of(server, 5, ledger=SharedLedger())
     world.run(1 * HOUR)
-    assert [process.work for process in world.processes] == [0] * 5
-    assert len(server.accepted) == 5 * 6
+    sent = [process.sent for process in world.processes]
+    assert min(sent) >= 0.5 * max(sent)
+    assert len(server.accepted) >= 0.8 * 3 * 60
 
 
 def test_a_ledger_that_says_nonsense_blocks_for_an_hour_at_most() -> None:
@@ -266,6 +267,34 @@ def test_a_ledger_that_says_nonsense_blocks_for_an_hour_at_most() -> None:
     )
     governor.learn([entry], START)
     assert 0 < (governor.wait(START) or 0) <= 3900
+    governor = Governor("own")
+    governor.learn([entry.model_copy(update={"written_at": START + 86400})], START)
+    assert governor.wait(START) == 0
+
+
+@pytest.mark.parametrize("limit", [100, 300])
+@pytest.mark.parametrize("counts_refused", [False, True])
+def test_a_lower_limit_of_the_hour_is_found_out(limit: int, counts_refused: bool) -> None:
+    server = Server(per_hour=limit, counts_refused=counts_refused)
+    world_of(server, 1).run(6 * HOUR)
+    assert len(server.accepted) + len(server.refused) * counts_refused >= 0.9 * 6 * limit
+    # In the first hour it is tried now and then; later once an hour.
+    # Four tries in the first hour, then two an hour at most.
+    assert len(server.refused) <= 4 + 2 * 5
+
+
+def test_an_hour_that_others_used_up_unseen_is_tried_again() -> None:
+    """Others spent most of it before we came; it comes back long before our own does."""
+    server = Server(per_hour=1000)
+    world = world_of(server, 1)
+    for second in range(950):
+        server.answer(START + second)
+    world.processes[0].begins = 50 * MINUTE
+    world.run(100 * MINUTE)
+    ours = [moment for moment in server.accepted if moment >= START + 50 * MINUTE]
+    # 50 at once; from the 60th minute on nearly all of it, as the others' requests leave.
+    assert len(ours) >= 800
+    assert world.processes[0].governor.refused <= 6
 
 
 def headers(remaining: int, reset: float = START + 40, limit: int = 60) -> dict[str, str]:
