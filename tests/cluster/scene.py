@@ -188,8 +188,9 @@ class Scene:
         return sandbox.truth(f"{DAY}T00:00:00Z", f"{DAY}T23:59:59.999999Z")
 
     def staged(self) -> list[Path]:
-        """All that is in the bucket."""
-        return [path for path in (self.bigquery.gcs_root / BUCKET).rglob("*") if path.is_file()]
+        """All that is in the bucket, but for the ledger of the quota."""
+        found = (self.bigquery.gcs_root / BUCKET).rglob("*")
+        return [path for path in found if path.is_file() and "_quota" not in path.parts]
 
     def logs(self) -> str:
         """Of all tasks and machines, for a failing test."""

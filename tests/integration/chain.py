@@ -124,15 +124,17 @@ def local(uri: str) -> Path:
 
 
 def staged_files(uri: str) -> list[Path]:
-    """Every file below a local staging URI, hidden ones too."""
-    return sorted(path for path in local(uri).rglob("*") if path.is_file())
+    """Every file below a local staging URI, hidden ones too, but for the ledger of the quota."""
+    return sorted(
+        path for path in local(uri).rglob("*") if path.is_file() and "_quota" not in path.parts
+    )
 
 
 def names(uri: str) -> list[str]:
-    """Every file below a staging URI, in a folder or a bucket."""
+    """Every file below a staging URI, in a folder or a bucket, but for the ledger of the quota."""
     root = parse_uri(uri)
     root.fs.invalidate_cache()
-    return sorted(str(path) for path in root.fs.find(root.path))
+    return sorted(str(path) for path in root.fs.find(root.path) if "/_quota/" not in str(path))
 
 
 def age(*paths: Path, by: dt.timedelta = EXPIRED) -> None:

@@ -204,7 +204,7 @@ def test_a_refusal_fails_at_once(
     sandbox: Sandbox, connect: Connect, what: str, deferrable: bool
 ) -> None:
     options = rejected(sandbox, connect, what)
-    with pytest.raises(AirflowFailException, match=f"answered {what}") as caught:
+    with pytest.raises(AirflowFailException, match=f"responded {what}") as caught:
         sense(**options, deferrable=deferrable)
     assert len(str(caught.value).splitlines()) == 1
     assert sandbox.api_key not in str(caught.value)

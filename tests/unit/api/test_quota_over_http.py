@@ -158,7 +158,8 @@ def test_processes_on_one_key_share_its_quota(
 ) -> None:
     settled = measured[kind, processes].settled()
     assert settled.used >= 0.93
-    assert len(settled.refused) <= 0.02 * LIMIT * 3
+    # In three minutes each of the others can be met once at the end of what is left.
+    assert len(settled.refused) < processes
 
 
 @pytest.mark.parametrize("kind", KINDS)
