@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # A minute's wait is nothing to report every minute; a long one is, once.
 SILENT_SECONDS = 600.0
 SHORT_WAIT, LONG_WAIT = 5.0, 120.0
+EXCHANGE_SECONDS = 10.0
 
 
 class Clock:
@@ -85,7 +86,7 @@ class Quota:
             minute=minute,
             hour=hour,
         )
-        self._ledger, self._exchange_seconds = ledger, hour / HOUR_SLOTS
+        self._ledger, self._exchange_seconds = ledger, min(EXCHANGE_SECONDS, hour / HOUR_SLOTS)
         self._exchange_at = 0.0
         self._exchanging = threading.Lock()
         self._has_exchanged = False
