@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import Quota
 from airflow_provider_talkpilot.api.errors import (
@@ -31,159 +27,32 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.quota import Clock
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.eras import Windows
-from airflow_provider_talkpilot.sandbox.limits import Verdict
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from tests.support.windows import long_window
-from tests.unit.api import quota_worker, simulation
+from tests.unit.api import simulation
 from tests.unit.api.conftest import MakeClient
 
-KINDS = get_args(Windows)
-# A request every quarter of a second: a busy machine can do that.
-MINUTE, LIMIT = 6.0, 24
-MINUTES = 6
-ENDLESS = 10**9
 
-
-@dataclass
-class Requests:
-    """What the server accepted and refused of one key, by its own clock."""
-
-    accepted: list[float] = field(default_factory=list)
-    refused: list[float] = field(default_factory=list)
-
-    def settled(self) -> Requests:
-        """Those of three whole minutes, after the two in which the processes start, and meet."""
-        start = next(m for m in self.accepted if m > self.accepted[0] + 2 * MINUTE)
-        end = start + 3 * MINUTE
-        return Requests(
-            *([m for m in some if start <= m < end] for some in (self.accepted, self.refused))
-        )
-
-    @property
-    def used(self) -> float:
-        """Part of three minutes' quota that was used."""
-        return len(self.accepted) / (3 * LIMIT)
-
-
-class Keys:
-    """A sandbox whose keys have their requests counted where the server decides about them."""
-
-    def __init__(self, sandbox: Sandbox, ledgers: Path) -> None:
-        self._sandbox, self._ledgers = sandbox, ledgers
-        self._requests: dict[str, Requests] = {}
-        self._call = sandbox.truth("2026-03-16", "2026-03-17")[0]
-        limiter = sandbox.state.limiter
-        check = limiter.check
-
-        def counting(key: str) -> Verdict:
-            verdict = check(key)
-            requests = self._requests[key]
-            moments = requests.accepted if verdict.retry_after is None else requests.refused
-            moments.append(verdict.moment)
-            return verdict
-
-        limiter.check = counting  # type: ignore[method-assign]
-
-    def start(self, name: str) -> tuple[Requests, subprocess.Popen[str]]:
-        """Start what makes processes on a key of their own, with a ledger that they share."""
-        key, settings = self._sandbox.add_key(name), self._sandbox.settings
-        requests = self._requests[key] = Requests()
-        command = (
-            *(sys.executable, quota_worker.__file__, self._sandbox.base_url, key),
-            *(self._call["agent_id"], self._call["id"], f"file://{self._ledgers}/{name}"),
-            *(str(settings.minute_seconds), str(settings.hour_seconds)),
-        )
-        worker = subprocess.Popen(
-            command,
-            cwd=Path(__file__).parents[3],
-            env={**os.environ, "PYTHONPATH": "."},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return requests, worker
-
-
-def hear(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    with process.stdout:
-        return process.stdout.readline()
-
-
-def say(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdin is not None
-    with process.stdin:
-        process.stdin.write(text)
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[Windows, int], Requests]:
-    """One, two and four processes at work, each group on a key of its own, at the same time."""
-    started: dict[tuple[Windows, int], tuple[Requests, subprocess.Popen[str]]] = {}
-    with ExitStack() as stack:
-        for kind in KINDS:
-            sandbox = stack.enter_context(
-                Sandbox(
-                    windows=kind,
-                    days=1,
-                    agents=1,
-                    requests_per_minute=LIMIT,
-                    requests_per_hour=None,
-                    minute_seconds=MINUTE,
-                    hour_seconds=60 * MINUTE,
-                )
-            )
-            keys = Keys(sandbox, tmp_path_factory.mktemp("ledgers"))
-            for processes in (1, 2, 4):
-                started[kind, processes] = keys.start(str(processes))
-        assert {hear(worker) for _, worker in started.values()} == {"ready\n"}
-        until = time.time() + MINUTES * MINUTE
-        for (_, processes), (_, worker) in started.items():
-            say(worker, f"{processes} {ENDLESS} {until}\n")
-        assert {worker.wait() for _, worker in started.values()} == {0}
-    return {group: requests for group, (requests, _) in started.items()}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_process_uses_the_whole_minute_and_is_never_refused(
-    measured: dict[tuple[Windows, int], Requests], kind: Windows
+@pytest.mark.parametrize("kind", get_args(Windows))
+def test_tasks_one_after_the_other_use_the_hour_as_one(
+    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path, kind: Windows
 ) -> None:
-    assert measured[kind, 1].refused == []
-    assert measured[kind, 1].settled().used >= 0.95
-
-
-@pytest.mark.parametrize("processes", [2, 4])
-@pytest.mark.parametrize("kind", KINDS)
-def test_processes_on_one_key_share_its_quota(
-    measured: dict[tuple[Windows, int], Requests], kind: Windows, processes: int
-) -> None:
-    settled = measured[kind, processes].settled()
-    assert settled.used >= 0.93
-    # In three minutes each of the others can be met once at the end of what is left.
-    assert len(settled.refused) < processes
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_tasks_one_after_the_other_use_the_hour_as_one(kind: Windows, tmp_path: Path) -> None:
-    hour, limit = 16.0, 100
-    with Sandbox(
-        windows=kind,
-        days=1,
-        agents=1,
-        requests_per_minute=40,
-        requests_per_hour=limit,
-        minute_seconds=2.0,
-        hour_seconds=hour,
-    ) as sandbox:
-        requests, worker = Keys(sandbox, tmp_path).start("tasks")
-        assert hear(worker) == "ready\n"
-        # An hour's start, so that fixed windows allow as much as sliding ones.
-        time.sleep(hour - time.time() % hour)
-        end = time.time() + 2 * hour
-        say(worker, "".join(f"1 {most} {end}\n" for most in (40, 30, ENDLESS)))
-        assert worker.wait() == 0
-    assert len(requests.accepted) >= 0.95 * 2 * limit
-    # The third finds out, once an hour, that the key may send no more.
-    assert len(requests.refused) <= 2
+    """Each has a client and a quota of its own, and knows of the others by the ledger alone."""
+    sandbox.settings.patch(windows=kind, requests_per_hour=100, hour_seconds=long_window())
+    ledger = ObjectStoragePath(tmp_path.as_uri())
+    for most in (40, 30, 10**9):
+        quota = Quota(max_wait=0, requests_per_hour=100, ledger=StagedLedger(ledger))
+        client = make_client(quota=quota)
+        try:
+            for _ in range(most):
+                client.agents()
+        except QuotaExhaustedError:
+            break
+        finally:
+            client.close()
+    # Nothing is lost between them, and nothing refused.
+    assert sandbox.counters["agents"] == 100
+    assert sandbox.counters["refused"] == 0
 
 
 def test_the_hours_end_is_waited_for(sandbox: Sandbox, make_client: MakeClient) -> None:
