@@ -135,11 +135,6 @@ class Governor:
         limit = max(1, int(self._key_minute_limit * self._share))
         return limit if self._own_minute_limit is None else min(limit, self._own_minute_limit)
 
-    @property
-    def hour_limit(self) -> int:
-        """Requests an hour, as far as it is known."""
-        return self._hour_limit
-
     def wait(self, now: float) -> float | None:
         """Seconds until a request may leave; 0 for now, None for "when a response has come".
 
