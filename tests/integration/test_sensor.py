@@ -225,7 +225,7 @@ def test_a_refusal_of_the_trigger_says_the_same(
         sense(agent_ids=trigger.agent_ids)
     assert event["status"] == "error"
     assert event["message"].partition("Request id")[0] == str(caught.value).partition("Request")[0]
-    with pytest.raises(AirflowFailException, match=f"answered {what}"):
+    with pytest.raises(AirflowFailException, match=f"responded {what}"):
         resume(event)
     with pytest.raises(AirflowSkipException):
         resume(event, soft_fail=True)
