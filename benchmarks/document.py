@@ -23,8 +23,8 @@ The provider beside what else brings calls from an API to a warehouse. Written b
 | this provider | `extract_calls` and `enrich_calls`, what the operators run |
 {peers}
 
-- All talk to one small server that is none of theirs (`benchmarks/server`): answers are rendered
-  before they are asked for. Contestants run in turn, each in a process and an environment of its
+- All talk to one small server that is none of theirs (`benchmarks/server`): responses are rendered
+  before they are requested. Contestants run in turn, each in a process and an environment of its
   own, figures are medians.
 - **Seconds in the process** are the work alone. **Whole process** adds the start of Python and what
   it imports. For the provider and HttpOperator most of that is Airflow, which a worker has loaded

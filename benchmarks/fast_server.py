@@ -1,4 +1,4 @@
-"""A TalkPilot that costs next to nothing: every row is made from its number when it is asked for.
+"""A TalkPilot that costs next to nothing: every row is made from its number when it is requested.
 
 ``python -m benchmarks.fast_server CALLS AGENTS DAYS`` prints its address and serves until it is
 ended. No key is checked, nothing changes, there are no limits.
@@ -86,14 +86,14 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what the provider asks."""
+    """Responds to the provider."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Server
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Respond."""
         parts = urlsplit(self.path)
         query, calls = parse_qs(parts.query), self.server.calls
         ids = [int(text.replace("-", "")[-16:], 16) for text in re.findall(r"[\w-]{36}", self.path)]

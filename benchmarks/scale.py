@@ -1,7 +1,7 @@
 """A thousand agents and a million calls in one interval: what each task takes, beside a day of it.
 
 ``python -m benchmarks.scale [CALLS] [AGENTS]`` runs the tasks in processes of their own against a
-server that is quick to answer and emulators of BigQuery and Cloud Storage. It prints time, memory,
+server that is quick to respond and emulators of BigQuery and Cloud Storage. It prints time, memory,
 and how large everything is that Airflow or staging keeps. Of the details the table has all but one
 in 256, as in a re-sync.
 """

@@ -89,7 +89,7 @@ class Airflow:
                 return
             tail = self._tail(begin)
             if any("up_for_retry" in line.lower() for line in tail):
-                # The next try is minutes away; nobody who watches a demo waits for it.
+                # The next try is minutes away; too long for a demo.
                 raise DemoError("A task of the DAG failed.", tail)
             if time.monotonic() > deadline:
                 raise DemoError(f"Airflow did not end within {seconds:.0f} seconds.", tail)

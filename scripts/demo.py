@@ -118,7 +118,7 @@ class Demo:
             "AND deleted_at IS NULL AND EXTRACT(HOUR FROM created_at) >= 9 "
             "ORDER BY created_at LIMIT 3"
         )
-        say("Three of the rows (made-up people, numbers that belong to nobody):")
+        say("Three of the rows (made-up people, numbers that are not in use):")
         for row in rows:
             score = "no score yet" if row["final_score"] is None else f"score {row['final_score']}"
             caller = row["customer_name"] or "somebody"
@@ -139,8 +139,8 @@ class Demo:
                 f"  {name:<{width}}  {lists:>5}  {spent['detail']:>7}  {spent['refused']:>7}"
                 f"  {least['lists']:>6} + {least['details']}"
             )
-        say("  A detail is asked for once per version of a call. The second run read the lists to")
-        say("  see what changed; nothing had, so it asked for no detail again.")
+        say("  A detail is fetched once per version of a call. The second run read the lists to")
+        say("  see what changed; nothing had, so it fetched no detail again.")
         say()
 
     def _least(self, day: dt.date, *, again: bool) -> Counter[str]:

@@ -69,7 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="length of the rate limit's hour (default %(default)s)")  # fmt: skip
     add("--bounds", choices=("exclusive", "inclusive"), default="exclusive",
         help="whether a call exactly at from or to is listed (default %(default)s)")  # fmt: skip
-    add("--latency", type=float, default=0.0, metavar="S", help="seconds before every answer")
+    add("--latency", type=float, default=0.0, metavar="S", help="seconds before every response")
     add("--fault-rate", type=float, default=0.0, metavar="R", help="share of failing requests")
     add("--no-bigquery", action="store_true", help="no BigQuery and no storage emulator")
     add("--no-storage", action="store_true", help="no storage emulator")
@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
             environment["AIRFLOW_VAR_TALKPILOT_STAGING_URI"] = storage.create_bucket(_BUCKET)
         exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
         if options.env_file is not None:
-            # Whoever waits for the file finds all of it.
+            # A program that waits for the file finds all of it.
             unfinished = options.env_file.with_name(f".{options.env_file.name}.new")
             unfinished.write_text("".join(f"{line}\n" for line in exports))
             unfinished.replace(options.env_file)

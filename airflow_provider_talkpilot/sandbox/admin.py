@@ -1,6 +1,6 @@
 """The admin side under ``/__sandbox__/``: every switch and mutator as JSON over HTTP.
 
-It needs no key, and answers only to callers on the same machine.
+It needs no key, and responds only to callers on the same machine.
 """
 
 from __future__ import annotations

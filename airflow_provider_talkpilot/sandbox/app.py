@@ -52,14 +52,14 @@ def make_app(state: State) -> ASGIApp:
 
 
 class TalkPilotApi:
-    """Answers like ``https://api.talkpilot.io``: the API and the recordings."""
+    """Responds like ``https://api.talkpilot.io``: the API and the recordings."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._resources = Resources(state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request: count it, hook, answer, log it, make the scripted changes."""
+        """Respond to one request: count it, hook, respond, log it, make the scripted changes."""
         state = self._state
         headers = Headers(scope=scope)
         key = headers.get("x-api-key")
@@ -81,7 +81,7 @@ class TalkPilotApi:
                     if fault is None or fault.fault not in PAYLOAD_FAULTS:
                         fault = state.faults.take_payload(kind) or fault
                     reply = _spoil(fault, reply)
-            state.scripts.answered(kind, state.store)
+            state.scripts.responded(kind, state.store)
         except Exception as failure:  # noqa: BLE001 - a wrong hook or script must be seen by who wrote it
             reply = error(500, f"The sandbox failed: {type(failure).__name__}: {failure}")
         request = Request(
@@ -116,7 +116,7 @@ class TalkPilotApi:
     def _limited(
         self, kind: str, ids: tuple[str, ...], key: str | None, scope: Scope, fault: Fault | None
     ) -> Reply:
-        """Count the request against the key's quota and answer it."""
+        """Count the request against the key's quota and respond to it."""
         if kind == "audio" or (kind == "health" and key is None):
             return self._answer(kind, ids, key, scope, fault)
         verdict = self._state.limiter.check(key or "")
@@ -142,7 +142,7 @@ class TalkPilotApi:
 
 
 def _spoil(fault: Fault | None, reply: Reply) -> Reply:
-    """Apply a fault that spoils a good answer."""
+    """Apply a fault that spoils a good response."""
     if fault is None:
         return reply
     if fault.fault == "cut":

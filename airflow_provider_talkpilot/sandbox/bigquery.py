@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
     HOST,
     GuardedProcess,
     MissingExtraError,
-    answers,
+    responds,
 )
 from airflow_provider_talkpilot.sandbox.service import Emulator
 
@@ -104,7 +104,7 @@ class BigQueryEmulator(Emulator):
         }
 
     def start(self) -> Self:
-        """Start it; returns when it answers (about 3 seconds).
+        """Start it; returns when it responds (about 3 seconds).
 
         :raises MissingExtraError: when a package is not installed.
         :raises EmulatorError: when it does not start.
@@ -145,7 +145,7 @@ class BigQueryEmulator(Emulator):
             return int(match[1]) if match else None
 
         self.url = f"http://{HOST}:{process.wait_for(port, _START_SECONDS)}"
-        process.wait_for(lambda: answers(f"{self.url}/readyz"), _START_SECONDS)
+        process.wait_for(lambda: responds(f"{self.url}/readyz"), _START_SECONDS)
 
     def client(self) -> Client:
         """A client of Google's library, without credentials."""

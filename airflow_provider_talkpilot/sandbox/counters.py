@@ -31,14 +31,14 @@ def key_prefix(key: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came, and what it was answered.
+    """One request as it came, and its response.
 
     :param kind: one of :data:`KINDS`.
     :param method: ``GET``, …
     :param host: the ``Host`` header.
     :param path: without the query.
     :param query: as sent, still percent-encoded.
-    :param status: of the answer; 0 when the connection was cut before.
+    :param status: of the response; 0 when the connection was cut before.
     :param key_prefix: start of the key that came with it, None when none came.
     :param fault: the scripted or random fault that it met.
     """
@@ -74,7 +74,7 @@ class Counters:
             return self._counts[kind]
 
     def end(self, request: Request, key: str | None) -> None:
-        """Log a request that was answered."""
+        """Log a request that got a response."""
         with self._lock:
             self._log.append(request)
             for name, is_so in (("refused", request.status == 429), ("faults", request.fault)):

@@ -2,7 +2,7 @@
 
 A call is known inside by its *ordinal* (0, 1, 2, …). Its id is the ordinal, scrambled so that it
 looks like a random UUID and can be unscrambled without a table; its fields are made again
-whenever someone asks. So a million calls cost a few dozen megabytes.
+when it is requested. So a million calls cost a few dozen megabytes.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class CallMaker:
         :param agent: the call's agent.
         :param created: the call's start.
         :param plain: leave the special kinds (purged, soft-deleted, …) out.
-        :param more_reasons: some calls without a transcript say why nobody spoke.
+        :param more_reasons: some calls without a transcript say why there was no conversation.
         """
         rng = random.Random(self._random_base + ordinal)
         kind = -1 if plain else ordinal % CYCLE

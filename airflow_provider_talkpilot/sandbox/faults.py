@@ -30,19 +30,19 @@ FaultKind = Literal[
 ]
 
 PAYLOAD_FAULTS = frozenset({"cut", "bad_json", "no_pagination", "no_id", "no_start", "wrong_type"})
-"""Faults that spoil a good answer: they wait for a request that would get one (status 200)."""
+"""Faults that spoil a good response: they wait for a request that would get one (status 200)."""
 
 
 class Fault(BaseModel):
     """A fault that the next requests meet.
 
-    ``status`` answers ``status`` with ``body``: an error envelope from the API, or something from
+    ``status`` responds ``status`` with ``body``: an error envelope from the API, or something from
     the edge in front of it (then without rate headers, and without using quota): HTML, nothing,
     or JSON of the edge's own, which is ``{"code", "message"}``, ``{"msg"}``, ``{"message"}`` or
     ``{"error"}`` with a text. 540 is a paused project, 546 a function over its limits.
     ``rate_limited`` is a 429 whatever the quota, ``conflict`` a 409, ``redirect`` a redirect to
     ``location``. ``cut`` breaks the connection in mid-body; ``bad_json``, ``html`` and ``empty``
-    are bodies with status 200; ``slow`` waits ``seconds``, then answers as usual.
+    are bodies with status 200; ``slow`` waits ``seconds``, then responds as usual.
     ``no_pagination`` spoils a page; ``no_id``, ``no_start`` (no ``created_at``) and ``wrong_type``
     (``duration`` as text) spoil one row of it or a detail.
 
@@ -139,7 +139,7 @@ class Faults:
             return self._scripted(kind, payload=False) or self._random(kind)
 
     def take_payload(self, kind: str) -> Fault | None:
-        """The fault that spoils a good answer, if any."""
+        """The fault that spoils a good response, if any."""
         with self._lock:
             return self._scripted(kind, payload=True)
 

@@ -45,7 +45,7 @@ class MissingExtraError(EmulatorError):
 
 
 def free_port() -> int:
-    """A port that is free now; whoever binds it must cope with having lost it."""
+    """A port that is free now; another process can take it before it is bound."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -108,13 +108,13 @@ class GuardedProcess:
             if found is not None:
                 return found
             time.sleep(_POLL_SECONDS)
-        reason = f"did not answer within {seconds:g} seconds" if self.is_running else "ended"
+        reason = f"did not respond within {seconds:g} seconds" if self.is_running else "ended"
         tail = self.log()[-_LOG_TAIL:].strip()
         self.stop()
         raise EmulatorError(f"{self._name} {reason}; its last words:\n{tail}")
 
     def stop(self) -> None:
-        """End the command: ask it to, then insist; may be called twice."""
+        """End the command: with SIGTERM, then with SIGKILL; may be called twice."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -126,8 +126,8 @@ class GuardedProcess:
         self._log.close()
 
 
-def answers(url: str) -> bool | None:
-    """True when a GET of the address is answered with success, else None."""
+def responds(url: str) -> bool | None:
+    """True when a GET of the address gets a success, else None."""
     try:
         with loopback.open(url, timeout=5) as response:
             return True if response.status < 400 else None

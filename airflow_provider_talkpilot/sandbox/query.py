@@ -1,4 +1,4 @@
-"""Reads and checks the query of a list, as the API does: wrong values are answered 400."""
+"""Reads and checks the query of a list, as the API does: a wrong value gets a 400."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _signature(call_id: str, expires: int) -> str:
 
 
 def _refuse(code: str, message: str) -> Reply:
-    # Supabase Storage answers 400 for all of these, and tells the kind in the body.
+    # Supabase Storage responds 400 for all of these, and tells the kind in the body.
     status = "404" if code == "not_found" else "400"
     return Reply(to_json({"statusCode": status, "error": code, "message": message}), 400)
 

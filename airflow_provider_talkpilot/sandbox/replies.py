@@ -1,4 +1,4 @@
-"""Answers, and how they go out: whole, or cut in the middle."""
+"""Responses, and how they go out: whole, or cut in the middle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CODES = {
 
 @dataclass
 class Reply:
-    """One answer.
+    """One response.
 
     :param body: the bytes.
     :param status: HTTP status.

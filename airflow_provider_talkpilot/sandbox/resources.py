@@ -42,7 +42,7 @@ _PERMISSIONS = {
 
 
 class _RefusedError(Exception):
-    """Ends the handling of a request with an answer."""
+    """Ends the handling of a request with a response."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -132,23 +132,23 @@ class Resources:
     def _calls(self, rights: ApiKey, agent_id: str, query: QueryParams) -> Reply:
         check_uuids(agentId=agent_id)
         settings, store = self._state.settings, self._state.store
-        asked = read_calls_query(query, false_lists_null=settings.false_lists_null)
+        wanted = read_calls_query(query, false_lists_null=settings.false_lists_null)
         self._check_agent(rights, agent_id)
-        after, before = self._bounds(asked.after, asked.before)
+        after, before = self._bounds(wanted.after, wanted.before)
         ordinals, total = store.page(
             agent_id,
             after=after,
             before=before,
-            include_deleted=asked.include_deleted,
-            keep=asked.keep,
-            offset=asked.paging.offset,
-            limit=asked.paging.limit,
+            include_deleted=wanted.include_deleted,
+            keep=wanted.keep,
+            offset=wanted.paging.offset,
+            limit=wanted.paging.limit,
         )
         if is_plain(settings):
             rows = [store.list_json(ordinal) for ordinal in ordinals]
         else:
             rows = [to_json(shape_list_row(store.list_row(n), settings)) for n in ordinals]
-        return self._page(rows, asked.paging, total)
+        return self._page(rows, wanted.paging, total)
 
     def _bounds(self, after: Micros | None, before: Micros | None) -> tuple[Bound, Bound]:
         settings = self._state.settings

@@ -27,7 +27,7 @@ Action = Literal[
 
 
 class Script(BaseModel):
-    """One change, made right after a request was answered and before the next one is.
+    """One change, made right after one response and before the next.
 
     :param after: after this many requests of the kind, counted from when the script was added.
     :param kind: which requests count.
@@ -77,8 +77,8 @@ class Scripts:
         with self._lock:
             return [script.model_copy() for script in self._waiting]
 
-    def answered(self, kind: str, store: CallStore) -> None:
-        """A request was answered: make the changes that are due."""
+    def responded(self, kind: str, store: CallStore) -> None:
+        """A response was made: make the changes that are due."""
         if not self._waiting:
             return
         with self._lock:

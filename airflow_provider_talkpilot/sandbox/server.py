@@ -26,7 +26,7 @@ _STOP_SECONDS = 10
 
 
 def bind(port: int = 0) -> socket.socket:
-    """A bound socket on the loopback address; bound first, so that nobody can take the port.
+    """A socket bound to the loopback address, so that no other program can take the port.
 
     :param port: 0 chooses a free one.
     :raises OSError: when the port is in use.
@@ -66,7 +66,7 @@ class Sandbox(Service):
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Start serving; returns when requests are answered.
+        """Start serving; returns when requests get responses.
 
         :raises OSError: when the port is in use.
         """
@@ -196,7 +196,7 @@ class Sandbox(Service):
 
     @property
     def before_request(self) -> BeforeRequest | None:
-        """Called with kind and count (1 is the first of its kind) before a request is answered."""
+        """Called with kind and count (1 is the first of its kind) before each response."""
         return self.state.before_request
 
     @before_request.setter

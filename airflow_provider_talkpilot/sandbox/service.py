@@ -18,7 +18,7 @@ class Service(ABC):
 
     @abstractmethod
     def start(self) -> Self:
-        """Start it; returns when it answers."""
+        """Start it; returns when it responds."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -36,10 +36,10 @@ def fake_api_key(name: object) -> str:
 class ApiKey(BaseModel):
     """What one API key may do.
 
-    :param active: False answers 401, as a key that was switched off in the dashboard does.
-    :param expires_at: from this moment on the key answers 401; None never expires.
-    :param permissions: for example ``["agents:read", "calls:read"]``; a missing one answers 403.
-    :param allowed_agent_ids: agents that the key sees; None sees all. Any other answers as
+    :param active: False gets a 401, as a key that was switched off in the dashboard does.
+    :param expires_at: from this moment on the key gets a 401; None never expires.
+    :param permissions: for example ``["agents:read", "calls:read"]``; a missing one gets a 403.
+    :param allowed_agent_ids: agents that the key sees; None sees all. Any other gets a response as
         ``hidden_agent_status`` says.
     """
 
@@ -102,7 +102,7 @@ class SandboxSettings(BaseModel):
     :param requests_per_hour: per key; None is unlimited.
     :param minute_seconds: length of the "minute" in seconds, shorter for fast tests.
     :param hour_seconds: length of the "hour" in seconds.
-    :param refused_requests_count: whether a request answered 429 uses up quota (unsaid by the
+    :param refused_requests_count: whether a request refused with 429 uses up quota (unsaid by the
         vendor).
     :param rate_headers: whether responses carry ``X-RateLimit-*``.
     :param retry_after_override: sent as ``Retry-After`` instead of the right number of seconds.
@@ -128,7 +128,7 @@ class SandboxSettings(BaseModel):
 
     Trouble:
 
-    :param latency_seconds: wait before every answer of the API.
+    :param latency_seconds: wait before every response of the API.
     :param random_fault_rate: share of API requests (0 to 1) that meet a random fault.
     :param random_fault_seed: same seed and order of requests, same faults.
     :param random_fault_streak: never more random faults than this in a row.

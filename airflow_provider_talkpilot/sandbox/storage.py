@@ -15,9 +15,9 @@ from airflow_provider_talkpilot.sandbox.processes import (
     EmulatorError,
     GuardedProcess,
     MissingExtraError,
-    answers,
     free_port,
     loopback,
+    responds,
 )
 from airflow_provider_talkpilot.sandbox.service import Emulator
 
@@ -65,12 +65,12 @@ class StorageEmulator(Emulator):
         """Environment variables that point Google's client and gcsfs at it."""
         return {
             "STORAGE_EMULATOR_HOST": self.url,
-            # Without it gcsfs asks Google about every bucket, for a minute each time.
+            # Without it gcsfs requests every bucket from Google, and waits a minute each time.
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         }
 
     def start(self) -> Self:
-        """Start it; returns when it answers.
+        """Start it; returns when it responds.
 
         :raises MissingExtraError: when the package is not installed.
         :raises EmulatorError: when it does not start.
@@ -96,7 +96,7 @@ class StorageEmulator(Emulator):
         command += ["-backend", "filesystem", "-filesystem-root", str(self.gcs_root)]
         command += ["-external-url", url, "-public-host", f"{HOST}:{port}", "-log-level", "warn"]
         process = GuardedProcess(command)
-        process.wait_for(lambda: answers(f"{url}/storage/v1/b?project=none"), _START_SECONDS)
+        process.wait_for(lambda: responds(f"{url}/storage/v1/b?project=none"), _START_SECONDS)
         self._process, self.url = process, url
 
     def create_bucket(self, name: str) -> str:

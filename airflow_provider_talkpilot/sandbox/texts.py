@@ -1,4 +1,4 @@
-"""Words that the made-up calls are written with; nobody and nothing in them is real."""
+"""Words that the made-up calls are written with; no person and no thing in them is real."""
 
 from __future__ import annotations
 

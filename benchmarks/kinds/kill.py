@@ -1,4 +1,4 @@
-"""Killed in the middle of the details, and run again: what is asked for twice?"""
+"""Killed in the middle of the details, and run again: what is fetched twice?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATENCY = 0.02
 
 
 def measure() -> Rows:
-    """Kill every contestant once half of the details were asked for."""
+    """Kill every contestant once half of the details were fetched."""
     rows: Rows = {}
     with (
         tempfile.TemporaryDirectory() as root,
@@ -44,7 +44,7 @@ CASES = (
     Case(
         "kill",
         f"Killed at half of {CALLS:,} details, and run again",
-        (Column("twice", "details asked for twice"), Column("before", "asked for before the kill")),
+        (Column("twice", "details fetched twice"), Column("before", "fetched before the kill")),
         "SIGKILL to the process, then the same command; where a tool tells a state, the last one "
         "that it told is given back.",
         measure,

@@ -42,11 +42,11 @@ def measure() -> Rows:
             ]
             ended = [one.end(LONGEST) for one in running]
             counts = server.counts()
-            asked = sum(counts[kind] for kind in ("agents", "calls", "detail"))
+            accepted = sum(counts[kind] for kind in ("agents", "calls", "detail"))
             have, want = ids_in(folder), set[str]().union(*(server.ids(*day) for day in DAYS))
             rows[contestant.name] = {
                 "refused": counts["refused"],
-                "refused_share": counts["refused"] / (asked + counts["refused"]),
+                "refused_share": counts["refused"] / (accepted + counts["refused"]),
                 "used": counts["share"],
                 "failed": ended.count(None),
                 "missing": len(want - have),

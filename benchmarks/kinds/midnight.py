@@ -51,7 +51,7 @@ CASES = (
         f"Three days run one after the other. At every midnight there are {ON_MIDNIGHT} calls, "
         f"half a second before it {ON_MIDNIGHT} more, and {CALLS} in each day. TalkPilot does "
         "not say whether `from` and `to` include their bound. dlt, Airbyte and Singer go on "
-        "from their cursor on `created_at`; HttpOperator asks for the interval, as a DAG's "
+        "from their cursor on `created_at`; HttpOperator requests the interval, as a DAG's "
         "templates do.",
         measure,
     ),

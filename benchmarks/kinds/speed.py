@@ -62,7 +62,7 @@ CASES = (
     _case(
         "list-10k",
         "List 10,000 calls",
-        "Every page of one day, written to files. HttpOperator holds all answers at once and "
+        "Every page of one day, written to files. HttpOperator holds all responses at once and "
         "writes what it read, without a check; the provider proves that the list was whole, checks "
         "every field and writes part after part.",
         "list",
@@ -80,8 +80,8 @@ CASES = (
     ),
     _case(
         "details-50ms",
-        "2,000 calls with details, each answer 50 ms later",
-        "As above, with a far server. The Singer SDK asks for one thing after the other; the "
+        "2,000 calls with details, each response 50 ms later",
+        "As above, with a far server. The Singer SDK sends one request after the other; the "
         "others may have 64 requests in flight.",
         "details",
         2_000,

@@ -2,7 +2,7 @@
 
 Its messages go to a file, as a destination would get them. The budget is its documented
 ``HTTPAPIBudget``. ``cursor`` is its documented ``is_client_side_incremental`` on ``updated_at``
-with ``incremental_dependency``, so that only details of what changed are asked for.
+with ``incremental_dependency``, so that only details of what changed are fetched.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Airflow's HttpOperator with a pagination function, and the file that GCSToBigQueryOperator loads.
 
-By the provider's documents: the answers of all pages come at once, a filter makes lines of them,
+By the provider's documents: the responses of all pages come at once, a filter makes lines of them,
 and those go to a bucket, here a folder.
 """
 

@@ -37,7 +37,7 @@ class Pages(BasePageNumberPaginator):
     """Pages until the last one."""
 
     def has_more(self, response: Any) -> bool:
-        """Whether the answer tells of more pages."""
+        """Whether the response tells of more pages."""
         told = response.json()["pagination"]
         return bool(told["page"] < told["pages"])
 
@@ -59,7 +59,7 @@ class TalkPilotStream(RESTStream[int]):
         return APIKeyAuthenticator(key="X-API-Key", value=self.config["api_key"], location="header")
 
     def backoff_wait_generator(self) -> Generator[float, None, None]:
-        """Wait as the answer says."""
+        """Wait as the response says."""
 
         def told(error: Any) -> int:
             response = getattr(error, "response", None)

@@ -24,11 +24,11 @@ class Server:
         self.address, self.base_url = address, f"{address}/v1"
 
     def reset(self) -> None:
-        """Forget what was asked, and give the quota back."""
+        """Forget what was requested, and give the quota back."""
         self._admin("reset")
 
     def counts(self) -> dict[str, Any]:
-        """Requests by kind, refusals, details asked twice, share of the limit that was used."""
+        """Requests by kind, refusals, details requested twice, share of the limit that was used."""
         return dict(self._admin("counts"))
 
     def ids(self, start: str, end: str) -> set[str]:
@@ -45,8 +45,8 @@ class Server:
 
     def _admin(self, word: str, **query: str) -> Any:
         address = f"{self.address}/admin/{word}?{urlencode(query)}"
-        with urlopen(address, timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
+        with urlopen(address, timeout=30) as response:  # noqa: S310
+            return json.load(response)
 
 
 @contextmanager

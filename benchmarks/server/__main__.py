@@ -1,4 +1,4 @@
-"""A small TalkPilot that belongs to no contestant: rendered answers, and one event loop.
+"""A small TalkPilot that belongs to no contestant: rendered responses, and one event loop.
 
 ``python -m benchmarks.server --calls-per-day 10000`` prints its address. ``/admin/`` steers it.
 """
@@ -26,7 +26,7 @@ _REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Req
 
 
 class TalkPilot:
-    """What the API knows, and what was asked of it."""
+    """What the API knows, and what was requested of it."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -44,12 +44,12 @@ class TalkPilot:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was asked."""
-        self.asked = Counter[str]()
+        """Forget what was requested."""
+        self.requested = Counter[str]()
         self.details = Counter[str]()
         self.window = Window(self.options.per_minute, self.options.minute_seconds)
 
-    def answer(self, target: str, key: str) -> tuple[int, bytes, bytes]:
+    def respond(self, target: str, key: str) -> tuple[int, bytes, bytes]:
         """Status, headers and body for a request."""
         address = urlsplit(target)
         words = address.path.strip("/").split("/")
@@ -67,10 +67,10 @@ class TalkPilot:
     def _read(self, words: list[str], query: dict[str, str]) -> bytes | None:
         match words:
             case ["agents"]:
-                self.asked["agents"] += 1
+                self.requested["agents"] += 1
                 return self._agents
             case ["agents", agent, "calls"] if agent in self.calls:
-                self.asked["calls"] += 1
+                self.requested["calls"] += 1
                 return self.calls[agent].page(
                     int(query.get("page", 1)),
                     min(100, int(query.get("limit", 20))),
@@ -79,7 +79,7 @@ class TalkPilot:
                     self.options.bounds == "inclusive",
                 )
             case ["agents", agent, "calls", call] if agent in self.calls:
-                self.asked["detail"] += 1
+                self.requested["detail"] += 1
                 self.details[call] += 1
                 return self.calls[agent].detail(call)
         return None
@@ -98,7 +98,7 @@ class TalkPilot:
         elif word == "counts":
             return {
                 **dict.fromkeys(("agents", "calls", "detail"), 0),
-                **self.asked,
+                **self.requested,
                 "refused": sum(self.window.refused.values()),
                 "twice": sum(times - 1 for times in self.details.values()),
                 "share": self.window.share() if self.window.served else 0.0,
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is complete."""
+        """Respond to what is complete."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head, self._buffer = self._buffer[:end].decode("latin-1"), self._buffer[end + 4 :]
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         for line in rest.split("\r\n"):
             if line[:10].lower() == "x-api-key:":
                 key = line[10:].strip()
-        status, headers, body = self._talkpilot.answer(target, key)
+        status, headers, body = self._talkpilot.respond(target, key)
         start = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Length: {len(body)}\r\n"
         whole = start.encode() + _JSON + headers + b"\r\n" + body
         if self._latency and not target.startswith("/admin"):
@@ -160,7 +160,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--calls-per-day", type=int, default=100)
     parser.add_argument("--on-midnights", type=int, default=0)
     parser.add_argument("--details", action="store_true", help="render details at the start")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every response")
     parser.add_argument("--per-minute", type=int, default=None)
     parser.add_argument("--minute-seconds", type=int, default=60)
     parser.add_argument("--bounds", choices=("exclusive", "inclusive"), default="exclusive")

@@ -1,4 +1,4 @@
-"""Made-up calls, rendered once: what the server answers is bytes that are ready.
+"""Made-up calls, rendered once: every response is bytes that are ready.
 
 Nothing here is the package's: the server belongs to no contestant.
 """
@@ -97,7 +97,7 @@ class Calls:
         self._positions = {one: number for number, one in enumerate(self._ids)}
 
     def render_all(self) -> None:
-        """Render every detail before anybody asks for it."""
+        """Render every detail before the first request."""
         for call_id in self._ids:
             self.detail(call_id)
 

@@ -1,1 +1,1 @@
-"""A year of calls on a clock that nobody waits for: what a volume costs under a key's limits."""
+"""A year of calls on a simulated clock: what a volume costs under a key's limits."""

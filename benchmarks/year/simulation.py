@@ -5,10 +5,10 @@ its rule for late scores, how a long list is cut, how long requests take. Here a
 the calls, and the queue:
 
 - The daily run of a day begins at midnight, and lists come before details.
-- One daily run asks for details at a time, the oldest day first.
+- One daily run fetches details at a time, the oldest day first.
 - The re-sync begins at 06:00, one run at a time. While it runs, its requests and the daily DAG's
   share each hour equally, as tasks on one key do.
-- What was asked for is known at once to both.
+- What was fetched is known at once to both.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Limits:
         return min(self.per_hour, 60 * self.per_minute)
 
     def after(self, requests: int) -> timedelta:
-        """From the start of an hour until so many requests are answered."""
+        """From the start of an hour until so many requests have a response."""
         return timedelta(seconds=seconds_for(requests, self.per_minute, self.per_hour))
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Scenario:
     """What is simulated.
 
     :param calls_a_day: of one agent.
-    :param details: whether they are asked for; not, where their columns are dropped.
+    :param details: whether they are fetched; not, where their columns are dropped.
     :param sample: simulated calls a day; each stands for equally many.
     """
 
@@ -165,7 +165,7 @@ class _Year:
         # Changes that the table does not have, by day of the call, oldest first.
         self._unseen: dict[date, list[tuple[datetime, Kind]]] = {}
         self._known: dict[str, Known] = {}
-        # Of the calls that a simulated call stands for: those that were asked for.
+        # Of the calls that a simulated call stands for: those that were fetched.
         self._paid: Counter[str] = Counter()
         self._active: list[Lists | Details] = []
         self._waiting: deque[Details] = deque()  # for their turn
@@ -275,7 +275,7 @@ class _Year:
             call, purpose = work.todo[0]
             known = self._known.get(call.id)
             if known and known.asked_at >= work.planned_at:
-                work.todo.popleft()  # the other DAG has asked since
+                work.todo.popleft()  # the other DAG has fetched it since
                 continue
             some = min(most - spent, self._scenario.weight - self._paid[call.id])
             spent += some
@@ -327,7 +327,7 @@ class _Year:
         self._begin_resync(now)
 
     def _begin_details(self, now: datetime) -> None:
-        """Of daily runs one at a time asks for details."""
+        """Of daily runs one at a time fetches details."""
         is_busy = any(isinstance(work, Details) and work.is_daily for work in self._active)
         if self._waiting and not is_busy:
             self._plan(self._waiting.popleft(), now)

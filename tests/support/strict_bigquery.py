@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
     HOST,
     EmulatorError,
     GuardedProcess,
-    answers,
+    responds,
 )
 
 PYTHON = Path(__file__).parents[2] / ".venv-strict" / "bin" / "python"
@@ -58,4 +58,4 @@ class StrictBigQueryEmulator(BigQueryEmulator):
 
         self.url = f"http://{HOST}:{process.wait_for(port, _START_SECONDS)}"
         datasets = f"{self.url}/bigquery/v2/projects/{self.project}/datasets"
-        process.wait_for(lambda: answers(datasets), _START_SECONDS)
+        process.wait_for(lambda: responds(datasets), _START_SECONDS)

@@ -23,7 +23,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
     EmulatorError,
     GuardedProcess,
     MissingExtraError,
-    answers,
+    responds,
 )
 
 # The fixtures that users get, here without the package being installed.
@@ -163,7 +163,7 @@ def test_last_words_of_a_command_that_fails() -> None:
 
 
 def test_port_that_nobody_answers() -> None:
-    assert answers("http://127.0.0.1:9/") is None
+    assert responds("http://127.0.0.1:9/") is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
