@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from airflow_provider_talkpilot.api.asking import Ask
 from airflow_provider_talkpilot.api.connections import Response, Sent
-from airflow_provider_talkpilot.api.governor import Permit
+from airflow_provider_talkpilot.api.quota import Permit
 
 PAGES_AHEAD = 16
 # A shorter list is read before looking ahead has saved anything.

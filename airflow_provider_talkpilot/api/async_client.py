@@ -25,8 +25,7 @@ from airflow_provider_talkpilot.api.client import (
     refused_for_good,
 )
 from airflow_provider_talkpilot.api.connections import Headers, Response
-from airflow_provider_talkpilot.api.governor import Permit
-from airflow_provider_talkpilot.api.quota import Quota
+from airflow_provider_talkpilot.api.quota import Permit, Quota
 from airflow_provider_talkpilot.api.responses import parse_json, redirect_of
 
 _OURS: set[str] = set()

@@ -30,7 +30,6 @@ from airflow_provider_talkpilot.api.ahead import Begun
 from airflow_provider_talkpilot.api.asking import Ask
 from airflow_provider_talkpilot.api.checks import check_options, checked_key, require_uuid
 from airflow_provider_talkpilot.api.connections import Connections, Response
-from airflow_provider_talkpilot.api.governor import Permit
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import (
     Agent,
@@ -39,7 +38,7 @@ from airflow_provider_talkpilot.api.models import (
     TalkPilotModel,
     describe_invalid,
 )
-from airflow_provider_talkpilot.api.quota import Quota
+from airflow_provider_talkpilot.api.quota import Permit, Quota
 from airflow_provider_talkpilot.api.responses import error_of, parse_json, redirect_of
 from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
 

@@ -22,8 +22,8 @@ from airflow_provider_talkpilot.api.errors import (
     QuotaExhaustedError,
     TalkPilotError,
 )
+from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
-from airflow_provider_talkpilot.api.spending import Ledger
 from airflow_provider_talkpilot.hooks.connection_fields import (
     URI_SHAPE,
     ConnectionFields,

@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import Quota
-from airflow_provider_talkpilot.api.spending import LedgerEntry
+from airflow_provider_talkpilot.api.quota import LedgerEntry
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 
 SLOT = 10.0

@@ -19,13 +19,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_talkpilot.api.rate_headers import RateHeaders, retry_after
-from airflow_provider_talkpilot.api.spending import (
+from airflow_provider_talkpilot.api.quota.ledger import (
     HOUR_SLOTS,
     MINUTE_SLOTS,
     LedgerEntry,
     SlidingCount,
 )
+from airflow_provider_talkpilot.api.quota.rate_headers import RateHeaders, retry_after
 
 # TalkPilot's limit unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
 DEFAULT_HOUR_LIMIT = 1000

@@ -29,8 +29,8 @@ from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.eras import Windows
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from tests.support.windows import long_window
-from tests.unit.api import simulation
 from tests.unit.api.conftest import MakeClient
+from tests.unit.api.quota import simulation
 
 
 @pytest.mark.parametrize("kind", get_args(Windows))

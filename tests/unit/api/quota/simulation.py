@@ -13,8 +13,8 @@ from email.utils import format_datetime
 from functools import partial
 from typing import Literal
 
-from airflow_provider_talkpilot.api.governor import PATIENCE, Governor
-from airflow_provider_talkpilot.api.spending import LedgerEntry
+from airflow_provider_talkpilot.api.quota import LedgerEntry
+from airflow_provider_talkpilot.api.quota.governor import PATIENCE, Governor
 
 START = 1_770_000_000.0
 MINUTE, HOUR = 60.0, 3600.0

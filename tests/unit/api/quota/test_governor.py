@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.api.governor import Governor
-from tests.unit.api.simulation import (
+from airflow_provider_talkpilot.api.quota.governor import Governor
+from tests.unit.api.quota.simulation import (
     HOUR,
     MINUTE,
     START,

@@ -14,8 +14,8 @@ from airflow_provider_talkpilot.api.errors import (
     ConfigurationError,
     QuotaExhaustedError,
 )
-from airflow_provider_talkpilot.api.governor import PATIENCE, Governor, Permit
-from airflow_provider_talkpilot.api.spending import HOUR_SLOTS, Ledger
+from airflow_provider_talkpilot.api.quota.governor import PATIENCE, Governor, Permit
+from airflow_provider_talkpilot.api.quota.ledger import HOUR_SLOTS, Ledger
 
 log = logging.getLogger(__name__)
 
