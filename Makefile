@@ -156,8 +156,10 @@ bench: .venv/.ready ## Measure beside other tools (20 minutes; ARGS="list-10k --
 
 ##@ Checking
 
-.PHONY: test
-test: lint test-strict test-3.3 test-2.11 ## Lint, then the whole suite on Airflow 3.3 and on 2.11
+.PHONY: test test-rest test-all
+test: lint test-3.3 ## Lint, types and the tests that a change needs, on Airflow 3.3 (ten minutes)
+test-rest: test-slow test-2.11 test-strict test-cluster ## What `make test` leaves out (an hour)
+test-all: test test-rest ## Everything
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, format and types
@@ -181,12 +183,17 @@ test-system: .venv/.ready ## The tests in a running Airflow 3.3
 	$(call step,test,tests/system on Airflow 3.3)
 	@$(IN_3_3) pytest tests/system $(ARGS)
 
-.PHONY: test-3.3
-test-3.3: .venv/.ready ## All tests on Airflow 3.3
+.PHONY: test-3.3 test-slow
+test-3.3: .venv/.ready ## The tests on Airflow 3.3 that are not marked slow
 	$(call step,test,unit and integration tests on Airflow 3.3)
-	@$(IN_3_3) $(call pytest,tests/unit tests/integration $(PARALLEL))
+	@$(IN_3_3) $(call pytest,tests/unit tests/integration -m 'not slow' $(PARALLEL))
 	$(call step,test,a running Airflow 3.3)
-	@$(IN_3_3) $(call pytest,tests/system)
+	@$(IN_3_3) $(call pytest,tests/system -m 'not slow')
+test-slow: .venv/.ready ## Those that are: kills, histories, long lists, a browser, a backfill
+	$(call step,test,slow unit and integration tests on Airflow 3.3)
+	@$(IN_3_3) $(call pytest,tests/unit tests/integration -m slow $(PARALLEL))
+	$(call step,test,slow tests in a running Airflow 3.3)
+	@$(IN_3_3) $(call pytest,tests/system -m slow)
 
 .PHONY: test-2.11
 test-2.11: .venv-2.11/.ready ## All tests on Airflow 2.11 that are not marked airflow3
@@ -202,16 +209,19 @@ test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQue
 	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS)); \
 	fi
 
-# Servers that no Python package brings: so it is not part of `test`.
+# Servers that no Python package brings: where they are missing it is left out.
 .PHONY: can-test-cluster test-cluster
 can-test-cluster:
 	@{ command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1
 test-cluster: .venv/.ready ## Celery workers that are killed, on PostgreSQL and Redis (five minutes)
-	@$(MAKE) --silent can-test-cluster 2>/dev/null || { echo 'error: test-cluster needs PostgreSQL and Redis (Debian: apt-get install postgresql redis-server)' >&2; exit 1; }
-	@$(MAKE) --silent .venv-cluster/.ready
-	$(call step,test,two Celery workers that are killed)
-	@$(call in,.venv-cluster,cluster) timeout --foreground --signal=INT --kill-after=60s 10m \
-	    pytest tests/cluster -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' $(ARGS)
+	@if $(MAKE) --silent can-test-cluster 2>/dev/null; then \
+	    $(MAKE) --silent .venv-cluster/.ready && \
+	    printf '%-10s%s\n' test 'two Celery workers that are killed' && \
+	    $(call in,.venv-cluster,cluster) timeout --foreground --signal=INT --kill-after=60s 10m \
+	        pytest tests/cluster -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(asctime)s %(message)s' $(ARGS); \
+	else \
+	    echo 'test-cluster is left out: no PostgreSQL or Redis here (Debian: apt-get install postgresql redis-server)'; \
+	fi
 
 .PHONY: test-long
 test-long: .venv/.ready ## A thousand random histories instead of fifty (half an hour)
