@@ -61,7 +61,7 @@ def _prepare() -> None:
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # Else gcsfs asks Google about every bucket, for a minute each time.
+        # Else gcsfs requests every bucket from Google, and waits a minute each time.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
     for name, value in defaults.items():

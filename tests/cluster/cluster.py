@@ -86,7 +86,7 @@ class Machine:
         for dag in dags:
             shutil.copy(dag, own_dags)
         self.airflow = Airflow(folder / name / "home", own_dags)
-        # Airflow asks a function for the host's name; the system would say the same to all.
+        # Airflow gets the host's name from a function; the system would give all of them the same.
         module = self.airflow.home / "this_machine.py"
         module.write_text(f"def name() -> str:\n    return {name!r}\n")
         self._environment = {
@@ -176,7 +176,7 @@ class Cluster(Rest):
             self._add("api-server", ["api-server"], settings)
             for name in ("scheduler", "dag-processor"):
                 self._add(name, [name], settings)
-            # Their logs stay where they are: served to whoever asks, they would leave this machine.
+            # Their logs are not served: any program could then read them.
             self._add("triggerer", ["triggerer", "--skip-serve-logs"], settings)
             for name in WORKERS:
                 command = ["celery", "worker", "--skip-serve-logs", "--celery-hostname", name]

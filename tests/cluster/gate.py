@@ -67,12 +67,12 @@ class _Handler(BaseHTTPRequestHandler):
         behind = HTTPConnection(self.server.behind, timeout=SECONDS)
         try:
             behind.request(self.command, self.path, body, headers)
-            answer = behind.getresponse()
-            content = answer.read()
+            response = behind.getresponse()
+            content = response.read()
         finally:
             behind.close()
-        self.send_response_only(answer.status, answer.reason)
-        for name, value in answer.getheaders():
+        self.send_response_only(response.status, response.reason)
+        for name, value in response.getheaders():
             if name.lower() not in _NOT_HANDED_ON:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))

@@ -112,7 +112,7 @@ class Scene:
         return caught_task
 
     def details_come(self, more: int, seconds: float) -> None:
-        """Wait until so many more details were asked for."""
+        """Wait until so many more details were fetched."""
         enough = self.sandbox.counters["detail"] + more
         eventually(
             lambda: True if self.sandbox.counters["detail"] >= enough else None,
@@ -123,35 +123,35 @@ class Scene:
 
     @contextmanager
     def no_api(self) -> Iterator[None]:
-        """Nobody answers at the API's address."""
+        """No server listens at the API's address."""
         port = self.sandbox.port
         self.sandbox.stop()
-        with bind(port):  # nobody else takes it
+        with bind(port):  # no other program takes it
             yield
         self.sandbox.start()
 
     @contextmanager
     def no_storage(self) -> Iterator[None]:
-        """Nobody answers at the object storage's address."""
+        """No server listens at the object storage's address."""
         port = int(self.storage.url.rpartition(":")[2])
         self.storage.stop()
         with bind(port):
             yield
         self.storage.start()
 
-    def asked(self, task: Task, kind: str) -> int:
+    def spent(self, task: Task, kind: str) -> int:
         """Requests of a kind with the key of a mapped task."""
         return self.sandbox.counters_of(fake_api_key(CONNECTIONS[task.map_index]))[kind]
 
     def repeated(self, connection: str) -> int:
-        """Details that were answered with a connection's key more than once."""
+        """Details that were fetched with a connection's key more than once."""
         prefix = key_prefix(fake_api_key(connection))
-        answered = Counter(
+        fetched = Counter(
             request.path
             for request in self.sandbox.requests
             if (request.kind, request.status, request.key_prefix) == ("detail", 200, prefix)
         )
-        return sum(answered.values()) - len(answered)
+        return sum(fetched.values()) - len(fetched)
 
     def enrich_kills(self, connection: str) -> int:
         """How often the enrich task of a connection was on a worker that was killed."""

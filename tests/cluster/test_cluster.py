@@ -30,10 +30,10 @@ def test_all_ends_well(scene: Scene) -> None:
     cluster, sandbox = scene.cluster, scene.sandbox
 
     def half_listed(task: Task) -> bool:
-        return 1 < scene.asked(task, "calls") < LISTS - 1
+        return 1 < scene.spent(task, "calls") < LISTS - 1
 
     def half_detailed(task: Task) -> bool:
-        return BATCH_ROWS < scene.asked(task, "detail") < DETAILS - BATCH_ROWS
+        return BATCH_ROWS < scene.spent(task, "detail") < DETAILS - BATCH_ROWS
 
     def deferred() -> bool | None:
         [enrich] = scene.tasks(DEFERRING, "enrich_calls")
@@ -78,7 +78,7 @@ def test_all_ends_well(scene: Scene) -> None:
         assert attempts[task.task_id, task.map_index] > task.attempt
     for connection in CONNECTIONS:
         repeated, kills = scene.repeated(connection), scene.enrich_kills(connection)
-        log.info("%s: %d detail(s) asked for again, %d kill(s)", connection, repeated, kills)
+        log.info("%s: %d detail(s) fetched again, %d kill(s)", connection, repeated, kills)
         assert repeated <= BATCH_ROWS * kills
     assert scene.staged() == []
     assert [p for name in WORKERS for p in cluster[name].temporary.rglob("*talkpilot*")] == []

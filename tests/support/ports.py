@@ -10,7 +10,7 @@ from airflow_provider_talkpilot.sandbox.server import bind
 
 @contextmanager
 def held_port() -> Iterator[int]:
-    """A free port that nobody else is given meanwhile.
+    """A free port that no other test is given meanwhile.
 
     A server that sets SO_REUSEADDR, as servers do, can listen there; until one does, connections
     are refused.

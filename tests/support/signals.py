@@ -11,7 +11,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Signals that come within wait for its end: else a process could start that nobody knows."""
+    """Signals that come within wait for its end: else a process could start that is never ended."""
     came: list[int] = []
     before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in ENDING}
     try:

@@ -12,7 +12,7 @@ from google.cloud.bigquery import Client
 Row = dict[str, Any]
 
 SET = "<set>"
-"""Stands for a time of our own clock, in both what is expected and what is there."""
+"""Stands for a time of our own clock, in both what is expected and in the table."""
 
 _OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
 

@@ -17,7 +17,7 @@ _numbers = itertools.count()
 
 @dataclass
 class TaskInstance:
-    """What an operator asks of a task instance."""
+    """What an operator uses of a task instance."""
 
     task_id: str
     dag_id: str = DAG_ID

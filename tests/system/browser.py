@@ -198,7 +198,7 @@ class Visit:
     # Runs
 
     def fill_in_trigger(self, start: date, end: date) -> Locator:
-        """Open the DAG's form for a run, and ask for an interval.
+        """Open the DAG's form for a run, and give it an interval.
 
         :return: the form.
         """
@@ -215,9 +215,9 @@ class Visit:
 
         :return: the run's id.
         """
-        with self.page.expect_response(re.compile("/dagRuns$")) as answer:
+        with self.page.expect_response(re.compile("/dagRuns$")) as response:
             form.get_by_role("button", name="Trigger").click()
-        run = str(answer.value.json()["dag_run_id"])
+        run = str(response.value.json()["dag_run_id"])
         self._message("Dag Run Triggered")
         return run
 

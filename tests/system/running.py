@@ -31,7 +31,7 @@ DAG = "talkpilot_calls_to_bigquery"
 
 COMMAND_SECONDS = 150
 START_SECONDS = 300
-# On a busy machine the first answers take long.
+# On a busy machine the first responses take long.
 REQUEST_SECONDS = 120
 STOP_SECONDS = 15
 GRACE_SECONDS = 4
@@ -161,12 +161,12 @@ class Rest(ABC):
 
     def get(self, path: str) -> Any:
         """GET below ``/api/v2``."""
-        return self._answer(self._http.get(f"/api/v2/{path}"))
+        return self._json(self._http.get(f"/api/v2/{path}"))
 
     def connect(self, name: str, **fields: Any) -> None:
         """Make a connection, with fields as JSON connections have them; ``extra`` is a text."""
         body = {"connection_id": name, **fields}
-        self._answer(self._http.post("/api/v2/connections", json=body))
+        self._json(self._http.post("/api/v2/connections", json=body))
 
     def unpause(self, dag: str) -> None:
         """Wait until the DAG is known, and unpause it."""
@@ -175,12 +175,14 @@ class Rest(ABC):
             return True if self._http.get(f"/api/v2/dags/{dag}").is_success else None
 
         eventually(known, START_SECONDS, f"the DAG {dag} is there", self.tail)
-        self._answer(self._http.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}))
+        self._json(self._http.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}))
 
     def trigger(self, dag: str, **body: Any) -> str:
         """Trigger a run; gives its id."""
-        answer = self._http.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None} | body)
-        return str(self._answer(answer)["dag_run_id"])
+        response = self._http.post(
+            f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None} | body
+        )
+        return str(self._json(response)["dag_run_id"])
 
     def runs(self, dag: str) -> list[dict[str, Any]]:
         """All runs of a DAG."""
@@ -203,8 +205,8 @@ class Rest(ABC):
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
         """A task's log, as the user interface shows it."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
-        answer = self._http.get(path, headers={"Accept": "application/json"})
-        lines = self._answer(answer)["content"]
+        response = self._http.get(path, headers={"Accept": "application/json"})
+        lines = self._json(response)["content"]
         return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
 
     def logs(self, dag: str, run: str) -> str:
@@ -217,9 +219,9 @@ class Rest(ABC):
 
     def _is_healthy(self) -> bool | None:
         with suppress(httpx.TransportError):
-            answer = self._http.get("/api/v2/monitor/health")
-            if answer.is_success and all(
-                answer.json()[part]["status"] == "healthy"
+            response = self._http.get("/api/v2/monitor/health")
+            if response.is_success and all(
+                response.json()[part]["status"] == "healthy"
                 for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
             ):
                 return True
@@ -229,12 +231,13 @@ class Rest(ABC):
         passwords = self._home / "simple_auth_manager_passwords.json.generated"
         self.passwords = json.loads(passwords.read_text())
         name, password = next(iter(self.passwords.items()))
-        answer = self._http.post("/auth/token", json={"username": name, "password": password})
-        self._http.headers["Authorization"] = f"Bearer {self._answer(answer)['access_token']}"
+        response = self._http.post("/auth/token", json={"username": name, "password": password})
+        self._http.headers["Authorization"] = f"Bearer {self._json(response)['access_token']}"
 
-    def _answer(self, answer: httpx.Response) -> Any:
-        assert answer.is_success, f"{answer.request.url}: {answer.status_code} {answer.text[:2000]}"
-        return answer.json()
+    def _json(self, response: httpx.Response) -> Any:
+        said = f"{response.status_code} {response.text[:2000]}"
+        assert response.is_success, f"{response.request.url}: {said}"
+        return response.json()
 
 
 class Standalone(Rest):
@@ -277,7 +280,7 @@ class Standalone(Rest):
                     start_new_session=True,
                 )
                 stack.callback(self.__exit__)
-            eventually(self._has_started, START_SECONDS, "Airflow answers", self.tail)
+            eventually(self._has_started, START_SECONDS, "Airflow responds", self.tail)
             self._log_in()
             stack.pop_all()
         return self

@@ -154,13 +154,13 @@ def test_every_day_is_in_the_table_once(backfill: Backfill) -> None:
 
 def test_the_quota_is_shared(backfill: Backfill) -> None:
     sandbox = backfill.services.sandbox
-    answered = [request for request in sandbox.requests if request.status == 200]
-    asked = Counter(
-        request.path.rpartition("/")[2] for request in answered if request.kind == "detail"
+    accepted = [request for request in sandbox.requests if request.status == 200]
+    fetched = Counter(
+        request.path.rpartition("/")[2] for request in accepted if request.kind == "detail"
     )
-    assert asked == {call["id"]: 1 for call in sandbox.truth("2026-01-01", "2100-01-01")}
+    assert fetched == {call["id"]: 1 for call in sandbox.truth("2026-01-01", "2100-01-01")}
     if not IS_LONG:
-        spent = Counter(request.kind for request in answered)
+        spent = Counter(request.kind for request in accepted)
         assert spent["agents"] == DAYS + 2
         assert spent["calls"] == 2 * (DAYS + 2), "two agents, one page each"
         # A task that begins knows nothing of the minute that others used up: its first request.
@@ -195,7 +195,7 @@ def test_the_newest_day_does_not_wait_for_the_backfill(backfill: Backfill) -> No
         for task in others
         if task["scheduled_when"] < newest["queued_when"] < task["queued_when"]
     ]
-    assert waited, "otherwise there was nobody to go before"
+    assert waited, "otherwise no run could go first"
 
 
 def _most_at_once(spans: Any) -> int:

@@ -26,7 +26,7 @@ def test_one_key_with_many_agents(airflow: Airflow, services: Services) -> None:
 
 
 def test_many_keys(airflow: Airflow, services: Services) -> None:
-    """Each organisation's details are asked for with its own key."""
+    """Each organisation's details are fetched with its own key."""
     with Sandbox(seed=5, days=[DAY], calls_per_day=6, agents=1) as south:
         names = ["talkpilot_north", "talkpilot_south"]
         settings = services.environment | EXAMPLES

@@ -1,4 +1,4 @@
-"""A whole Airflow: scheduler, API server, DAG processor, triggerer; asked over REST."""
+"""A whole Airflow: scheduler, API server, DAG processor, triggerer; driven over REST."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     truth = [call for day in days for call in services.truth(day)]
     assert len(truth) >= 3 * 14
     assert_equal_rows(services.rows(), expected_rows(truth))
-    assert set(_asked(services.sandbox).values()) == {1}
+    assert set(_details_fetched(services.sandbox).values()) == {1}
     assert services.staging.exists()
     assert services.staged(DAG) == []
 
@@ -207,12 +207,12 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
         return airflow.states(SCARCE_DAG, run)["enrich_calls"] == "deferred" or None
 
     eventually(deferred, RUN_SECONDS, "deferred", lambda: airflow.logs(SCARCE_DAG, run))
-    before = sum(_asked(scarce.sandbox).values())
+    before = sum(_details_fetched(scarce.sandbox).values())
     assert 0 < before < SCARCE_CALLS
     scarce.sandbox.reset_quota()
     assert stage.end_of("scarce", SCARCE_DAG) == "success", airflow.logs(SCARCE_DAG, run)
     assert_equal_rows(scarce.rows(), expected_rows(scarce.truth(DAY)))
-    assert _asked(scarce.sandbox) == {call["id"]: 1 for call in scarce.truth(DAY)}
+    assert _details_fetched(scarce.sandbox) == {call["id"]: 1 for call in scarce.truth(DAY)}
     assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
     task = airflow.get(f"dags/{SCARCE_DAG}/dagRuns/{run}/taskInstances/enrich_calls")
     assert task["try_number"] == 1, "to wait for the quota is no try"
@@ -226,11 +226,11 @@ def test_sensors_wait_until_staff_are_through(stage: Stage) -> None:
         return airflow.states(DONE_DAG, run) == waiting or None
 
     eventually(wait, RUN_SECONDS, f"{waiting}", lambda: airflow.logs(DONE_DAG, run))
-    asked = {task: staff.counters_of(fake_api_key(task)) for task in waiting}
-    assert asked["deferred"]["agents"] == 1
+    spent = {task: staff.counters_of(fake_api_key(task)) for task in waiting}
+    assert spent["deferred"]["agents"] == 1
     # The first poke was the worker's, the others are the triggerer's.
-    assert asked["deferred"]["calls"] > 3
-    assert asked["given_up"]["calls"] > 0
+    assert spent["deferred"]["calls"] > 3
+    assert spent["given_up"]["calls"] > 0
 
     calls = [call for call in staff.truth(*_bounds(DAY)) if call["deleted_at"] is None]
     for call in calls:
@@ -266,7 +266,7 @@ def test_nobody_finds_the_key_or_a_caller(stage: Stage) -> None:
     logs = [path for path in files if path.suffix == ".log"]
     assert any(path.suffix == ".db" for path in files)
     assert any("DEBUG" in path.read_text().upper() for path in logs)
-    # The search finds what is there: a table's name, as rendered, logged and returned.
+    # The search finds at least a table's name, as rendered, logged and returned.
     for suffix in (".db", ".log"):
         texts = [path.read_bytes() for path in files if path.suffix.startswith(suffix)]
         assert any(stage.services.table.encode() in text for text in texts)
@@ -311,8 +311,8 @@ def _text(day: date) -> str:
     return f"{day}T00:00:00Z"
 
 
-def _asked(sandbox: Sandbox) -> Counter[str]:
-    """How often each call's detail was answered."""
+def _details_fetched(sandbox: Sandbox) -> Counter[str]:
+    """How often each call's detail was fetched."""
     return Counter(
         request.path.rpartition("/")[2]
         for request in sandbox.requests
