@@ -186,7 +186,7 @@ def _job(
         _arm(death)
     begin.wait()
     if file_bytes is not None:
-        # Python keeps what it could write of a module's bytecode, and then no process can import it.
+        # Python keeps a module's torn bytecode, and then no process can import it.
         sys.dont_write_bytecode = True
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     outcome = error = None
