@@ -85,3 +85,32 @@ def resolve_agents(agent_ids: Sequence[str] | str | None) -> list[str] | None:
 def is_true(value: Any) -> bool:
     """Read a flag that may have been rendered from a template."""
     return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
+
+
+def push_summary(
+    context: Context,
+    kind: str,
+    *,
+    scope: str,
+    interval: Interval | None = None,
+    manifest: object = None,
+    **figures: Any,
+) -> None:
+    """Push the XCom ``summary``: what a task works on, and what it did, never a record.
+
+    A task pushes it once when it knows what it works on, without figures, so that a task that
+    runs or failed can be told too; and again, with the figures, when it has done its work.
+
+    :param kind: ``calls`` (extract), ``details`` (enrich), ``load``, ``clean`` or ``resync``.
+    :param scope: connection and agents: with the interval, it tells which tasks did the same work.
+    :param interval: the interval, ``{"start", "end"}`` in ISO 8601.
+    :param manifest: the manifest's URI that the task staged, or took.
+    :param figures: more entries, small and free of call content.
+    """
+    summary: dict[str, Any] = {"kind": kind, "scope": scope}
+    if interval is not None:
+        bounds = {"start": interval.start.isoformat(), "end": interval.end.isoformat()}
+        summary["interval"] = bounds
+    if manifest is not None:
+        summary["manifest"] = str(manifest)
+    context["ti"].xcom_push(key="summary", value=summary | figures)

@@ -14,9 +14,10 @@ from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.movements import loaded
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
-from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
+from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import resolve_object
+from airflow_provider_talkpilot.staging.area import connection_of, scope_of
 from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -116,6 +117,16 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                 )
             path = parse_uri(str(self.manifest_uri))
             manifest = Manifest.load(path)
+            about: dict[str, Any] = {
+                "scope": scope_of(path.parent),
+                "interval": manifest.interval,
+                "manifest": path,
+                "manifest_kind": manifest.kind,
+                "connection_id": connection_of(path.parent),
+                "selection": manifest.selection,
+                "table": str(target),
+            }
+            push_summary(context, "load", **about)
             client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
             options = LoadOptions(
                 location=self.location,
@@ -128,6 +139,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
             result = load_calls(client, path.parent, manifest, target, options)
         self.movement = loaded(path, manifest, target, result)
         announce(context, self.outlets, path, manifest, target, result)
+        push_summary(context, "load", **about, **asdict(result))
         return asdict(result) | {
             "manifest_uri": str(path),
             "table": str(target),

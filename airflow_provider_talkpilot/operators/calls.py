@@ -21,13 +21,19 @@ from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardL
 from airflow_provider_talkpilot.operators.base import (
     airflow_errors,
     is_true,
+    push_summary,
     resolve_agents,
     resolve_interval,
 )
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.operators.metrics import report, requests_counted
-from airflow_provider_talkpilot.staging.area import interval_folder, ledger_folder, root_of
+from airflow_provider_talkpilot.staging.area import (
+    interval_folder,
+    ledger_folder,
+    root_of,
+    scope_of,
+)
 from airflow_provider_talkpilot.staging.columns import choices_of
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
@@ -94,7 +100,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
         """Go on after a deferral; all state is in staging."""
         return self.execute(context)
 
-    def _dashboard(self) -> dict[str, str]:
+    def _dashboard(self) -> dict[str, Any]:
         """What the link to the dashboard needs of the summary."""
         return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
 
@@ -228,6 +234,15 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
         if plan.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", plan.choices)
+        about: dict[str, Any] = {
+            "scope": scope_of(folder),
+            "interval": plan.interval,
+            "connection_id": self.talkpilot_conn_id,
+            "selection": sorted(plan.filters.active()),
+        }
+        if plan.agent_ids is None or len(plan.agent_ids) <= SUMMARY_ENTRIES:
+            about["agent_ids"] = plan.agent_ids
+        push_summary(context, "calls", **about)
         manifest, path = extract_calls(client, folder, plan)
         self.movement = extracted(client.base_url, path, manifest)
         report("calls", manifest.rows, self.talkpilot_conn_id)
@@ -238,10 +253,14 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             len(manifest.agents),
             sum(manifest.requests.values()),
         )
-        _push_summary(
+        push_summary(
             context,
-            manifest,
-            connection_id=self.talkpilot_conn_id,
+            "calls",
+            **about,
+            manifest=path,
+            start=manifest.start.isoformat(),
+            end=manifest.end.isoformat(),
+            requests=manifest.requests,
             agents=len(manifest.agents),
             calls=manifest.rows,
             rejected=manifest.rejected,
@@ -336,6 +355,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             max_rejects=self.max_rejects,
             choices=choices,
         )
+        about: dict[str, Any] = {
+            "scope": scope_of(path.parent),
+            "interval": calls.interval,
+            "connection_id": self.talkpilot_conn_id,
+        }
+        push_summary(context, "details", **about)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self.movement = enriched(client.base_url, path, manifest)
         report("details", manifest.fetched, self.talkpilot_conn_id)
@@ -346,10 +371,14 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             f"{manifest.fetched:,}",
             f"{sum(manifest.requests.values()):,}",
         )
-        _push_summary(
+        push_summary(
             context,
-            manifest,
-            connection_id=self.talkpilot_conn_id,
+            "details",
+            **about,
+            manifest=path,
+            start=manifest.start.isoformat(),
+            end=manifest.end.isoformat(),
+            requests=manifest.requests,
             details=manifest.rows,
             fetched=manifest.fetched,
             vanished=manifest.vanished,
@@ -382,17 +411,6 @@ def _breakdown(manifest: Manifest) -> dict[str, Any]:
     return found
 
 
-def _hour_limit(client: TalkPilotClient) -> dict[str, int]:
+def _hour_limit(client: TalkPilotClient) -> dict[str, Any]:
     limit = client.quota.per_hour
     return {} if limit is None else {"requests_per_hour": limit}
-
-
-def _push_summary(context: Context, manifest: Manifest, **counts: Any) -> None:
-    """Say in a small XCom what was staged: how many, never a record."""
-    summary = {
-        "start": manifest.start.isoformat(),
-        "end": manifest.end.isoformat(),
-        "requests": manifest.requests,
-        **counts,
-    }
-    context["ti"].xcom_push(key="summary", value=summary)

@@ -13,7 +13,7 @@ from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.operators.base import resolve_agents, resolve_interval
+from airflow_provider_talkpilot.operators.base import push_summary, resolve_agents, resolve_interval
 from airflow_provider_talkpilot.operators.calls import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.look_backs import LookBacks, clipped, resync_end
@@ -23,6 +23,7 @@ from airflow_provider_talkpilot.operators.retention import (
     readings,
     retentions,
 )
+from airflow_provider_talkpilot.staging.area import scope_name
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class _Chosen:
     def of(self) -> str:
         """Whose calls, in words."""
         return "every agent" if self.agents is None else f"{len(self.agents)} agent(s)"
+
+    def told(self) -> dict[str, str]:
+        """What the summary says of it."""
+        bounds = {"start": self.interval.start.isoformat(), "end": self.interval.end.isoformat()}
+        return {"reason": self.reason, **bounds}
 
     def arguments(self) -> dict[str, Any]:
         """What an extract task is given."""
@@ -136,13 +142,16 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
                 chosen, done = self._due(client, context, named)
         for each in chosen:
             self.log.info("Reading %s again, %s: %s.", each.interval, each.of, each.reason)
-        summary = {
-            "done": done,
-            "reasons": [each.reason for each in chosen],
-            "connection_id": self.talkpilot_conn_id,
-            "requests": dict(client.requests),
-        }
-        context["ti"].xcom_push(key="summary", value=summary)
+        push_summary(
+            context,
+            "resync",
+            scope=scope_name(self.talkpilot_conn_id, named),
+            done=done,
+            intervals=[each.told() for each in chosen],
+            reasons=[each.reason for each in chosen],
+            connection_id=self.talkpilot_conn_id,
+            requests=dict(client.requests),
+        )
         return [each.arguments() for each in chosen]
 
     def _due(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.operators.base import airflow_errors, is_true
+from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
+from airflow_provider_talkpilot.staging.area import scope_of
 from airflow_provider_talkpilot.staging.cleanup import MAX_AGE, clean_staging
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -64,13 +65,18 @@ class TalkPilotCleanStagingOperator(BaseOperator):
                 raise ConfigurationError(
                     f"max_age is {self.max_age}: give a time above zero, such as timedelta(days=7)."
                 )
-            cleaned = clean_staging(
-                parse_uri(self.staging_uri),
-                [parse_uri(uri) for uri in _uris(self.manifest_uris)],
-                keep=is_true(self.keep),
-                max_age=self.max_age,
+            manifests = [parse_uri(uri) for uri in _uris(self.manifest_uris)]
+            cleaned = asdict(
+                clean_staging(
+                    parse_uri(self.staging_uri),
+                    manifests,
+                    keep=is_true(self.keep),
+                    max_age=self.max_age,
+                )
             )
-        return asdict(cleaned)
+        scopes = {scope_of(path.parent) for path in manifests}
+        push_summary(context, "clean", scope=scopes.pop() if len(scopes) == 1 else "", **cleaned)
+        return cleaned
 
 
 def _uris(given: Any) -> Iterator[str]:

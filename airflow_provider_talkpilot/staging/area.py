@@ -40,14 +40,38 @@ def interval_folder(
     :return: ``<root>/<dag>/<connection>/<agents>/<start>_<end>``.
     :raises StagingError: when the URI cannot be used.
     """
+    name = scope_name(connection_id, agent_ids, filters, columns)
+    bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
+    return parse_uri(staging_uri) / _safe(dag_id) / name / bounds
+
+
+def scope_name(
+    connection_id: str,
+    agent_ids: Sequence[str] | None,
+    filters: CallFilters | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> str:
+    """Name what makes two runs over one interval the same work.
+
+    :param connection_id: the TalkPilot connection.
+    :param agent_ids: the agents; None for all of the key.
+    :param filters: filters in use.
+    :param columns: what is dropped or hashed, as recorded.
+    :return: ``<connection>/<agents>``, of which the second is ``all`` or has digests.
+    """
     agents = "all" if agent_ids is None else f"agents-{_digest(*sorted(agent_ids))}"
-    if active := filters.active():
+    if filters and (active := filters.active()):
         # A digest: a caller's number has no place in a path.
         agents += f"-selection-{_digest(*(f'{k}={v}' for k, v in sorted(active.items())))}"
     if columns:
         agents += f"-columns-{_digest(*(f'{k}={v}' for k, v in sorted(columns.items())))}"
-    bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
-    return parse_uri(staging_uri) / _safe(dag_id) / _safe(connection_id) / agents / bounds
+    return f"{_safe(connection_id)}/{agents}"
+
+
+def scope_of(folder: ObjectStoragePath) -> str:
+    """The :func:`scope_name` of a folder of :func:`interval_folder`."""
+    agents = folder.parent
+    return f"{agents.parent.name}/{agents.name}"
 
 
 def ledger_folder(root: ObjectStoragePath, connection_id: str) -> ObjectStoragePath:

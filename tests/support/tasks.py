@@ -52,6 +52,7 @@ def run_task(
     dag_id: str = DAG_ID,
     method: str = "execute",
     event: Any = None,
+    xcoms: dict[str, Any] | None = None,
     **arguments: Any,
 ) -> Outcome:
     """Run one task to its end; what it raises comes through.
@@ -61,11 +62,12 @@ def run_task(
     :param params: the run's params.
     :param method: what to call; the name that a deferral gave.
     :param event: the trigger's, where the task goes on after a deferral.
+    :param xcoms: gets what is pushed, where the task fails too.
     :param arguments: the operator's.
     """
     dag = DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
     task = operator(task_id=f"task_{next(_numbers)}", dag=dag, **arguments)
-    ti = TaskInstance(task.task_id, dag_id)
+    ti = TaskInstance(task.task_id, dag_id, xcoms={} if xcoms is None else xcoms)
     context: Any = {"ti": ti, "task_instance": ti, "dag": dag, "task": task, "params": params or {}}
     if interval:
         start, end = (datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in interval)
