@@ -12,32 +12,32 @@ from benchmarks.server import data as server_data
 _DOCS = ROOT / "docs"
 _HEAD = """# Benchmarks
 
-The provider beside what else brings calls from an API to a warehouse. Written by
-`make bench ARGS=--write`; every figure is measured by [benchmarks/](../benchmarks), none is typed.
+This page compares the provider with other tools that bring calls from an API to a warehouse.
+`make bench ARGS=--write` writes it; [benchmarks/](../benchmarks) measures every figure.
 
 {machine} Measured {dates} (UTC).
 {load}
 
 | tool | what is measured |
 | --- | --- |
-| this provider | `extract_calls` and `enrich_calls`, what the operators run |
+| this provider | `extract_calls` and `enrich_calls`, the functions that the operators run |
 {peers}
 
-- All talk to one small server that is none of theirs (`benchmarks/server`): responses are rendered
-  before they are requested. Contestants run in turn, each in a process and an environment of its
-  own, figures are medians.
-- **Seconds in the process** are the work alone. **Whole process** adds the start of Python and what
-  it imports. For the provider and HttpOperator most of that is Airflow, which a worker has loaded
-  already when a task runs.
-- Every run's output is read and checked for every call before its figures count.
-- The ratio is seconds in the process beside the provider's: 2.0 is twice as long.
-- Each peer is set up by its own documents; the links are in `benchmarks/peers`. 64 requests may be
-  in flight where a tool can have several at once.
+- All tools use the same small server (`benchmarks/server`), which belongs to none of them. It
+  prepares its responses before the first request. The tools run in turn, each in its own process
+  and its own environment. The figures are medians.
+- **Seconds in the process** are the work alone. **Whole process** adds the start of Python and its
+  imports. For the provider and HttpOperator most of that is Airflow, which a worker has already
+  loaded when a task runs.
+- The figures of a run count only after its output was read and found to contain every call.
+- The ratio is a tool's seconds in the process divided by the provider's: 2.0 means twice as long.
+- Each of the other tools is set up as its own documentation says; the links are in
+  `benchmarks/peers`. A tool that can have several requests in flight may have 64.
 """
 _MEMORY = """## Memory
 
-Peak memory of the process in the two list cases above. Airflow's own code is in it for the provider
-and for HttpOperator. What counts is how it grows with ten times the calls.
+The peak memory of the process in the two list cases above. For the provider and for HttpOperator
+it includes Airflow's own code. The important figure is the growth with ten times the calls.
 """
 
 
@@ -65,10 +65,10 @@ def _head(results: list[Result]) -> str:
         for peer in PEERS
     )
     shared = (
-        f"Up to {busiest:.0f} processes wanted a processor meanwhile, as each section says: the "
-        "machine was shared. Seconds and their ratios vary with that, counts and memory do not."
+        f"The machine was shared: up to {busiest:.0f} processes competed for its processors, as "
+        "each section says. That changes seconds and ratios, but not counts and memory."
         if busiest > 4
-        else f"Up to {busiest:.1f} processes wanted a processor meanwhile, those measured included."
+        else f"Up to {busiest:.1f} processes competed for the processors, the measured included."
     )
     return _HEAD.format(
         machine=f"{'; '.join(machines)}.",
@@ -123,10 +123,10 @@ def _again(cases: tuple[Case, ...]) -> str:
     names = ", ".join(f"`{case.name}`" for case in cases)
     first = server_data.FIRST_DAY
     return (
-        "## Measure it yourself\n\n`make bench` runs all of it, in about 20 minutes where nothing "
-        "else runs; the peers are installed into `.bench/` at the first time. `make bench "
-        f'ARGS="list-10k kill"` runs some cases: {names}. `make bench ARGS=--write` writes this '
-        "page anew, too. The calls are made up, and begin on "
+        "## Measure it yourself\n\n`make bench` runs all cases, in about 20 minutes on a machine "
+        "that does nothing else. The first run installs the other tools into `.bench/`. `make "
+        f'bench ARGS="list-10k kill"` runs only the named cases. The cases are {names}. `make '
+        "bench ARGS=--write` also writes this page. The calls are invented, and start on "
         f"{first:%Y-%m-%d}.\n"
     )
 

@@ -45,8 +45,8 @@ CASES = (
         "kill",
         f"Killed at half of {CALLS:,} details, and run again",
         (Column("twice", "details fetched twice"), Column("before", "fetched before the kill")),
-        "SIGKILL to the process, then the same command; where a tool tells a state, the last one "
-        "that it told is given back.",
+        "The process gets SIGKILL, then the same command runs again. If a tool has reported a "
+        "state, it gets its last state back.",
         measure,
     ),
 )

@@ -67,10 +67,10 @@ CASES = (
             Column("missing", "calls missing"),
             Column("seconds", "seconds", 1),
         ),
-        f"Each process has a day of {CALLS} calls with details. The minute is scaled down to "
-        f"{MINUTE_SECONDS} s, so what a tool waits in whole seconds weighs more than in life. "
-        "Airbyte has its `HTTPAPIBudget` with the right limit and headers; dlt, with its default "
-        "of 5 workers, and Singer wait as `Retry-After` says, by their own means.",
+        f"Each process reads a day of {CALLS} calls with details. The minute is scaled down to "
+        f"{MINUTE_SECONDS} s, so waits in whole seconds weigh more than in practice. Airbyte uses "
+        "its `HTTPAPIBudget` with the right limit and headers. dlt (with its default of 5 workers) "
+        "and Singer use their own retries and wait as `Retry-After` says.",
         measure,
     ),
 )

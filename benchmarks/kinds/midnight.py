@@ -48,11 +48,11 @@ CASES = (
             Column("more_exclusive", "of other days, exclusive"),
             Column("more_inclusive", "of other days, inclusive"),
         ),
-        f"Three days run one after the other. At every midnight there are {ON_MIDNIGHT} calls, "
-        f"half a second before it {ON_MIDNIGHT} more, and {CALLS} in each day. TalkPilot does "
-        "not say whether `from` and `to` include their bound. dlt, Airbyte and Singer go on "
-        "from their cursor on `created_at`; HttpOperator requests the interval, as a DAG's "
-        "templates do.",
+        f"Each tool runs three days one after the other. {ON_MIDNIGHT} calls start at every "
+        f"midnight, {ON_MIDNIGHT} more start half a second before it, and each day has {CALLS} "
+        "other calls. TalkPilot does not say whether `from` and `to` include their bound. dlt, "
+        "Airbyte and Singer continue from their cursor on `created_at`. HttpOperator requests the "
+        "interval, as a DAG's templates do.",
         measure,
     ),
 )

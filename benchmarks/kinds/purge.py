@@ -65,12 +65,13 @@ CASES = (
             Column("purged_files", "purged: left in files that it keeps"),
             Column("erased_files", "erased: left in files"),
         ),
-        f"A day of {CALLS} calls runs, callers are purged or erased, the day runs again; then "
-        "table and files are searched for them. For the provider the table is in a BigQuery "
-        "emulator. The peers' table is what a destination has that merges their rows by id, the "
-        "best that one can do. Files are what a tool itself keeps: the provider's staging, "
-        "dlt's load packages, the bucket of HttpOperator (lists alone, its file written over). "
-        "Airbyte and Singer hand their messages on and keep none.",
+        f"Each tool runs a day of {CALLS} calls. Then calls are purged or erased, and the tool "
+        "runs the day again. Then table and files are searched for the callers. The provider's "
+        "table is in a BigQuery emulator. For the other tools, the table is the result of merging "
+        "their rows by id, the best that a destination can do. Files are those that a tool itself "
+        "keeps: the provider's staging, dlt's load packages, the bucket of HttpOperator (only "
+        "lists, and each run overwrites its file). Airbyte and Singer pass their messages on and "
+        "keep no files.",
         measure,
     ),
 )

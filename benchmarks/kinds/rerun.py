@@ -60,11 +60,12 @@ CASES = (
             Column("lists", "list requests"),
             Column("missing", "calls missing after the day before was run too"),
         ),
-        "A day with details runs twice: to see edits, purges and late scores, an interval has "
-        "to be read again. Then the day before it runs, as a backfill does. A cursor on "
-        "`updated_at` spares the details too, in tools that filter by one; it has one mark for "
-        "all intervals, so that what is older than the mark is left out. The provider's first "
-        "run is loaded and its staging cleaned: the table knows.",
+        "Each tool runs a day with details twice: only a second reading shows edits, purges and "
+        "late scores. Then it runs the day before, as a backfill does. Tools that filter by a "
+        "cursor on `updated_at` save the details too. But the cursor keeps one position for all "
+        "intervals, so it leaves out the older day's calls. For the provider, the first run is "
+        "loaded into the table and its staging is cleaned: the provider learns from the table "
+        "which details it has.",
         measure,
     ),
 )

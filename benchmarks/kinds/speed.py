@@ -62,27 +62,27 @@ CASES = (
     _case(
         "list-10k",
         "List 10,000 calls",
-        "Every page of one day, written to files. HttpOperator holds all responses at once and "
-        "writes what it read, without a check; the provider proves that the list was whole, checks "
-        "every field and writes part after part.",
+        "Each tool reads every page of one day and writes files. HttpOperator holds all responses "
+        "in memory at once and writes them without a check. The provider proves that the list was "
+        "whole, checks every field and writes part after part.",
         "list",
         10_000,
     ),
-    _case("list-100k", "List 100,000 calls", "Ten times the calls.", "list", 100_000),
+    _case("list-100k", "List 100,000 calls", "The same with ten times the calls.", "list", 100_000),
     _case(
         "details",
         "2,000 calls with details",
-        "The list of a day, and the detail of each call. The peers write details alone, for a "
-        "detail has all fields of the list; the provider writes both. HttpOperator has no notion "
-        "of a request for each row of a list.",
+        "Each tool reads the list of a day and the detail of each call. The other tools write only "
+        "details, because a detail has all fields of the list; the provider writes both. "
+        "HttpOperator is left out: it cannot send a request for each row of a list.",
         "details",
         2_000,
     ),
     _case(
         "details-50ms",
         "2,000 calls with details, each response 50 ms later",
-        "As above, with a far server. The Singer SDK sends one request after the other; the "
-        "others may have 64 requests in flight.",
+        "As above, with a server that is far away. The Singer SDK sends one request after the "
+        "other; the other tools may have 64 requests in flight.",
         "details",
         2_000,
         0.05,

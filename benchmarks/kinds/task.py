@@ -88,9 +88,9 @@ CASES = (
             Column("start", "seconds, airflow version", 1),
             Column("runs", "runs"),
         ),
-        "A DAG run in one process, in an Airflow with a database of its own. Most is Airflow: what "
-        "`airflow version` takes is its start alone. The provider's environment has Google's "
-        "provider too, and HttpOperator's has not.",
+        "A DAG run in one process, in an Airflow with its own database. Airflow itself takes most "
+        "of the time: the seconds of `airflow version` are its start alone. The provider's "
+        "environment also contains Google's provider, HttpOperator's does not.",
         measure,
         is_time=True,
     ),
