@@ -16,8 +16,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.bigquery import Client
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
-from airflow_provider_talkpilot.bigquery.known import known_details
 from airflow_provider_talkpilot.bigquery.load import load_calls
+from airflow_provider_talkpilot.bigquery.queries import known_details
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.cleanup import clean_staging

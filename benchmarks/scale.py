@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
@@ -138,11 +138,11 @@ def _describe(uri: str) -> Manifest:
 
 def _know_details() -> None:
     """As if the details had been loaded, but for one in 256."""
-    job = bigquery_client("google_cloud_default").query(
-        f"UPDATE `{TABLE}` SET detail_updated_at = updated_at, detail_synced_at = synced_at, "
-        "final_score = 7 WHERE detail_synced_at IS NULL AND NOT ENDS_WITH(id, '00')"
-    )
-    job.result()
+    with bigquery_client("google_cloud_default") as client:
+        client.query(
+            f"UPDATE `{TABLE}` SET detail_updated_at = updated_at, detail_synced_at = synced_at, "
+            "final_score = 7 WHERE detail_synced_at IS NULL AND NOT ENDS_WITH(id, '00')"
+        ).result()
 
 
 def _staging() -> str:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.movements import loaded
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
-from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import resolve_object
 from airflow_provider_talkpilot.staging.area import connection_of, scope_of
 from airflow_provider_talkpilot.staging.manifest import Manifest
@@ -107,7 +106,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
         from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 
-        with airflow_errors(), bigquery_errors(self.gcp_conn_id):
+        with airflow_errors():
             target = TableId.parse(self.table)
             tags = checked_tags(resolve_object("policy_tags", self.policy_tags, _EXAMPLE))
             if tags and "extra" not in tags:
@@ -127,7 +126,6 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                 "table": str(target),
             }
             push_summary(context, "load", **about)
-            client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
             options = LoadOptions(
                 location=self.location,
                 policy_tags=tags,
@@ -136,7 +134,10 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                 ),
                 maximum_bytes_billed=self.maximum_bytes_billed,
             )
-            result = load_calls(client, path.parent, manifest, target, options)
+            with bigquery_client(
+                self.gcp_conn_id, self.location, self.impersonation_chain
+            ) as client:
+                result = load_calls(client, path.parent, manifest, target, options)
         self.movement = loaded(path, manifest, target, result)
         announce(context, self.outlets, path, manifest, target, result)
         push_summary(context, "load", **about, **asdict(result))
@@ -205,9 +206,13 @@ class TalkPilotCreateViewsOperator(BaseOperator):
         """Create or update the views."""
         from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
 
-        with airflow_errors(), bigquery_errors(self.gcp_conn_id):
+        with airflow_errors():
             target = TableId.parse(self.table)
             names = tuple(VIEWS) if self.views is None else self.views
             names = [names] if isinstance(names, str) else names
-            client = bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
-            return create_views(client, target, names, prefix=self.prefix, location=self.location)
+            with bigquery_client(
+                self.gcp_conn_id, self.location, self.impersonation_chain
+            ) as client:
+                return create_views(
+                    client, target, names, prefix=self.prefix, location=self.location
+                )

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
-from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.movements import enriched, extracted
@@ -25,7 +25,6 @@ from airflow_provider_talkpilot.operators.base import (
     resolve_agents,
     resolve_interval,
 )
-from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.operators.metrics import report, requests_counted
 from airflow_provider_talkpilot.staging.area import (
@@ -392,11 +391,10 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     def _known(self, calls: Manifest) -> Iterator[Known]:
         if not self.table:
             return
-        from airflow_provider_talkpilot.bigquery.known import known_details
+        from airflow_provider_talkpilot.bigquery.queries import known_details
 
         target = TableId.parse(self.table)
-        with bigquery_errors(self.gcp_conn_id):
-            client = bigquery_client(self.gcp_conn_id)
+        with bigquery_client(self.gcp_conn_id) as client:
             yield from known_details(client, target, calls.interval, calls.columns)
 
 

@@ -11,11 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.api.interval import format_utc
-from airflow_provider_talkpilot.bigquery.errors import bigquery_errors
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.operators.base import push_summary, resolve_agents, resolve_interval
 from airflow_provider_talkpilot.operators.calls import TalkPilotRequestsOperator
-from airflow_provider_talkpilot.operators.clients import bigquery_client
 from airflow_provider_talkpilot.operators.look_backs import LookBacks, clipped, resync_end
 from airflow_provider_talkpilot.operators.resync_state import ResyncState
 from airflow_provider_talkpilot.operators.retention import (
@@ -28,6 +27,7 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from google.cloud.bigquery import Client
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         if self.start or self.end:
             chosen, done = [_Chosen("by hand", Interval.parse(self.start, self.end), named)], ""
         else:
-            with bigquery_errors(self.gcp_conn_id):
-                chosen, done = self._due(client, context, named)
+            with bigquery_client(self.gcp_conn_id) as warehouse:
+                chosen, done = self._due(client, warehouse, context, named)
         for each in chosen:
             self.log.info("Reading %s again, %s: %s.", each.interval, each.of, each.reason)
         push_summary(
@@ -155,15 +155,19 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         return [each.arguments() for each in chosen]
 
     def _due(
-        self, client: TalkPilotClient, context: Context, named: list[str] | None
+        self,
+        client: TalkPilotClient,
+        warehouse: Client,
+        context: Context,
+        named: list[str] | None,
     ) -> tuple[list[_Chosen], str]:
         """Find what is due, and what is done once that has been read."""
-        from airflow_provider_talkpilot.bigquery.past_days import earliest_call, unpurged_days
+        from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
         look_backs, state = LookBacks.parse(self.look_backs), ResyncState.parse(self.done)
         run_end = resolve_interval(context, None, None).end
         today, end = run_end.date(), resync_end(run_end)
-        target, warehouse = TableId.parse(self.table), bigquery_client(self.gcp_conn_id)
+        target = TableId.parse(self.table)
         earliest = earliest_call(warehouse, target, end)
         if earliest is None:
             raise AirflowSkipException(
