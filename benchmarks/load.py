@@ -29,9 +29,10 @@ from airflow_provider_talkpilot.bigquery.load import load_calls
 from airflow_provider_talkpilot.bigquery.schema import Source, names, staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
-from airflow_provider_talkpilot.staging.area import interval_folder
-from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
+from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.storage import parse_uri
 
 RUNS = 3
 ROWS = 100_000
@@ -66,10 +67,10 @@ def main(rows: int) -> None:
     print(f"the load task                      {task:8.2f} s    ratio {task / bare:.2f}")
 
 
-def _staged(folder: Path, rows: int) -> tuple[bytes, Manifest, ObjectStoragePath]:
+def _staged(folder: Path, rows: int) -> tuple[bytes, CallsManifest, ObjectStoragePath]:
     """Rows of one day as text, and as parts with their manifest."""
     path = interval_folder(
-        folder.as_uri(),
+        parse_uri(folder.as_uri()),
         dag_id="bench",
         connection_id="bench",
         agent_ids=None,
@@ -84,8 +85,8 @@ def _staged(folder: Path, rows: int) -> tuple[bytes, Manifest, ObjectStoragePath
     if part is None:
         raise ValueError("at least one row is needed")
     walk = AgentWalk(agent_id=AGENT, calls=rows, began_at=now, walked_at=now)
-    manifest = Manifest(
-        kind="calls", start=DAY.start, end=DAY.end, agents=[walk], parts=[part], started_at=now
+    manifest = CallsManifest(
+        start=DAY.start, end=DAY.end, agents=[walk], parts=[part], started_at=now
     )
     manifest.save(path)
     return (path / part.name).read_bytes(), manifest, path

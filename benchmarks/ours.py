@@ -13,10 +13,11 @@ from pathlib import Path
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPilotClient
-from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
+from airflow_provider_talkpilot.staging.names import interval_folder
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from benchmarks.figures import IN_FLIGHT, measured
 
 
@@ -25,7 +26,7 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
     logging.disable(logging.INFO)
     interval = Interval.parse(start, end)
     folder = interval_folder(
-        f"file://{root}",
+        parse_uri(f"file://{root}"),
         dag_id="bench",
         connection_id="bench",
         agent_ids=None,

@@ -19,10 +19,11 @@ from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClien
 from airflow_provider_talkpilot.bigquery.load import load_calls
 from airflow_provider_talkpilot.bigquery.queries import known_details
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.names import interval_folder
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from benchmarks.figures import IN_FLIGHT, measured
 
 
@@ -34,7 +35,7 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
     logging.disable(logging.WARNING)
     interval, staging = Interval.parse(start, end), f"file://{root}/staging"
     folder = interval_folder(
-        staging,
+        parse_uri(staging),
         dag_id="bench",
         connection_id="bench",
         agent_ids=None,

@@ -30,7 +30,11 @@ from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOp
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import (
+    CallsManifest,
+    DetailsManifest,
+    parse_manifest,
+)
 from airflow_provider_talkpilot.staging.storage import get_text, parse_uri
 from tests.support.jobs import Jobs
 
@@ -121,16 +125,16 @@ def _measure(
     return measured, returned
 
 
-def _describe(uri: str) -> Manifest:
+def _describe(uri: str) -> CallsManifest | DetailsManifest:
     path = parse_uri(uri)
     text = get_text(path) or ""
-    manifest = Manifest.parse(text, path)
+    manifest = parse_manifest(text, path)
     sizes = [part.bytes for part in manifest.parts]
     requests = sum(manifest.requests.values())
     print(
         f"    {manifest.rows:,} rows in {len(sizes)} part(s) of up to "
         f"{max(sizes, default=0) / 1e6:.1f} MB, {requests:,} requests; "
-        f"manifest {len(text):,} bytes, {len(manifest.agents):,} walks",
+        f"manifest {len(text):,} bytes, {manifest.agent_count:,} agents",
         flush=True,
     )
     return manifest

@@ -17,10 +17,11 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.staging.area import interval_folder
 from airflow_provider_talkpilot.staging.enrich import enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
+from airflow_provider_talkpilot.staging.names import interval_folder
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 CALLS = 60
@@ -44,7 +45,7 @@ def main() -> None:
         ) as sandbox,
     ):
         folder = interval_folder(
-            root,
+            parse_uri(root),
             dag_id="bench",
             connection_id="bench",
             agent_ids=None,

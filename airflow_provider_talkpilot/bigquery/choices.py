@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from google.cloud.bigquery import Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.staging.columns import DROPPABLE, KEEP
+from airflow_provider_talkpilot.staging.choices import KEEP
+from airflow_provider_talkpilot.staging.columns import DROPPABLE
 
 _PREFIX = "talkpilot-"
 

@@ -28,7 +28,7 @@ from airflow_provider_talkpilot.bigquery.staging_table import check_parts, fill_
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_target
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ class _Load:
             f"{sum(balance.staged for balance in after):,}",
             f"{live:,}",
             f"{erased:,}",
-            len(self._manifest.agents),
+            self._manifest.agent_count,
         )
         return live
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from google.cloud.bigquery import ArrayQueryParameter
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
 
 # Agents named in an error; the rest are counted.
 _NAMED = 5
@@ -63,20 +63,17 @@ class Balance:
 
 def can_reconcile(manifest: Manifest) -> bool:
     """Whether a manifest tells all calls of its interval: a walk's, without filters."""
-    return manifest.kind == "calls" and not manifest.selection
+    return manifest.is_whole_interval
 
 
 def walked_at(manifest: Manifest) -> datetime:
     """When the last of the manifest's walks ended."""
-    return max((walk.walked_at for walk in manifest.agents), default=manifest.started_at)
+    return manifest.walked_at if isinstance(manifest, CallsManifest) else manifest.started_at
 
 
 def began_at(manifest: Manifest) -> datetime:
     """When the first of the manifest's walks began: what was read later proves nothing."""
-    return min(
-        (walk.began_at or manifest.started_at for walk in manifest.agents),
-        default=manifest.started_at,
-    )
+    return manifest.began_at if isinstance(manifest, CallsManifest) else manifest.started_at
 
 
 def agents_of(manifest: Manifest) -> list[ArrayQueryParameter]:
@@ -85,8 +82,9 @@ def agents_of(manifest: Manifest) -> list[ArrayQueryParameter]:
     A record that failed validation is a call that TalkPilot has, and the parts do not: where one
     was rejected, a call that the parts lack proves nothing.
     """
-    walked = [walk.agent_id for walk in manifest.agents]
-    whole = [walk.agent_id for walk in manifest.agents if not walk.rejected]
+    walks = manifest.agents if isinstance(manifest, CallsManifest) else []
+    walked = [walk.agent_id for walk in walks]
+    whole = [walk.agent_id for walk in walks if not walk.rejected]
     return [
         ArrayQueryParameter("walked_agents", "STRING", walked),
         ArrayQueryParameter("whole_agents", "STRING", whole),

@@ -27,7 +27,7 @@ from airflow_provider_talkpilot.bigquery.jobs import LABELS, run_job
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import Manifest
 
 log = logging.getLogger(__name__)
 

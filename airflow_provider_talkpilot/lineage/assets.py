@@ -13,8 +13,8 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.area import connection_of
-from airflow_provider_talkpilot.staging.manifest import Kind, Manifest
+from airflow_provider_talkpilot.staging.manifests import Manifest
+from airflow_provider_talkpilot.staging.names import Kind, connection_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from airflow_provider_talkpilot.staging.names import public_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     from airflow_provider_talkpilot.bigquery.load import LoadResult
     from airflow_provider_talkpilot.bigquery.table_id import TableId
-    from airflow_provider_talkpilot.staging.manifest import Kind, Manifest
+    from airflow_provider_talkpilot.staging.manifests import Manifest
+    from airflow_provider_talkpilot.staging.names import Kind
 
 BIGQUERY = "bigquery"
 # As TalkPilot's documents write them.
@@ -20,7 +22,6 @@ _RESOURCES: dict[Kind, str] = {
     "calls": "agents/{agentId}/calls",
     "details": "agents/{agentId}/calls/{callId}",
 }
-_SELECTION = re.compile(r"-selection-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,8 @@ def staging_place(folder: ObjectStoragePath, kind: Kind) -> Place:
     :param folder: of one interval.
     :param kind: ``calls`` or ``details``.
     """
-    url = urlsplit(str(folder.parent))
-    # What was selected can be a caller's number, and few digits make a weak secret of its digest.
-    path = _SELECTION.sub("-selection", url.path) + f"/{kind}"
+    url = urlsplit(public_name(folder))
+    path = f"{url.path}/{kind}"
     if url.scheme in ("", "file"):
         return Place("file", path)
     # The name before the @ is the connection's.

@@ -16,8 +16,8 @@ from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
 from airflow_provider_talkpilot.operators.columns import resolve_object
-from airflow_provider_talkpilot.staging.area import connection_of, scope_of
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import load_manifest
+from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                     "columns, those of columns with a tag too: give extra a tag as well."
                 )
             path = parse_uri(str(self.manifest_uri))
-            manifest = Manifest.load(path)
+            manifest = load_manifest(path)
             about: dict[str, Any] = {
                 "scope": scope_of(path.parent),
                 "interval": manifest.interval,

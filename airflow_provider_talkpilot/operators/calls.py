@@ -27,17 +27,17 @@ from airflow_provider_talkpilot.operators.base import (
 )
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.operators.metrics import report, requests_counted
-from airflow_provider_talkpilot.staging.area import (
+from airflow_provider_talkpilot.staging.choices import choices_of
+from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
+from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.names import (
     interval_folder,
     ledger_folder,
     root_of,
     scope_of,
 )
-from airflow_provider_talkpilot.staging.columns import choices_of
-from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
-from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
-from airflow_provider_talkpilot.staging.ledger import StagedLedger
-from airflow_provider_talkpilot.staging.manifest import Manifest
 from airflow_provider_talkpilot.staging.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
@@ -223,7 +223,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             choices=resolve_columns(self.columns, self.hash_conn_id),
         )
         folder = interval_folder(
-            self.staging_uri,
+            parse_uri(self.staging_uri),
             dag_id=self.dag_id,
             connection_id=self.talkpilot_conn_id,
             agent_ids=plan.agent_ids,
@@ -340,7 +340,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = parse_uri(str(self.manifest_uri))
-        calls = Manifest.load(path)
+        calls = CallsManifest.load(path)
         columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
         choices = resolve_columns(columns, self.hash_conn_id)
         if choices.recorded == calls.columns and not choices.details_are_wanted:
@@ -388,7 +388,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         )
         return str(path)
 
-    def _known(self, calls: Manifest) -> Iterator[Known]:
+    def _known(self, calls: CallsManifest) -> Iterator[Known]:
         if not self.table:
             return
         from airflow_provider_talkpilot.bigquery.queries import known_details
@@ -398,7 +398,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             yield from known_details(client, target, calls.interval, calls.columns)
 
 
-def _breakdown(manifest: Manifest) -> dict[str, Any]:
+def _breakdown(manifest: CallsManifest) -> dict[str, Any]:
     """The calls by agent and by day, as long as that is little."""
     found: dict[str, Any] = {}
     if len(manifest.agents) <= SUMMARY_ENTRIES:

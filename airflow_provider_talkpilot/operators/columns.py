@@ -10,7 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.staging.columns import HASH, ColumnChoices, Hasher, checked_choices
+from airflow_provider_talkpilot.staging.choices import HASH, ColumnChoices, Hasher, checked_choices
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 
 

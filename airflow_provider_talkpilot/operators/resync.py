@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.operators.retention import (
     readings,
     retentions,
 )
-from airflow_provider_talkpilot.staging.area import scope_name
+from airflow_provider_talkpilot.staging.names import scope_name
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:

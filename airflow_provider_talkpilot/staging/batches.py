@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -11,7 +12,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import Checkpoint, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 
 # What a kill can cost: details that were asked for and are not staged yet.
@@ -41,7 +42,7 @@ class Batches:
         folder: ObjectStoragePath,
         writer: PartWriter,
         rejects: PartWriter,
-        manifest: Manifest,
+        manifest: DetailsManifest,
         client: TalkPilotClient,
     ) -> None:
         self._folder, self._writer, self._manifest = folder, writer, manifest
@@ -105,7 +106,7 @@ class Batches:
         if part:
             self._manifest.parts.append(part)
             packed = self._pack()
-            self._manifest.save_checkpoint(self._folder)
+            Checkpoint(manifest=self._manifest, worked_at=datetime.now(UTC)).save(self._folder)
             for small in packed:
                 storage.delete(self._folder / small.name)
         self._flushed_at = time.monotonic()

@@ -7,7 +7,7 @@ all other work. What nobody goes on with expires.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,18 +15,18 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.inventory import (
-    Folder,
+    File,
     find_folders,
     folder_of,
-    is_checkpoint,
-    is_loaded,
-    is_manifest,
     left_alone,
     list_files,
-    part_name,
-    read_manifests,
 )
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import (
+    CallsManifest,
+    parse_manifest,
+    read_record,
+)
+from airflow_provider_talkpilot.staging.names import Folder, is_of_calls, loaded_name
 from airflow_provider_talkpilot.staging.purge import UNFINISHED_AGE, purge_staged
 
 log = logging.getLogger(__name__)
@@ -72,13 +72,11 @@ def clean_staging(
     loaded = [(folder_of(root, path), path) for path in manifests]
     folders = find_folders(root)
     # Details first: they need not be searched then. The walk is needed for the search.
-    for kind in ("details", "calls"):
-        for folder, path in loaded:
-            if path.name.startswith(kind):
-                if kind == "calls":
-                    cleaned.purged += _purge(folders, folder, path)
-                if not keep:
-                    cleaned.loaded += _delete_loaded(folder, path)
+    for folder, path in sorted(loaded, key=lambda each: is_of_calls(each[1])):
+        if is_of_calls(path):
+            cleaned.purged += _purge(folders, folder, path)
+        if not keep:
+            cleaned.loaded += _delete_loaded(folder, path)
     if not keep:
         for folder in folders:
             with left_alone(strict=False):
@@ -96,66 +94,65 @@ def clean_staging(
 
 
 def _purge(folders: Sequence[Folder], folder: Folder, path: ObjectStoragePath) -> int:
-    text = storage.get_text(path)
-    if text is None:
+    if storage.size(path) is None:
         log.info("%s is cleaned already.", path)
         return 0
-    return purge_staged(folders, folder, Manifest.parse(text, path))
+    return purge_staged(folders, folder, CallsManifest.load(path))
 
 
 def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
-    """Delete a manifest, then the parts that nobody else names.
+    """Delete a manifest, then the parts that no other manifest names.
 
     No load may find a manifest without its parts, so it goes first; under another name it still
     says what else has to go.
     """
     text = storage.get_text(path)
     if text is not None:
-        Manifest.parse(text, path)
-        storage.put_text(text, path.parent / path.name.replace("-manifest-", "-loaded-"))
+        parse_manifest(text, path)
+        storage.put_text(text, path.parent / loaded_name(path.name))
         storage.delete(path)
     return _finish(folder) + (text is not None)
 
 
 def _finish(folder: Folder) -> int:
     """Delete the parts of what was loaded, where a killed try left off too."""
-    files = list_files(folder)
-    loaded = [file for file in files if is_loaded(file)]
+    files = list_files(folder.path)
+    loaded = [file for file in files if file.name.role == "loaded" and not file.name.unfinished]
     if not loaded:
         return 0
-    leaving = {part.name for _, manifest in read_manifests(loaded) for part in manifest.parts}
-    leaving -= _in_use(folder)
-    parts = [file for file in files if file.name in leaving and not file.unfinished]
+    leaving = _parts_of(loaded)
+    # A manifest is stored before its checkpoint goes: in this order one of the two is seen.
+    for role in ("checkpoint", "manifest"):
+        files_now = list_files(folder.path)
+        leaving -= _parts_of(
+            file for file in files_now if file.name.role == role and not file.name.unfinished
+        )
+    parts = [file for file in files if file.path.name in leaving]
     for file in (*parts, *loaded):
         storage.delete(file.path)
     storage.remove_if_empty(folder.path)
     return len(parts)
 
 
-def _in_use(folder: Folder) -> set[str]:
-    """Names of the parts that unfinished work or a manifest names.
+def _parts_of(files: Iterable[File]) -> set[str]:
+    """Names of the parts that manifests and checkpoints name.
 
-    :raises ManifestError: when one of them cannot be read, so that nobody knows.
+    :raises ManifestError: when one of them cannot be read, so that its parts are not known.
     """
-    names = set()
-    # A manifest is there before its checkpoint goes: in this order one of them is seen.
-    for is_one in (is_checkpoint, is_manifest):
-        files = [file for file in list_files(folder) if is_one(file)]
-        for _, manifest in read_manifests(files):
-            names |= {part.name for part in manifest.parts}
-    return names
+    records = [read_record(file.path) for file in files]
+    return {part.name for record in records if record for part in record.parts}
 
 
 def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
     """Delete all our files where nothing was written for long; else what killed tries left."""
-    files = list_files(folder)
+    files = list_files(folder.path)
     moments = [file.modified for file in files if file.modified]
     if len(moments) == len(files) and all(moment < now - max_age for moment in moments):
         # No load may find a manifest without its parts.
-        expired = sorted(files, key=lambda file: part_name(file) is not None)
+        expired = sorted(files, key=lambda file: file.name.role == "part")
     else:
         old = now - UNFINISHED_AGE
-        expired = [f for f in files if f.unfinished and f.modified and f.modified < old]
+        expired = [f for f in files if f.name.unfinished and f.modified and f.modified < old]
     for file in expired:
         storage.delete(file.path)
     storage.remove_if_empty(folder.path)

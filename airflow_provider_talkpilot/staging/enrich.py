@@ -14,18 +14,16 @@ from pydantic import TypeAdapter
 from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.batches import Batches
-from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices, describe
-from airflow_provider_talkpilot.staging.drift import warn_of_drift
+from airflow_provider_talkpilot.staging.choices import (
+    KEEP_ALL,
+    ColumnChoices,
+    describe,
+    warn_of_drift,
+)
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.fetch import fetch_details
-from airflow_provider_talkpilot.staging.inventory import (
-    Folder,
-    find_related,
-    left_alone,
-    list_files,
-    part_name,
-)
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.progress import (
@@ -67,9 +65,9 @@ def enrich_calls(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     *,
-    known: Callable[[Manifest], Iterable[Known]] | None = None,
+    known: Callable[[CallsManifest], Iterable[Known]] | None = None,
     options: EnrichOptions | None = None,
-) -> tuple[Manifest, ObjectStoragePath]:
+) -> tuple[DetailsManifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
 
     Whatever ends the work early, fetched details are staged first; whoever comes next takes them.
@@ -86,21 +84,21 @@ def enrich_calls(
     :raises StagingError: when staged details kept going meanwhile.
     """
     options, folder = options or EnrichOptions(), calls.parent
-    lists = Manifest.load(calls)
+    lists = CallsManifest.load(calls)
     _require_same_choices(lists, options.choices)
-    begun = _begin(folder, lists)
+    start = _start(folder, lists)
     for _ in range(PLANS):
-        manifest = begun.model_copy(deep=True)
+        manifest = start.model_copy(deep=True)
         fetched = _fetch_missing(client, calls, manifest, known, options)
         manifest.require_rejects_within(options.max_rejects, folder)
         if fetched and manifest.is_whole(folder):
             break
         # Another run of the interval loaded and cleaned them, or wrote them anew without what was
         # purged: the warehouse or staging has them.
-        log.info("Details of %s that were staged went meanwhile: planning anew.", begun.interval)
+        log.info("Details of %s that were staged went meanwhile: planning anew.", start.interval)
     else:
         raise StagingError(
-            f"Details of {begun.interval} that were staged went {PLANS} times meanwhile. What is "
+            f"Details of {start.interval} that were staged went {PLANS} times meanwhile. What is "
             "staged is kept, and the next try goes on from it."
         )
     if manifest.vanished:
@@ -111,15 +109,15 @@ def enrich_calls(
         )
     warn_of_drift(manifest.drift, options.choices)
     path = manifest.save(folder)
-    Manifest.delete_checkpoint(folder, "details")
+    Checkpoint.delete(folder, "details")
     return manifest, path
 
 
 def _fetch_missing(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
-    manifest: Manifest,
-    known: Callable[[Manifest], Iterable[Known]] | None,
+    manifest: DetailsManifest,
+    known: Callable[[CallsManifest], Iterable[Known]] | None,
     options: EnrichOptions,
 ) -> bool:
     """Plan, then ask for what is missing; the manifest gets what is staged.
@@ -129,11 +127,11 @@ def _fetch_missing(
     folder = calls.parent
     with DetailPlan(_score_rule(options)) as plan:
         # Read anew each time: a purge may have been in the lists too.
-        lists = Manifest.load(calls)
+        lists = CallsManifest.load(calls)
         plan.want(_wanted(folder, lists))
         # Listed before the warehouse is asked: what was cleaned in between is seen to be gone.
-        paths = storage.list_files(folder, "details-*.jsonl*")
-        elsewhere = _find_elsewhere(folder, lists.interval)
+        paths = list_parts(folder, "details")
+        elsewhere = _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
         with (
             PartWriter(folder, "details", compress=options.compress, first=len(paths)) as writer,
@@ -159,7 +157,7 @@ def _fetch_missing(
     return True
 
 
-def _require_same_choices(calls: Manifest, choices: ColumnChoices) -> None:
+def _require_same_choices(calls: CallsManifest, choices: ColumnChoices) -> None:
     if choices.recorded != calls.columns:
         raise ColumnChoiceError(
             f"The calls were staged with {describe(calls.columns)}, and their details would be "
@@ -174,24 +172,25 @@ def _score_rule(options: EnrichOptions) -> ScoreRule:
     return never if options.choices.drops("final_score") else options.score_rule
 
 
-def _begin(folder: ObjectStoragePath, calls: Manifest) -> Manifest:
-    """The manifest to fill, with what an interrupted try has spent."""
-    before = Manifest.load_checkpoint(folder, "details")
-    return Manifest(
-        kind="details",
+def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
+    """Make the manifest to fill, with what an interrupted try has spent."""
+    checkpoint = Checkpoint.load(folder, "details")
+    before = checkpoint.manifest if checkpoint else None
+    spent = before if isinstance(before, DetailsManifest) else None
+    return DetailsManifest(
         start=calls.start,
         end=calls.end,
         selection=calls.selection,
         columns=calls.columns,
-        agents_asked=len(calls.agents),
-        requests=before.requests if before else {},
-        fetched=before.fetched if before else 0,
-        drift=before.drift if before else {},
-        started_at=before.started_at if before else datetime.now(UTC),
+        of_agents=calls.agent_count,
+        requests=spent.requests if spent else {},
+        fetched=spent.fetched if spent else 0,
+        drift=spent.drift if spent else {},
+        started_at=spent.started_at if spent else datetime.now(UTC),
     )
 
 
-def _wanted(folder: ObjectStoragePath, calls: Manifest) -> Iterator[Wanted]:
+def _wanted(folder: ObjectStoragePath, calls: CallsManifest) -> Iterator[Wanted]:
     for part in calls.parts:
         for row in read_records(folder / part.name):
             version = row.get("updated_at")
@@ -233,15 +232,12 @@ def _staged_details(
     return None if any(storage.size(path) is None for path in mixed) else staged + copied
 
 
-def _find_elsewhere(folder: ObjectStoragePath, interval: Interval) -> list[ObjectStoragePath]:
+def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
     """Detail parts of other work on the same calls: a failed re-sync's, say, of other days."""
     found = list[ObjectStoragePath]()
     with left_alone(strict=False):
-        for related in find_related(Folder(folder, interval)):
-            for file in list_files(related):
-                name = part_name(file)
-                if name and name.kind == "details" and not file.unfinished:
-                    found.append(file.path)
+        for related in find_related(folder):
+            found += list_parts(related.path, "details")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.staging.batches import Batches
-from airflow_provider_talkpilot.staging.columns import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.in_flight import Answer, InFlight
 from airflow_provider_talkpilot.staging.plan import Wanted
 from airflow_provider_talkpilot.staging.progress import Progress

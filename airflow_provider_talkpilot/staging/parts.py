@@ -16,16 +16,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import msgspec
 import pydantic_core
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import BaseModel
 
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
+from airflow_provider_talkpilot.staging.names import FileName, part_name
 
-_json = msgspec.json.Encoder()
-_CHECKSUM_IN_NAME = 16
 _COPY_BUFFER = 1 << 20
 
 
@@ -84,9 +82,9 @@ class PartWriter:
 
     def write(self, records: Iterable[dict[str, Any]]) -> None:
         """Add records to the part being written: all of them or, with an error, none."""
-        records = list(records)
         # JSON escapes line feeds inside texts; other separators such as U+2028 end no line here.
-        mark, rest = self.mark(), memoryview(_json.encode_lines(records))
+        lines = [pydantic_core.to_json(record) + b"\n" for record in records]
+        mark, rest = self.mark(), memoryview(b"".join(lines))
         try:
             with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
                 while rest:
@@ -94,7 +92,7 @@ class PartWriter:
         except BaseException:
             self.rollback(mark)
             raise
-        self.rows += len(records)
+        self.rows += len(lines)
 
     def mark(self) -> Mark:
         """Remember this point."""
@@ -117,8 +115,7 @@ class PartWriter:
         with storage_errors("stage", f"a part in {self._folder}"), self._packed() as packed:
             packed.seek(0)
             sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
-            suffix = ".jsonl.gz" if self._compress else ".jsonl"
-            name = f"{self._kind}-{self._number:05d}-{sha256[:_CHECKSUM_IN_NAME]}{suffix}"
+            name = part_name(self._kind, self._number, sha256, compressed=self._compress)
             part = Part(name=name, rows=self.rows, bytes=packed.tell(), sha256=sha256)
             storage.put(packed, self._folder / name)
         self._number += 1
@@ -172,7 +169,8 @@ def read_intact(path: ObjectStoragePath) -> tuple[Part, list[dict[str, Any]]] | 
     except ManifestError:
         return None
     sha256 = hashlib.sha256(content).hexdigest()
-    if f"-{sha256[:_CHECKSUM_IN_NAME]}." not in path.name:
+    name = FileName.parse(path.name)
+    if name is None or not sha256.startswith(name.checksum):
         return None
     lines = storage.decompressed(path.name, io.BytesIO(content))
     records = [pydantic_core.from_json(line) for line in lines]

@@ -18,19 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
-from airflow_provider_talkpilot.staging.inventory import (
-    File,
-    Folder,
-    PartName,
-    is_checkpoint,
-    is_loaded,
-    is_manifest,
-    left_alone,
-    list_files,
-    part_name,
-    read_manifests,
-)
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_files
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
+from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
 
@@ -54,7 +44,7 @@ _IMPERSONAL = (
 _moment = TypeAdapter(datetime).validate_python
 
 
-def purge_staged(folders: Sequence[Folder], own: Folder, walk: Manifest) -> int:
+def purge_staged(folders: Sequence[Folder], own: Folder, walk: CallsManifest) -> int:
     """Take calls that a walk shows to be purged, or gone, out of all staged files but its own.
 
     :param folders: all folders of staging.
@@ -64,28 +54,30 @@ def purge_staged(folders: Sequence[Folder], own: Folder, walk: Manifest) -> int:
     :raises StagingError: when the walk cannot be read, or a file in its own folder not be mended.
     """
     walked = {part.name for part in walk.parts}
-    parts: list[tuple[Folder, File, PartName]] = []
+    parts: list[tuple[Folder, File]] = []
     for folder in folders:
         if not folder.interval.overlaps(walk.interval):
             continue
         with left_alone(strict=folder.is_same(own)):
-            for file in list_files(folder):
-                name = part_name(file)
-                if name and not (folder.is_same(own) and file.path.name in walked):
-                    parts.append((folder, file, name))
+            parts += [
+                (folder, file)
+                for file in list_files(folder.path)
+                if file.name.role == "part"
+                and not (folder.is_same(own) and file.path.name in walked)
+            ]
     if not parts:
         return 0
     purged = 0
     with storage_errors("read", own.path), WalkedCalls(own, walk) as calls:
-        for folder, file, name in parts:
+        for folder, file in parts:
             with left_alone(strict=folder.is_same(own)), storage_errors("read", file.path):
-                purged += _StagedPart(folder, file, name, calls).purge()
+                purged += _StagedPart(folder, file, calls).purge()
     return purged
 
 
 class _StagedPart:
-    def __init__(self, folder: Folder, file: File, name: PartName, calls: WalkedCalls) -> None:
-        self._folder, self._file, self._name, self._calls = folder, file, name, calls
+    def __init__(self, folder: Folder, file: File, calls: WalkedCalls) -> None:
+        self._folder, self._file, self._name, self._calls = folder, file, file.name, calls
 
     def purge(self) -> bool:
         """Take out what is purged or gone; tell whether there was any."""
@@ -98,7 +90,7 @@ class _StagedPart:
             if storage.size(file.path) is None:  # it went meanwhile
                 return False
             torn = error
-        if file.unfinished:
+        if file.name.unfinished:
             if torn and not self._is_abandoned():
                 return False
             storage.delete(file.path)
@@ -157,28 +149,16 @@ class _StagedPart:
                 dropped.update(str(row["agent_id"]) for row, now in some if now is None)
                 writer.write(now for _, now in some if now is not None)
             part = writer.flush()
-        for file in list_files(self._folder):
-            if is_manifest(file) or is_loaded(file) or is_checkpoint(file):
+        for file in list_files(self._folder.path):
+            if file.name.role != "part" and not file.name.unfinished:
                 with left_alone(strict=False):
                     self._rename_in(file, part, dropped)
         storage.delete(self._file.path)
 
     def _rename_in(self, file: File, part: Part | None, dropped: Counter[str]) -> None:
-        for _, manifest in read_manifests([file]):
-            for parts in (manifest.parts, manifest.rejects):
-                for position, old in enumerate(parts):
-                    if old.name == self._file.name:
-                        parts[position : position + 1] = [part] if part else []
-                        self._count(manifest, dropped)
-                        storage.put_text(manifest.model_dump_json(), file.path)
-                        return
-
-    def _count(self, manifest: Manifest, dropped: Counter[str]) -> None:
-        for walk in manifest.agents:
-            if self._name.kind == "rejects":
-                walk.rejected -= dropped[walk.agent_id]
-            else:
-                walk.calls -= dropped[walk.agent_id]
+        record = read_record(file.path)
+        if record and record.replace_part(self._name.kind, self._file.path.name, part, dropped):
+            storage.put_text(record.model_dump_json(), file.path)
 
 
 def _read_at(row: Row) -> datetime | None:

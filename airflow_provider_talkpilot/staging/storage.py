@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
-from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec import AbstractFileSystem
@@ -24,6 +23,7 @@ from airflow_provider_talkpilot.staging.errors import (
     StagingUriError,
     storage_errors,
 )
+from airflow_provider_talkpilot.staging.names import unfinished_name
 
 GZIP_SUFFIX = ".gz"
 _READ_BUFFER = 1 << 20
@@ -108,7 +108,7 @@ def put_text(text: str, target: ObjectStoragePath) -> None:
 @contextmanager
 def _appearing(target: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """Give a local file to write to; it becomes ``target`` when that went well."""
-    unfinished = Path(target.path).with_name(f".{target.name}.{uuid4().hex[:8]}")
+    unfinished = Path(target.path).with_name(unfinished_name(target.name))
     with _made(unfinished) as file:
         try:
             yield file

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from airflow_provider_talkpilot.api.models import LenientFlag
 from airflow_provider_talkpilot.api.moments import read_moment
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
-from airflow_provider_talkpilot.staging.inventory import Folder
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import read_records
 
 Row = dict[str, Any]
@@ -42,7 +42,7 @@ class WalkedCalls:
     :raises ManifestError: when the parts are not what the manifest says.
     """
 
-    def __init__(self, folder: Folder, walk: Manifest) -> None:
+    def __init__(self, folder: Folder, walk: CallsManifest) -> None:
         self._interval = walk.interval
         # The empty name is SQLite's own temporary file, gone when closed.
         self._db = sqlite3.connect("", isolation_level=None)
@@ -107,14 +107,14 @@ class WalkedCalls:
                 raise
 
 
-def _listed(folder: Folder, walk: Manifest) -> Iterator[tuple[str, bool]]:
+def _listed(folder: Folder, walk: CallsManifest) -> Iterator[tuple[str, bool]]:
     for part in walk.parts:
         for row in read_records(folder.path / part.name):
             yield row["id"], row.get("is_purged") is True
 
 
 def _rejected(
-    folder: Folder, walk: Manifest, recognised: Counter[str]
+    folder: Folder, walk: CallsManifest, recognised: Counter[str]
 ) -> Iterator[tuple[str, bool]]:
     """The walk's records that did not fit and have an id all the same, counted by agent."""
     for part in walk.rejects:

@@ -33,7 +33,7 @@ from airflow_provider_talkpilot.operators.retention import Window, readings
 from airflow_provider_talkpilot.staging.extract import LONG_PAGES
 from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.progress import seconds_for
-from airflow_provider_talkpilot.staging.split import parts_of
+from airflow_provider_talkpilot.staging.slices import slices_of
 from benchmarks.year.calls import RETENTION_DAYS, Kind, SimulatedCall, calls_of
 
 FIRST = date(2026, 1, 1)
@@ -148,7 +148,7 @@ class Details:
 
 def list_requests(interval: Interval, calls: int) -> int:
     """Requests for the list of one agent: agents, pages, and what the parts of a long one add."""
-    parts = len(parts_of(interval, calls, LONG_PAGES))
+    parts = len(slices_of(interval, calls, LONG_PAGES))
     return 1 + math.ceil(calls / 100) + (1 + math.ceil(parts / 2) if parts > 1 else 0)
 
 

@@ -17,8 +17,7 @@ from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, Storag
 from airflow_provider_talkpilot.sandbox.counters import key_prefix
 from airflow_provider_talkpilot.sandbox.server import bind
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from airflow_provider_talkpilot.staging.manifest import Manifest
-from airflow_provider_talkpilot.staging.storage import parse_uri
+from airflow_provider_talkpilot.staging.manifests import parse_manifest
 from tests.cluster.cluster import Cluster, Task
 from tests.cluster.gate import Gate
 from tests.support.tables import Row, table_rows, tables
@@ -170,7 +169,7 @@ class Scene:
         text = path.read_text() if path.exists() else ""
         if not text:
             return False
-        digest = Manifest.parse(text, parse_uri(str(path))).digest
+        digest = parse_manifest(text, path).digest
         name = hashlib.sha256(f"{digest}/{task.arguments['table']}".encode()).hexdigest()[:24]
         with self.bigquery.client() as client:
             found = tables(client, task.arguments["table"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_talkpilot.staging.columns import Hasher
+from airflow_provider_talkpilot.staging.choices import Hasher
 from tests.integration.chain import Chain
 from tests.integration.test_columns import CALLS, SECRET, assert_table_is_chosen, keep_secret
 from tests.support.tables import tables

@@ -18,7 +18,8 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE, Hasher
+from airflow_provider_talkpilot.staging.choices import Hasher
+from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE
 from tests.integration.chain import Chain, day, local, staged_files
 from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs

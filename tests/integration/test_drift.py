@@ -13,7 +13,7 @@ from google.cloud.bigquery import SchemaField
 
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, day, local, staged_files
 from tests.integration.test_columns import SECRET
@@ -150,7 +150,7 @@ def test_it_is_counted_and_said_once(chain: Chain, caplog: pytest.LogCaptureFixt
         (enriched, {"done": total}),
     ):
         assert outcome.xcoms["summary"]["drift"] == counts
-        assert Manifest.load(parse_uri(outcome.returned)).drift == counts
+        assert load_manifest(parse_uri(outcome.returned)).drift == counts
     lines = [r.getMessage() for r in caplog.records if "does not fit" in r.getMessage()]
     assert [line.split(" a value of ")[1].split()[0] for line in lines] == [
         "duration",
@@ -274,7 +274,7 @@ def test_choices_for_columns_hold(
         assert (row["phone_number"], row["duration"]) == (None, None)
     staged = "".join(path.read_text() for path in local(calls).parent.iterdir())
     assert ("5550199" in staged) is bool(kept and "phone_number" in kept)
-    assert Manifest.load(parse_uri(calls)).drift.keys() == odd.keys()
+    assert load_manifest(parse_uri(calls)).drift.keys() == odd.keys()
 
 
 # Ids

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
@@ -75,8 +75,9 @@ def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
     chain.run()
     before = chain.rows()
     seen_only = parse_uri(str(chain.extract(agent_ids=[seen]).returned))
-    walk = Manifest.load(seen_only)
-    walk.agents.append(AgentWalk(agent_id=hidden, calls=0, walked_at=datetime.now(UTC)))
+    walk = CallsManifest.load(seen_only)
+    now = datetime.now(UTC)
+    walk.agents.append(AgentWalk(agent_id=hidden, calls=0, began_at=now, walked_at=now))
     path = walk.save(seen_only.parent)
     chain.load(str(path), confirm_erasure=True)
     assert sum(row["erased_at"] is not None for row in chain.rows()) == len(gone)

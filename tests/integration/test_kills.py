@@ -102,7 +102,7 @@ def test_extract_that_failed_goes_on_where_it_stopped(chain: Chain) -> None:
 @pytest.mark.parametrize("content", ["", "{", '{"version": 1}', "\0"])
 def test_a_broken_checkpoint_is_no_checkpoint(chain: Chain, content: str) -> None:
     calls = str(chain.extract().returned)
-    local(calls).with_name("checkpoint.json").write_text(content)
+    local(calls).with_name("details-checkpoint.json").write_text(content)
     local(calls).with_name("calls-checkpoint.json").write_text(content)
     chain.run()
     chain.assert_table_is_truth()

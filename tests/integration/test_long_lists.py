@@ -1,4 +1,4 @@
-"""A long list is walked in parts: one about so many requests, and none lost to what goes wrong."""
+"""A long list is walked in slices: one about so many requests, and none lost to what goes wrong."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOper
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging import extract
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
-from airflow_provider_talkpilot.staging.manifest import Manifest, UnfinishedWalk
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import read_records
-from airflow_provider_talkpilot.staging.split import parts_of
+from airflow_provider_talkpilot.staging.slices import slices_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
 from tests.integration.test_kills import AT_ONCE, Killer
@@ -54,7 +54,7 @@ def walked(
     sandbox: Sandbox, agent_id: str, interval: Interval
 ) -> Iterator[tuple[Interval | None, int]]:
     """What is walked, in order, and its pages; None where one page only shows that it is long."""
-    parts = parts_of(interval, listed(sandbox, agent_id, interval), extract.LONG_PAGES)
+    parts = slices_of(interval, listed(sandbox, agent_id, interval), extract.LONG_PAGES)
     if len(parts) == 1:
         yield interval, pages(sandbox, agent_id, interval)
         return
@@ -67,10 +67,10 @@ def cost(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
     return sum(number for _, number in walked(sandbox, agent_id, interval))
 
 
-def staged(path: object) -> tuple[Manifest, list[str]]:
+def staged(path: object) -> tuple[CallsManifest, list[str]]:
     """A manifest, and the ids of its rows."""
     uri = parse_uri(str(path))
-    manifest = Manifest.load(uri)
+    manifest = CallsManifest.load(uri)
     return manifest, [
         row["id"] for part in manifest.parts for row in read_records(uri.parent / part.name)
     ]
@@ -88,10 +88,9 @@ def checkpoint(chain: Chain) -> Path:
 def unfinished(chain: Chain) -> UnfinishedWalk:
     """The walk that was begun, as the checkpoint has it."""
     path = checkpoint(chain)
-    pending = Manifest.parse(path.read_text(), path).pending
-    assert pending is not None
-    assert pending.walk is not None
-    return pending.walk
+    walk = Checkpoint.model_validate_json(path.read_text()).walk
+    assert walk is not None
+    return walk
 
 
 @pytest.mark.parametrize("calls", [10_000, 12_000])
@@ -102,7 +101,7 @@ def test_what_a_long_list_costs(chain: Chain, calls: int) -> None:
     manifest, rows = staged(chain.extract().returned)
     assert sorted(rows) == ids(sandbox)
     [walk] = manifest.agents
-    assert (walk.calls, walk.walks, manifest.pending) == (calls, 1, None)
+    assert (walk.calls, walk.walks) == (calls, 1)
     spent = sandbox.counters["calls"]
     assert spent == cost(sandbox, agent_id, DAY)
     if calls == 10_000:
@@ -205,7 +204,6 @@ def test_killed_in_the_middle(chain: Chain, thousand: str, jobs: Jobs, request_n
     assert sorted(rows) == ids(sandbox)
     [walk] = manifest.agents
     assert walk.calls == 1_000
-    assert walk.began_at is not None
     assert (walk.began_at < killed_at) == (until > DAY.start)
     assert walk.walked_at > killed_at
     chain.load(calls)
@@ -325,7 +323,6 @@ def test_an_agent_that_is_gone_when_the_work_goes_on(chain: Chain) -> None:
     sandbox.settings.api_keys[sandbox.api_key].allowed_agent_ids = [other]
     manifest, rows = staged(chain.extract().returned)
     assert [walk.agent_id for walk in manifest.agents] == [other]
-    assert manifest.pending is None
     assert len(rows) == manifest.agents[0].calls == 1_000
 
 
@@ -355,8 +352,8 @@ def test_work_that_takes_long_is_not_old(
     begun = unfinished(chain)
     found = json.loads(checkpoint(chain).read_text())
     now = dt.datetime.now(dt.UTC)
-    found["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
-    found["pending"]["worked_at"] = (now - dt.timedelta(hours=last)).isoformat()
+    found["manifest"]["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
+    found["worked_at"] = (now - dt.timedelta(hours=last)).isoformat()
     checkpoint(chain).write_text(json.dumps(found))
     sandbox.reset_counters()
     chain.summaries()

@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.sandbox.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.errors import StagingError
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import Checkpoint
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, day, local, names, staged_files
 from tests.support.jobs import Death, Jobs
@@ -335,16 +335,16 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, 
     walked_first = sandbox.store.agents[0]["id"]
     calls = [call["agent_id"] for call in sandbox.truth(*chain.interval)]
     caller = Caller(chain, fate, calls.index(walked_first))
-    save, times = Manifest.save_checkpoint, list[Manifest]()
+    save, times = Checkpoint.save, list[Checkpoint]()
 
-    def save_and_purge(manifest: Manifest, folder: Any) -> None:
-        save(manifest, folder)
-        times.append(manifest)
+    def save_and_purge(checkpoint: Checkpoint, folder: Any) -> None:
+        save(checkpoint, folder)
+        times.append(checkpoint)
         if len(times) == 3:
             assert len(caller.is_in(chain.staging_uri)) == 1
             purge_elsewhere(chain, caller)
 
-    monkeypatch.setattr(Manifest, "save_checkpoint", save_and_purge)
+    monkeypatch.setattr(Checkpoint, "save", save_and_purge)
     with pytest.raises(AirflowException, match="The next try walks again") as raised:
         chain.extract(dag_id="slow")
     assert not isinstance(raised.value, AirflowFailException)

@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_talkpilot.bigquery.load import LoadResult
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage.assets import event_extra, table_asset
-from airflow_provider_talkpilot.staging.manifest import Kind, Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.names import Kind
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.support.docs import DOCS, code, section, table
 
@@ -33,7 +34,7 @@ def test_the_assets() -> None:
 def test_the_extra() -> None:
     told = [row[0] for row in table(section(TEXT, "Assets")) if len(row) == 2]
     now = datetime.now(UTC)
-    manifest = Manifest(kind="calls", start=now, end=now, started_at=now)
+    manifest = CallsManifest(start=now, end=now, started_at=now)
     path = parse_uri("/staging/dag/connection/all/interval/manifest.json")
     assert told == list(event_extra(path, manifest, TABLE, LoadResult(rows=0)))
 

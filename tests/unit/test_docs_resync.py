@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.operators.resync_state import ResyncState
 from airflow_provider_talkpilot.operators.retention import DEFAULT_DAYS
 from airflow_provider_talkpilot.staging.extract import LONG_PAGES
 from airflow_provider_talkpilot.staging.progress import duration, seconds_for
-from airflow_provider_talkpilot.staging.split import parts_of
+from airflow_provider_talkpilot.staging.slices import slices_of
 
 TEXT = Path(__file__).parents[2].joinpath("docs", "resync.md").read_text(encoding="utf-8")
 COSTS = re.findall(r"^\| ([\d,]+) \|(.+)\|$", TEXT, re.MULTILINE)
@@ -43,7 +43,7 @@ def month(look_backs: LookBacks) -> Counter[LookBack]:
 def pages(look_back: LookBack, calls_a_day: int) -> int:
     """For one agent: pages, and of a long list what its parts cost more."""
     calls = look_back.days * calls_a_day
-    parts = len(parts_of(look_back.interval(TODAY), calls, LONG_PAGES))
+    parts = len(slices_of(look_back.interval(TODAY), calls, LONG_PAGES))
     return math.ceil(calls / 100) + (1 + math.ceil(parts / 2) if parts > 1 else 0)
 
 

@@ -14,7 +14,12 @@ from airflow_provider_talkpilot.bigquery.load import LoadResult
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage import assets
 from airflow_provider_talkpilot.lineage.assets import announce, table_asset
-from airflow_provider_talkpilot.staging.manifest import AgentWalk, Kind, Manifest
+from airflow_provider_talkpilot.staging.manifests import (
+    AgentWalk,
+    CallsManifest,
+    DetailsManifest,
+)
+from airflow_provider_talkpilot.staging.names import Kind
 from airflow_provider_talkpilot.staging.parts import Part
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -32,17 +37,17 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module(module).OutletEventAccessors()
 
 
-def manifest(kind: Kind = "calls", **fields: Any) -> Manifest:
+def manifest(kind: Kind = "calls", **fields: Any) -> CallsManifest | DetailsManifest:
     now = datetime(2026, 3, 17, 1, tzinfo=UTC)
-    walks = [AgentWalk(agent_id=name, calls=3, walked_at=now) for name in "ab"]
-    return Manifest(
-        kind=kind,
+    walks = [AgentWalk(agent_id=name, calls=3, began_at=now, walked_at=now) for name in "ab"]
+    agents = {"agents": walks} if kind == "calls" else {"of_agents": 2}
+    return (CallsManifest if kind == "calls" else DetailsManifest)(
         start=datetime(2026, 3, 16, tzinfo=UTC),
         end=datetime(2026, 3, 17, tzinfo=UTC),
         parts=[Part(name="x", rows=6, bytes=1, sha256="")],
         requests={"agents": 1, "calls": 2},
         started_at=now,
-        **({"agents": walks} | fields),
+        **(agents | fields),
     )
 
 
@@ -80,7 +85,7 @@ def test_an_alias_becomes_the_asset(events: Any) -> None:
 
 
 def test_details(events: Any) -> None:
-    staged = manifest("details", agents=[], agents_asked=2)
+    staged = manifest("details", of_agents=2)
     announce({"outlet_events": events}, [ALIAS], PATH, staged, TABLE, LoadResult(rows=6))
     [(uri, extra)] = through_alias(events)
     assert uri == "bigquery://my-project/talkpilot/calls?with=details"

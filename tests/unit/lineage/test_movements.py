@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.lineage.movements import Place, api_place, api_uri, staging_place
-from airflow_provider_talkpilot.staging.area import connection_of, interval_folder
+from airflow_provider_talkpilot.staging.names import connection_of, interval_folder
 
 BASE_URL = "https://abc.supabase.co/functions/v1/api/v1"
 
@@ -37,7 +37,7 @@ def test_staging(root: str, namespace: str, name: str) -> None:
 def test_a_selection_by_number() -> None:
     """A number is short: who has its digest can find it."""
     folder = interval_folder(
-        "/srv",
+        ObjectStoragePath("/srv"),
         dag_id="dag",
         connection_id="conn",
         agent_ids=None,

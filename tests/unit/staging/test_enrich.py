@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.api.errors import ConnectionFailedError, Invalid
 from airflow_provider_talkpilot.staging import batches, fetch
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
-from airflow_provider_talkpilot.staging.manifest import Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> ObjectStoragePath:
 
 def stage(folder: ObjectStoragePath, count: int) -> ObjectStoragePath:
     """What an extract task leaves behind."""
-    manifest = Manifest(kind="calls", start=START, end=START + timedelta(days=1), started_at=START)
+    manifest = CallsManifest(start=START, end=START + timedelta(days=1), started_at=START)
     with PartWriter(folder, "calls") as writer:
         writer.write(
             {"id": call_id(number), "agent_id": AGENT_ID, "created_at": START}
@@ -73,7 +73,7 @@ def stage(folder: ObjectStoragePath, count: int) -> ObjectStoragePath:
     return manifest.save(folder)
 
 
-def enrich(calls: ObjectStoragePath, client: Client, **options: Any) -> Manifest:
+def enrich(calls: ObjectStoragePath, client: Client, **options: Any) -> DetailsManifest:
     found, _ = enrich_calls(cast(TalkPilotClient, client), calls, options=EnrichOptions(**options))
     return found
 

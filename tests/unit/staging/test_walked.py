@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.inventory import Folder
-from airflow_provider_talkpilot.staging.manifest import AgentWalk, Manifest
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
+from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
@@ -39,7 +39,7 @@ def write(folder: ObjectStoragePath, kind: str, records: Iterable[Row]) -> list[
     return [part] if part else []
 
 
-def walked(place: str, **fields: Any) -> tuple[Folder, Manifest]:
+def walked(place: str, **fields: Any) -> tuple[Folder, CallsManifest]:
     """A walk of agents a and b; ``calls`` and ``rejects`` are records."""
     folder = parse_uri(f"file://{place}")
     calls, rejects = fields.pop("calls", ()), fields.pop("rejects", ())
@@ -48,12 +48,12 @@ def walked(place: str, **fields: Any) -> tuple[Folder, Manifest]:
             agent_id=agent_id,
             calls=0,
             rejected=sum(reject["agent_id"] == agent_id for reject in rejects),
+            began_at=WALKED,
             walked_at=WALKED,
         )
         for agent_id in ("A", "b")
     ]
-    manifest = Manifest(
-        kind="calls",
+    manifest = CallsManifest(
         start=START,
         end=END,
         agents=agents,

@@ -1,4 +1,4 @@
-"""Long lists in parts: a walk is whole or worthless, so no walk may be long."""
+"""Slices of a long interval: a walk is whole or useless, so no walk may be long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT
 
-# The margin around a part is read twice. Of a minute it is little, of a second it would be most.
+# The margin around a slice is read twice. Of a minute it is little, of a second it would be most.
 SHORTEST = timedelta(minutes=1)
 
 _SECOND = timedelta(seconds=1)
@@ -20,17 +20,17 @@ def is_long(total: int, pages: int) -> bool:
     return total > pages * PAGE_LIMIT
 
 
-def parts_of(interval: Interval, total: int, pages: int) -> list[Interval]:
-    """Cut the interval of a long list into parts, equal in time.
+def slices_of(interval: Interval, total: int, pages: int) -> list[Interval]:
+    """Cut the interval of a long list into slices of equal length.
 
-    A part has about half the pages that a walk may have, so that one of a busy time still fits into
-    a walk. It costs half a page more.
+    A slice has about half the pages that a walk may have, so that one of a busy time still fits
+    into a walk. It costs half a page more.
 
     :param interval: the interval.
     :param total: how many calls it has.
     :param pages: the most pages of one walk.
-    :return: the parts, oldest first; the interval alone where its list is short, or where it cannot
-        be cut because it is too short itself.
+    :return: the slices, oldest first; the interval alone where its list is short, or where it is
+        too short to be cut.
     """
     length = interval.end - interval.start
     count = min(math.ceil(2 * total / PAGE_LIMIT / pages), length // SHORTEST)

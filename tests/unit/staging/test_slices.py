@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.staging.split import SHORTEST, parts_of
+from airflow_provider_talkpilot.staging.slices import SHORTEST, slices_of
 
 START = datetime(2026, 3, 16, tzinfo=UTC)
 HALF_A_YEAR = Interval(START, START + timedelta(days=180))
@@ -24,7 +24,7 @@ intervals = st.builds(
 
 @given(intervals, st.integers(0, 10_000_000))
 def test_the_parts_are_the_whole(interval: Interval, total: int) -> None:
-    parts = parts_of(interval, total, 100)
+    parts = slices_of(interval, total, 100)
     assert (parts[0].start, parts[-1].end) == (interval.start, interval.end)
     assert all(one.end == following.start for one, following in pairwise(parts))
     if total <= 10_000 or interval.end - interval.start < 2 * SHORTEST:
@@ -40,13 +40,13 @@ def test_the_parts_are_the_whole(interval: Interval, total: int) -> None:
     ("total", "parts"), [(0, 1), (10_000, 1), (10_001, 3), (20_000, 4), (900_000, 180)]
 )
 def test_a_part_has_about_fifty_pages(total: int, parts: int) -> None:
-    assert len(parts_of(HALF_A_YEAR, total, 100)) == parts
+    assert len(slices_of(HALF_A_YEAR, total, 100)) == parts
 
 
 def test_where_a_walk_may_have_fewer_pages_there_are_more_parts() -> None:
-    assert len(parts_of(HALF_A_YEAR, 401, 4)) == 3
-    assert len(parts_of(HALF_A_YEAR, 400, 4)) == 1
+    assert len(slices_of(HALF_A_YEAR, 401, 4)) == 3
+    assert len(slices_of(HALF_A_YEAR, 400, 4)) == 1
 
 
 def test_cuts_are_at_whole_days_where_they_can_be() -> None:
-    assert parts_of(HALF_A_YEAR, 900_000, 100)[1] == Interval.parse("2026-03-17", "2026-03-18")
+    assert slices_of(HALF_A_YEAR, 900_000, 100)[1] == Interval.parse("2026-03-17", "2026-03-18")

@@ -1,0 +1,214 @@
+"""What becomes of each column before anything is staged: kept, dropped, or hashed."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_provider_talkpilot.api import CallDetail
+from airflow_provider_talkpilot.api.redaction import plain
+from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE, NEEDED
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
+
+log = logging.getLogger(__name__)
+
+KEEP, DROP, HASH = "keep", "drop", "hash"
+
+LEAST_SECRET = 32
+_FINGERPRINT = 8
+# It dies in an hour, and until then it opens the recording: it is stored nowhere.
+_RECORDING = "audio_file_url"
+_KNOWN_FIELDS = frozenset(CallDetail.model_fields)
+# Of a staged row: these become the column extra.
+_KEPT_IN_EXTRA = ("extra", "drift", "detail_drift")
+
+
+class Hasher:
+    """Hashes texts with a secret: HMAC-SHA256 of the UTF-8 text as it came, in hex. Thread-safe.
+
+    :param secret: at least 32 characters; white space around it does not count.
+    :raises ColumnChoiceError: when it is shorter. Telephone numbers are few enough to try them all
+        against a secret that can be guessed.
+    """
+
+    def __init__(self, secret: str) -> None:
+        secret = secret.strip()
+        if len(secret) < LEAST_SECRET:
+            raise ColumnChoiceError(
+                f"The secret to hash with has {len(secret)} character(s), and needs {LEAST_SECRET} "
+                "at least: put a random one, such as openssl rand -hex 32 prints, into the "
+                "password of the connection that hash_conn_id names."
+            )
+        self._keyed = hmac.new(secret.encode(errors="surrogatepass"), digestmod="sha256")
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one secret from another, and nothing else about it."""
+        return self.hash("talkpilot")[:_FINGERPRINT]
+
+    def hash(self, text: str) -> str:
+        """Hash one text: 64 hex digits."""
+        mac = self._keyed.copy()
+        mac.update(text.encode(errors="surrogatepass"))
+        return mac.hexdigest()
+
+
+class ColumnChoices:
+    """Applies a user's choices to rows and to rejected records.
+
+    :param choices: ``keep``, ``drop`` or ``hash`` by column; columns that are not named are kept.
+    :param hasher: where a column is hashed.
+    :raises ColumnChoiceError: when a column or its choice cannot be.
+    """
+
+    def __init__(
+        self, choices: Mapping[str, str] | None = None, hasher: Hasher | None = None
+    ) -> None:
+        self._choices = checked_choices(choices or {})
+        self._hasher = hasher
+        self._dropped = {name for name, choice in self._choices.items() if choice == DROP}
+        self._hashed = self._choices.keys() - self._dropped
+        if "transcript" in self._dropped:
+            self._dropped.add("transcript_raw")
+        if self._hashed and not hasher:
+            raise ColumnChoiceError(f"{_listed(self._hashed)} cannot be hashed without a secret.")
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """The choices as manifests and tables keep them: ``drop`` or ``hash-<fingerprint>``."""
+        fingerprint = self._hasher.fingerprint if self._hasher and self._hashed else ""
+        return {
+            name: f"{HASH}-{fingerprint}" if choice == HASH else choice
+            for name, choice in self._choices.items()
+        }
+
+    @property
+    def details_are_wanted(self) -> bool:
+        """Whether a detail has anything that is kept."""
+        return not {"transcript", "final_score"} <= self._dropped
+
+    def drops(self, name: str) -> bool:
+        """Whether a column is dropped."""
+        return name in self._dropped
+
+    def keeps_drift(self, name: str) -> bool:
+        """Whether a value that does not fit a column, or a field of no column, is kept in extra."""
+        return not self.drops("extra") and name not in self._dropped | self._hashed
+
+    def rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Apply the choices to rows as the table has them."""
+        return [self.row(row) for row in rows] if self._choices else rows
+
+    def row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Apply the choices to a row as the table has it."""
+        if not self._choices:
+            return row
+        row = {name: self._value(name, value) for name, value in row.items()}
+        # A list that begins to send what only details had is no way around a choice. Neither is a
+        # value that does not fit its column: what is no text cannot be hashed.
+        for name in _KEPT_IN_EXTRA:
+            kept = {k: v for k, v in (row.pop(name, None) or {}).items() if self.keeps_drift(k)}
+            row |= {name: kept} if kept else {}
+        return row
+
+    def reject(self, record: Any) -> Any:
+        """Apply the choices to a record that failed validation.
+
+        What cannot be hashed is dropped. Unknown fields go the way of ``extra``, and a record that
+        has no fields at all is kept only where everything is.
+        """
+        if not isinstance(record, dict):
+            return None if self._choices else record
+        kept = {}
+        for name, value in record.items():
+            known = name in _KNOWN_FIELDS
+            if name == _RECORDING or self.drops(name) or (not known and self.drops("extra")):
+                continue
+            if name in self._hashed and not isinstance(value, str | None):
+                continue
+            kept[name] = self._value(name, value)
+        return kept
+
+    def _value(self, name: str, value: Any) -> Any:
+        if name in self._dropped:
+            return [] if name == "transcript" else None
+        if name in self._hashed and value and self._hasher:
+            return self._hasher.hash(value)
+        return value
+
+    def __str__(self) -> str:
+        return describe(self.recorded)
+
+
+def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
+    """Check choices, and leave out what says nothing.
+
+    :param choices: ``keep``, ``drop`` or ``hash`` by column.
+    :return: ``drop`` or ``hash`` by column, in the table's order; no ``transcript_raw`` where
+        ``transcript`` is dropped, for it goes with it.
+    :raises ColumnChoiceError: when a column or its choice cannot be.
+    """
+    for name, choice in choices.items():
+        if name not in DROPPABLE and name not in NEEDED:
+            raise ColumnChoiceError(
+                f"columns names {plain(repr(name))}, which is no column. Choose among "
+                f"{_listed(DROPPABLE)}."
+            )
+        if choice not in (KEEP, DROP, HASH):
+            raise ColumnChoiceError(
+                f"columns says {plain(repr(choice))} of {name}: say keep, drop or hash."
+            )
+        if choice != KEEP and name in NEEDED:
+            raise ColumnChoiceError(
+                f"columns cannot {choice} {name}, which the provider needs: take it out. What can "
+                f"be chosen is {_listed(DROPPABLE)}."
+            )
+        if choice == HASH and name not in HASHABLE:
+            raise ColumnChoiceError(
+                f"columns cannot hash {name}: keep or drop it. What can be hashed is "
+                f"{_listed(HASHABLE)}."
+            )
+    chosen = {name: choices[name] for name in DROPPABLE if choices.get(name, KEEP) != KEEP}
+    if chosen.get("transcript") == DROP:
+        if choices.get("transcript_raw", DROP) != DROP:
+            raise ColumnChoiceError(
+                "columns drops transcript and keeps transcript_raw, which holds the same words: "
+                "take transcript_raw out, it goes with transcript."
+            )
+        chosen.pop("transcript_raw", None)
+    return chosen
+
+
+def choices_of(recorded: Mapping[str, str]) -> dict[str, str]:
+    """Choices by column from what a manifest recorded."""
+    return {name: choice.partition("-")[0] for name, choice in recorded.items()}
+
+
+def describe(recorded: Mapping[str, str]) -> str:
+    """Say recorded choices in words, for messages."""
+    return ", ".join(f"{name}: {choice}" for name, choice in recorded.items()) or "all columns kept"
+
+
+def warn_of_drift(counts: Mapping[str, int], choices: ColumnChoices) -> None:
+    """Log one line for each column whose values did not fit, without any value.
+
+    :param counts: how many values did not fit, by column.
+    :param choices: what is dropped or hashed: such values are kept nowhere.
+    """
+    for name, number in sorted(counts.items()):
+        log.warning(
+            "%s call(s) came with a value of %s that does not fit its column: it is null there, "
+            "and %s. Report it to TalkPilot, or update this package.",
+            f"{number:,}",
+            name,
+            "the value is in extra" if choices.keeps_drift(name) else "columns has it dropped",
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names, key=DROPPABLE.index))
+
+
+KEEP_ALL = ColumnChoices()

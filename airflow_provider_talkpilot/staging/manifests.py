@@ -1,0 +1,370 @@
+"""Manifests say what one task staged, complete; checkpoints, what an interrupted task staged.
+
+A load takes nothing without its manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Annotated, Literal, Self
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
+from airflow_provider_talkpilot.staging.names import (
+    Kind,
+    checkpoint_name,
+    manifest_name,
+)
+from airflow_provider_talkpilot.staging.parts import Part
+
+
+class DayCount(BaseModel):
+    """The calls of one day.
+
+    :param calls: how many were staged.
+    :param purged: how many of them TalkPilot has purged.
+    """
+
+    calls: int = 0
+    purged: int = 0
+
+
+class AgentWalk(BaseModel):
+    """What one agent's verified walk gave.
+
+    :param agent_id: the agent.
+    :param calls: calls inside the interval that were staged.
+    :param rejected: records kept aside.
+    :param walks: how many walks it took until one was whole; of a list that was walked in slices,
+        the most that one of them took.
+    :param began_at: when the walk that was whole began, of slices the first. A row that was read
+        before and did not come in this walk is gone from the API.
+    :param walked_at: when the walk ended, of slices the last.
+    """
+
+    agent_id: str
+    calls: int
+    rejected: int = 0
+    walks: int = 1
+    began_at: datetime
+    walked_at: datetime
+
+    def joined(self, later: AgentWalk) -> AgentWalk:
+        """Join this walk with the walk of the slice after it."""
+        return AgentWalk(
+            agent_id=self.agent_id,
+            calls=self.calls + later.calls,
+            rejected=self.rejected + later.rejected,
+            walks=max(self.walks, later.walks),
+            began_at=self.began_at,
+            walked_at=later.walked_at,
+        )
+
+    def drop(self, kind: str, dropped: Counter[str]) -> None:
+        """Take off rows that were dropped from parts of a kind, counted by agent."""
+        if kind == "rejects":
+            self.rejected -= dropped[self.agent_id]
+        else:
+            self.calls -= dropped[self.agent_id]
+
+
+class UnfinishedWalk(AgentWalk):
+    """What the first slices of a long list gave.
+
+    :param until: the agent's calls before this moment are staged.
+    """
+
+    until: datetime
+
+
+class Manifest(BaseModel):
+    """What the manifests of calls and of details have in common.
+
+    :param kind: ``calls`` (list rows) or ``details``.
+    :param start: first moment of the interval.
+    :param end: first moment after it.
+    :param selection: names of the filters in use; with any, this is not the whole interval.
+    :param columns: what was dropped (``drop``) or hashed (``hash-<fingerprint of the secret>``)
+        before it was staged, by column.
+    :param parts: files with the rows, in order.
+    :param drift: how many values came that do not fit their column, by column.
+    :param rejects: files with the records that failed validation.
+    :param reject_reason: why the first of them failed, without its values.
+    :param requests: API requests spent, by kind, tries and refusals included.
+    :param started_at: when the work began (before interruptions).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    kind: Kind
+    start: datetime
+    end: datetime
+    selection: list[str] = Field(default_factory=list)
+    columns: dict[str, str] = Field(default_factory=dict)
+    parts: list[Part] = Field(default_factory=list)
+    drift: dict[str, int] = Field(default_factory=dict)
+    rejects: list[Part] = Field(default_factory=list)
+    reject_reason: str = ""
+    requests: dict[str, int] = Field(default_factory=dict)
+    started_at: datetime
+
+    @property
+    def interval(self) -> Interval:
+        """The interval whose calls these are."""
+        return Interval(self.start, self.end)
+
+    @property
+    def agent_count(self) -> int:
+        """How many agents the calls belong to."""
+        raise NotImplementedError
+
+    @property
+    def is_whole_interval(self) -> bool:
+        """Whether it tells all calls of its interval, so that a call that it lacks is gone."""
+        return False
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def rejected(self) -> int:
+        """Records in all rejects files."""
+        return sum(part.rows for part in self.rejects)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, hex: equal for equal content, different for a new walk."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def require_rejects_within(self, allowed: int, folder: ObjectStoragePath) -> None:
+        """Refuse more records that failed validation than are allowed.
+
+        :param allowed: how many.
+        :param folder: where the rejects files are, for the message.
+        :raises TooManyRejectsError: when there are more.
+        """
+        if self.rejected > allowed:
+            names = ", ".join(str(folder / part.name) for part in self.rejects)
+            raise TooManyRejectsError(
+                f"{self.rejected} record(s) of {self.interval} failed validation, {allowed} "
+                f"allowed; the first: {self.reject_reason}. They are kept, with the reason of "
+                f"each, in {names}. Report them to TalkPilot, or allow them with max_rejects."
+            )
+
+    def is_whole(self, folder: ObjectStoragePath) -> bool:
+        """Whether all parts are stored, each as large as it was staged."""
+        return all(storage.size(folder / part.name) == part.bytes for part in self.parts)
+
+    def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
+        """Write the manifest under a name that holds its digest.
+
+        :return: its path.
+        """
+        path = folder / manifest_name(self.kind, self.digest)
+        storage.put_text(self.model_dump_json(), path)
+        return path
+
+    def add_requests(self, before: dict[str, int], spent: dict[str, int]) -> None:
+        """Set ``requests`` to what an interrupted try spent and what this one did."""
+        self.requests = {
+            kind: before.get(kind, 0) + spent.get(kind, 0) for kind in sorted({*before, *spent})
+        }
+
+    def replace_part(self, kind: str, name: str, new: Part | None, dropped: Counter[str]) -> bool:
+        """Name a part that was written anew without calls that were purged.
+
+        :param kind: of the part.
+        :param name: of the part as it was.
+        :param new: the part as it is; None where no row is left.
+        :param dropped: how many rows it lost, by agent.
+        :return: whether the manifest named the part.
+        """
+        parts = self.rejects if kind == "rejects" else self.parts
+        names = [part.name for part in parts]
+        if name not in names:
+            return False
+        position = names.index(name)
+        parts[position : position + 1] = [new] if new else []
+        for walk in self._walks():
+            walk.drop(kind, dropped)
+        return True
+
+    def _walks(self) -> Sequence[AgentWalk]:
+        """The walks whose rows are counted."""
+        return ()
+
+
+class CallsManifest(Manifest):
+    """What an extraction staged: the list rows of verified walks.
+
+    :param agents: the walks, by agent.
+    :param days: the calls that were staged, by UTC day of ``created_at``.
+    """
+
+    kind: Literal["calls"] = "calls"
+    agents: list[AgentWalk] = Field(default_factory=list)
+    days: dict[date, DayCount] = Field(default_factory=dict)
+
+    @property
+    def agent_count(self) -> int:
+        """How many agents were walked."""
+        return len(self.agents)
+
+    @property
+    def is_whole_interval(self) -> bool:
+        """Whether all calls of the interval were walked."""
+        return not self.selection
+
+    @property
+    def began_at(self) -> datetime:
+        """When the first walk began: what was read later than that proves nothing."""
+        return min((walk.began_at for walk in self.agents), default=self.started_at)
+
+    @property
+    def walked_at(self) -> datetime:
+        """When the last walk ended."""
+        return max((walk.walked_at for walk in self.agents), default=self.started_at)
+
+    @classmethod
+    def load(cls, path: ObjectStoragePath) -> Self:
+        """Read the manifest of an extraction.
+
+        :raises ManifestError: when there is none, or it is not one of an extraction.
+        """
+        found = load_manifest(path)
+        if not isinstance(found, cls):
+            raise ManifestError(
+                f"{path} is a manifest of {found.kind}: give the one of an extract task."
+            )
+        return found
+
+    def _walks(self) -> Sequence[AgentWalk]:
+        return self.agents
+
+
+class DetailsManifest(Manifest):
+    """What an enrichment staged: details, those of earlier tries included.
+
+    :param of_agents: how many agents' calls they belong to.
+    :param fetched: details that were requested, those of interrupted tries included.
+    :param vanished: calls that the list had and whose detail was gone.
+    """
+
+    kind: Literal["details"] = "details"
+    of_agents: int = 0
+    fetched: int = 0
+    vanished: int = 0
+
+    @property
+    def agent_count(self) -> int:
+        """How many agents' calls they belong to."""
+        return self.of_agents
+
+
+class Checkpoint(BaseModel):
+    """Unfinished work, for the task that goes on with it.
+
+    :param manifest: what is staged so far.
+    :param worked_at: when a task last worked on it.
+    :param walk_pages: of an extraction, the most pages of one walk.
+    :param walk: of an extraction, the walk that was started and not finished.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    manifest: Annotated[CallsManifest | DetailsManifest, Field(discriminator="kind")]
+    worked_at: datetime
+    walk_pages: int = 0
+    walk: UnfinishedWalk | None = None
+
+    @classmethod
+    def load(cls, folder: ObjectStoragePath, kind: Kind) -> Self | None:
+        """Read unfinished work; None where there is none that this version understands."""
+        text = storage.get_text(folder / checkpoint_name(kind))
+        try:
+            return None if text is None else cls.model_validate_json(text)
+        except ValidationError:
+            return None
+
+    def save(self, folder: ObjectStoragePath) -> None:
+        """Write it in place of the last one."""
+        storage.put_text(self.model_dump_json(), folder / checkpoint_name(self.manifest.kind))
+
+    @staticmethod
+    def delete(folder: ObjectStoragePath, kind: Kind) -> None:
+        """Forget unfinished work: it is finished."""
+        storage.delete(folder / checkpoint_name(kind))
+
+    @property
+    def parts(self) -> list[Part]:
+        """Files with the rows that are staged so far."""
+        return self.manifest.parts
+
+    def replace_part(self, kind: str, name: str, new: Part | None, dropped: Counter[str]) -> bool:
+        """Name a part that was written anew, as :meth:`Manifest.replace_part` does."""
+        found = self.manifest.replace_part(kind, name, new, dropped)
+        if found and self.walk:
+            self.walk.drop(kind, dropped)
+        return found
+
+
+def load_manifest(path: ObjectStoragePath) -> CallsManifest | DetailsManifest:
+    """Read a manifest of either kind.
+
+    :raises ManifestError: when there is none, or it is not one of ours.
+    """
+    text = storage.get_text(path)
+    if text is None:
+        raise ManifestError(
+            f"There is no manifest at {path}: nothing complete is staged there. Run the task "
+            "that stages (extract or enrich) again."
+        )
+    return parse_manifest(text, path)
+
+
+def parse_manifest(text: str, place: object) -> CallsManifest | DetailsManifest:
+    """Read a manifest's text.
+
+    :param place: where it is, for the message.
+    :raises ManifestError: when it is not one of ours.
+    """
+    with _one_of_ours(place):
+        return _MANIFEST.validate_json(text)
+
+
+def read_record(path: ObjectStoragePath) -> CallsManifest | DetailsManifest | Checkpoint | None:
+    """Read a manifest or a checkpoint; None where it is gone.
+
+    :raises ManifestError: when it is neither.
+    """
+    text = storage.get_text(path)
+    with _one_of_ours(path):
+        return None if text is None else _RECORD.validate_json(text)
+
+
+@contextmanager
+def _one_of_ours(place: object) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError:
+        raise ManifestError(
+            f"{place} is no manifest of this version: run the task that stages it again."
+        ) from None
+
+
+_Manifest = Annotated[CallsManifest | DetailsManifest, Field(discriminator="kind")]
+_MANIFEST: TypeAdapter[CallsManifest | DetailsManifest] = TypeAdapter(_Manifest)
+_RECORD: TypeAdapter[CallsManifest | DetailsManifest | Checkpoint] = TypeAdapter(
+    _Manifest | Checkpoint
+)

@@ -1,0 +1,259 @@
+"""The names of everything in staging: no other module makes them or reads them.
+
+::
+
+    <staging URI>/<dag>/<connection>/<agents>/<start>_<end>/
+        calls-00000-<checksum>.jsonl       a part: list rows ("details-", "rejects-" likewise;
+                                           ".jsonl.gz" where parts are compressed)
+        calls-manifest-<digest>.json       what was staged, complete ("details-" likewise)
+        calls-loaded-<digest>.json         a manifest whose parts are being deleted
+        calls-checkpoint.json              unfinished work
+        .<name>.<8 hex digits>             a local file that is still being written
+    <staging URI>/_quota/<connection>/     the ledger of the connection's quota
+
+A folder is a function of DAG, connection, agents and interval, never of the run: the next try, or
+another worker, finds what is staged already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+from uuid import uuid4
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import CallFilters, Interval
+from airflow_provider_talkpilot.api.errors import IntervalError
+
+Kind = Literal["calls", "details"]
+
+_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
+_AGENTS = re.compile(
+    r"(?:all|agents-[0-9a-f]{12})(?P<selection>-selection-[0-9a-f]{12})?"
+    r"(?P<columns>-columns-[0-9a-f]{12})?"
+)
+_INTERVAL = re.compile(r"[0-9T.]+Z_[0-9T.]+Z")
+LEVELS = (_NAME, _NAME, _AGENTS, _INTERVAL)
+"""The shapes of the folders below the root: DAG, connection, agents, interval."""
+
+_PART = re.compile(r"(calls|details|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl(\.gz)?")
+_RECORD = re.compile(r"(calls|details)-(?:(checkpoint)|(manifest|loaded)-[0-9a-f]{16})\.json")
+_UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
+_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the work of one interval stages.
+
+    :param path: ``<staging URI>/<dag>/<connection>/<agents>/<interval>``.
+    :param interval: the interval.
+    """
+
+    path: ObjectStoragePath
+    interval: Interval
+
+    @classmethod
+    def parse(cls, path: ObjectStoragePath) -> Folder | None:
+        """Read the path of a folder; None where it is not one of ours."""
+        levels = path, path.parent, path.parent.parent, path.parent.parent.parent
+        names = [level.name for level in reversed(levels)]
+        if not all(shape.fullmatch(name) for shape, name in zip(LEVELS, names, strict=True)):
+            return None
+        try:
+            start, end = (_moment(bound) for bound in path.name.split("_"))
+            return cls(path, Interval(start, end))
+        except (ValueError, IntervalError):
+            return None
+
+    @property
+    def root(self) -> ObjectStoragePath:
+        """The root of all staging."""
+        return root_of(self.path)
+
+    @property
+    def connection(self) -> str:
+        """The TalkPilot connection, as the path has it."""
+        return connection_of(self.path)
+
+    @property
+    def columns(self) -> str:
+        """Tells the choices for columns of one folder from those of another."""
+        found = _AGENTS.fullmatch(self.path.parent.name)
+        return (found and found["columns"]) or ""
+
+    def is_same(self, other: Folder) -> bool:
+        """Whether both are one folder, however its URI was written."""
+        return bool(self.path.path == other.path.path)
+
+
+class FileName(NamedTuple):
+    """What the name of a staged file says.
+
+    :param role: ``part``, ``manifest``, ``loaded`` or ``checkpoint``.
+    :param kind: ``calls`` or ``details``, of a part also ``rejects``.
+    :param number: of a part.
+    :param checksum: of a part, the beginning of its SHA-256.
+    :param compressed: of a part.
+    :param unfinished: whether the file never got its name: a task writes it now, or was killed.
+    """
+
+    role: str
+    kind: str
+    number: int = 0
+    checksum: str = ""
+    compressed: bool = False
+    unfinished: bool = False
+
+    @classmethod
+    def parse(cls, name: str) -> FileName | None:
+        """Read the name of a file; None where it is not one of ours."""
+        unfinished = _UNFINISHED.fullmatch(name)
+        final = unfinished[1] if unfinished else name
+        if part := _PART.fullmatch(final):
+            kind, number, checksum, gzip = part.groups()
+            return cls("part", kind, int(number), checksum, bool(gzip), bool(unfinished))
+        if record := _RECORD.fullmatch(final):
+            return cls(record[2] or record[3], record[1], unfinished=bool(unfinished))
+        return None
+
+
+def interval_folder(
+    root: ObjectStoragePath,
+    *,
+    dag_id: str,
+    connection_id: str,
+    agent_ids: Sequence[str] | None,
+    filters: CallFilters,
+    interval: Interval,
+    columns: Mapping[str, str] | None = None,
+) -> ObjectStoragePath:
+    """Name the folder of one piece of work; nothing is created.
+
+    :param root: root of all staging.
+    :param dag_id: the DAG.
+    :param connection_id: the TalkPilot connection.
+    :param agent_ids: the agents that the run names; None for all of the key.
+    :param filters: filters in use; a selection never shares a folder with the whole.
+    :param interval: the interval.
+    :param columns: what is dropped or hashed, as recorded; other choices have another folder.
+    :return: ``<root>/<dag>/<connection>/<agents>/<start>_<end>``.
+    """
+    name = scope_name(connection_id, agent_ids, filters, columns)
+    bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
+    return root / _safe(dag_id) / name / bounds
+
+
+def scope_name(
+    connection_id: str,
+    agent_ids: Sequence[str] | None,
+    filters: CallFilters | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> str:
+    """Name what makes two runs over one interval the same work.
+
+    :param connection_id: the TalkPilot connection.
+    :param agent_ids: the agents; None for all of the key.
+    :param filters: filters in use.
+    :param columns: what is dropped or hashed, as recorded.
+    :return: ``<connection>/<agents>``, of which the second is ``all`` or has digests.
+    """
+    agents = "all" if agent_ids is None else f"agents-{_digest(*sorted(agent_ids))}"
+    if filters and (active := filters.active()):
+        # A digest: a caller's number has no place in a path.
+        agents += f"-selection-{_digest(*(f'{k}={v}' for k, v in sorted(active.items())))}"
+    if columns:
+        agents += f"-columns-{_digest(*(f'{k}={v}' for k, v in sorted(columns.items())))}"
+    return f"{_safe(connection_id)}/{agents}"
+
+
+def scope_of(folder: ObjectStoragePath) -> str:
+    """The :func:`scope_name` of a folder of :func:`interval_folder`."""
+    return f"{connection_of(folder)}/{folder.parent.name}"
+
+
+def ledger_folder(root: ObjectStoragePath, connection_id: str) -> ObjectStoragePath:
+    """Name the folder of a connection's ledger; nothing is created.
+
+    :param root: root of all staging.
+    :param connection_id: the TalkPilot connection.
+    """
+    return root / "_quota" / _safe(connection_id)
+
+
+def root_of(folder: ObjectStoragePath) -> ObjectStoragePath:
+    """The root of all staging that a folder of :func:`interval_folder` lies in."""
+    return folder.parent.parent.parent.parent
+
+
+def connection_of(folder: ObjectStoragePath) -> str:
+    """The connection that a folder of :func:`interval_folder` was staged with."""
+    return str(folder.parent.parent.name)
+
+
+def public_name(folder: ObjectStoragePath) -> str:
+    """A URI that names the work of all intervals, for other systems such as OpenLineage.
+
+    What was selected can be a caller's number, and few digits make a weak secret of its digest: it
+    is left out.
+
+    :param folder: of one interval.
+    """
+    agents = folder.parent
+    found = _AGENTS.fullmatch(agents.name)
+    if not found or not found["selection"]:
+        return str(agents)
+    return str(agents.parent / agents.name.replace(found["selection"], "-selection"))
+
+
+def part_name(kind: str, number: int, sha256: str, *, compressed: bool) -> str:
+    """Name a part."""
+    return f"{kind}-{number:05d}-{sha256[:_DIGITS]}.jsonl{'.gz' if compressed else ''}"
+
+
+def manifest_name(kind: Kind, digest: str) -> str:
+    """Name a manifest."""
+    return f"{kind}-manifest-{digest[:_DIGITS]}.json"
+
+
+def is_of_calls(path: ObjectStoragePath) -> bool:
+    """Whether a file is about list rows."""
+    name = FileName.parse(path.name)
+    return name is not None and name.kind == "calls"
+
+
+def loaded_name(manifest: str) -> str:
+    """Name what a manifest becomes while its parts are being deleted."""
+    return manifest.replace("-manifest-", "-loaded-")
+
+
+def checkpoint_name(kind: Kind) -> str:
+    """Name the checkpoint of unfinished work."""
+    return f"{kind}-checkpoint.json"
+
+
+def unfinished_name(name: str) -> str:
+    """Name a local file while it is being written."""
+    return f".{name}.{uuid4().hex[:8]}"
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+
+
+def _compact(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%S") + (f".{moment:%f}" if moment.microsecond else "") + "Z"
+
+
+def _moment(text: str) -> datetime:
+    shape = "%Y%m%dT%H%M%S.%fZ" if "." in text else "%Y%m%dT%H%M%SZ"
+    return datetime.strptime(text, shape).replace(tzinfo=UTC)

@@ -1,0 +1,129 @@
+"""Staging's names: where a run stages, and what is ours there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.api import CallFilters, Interval
+from airflow_provider_talkpilot.staging.names import (
+    FileName,
+    Folder,
+    checkpoint_name,
+    interval_folder,
+    loaded_name,
+    manifest_name,
+    part_name,
+    public_name,
+    unfinished_name,
+)
+from airflow_provider_talkpilot.staging.storage import parse_uri
+
+DAY = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
+PLAIN = "file:///staging/dag/talkpilot_default/all/20260316T000000Z_20260317T000000Z"
+SHA256 = "0123456789abcdef" * 4
+
+
+def folder_of(**fields: Any) -> str:
+    given: dict[str, Any] = {
+        "dag_id": "dag",
+        "connection_id": "talkpilot_default",
+        "agent_ids": None,
+        "filters": CallFilters(),
+        "interval": DAY,
+        **fields,
+    }
+    path = interval_folder(parse_uri("file:///staging"), **given)
+    folder = Folder.parse(path)
+    assert folder
+    assert (folder.interval, str(folder.root)) == (given["interval"], "file:///staging")
+    return str(path)
+
+
+def test_where_a_run_stages() -> None:
+    assert folder_of() == folder_of(columns={}) == PLAIN
+    assert folder_of(agent_ids=["b", "a"]) == folder_of(agent_ids=["a", "b"])
+    both = {"note": "drop", "employee": "drop"}
+    assert folder_of(columns=both) == folder_of(columns=dict(reversed(both.items())))
+
+
+def test_other_work_stages_elsewhere() -> None:
+    ways: list[list[dict[str, Any]]] = [
+        [{}, {"dag_id": "other"}, {"connection_id": "other"}],
+        [{}, {"agent_ids": ["a"]}, {"agent_ids": ["a", "b"]}],
+        [{}, *({"filters": CallFilters(**each)} for each in ({"done": True}, {"search": "x"}))],
+        [{}, *({"columns": {"note": each}} for each in ("drop", "hash-11111111", "hash-2"))],
+        [{}, {"interval": Interval(DAY.start.replace(microsecond=5), DAY.end)}],
+    ]
+    given = [{k: v for each in way for k, v in each.items()} for way in product(*ways)]
+    assert len({folder_of(**each) for each in given}) == len(given)
+
+
+def test_no_number_and_no_strange_sign_gets_into_a_path() -> None:
+    path = folder_of(filters=CallFilters(phone_number="+493023125001", search="Müller"))
+    assert "3023125001" not in path
+    assert "ller" not in path
+    assert "/" not in folder_of(dag_id="a/../b c").split("/staging/")[1].split("/talkpilot")[0]
+
+
+def test_other_systems_are_not_told_the_digest_of_a_number() -> None:
+    path = folder_of(filters=CallFilters(phone_number="+493023125001"), columns={"note": "drop"})
+    name = public_name(parse_uri(path))
+    assert name.startswith("file:///staging/dag/talkpilot_default/all-selection-columns-")
+    assert public_name(parse_uri(PLAIN)) == PLAIN.rpartition("/")[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "staging/dag/talkpilot_default/some/20260316T000000Z_20260317T000000Z",
+        "staging/dag/talkpilot_default/all/2026-03-16_2026-03-17",
+        "staging/dag/talkpilot_default/all/20260317T000000Z_20260316T000000Z",
+        "staging/dag/../all/20260316T000000Z_20260317T000000Z",
+        "",
+    ],
+)
+def test_folders_that_are_not_ours(name: str) -> None:
+    assert Folder.parse(parse_uri(f"file:///{name}")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            part_name("rejects", 7, SHA256, compressed=True),
+            FileName("part", "rejects", 7, SHA256[:16], compressed=True),
+        ),
+        (
+            part_name("calls", 123456, SHA256, compressed=False),
+            FileName("part", "calls", 123456, SHA256[:16]),
+        ),
+        (manifest_name("calls", SHA256), FileName("manifest", "calls")),
+        (loaded_name(manifest_name("details", SHA256)), FileName("loaded", "details")),
+        (checkpoint_name("details"), FileName("checkpoint", "details")),
+    ],
+)
+def test_names_are_read_as_they_were_made(name: str, expected: FileName) -> None:
+    assert FileName.parse(name) == expected
+    assert FileName.parse(unfinished_name(name)) == expected._replace(unfinished=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README",
+        "details-notes.jsonl",
+        "calls-99999.jsonl",
+        "calls-00000-0123456789ABCDEF.jsonl",
+        "calls-00000-0123456789abcdef.jsonl.bak",
+        "rejects-checkpoint.json",
+        "calls-manifest.json",
+        "calls-checkpoint-0123456789abcdef.json",
+        ".README.01234567",
+    ],
+)
+def test_files_that_are_not_ours(name: str) -> None:
+    assert FileName.parse(name) is None
