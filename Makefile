@@ -128,7 +128,7 @@ lock: .venv/.locked ## Write the lock files anew (ARGS=--upgrade takes the newes
 	    --custom-compile-command 'make lock' $(ARGS) -o requirements/strict-emulator.txt >/dev/null
 
 .PHONY: reference
-reference: .venv/.ready ## Write the arguments in docs/operators.md anew, from the docstrings
+reference: .venv/.ready ## Write the arguments and the tables of columns in the documents anew
 	@$(IN_3_3) python -m scripts.reference
 
 .PHONY: clean

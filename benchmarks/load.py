@@ -26,9 +26,10 @@ from google.cloud.bigquery import (
 
 from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.bigquery.load import load_calls
-from airflow_provider_talkpilot.bigquery.schema import Source, names, staging_schema, target_schema
+from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
+from airflow_provider_talkpilot.staging.columns import Source, names
 from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter

@@ -1,6 +1,7 @@
-"""``make reference``: docs/operators.md, its arguments taken from the operators' docstrings.
+"""``make reference``: the arguments in docs/operators.md and the tables of columns, from the code.
 
-What stands above the mark in that file is written by hand; all below it is written here.
+In docs/operators.md, all below a mark comes from the operators' docstrings. Tables of columns stand
+between two marks, and come from the schema.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,8 +25,18 @@ from airflow_provider_talkpilot.operators.calls import (
 )
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.staging.columns import (
+    COLUMNS,
+    DROPPABLE,
+    HASHABLE,
+    NEEDED,
+    Column,
+    Is,
+    Source,
+)
 
-PAGE = Path(__file__).parents[1] / "docs" / "operators.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "operators.md"
 MARK = "<!-- Below: from the docstrings, by `make reference`. -->"
 OPERATORS: tuple[type[Any], ...] = (
     TalkPilotExtractCallsOperator,
@@ -36,6 +47,8 @@ OPERATORS: tuple[type[Any], ...] = (
     TalkPilotCreateViewsOperator,
 )
 _NOWHERE = inspect.Parameter.empty
+# Filled by this package, from nothing that TalkPilot sent.
+_OURS = {"detail_updated_at", "detail_synced_at", "erased_at", "synced_at"}
 
 
 @dataclass(frozen=True)
@@ -122,5 +135,52 @@ def _markdown(text: str) -> str:
     return re.sub(r"``(.+?)``|:\w+:`(.+?)`", lambda m: f"`{m[1] or m[2]}`", joined)
 
 
+def _columns_in_short() -> Iterator[str]:
+    yield from ("| column | type | what it is |", "|---|---|---|")
+    for column in COLUMNS:
+        yield f"| `{column.name}` | {column.sql_type} | {column.description} |"
+
+
+def _columns() -> Iterator[str]:
+    yield from ("| column | type | what it is | from | after a purge |", "|---|---|---|---|---|")
+    for column in COLUMNS:
+        cells = f"`{column.name}` | {column.sql_type} | {column.description} | {_origin(column)}"
+        yield f"| {cells} | {'empty |' if Is.PURGED in column.traits else '|'}"
+
+
+def _origin(column: Column) -> str:
+    if column.name in _OURS:
+        return "provider"
+    return "detail" if column.source is Source.DETAIL else "list"
+
+
+def _choices() -> Iterator[str]:
+    yield from ("| columns | keep | drop | hash |", "|---|---|---|---|")
+    yield f"| {_names(HASHABLE)} | yes | yes | yes |"
+    yield f"| {_names(name for name in DROPPABLE if name not in HASHABLE)} | yes | yes | no |"
+    yield f"| {_names(NEEDED)} | yes | no | no |"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+COLUMN_TABLES: dict[Path, Callable[[], Iterator[str]]] = {
+    ROOT / "README.md": _columns_in_short,
+    ROOT / "docs" / "warehouse.md": _columns,
+    ROOT / "docs" / "privacy-columns.md": _choices,
+}
+
+
+def with_table(text: str, lines: Iterable[str]) -> str:
+    """A document with the table between its two marks written anew."""
+    head, rest = text.split("<!-- columns: by `make reference` -->\n")
+    _, tail = rest.split("<!-- end of columns -->\n")
+    table = "".join(f"{line}\n" for line in lines)
+    return f"{head}<!-- columns: by `make reference` -->\n{table}<!-- end of columns -->\n{tail}"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, lines in COLUMN_TABLES.items():
+        path.write_text(with_table(path.read_text(encoding="utf-8"), lines()), encoding="utf-8")

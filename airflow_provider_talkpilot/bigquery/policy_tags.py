@@ -11,7 +11,7 @@ from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS, DETAIL_DRIFT, DRIFT
+from airflow_provider_talkpilot.staging.columns import COLUMNS, DETAIL_DRIFT, DRIFT
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.schema import (
-    Source,
-    drift_columns,
-    names,
-    personal_columns,
-)
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.staging.columns import PERSONAL, Source, drift_columns, names
 
 
 def render(
@@ -40,7 +35,7 @@ def render(
             detail_columns=names(Source.DETAIL),
             list_drift=drift_columns(Source.KEY, Source.LIST),
             detail_drift=drift_columns(Source.DETAIL),
-            personal_columns=personal_columns(),
+            personal_columns=PERSONAL,
             **{
                 key: _literal(value) if isinstance(value, datetime) else value
                 for key, value in {**bounds, **values}.items()

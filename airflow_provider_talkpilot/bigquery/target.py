@@ -9,7 +9,6 @@ from google.api_core.exceptions import Conflict, NotFound
 from google.cloud.bigquery import (
     Client,
     Dataset,
-    SchemaField,
     Table,
     TimePartitioning,
     TimePartitioningType,
@@ -17,12 +16,13 @@ from google.cloud.bigquery import (
 
 from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.evolution import ddl_type, lacking_columns, narrow_columns
+from airflow_provider_talkpilot.bigquery.evolution import lacking_columns, narrow_columns
 from airflow_provider_talkpilot.bigquery.jobs import finished
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.staging.columns import Column
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _ensure_table(
     require_same_choices(table, columns)
     for column in lacking:
         log.info("Adding the column %s to the table %s.", column.name, target)
-        statement = render("add_column", target=target, column=column, column_type=ddl_type(column))
+        statement = render("add_column", target=target, column=column)
         finished(client.query(statement, location=location))
     for column in narrow_columns(table):
         _widen(client, target, location, column)
@@ -130,13 +130,13 @@ def _ensure_table(
         add_missing_tags(client, client.get_table(str(target)), policy_tags)
 
 
-def _widen(client: Client, target: TableId, location: str | None, column: SchemaField) -> None:
+def _widen(client: Client, target: TableId, location: str | None, column: Column) -> None:
     log.info("Widening the column %s of the table %s.", column.name, target)
-    statement = render("widen_column", target=target, column=column, column_type=ddl_type(column))
+    statement = render("widen_column", target=target, column=column)
     try:
         finished(client.query(statement, location=location))
     except BigQueryLoadError:
         # Another load may have done it at the same moment.
         left = narrow_columns(client.get_table(str(target)))
-        if column.name in [field.name for field in left]:
+        if column.name in [other.name for other in left]:
             raise

@@ -11,7 +11,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.schema import MESSAGE_FIELDS, target_schema
+from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 
@@ -44,7 +44,7 @@ _VIEWS = (
             _TARGET["agent_id"],
             _TARGET["created_at"],
             SchemaField("position", "INTEGER", description="Place in the call, from 0."),
-            *MESSAGE_FIELDS,
+            *_TARGET["transcript"].fields,
         ),
     ),
     View(

@@ -1,40 +1,157 @@
-"""Which columns a user may drop or hash before anything is staged."""
+"""The schema: every column of the tables, defined once.
+
+The choices for columns, what a purge and an erasure leave, BigQuery's schemas, the columns in the
+SQL and the tables of columns in the documents (``make reference``) follow from it. The API's
+records are in ``api/models.py``; a test holds the two together.
+"""
 
 from __future__ import annotations
 
-HASHABLE = (
-    "call_id",
-    "customer_name",
-    "customer_request",
-    "phone_number",
-    "call_summary",
-    "employee",
-    "note",
-    "disconnection_reason",
-)
-"""The texts: they can be hashed, or dropped."""
+from dataclasses import dataclass
+from enum import Enum, Flag
 
-DROPPABLE = (
-    *HASHABLE,
-    "duration",
-    "general_success",
-    "extra",
-    "transcript",
-    "transcript_raw",
-    "final_score",
+from airflow_provider_talkpilot.api import CallDetail
+
+
+class Source(Enum):
+    """Which staged rows fill a column."""
+
+    KEY = "key"
+    LIST = "list"
+    DETAIL = "detail"
+    LOAD = "load"
+    """None: a load sets it."""
+    STAGING = "staging"
+    """The column is in the staging table alone."""
+
+
+class Is(Flag):
+    """What there is to know of a column."""
+
+    PLAIN = 0
+    PERSONAL = 1
+    """It tells of a person: an erasure empties it, and so does a purge in staged list rows."""
+    NEEDED = 2
+    """Calls cannot be found again, compared or forgotten without it: it is always kept."""
+    PURGED = 4
+    """TalkPilot's purge empties it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the target table, or of the staging table alone.
+
+    :param type: in GoogleSQL; of a repeated column, of its elements.
+    :param traits: what else there is to know of it.
+    :param fields: of a STRUCT.
+    :param is_repeated: whether it is an array.
+    """
+
+    name: str
+    type: str
+    source: Source
+    description: str
+    traits: Is = Is.PLAIN
+    fields: tuple[Column, ...] = ()
+    is_repeated: bool = False
+
+    @property
+    def mode(self) -> str:
+        """``NULLABLE``, ``REQUIRED`` or ``REPEATED``."""
+        if self.is_repeated:
+            return "REPEATED"
+        return "REQUIRED" if self.source is Source.KEY else "NULLABLE"
+
+    @property
+    def sql_type(self) -> str:
+        """Its type as GoogleSQL writes it, such as ``ARRAY<STRUCT<role STRING>>``."""
+        inner = ", ".join(f"{field.name} {field.sql_type}" for field in self.fields)
+        name = f"STRUCT<{inner}>" if inner else self.type
+        return f"ARRAY<{name}>" if self.is_repeated else name
+
+
+_K, _L, _D = Source.KEY, Source.LIST, Source.DETAIL
+_MESSAGE = (
+    Column("role", "STRING", _D, "Who spoke: agent, assistant or user."),
+    Column("text", "STRING", _D, "What was said."),
+)
+_RAW = "The whole transcript as JSON, where transcript lacks some of it."
+_HOW_IT_ENDED = "How it ended: user_hangup, agent_hangup, call_transfer, …"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "STRING", _K, "The call's key (UUID).", Is.NEEDED),
+    Column("agent_id", "STRING", _K, "The agent that took the call (UUID).", Is.NEEDED),
+    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", Is.NEEDED),
+    Column("updated_at", "TIMESTAMP", _L, "Last change, as TalkPilot tells it.", Is.NEEDED),
+    Column("deleted_at", "TIMESTAMP", _L, "When the call was soft-deleted, if it was.", Is.NEEDED),
+    Column("call_id", "STRING", _L, "LiveKit's id of the call.", Is.PERSONAL),
+    Column("customer_name", "STRING", _L, "The caller's name.", Is.PERSONAL),
+    Column("customer_request", "STRING", _L, "What the caller wanted.", Is.PERSONAL),
+    Column("phone_number", "STRING", _L, "The caller's number.", Is.PERSONAL | Is.PURGED),
+    Column("call_summary", "STRING", _L, "Summary of the call.", Is.PERSONAL),
+    Column("employee", "STRING", _L, "The employee whom the caller wanted.", Is.PERSONAL),
+    Column("note", "STRING", _L, "Staff's note, edited after the call.", Is.PERSONAL),
+    Column("duration", "INT64", _L, "Length of the call in seconds."),
+    Column("done", "BOOL", _L, "Whether staff have dealt with the call.", Is.NEEDED),
+    Column("general_success", "BOOL", _L, "Whether the call reached its goal; null if unknown."),
+    Column("disconnection_reason", "STRING", _L, _HOW_IT_ENDED),
+    Column("is_purged", "BOOL", _L, "Whether TalkPilot purged its personal data.", Is.NEEDED),
+    Column("extra", "JSON", _L, "Unknown fields, and values that do not fit.", Is.PERSONAL),
+    Column(
+        "transcript",
+        "STRUCT",
+        _D,
+        "The messages, in order: all that came with a role and a text.",
+        Is.PERSONAL | Is.PURGED,
+        fields=_MESSAGE,
+        is_repeated=True,
+    ),
+    Column("transcript_raw", "STRING", _D, _RAW, Is.PERSONAL | Is.PURGED),
+    Column("final_score", "FLOAT64", _D, "Score from 1 to 10, given after the call by an AI."),
+    Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail has.", Is.NEEDED),
+    Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last requested.", Is.NEEDED),
+    Column("erased_at", "TIMESTAMP", Source.LOAD, "When the call was found to be gone.", Is.NEEDED),
+    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot.", Is.NEEDED),
 )
 
-NEEDED = (
-    "id",
-    "agent_id",
-    "created_at",
-    "updated_at",
-    "deleted_at",
-    "done",
-    "is_purged",
-    "detail_updated_at",
-    "detail_synced_at",
-    "erased_at",
-    "synced_at",
+# Values that do not fit their column, by name; a load puts them into extra.
+DRIFT = Column("drift", "JSON", Source.STAGING, "Values that do not fit, of the list's columns.")
+DETAIL_DRIFT = Column("detail_drift", "JSON", Source.STAGING, "Likewise, of the detail's columns.")
+DETAIL_FOUND = Column("detail_found", "BOOL", Source.STAGING, "False: TalkPilot has no detail.")
+
+NEEDED = tuple(column.name for column in COLUMNS if Is.NEEDED in column.traits)
+DROPPABLE = tuple(column.name for column in COLUMNS if Is.NEEDED not in column.traits)
+HASHABLE = tuple(
+    column.name
+    for column in COLUMNS
+    if column.name in DROPPABLE and column.type == "STRING" and column.source is _L
 )
-"""Without these no call can be found again, compared, or forgotten."""
+"""The texts of list rows."""
+PERSONAL = tuple(column for column in COLUMNS if Is.PERSONAL in column.traits)
+IMPERSONAL = tuple(
+    column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL
+)
+"""What a purge leaves of a staged list row."""
+
+
+def names(*sources: Source) -> list[str]:
+    """Names of the columns that come from ``sources``, in the table's order."""
+    return [column.name for column in COLUMNS if column.source in sources]
+
+
+def drift_columns(*sources: Source) -> list[str]:
+    """Names of the columns of ``sources`` whose values stand in ``extra`` where they do not fit.
+
+    Keys always fit: without them a record is a reject. So does a transcript: ``transcript_raw``
+    takes what is no list of messages.
+    """
+    fields = {name for name, field in CallDetail.model_fields.items() if not field.is_required()}
+    return [name for name in names(*sources) if name in fields - {"transcript"}]
+
+
+def staging_columns(kind: str) -> list[Column]:
+    """The columns of the staging table for parts of a kind (``calls`` or ``details``)."""
+    is_details = kind == "details"
+    sources = {_K, _L, _D} if is_details else {_K, _L}
+    columns = [column for column in COLUMNS if column.source in sources]
+    return columns + ([DRIFT, DETAIL_DRIFT, DETAIL_FOUND] if is_details else [DRIFT])

@@ -17,6 +17,7 @@ from itertools import islice
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.columns import IMPERSONAL
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_files
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
@@ -27,19 +28,6 @@ from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
 # Nobody writes a part for so long: who did was killed.
 UNFINISHED_AGE = timedelta(minutes=5)
 _ROWS = 1000
-# What stays of a purged call's list row. Where TalkPilot leaves more of it, the next walk has that.
-_IMPERSONAL = (
-    "id",
-    "agent_id",
-    "created_at",
-    "updated_at",
-    "deleted_at",
-    "duration",
-    "done",
-    "general_success",
-    "disconnection_reason",
-    "synced_at",
-)
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -114,7 +102,7 @@ class _StagedPart:
             return row
         if fate is Fate.PURGED and self._name.kind == "calls":
             # Without its row the list would say that the call is gone.
-            return {name: row.get(name) for name in _IMPERSONAL} | {"is_purged": True}
+            return {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}
         return None
 
     def _fate(self, row: Row) -> Fate:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS
+from airflow_provider_talkpilot.bigquery.schema import target_schema
 from tests.support.personal import forms, personal
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
@@ -57,7 +57,7 @@ def test_openlineage_is_told_what_was_read_and_written(services: Services, told:
         [output] = done[task]["outputs"]
         fields = output["facets"]["schema"]["fields"]
         assert [(field["name"], field["type"], field["description"]) for field in fields] == [
-            (column.name, column.type, column.description) for column in COLUMNS
+            (column.name, column.field_type, column.description) for column in target_schema()
         ]
         [transcript] = [field for field in fields if field["name"] == "transcript"]
         assert [field["name"] for field in transcript["fields"]] == ["role", "text"]

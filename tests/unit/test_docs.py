@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS
+from scripts.reference import COLUMN_TABLES, with_table
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "airflow_provider_talkpilot"
 README = REPOSITORY.joinpath("README.md").read_text(encoding="utf-8")
 DOCS = [REPOSITORY / "README.md", *sorted(REPOSITORY.joinpath("docs").glob("*.md"))]
-SQL_TYPES = {
-    "RECORD": "ARRAY<STRUCT<role STRING, text STRING>>",
-    "INTEGER": "INT64",
-    "FLOAT": "FLOAT64",
-    "BOOLEAN": "BOOL",
-}
 
 
 def section(title: str) -> str:
@@ -61,12 +55,10 @@ def test_a_quoted_message_is_in_the_source(message: str) -> None:
     assert re.search(pattern, literals()), message
 
 
-def test_the_columns_are_the_schemas() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", section("What is loaded"), re.MULTILINE)
-    assert rows == [
-        (column.name, SQL_TYPES.get(column.type, column.type), column.description)
-        for column in COLUMNS
-    ]
+@pytest.mark.parametrize("path", COLUMN_TABLES, ids=lambda path: path.name)
+def test_the_tables_of_columns_are_the_schema(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert with_table(text, COLUMN_TABLES[path]()) == text, "make reference writes it anew"
 
 
 def headings(path: Path) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS, personal_columns
+from airflow_provider_talkpilot.staging.columns import COLUMNS, PERSONAL
 from tests.support.docs import DOCS, section, table
 
 ROWS = table(
@@ -26,5 +26,5 @@ def test_each_column_is_told_once() -> None:
 
 def test_an_erasure_empties_what_tells_of_a_person() -> None:
     emptied = {name for row in ROWS if row[3] == "**empty**" for name in columns(row[0])}
-    personal = {column.name for column in personal_columns()}
+    personal = {column.name for column in PERSONAL}
     assert emptied == personal | {"detail_updated_at", "detail_synced_at"}

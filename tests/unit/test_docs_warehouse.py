@@ -7,42 +7,17 @@ from collections.abc import Iterable
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS, Column, Source
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
+from airflow_provider_talkpilot.staging.columns import COLUMNS
 from tests.support.docs import DOCS, code, code_by_heading, section, table
 
 TEXT = (DOCS / "warehouse.md").read_text(encoding="utf-8")
-SQL_TYPES = {
-    "RECORD": "ARRAY<STRUCT<role STRING, text STRING>>",
-    "INTEGER": "INT64",
-    "FLOAT": "FLOAT64",
-    "BOOLEAN": "BOOL",
-}
-# What a staged row brings along, but TalkPilot did not send.
-OUR_OWN = {"synced_at", "detail_synced_at", "detail_updated_at"}
-FROM = {
-    Source.KEY: "list",
-    Source.LIST: "list",
-    Source.DETAIL: "detail",
-    Source.PROVIDER: "provider",
-}
-
-
-def origin(column: Column) -> str:
-    return "provider" if column.name in OUR_OWN else FROM[column.source]
+SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}
 
 
 def sql_type(name: str) -> str:
     return SQL_TYPES.get(name, name)
-
-
-def test_the_columns_are_the_schemas() -> None:
-    rows = [row[:4] for row in table(section(TEXT, "Columns"))]
-    assert rows == [
-        (column.name, sql_type(column.type), column.description, origin(column))
-        for column in COLUMNS
-    ]
 
 
 def test_what_is_never_null_is_named() -> None:

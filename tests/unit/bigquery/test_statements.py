@@ -8,15 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.schema import (
-    COLUMNS,
-    Source,
-    names,
-    staging_schema,
-    target_schema,
-)
+from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.staging.columns import COLUMNS, Source, names
 
 TARGET = TableId.parse("demo.calls.calls")
 STAGING = TARGET.sibling("calls_staging_0123")

@@ -8,10 +8,11 @@ import pytest
 from google.cloud.bigquery import PolicyTagList, SchemaField
 from jinja2 import UndefinedError
 
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS, target_schema
+from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS, _described
+from airflow_provider_talkpilot.staging.columns import COLUMNS
 
 TARGET = TableId.parse("my-project.talkpilot.calls")
 ALL = [column.name for column in COLUMNS]

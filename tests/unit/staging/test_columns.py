@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Call, CallDetail
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import Text
-from airflow_provider_talkpilot.bigquery.schema import COLUMNS
 from airflow_provider_talkpilot.staging.choices import (
     KEEP_ALL,
     ColumnChoices,
     Hasher,
     checked_choices,
 )
-from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE, NEEDED
+from airflow_provider_talkpilot.staging.columns import COLUMNS, DROPPABLE, HASHABLE, NEEDED
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.rows import call_row, detail_row, missing_detail_row
 
