@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClien
 from airflow_provider_talkpilot.bigquery.load import load_calls
 from airflow_provider_talkpilot.bigquery.queries import known_details
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.cleanup import clean_staging
+from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.names import interval_folder

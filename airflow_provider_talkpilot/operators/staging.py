@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
-from airflow_provider_talkpilot.staging.cleanup import MAX_AGE, clean_staging
+from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
 from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 

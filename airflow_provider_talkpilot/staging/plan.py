@@ -1,21 +1,18 @@
 """The plan of an enrichment: which versions of which calls still need a request.
 
 A version of a call is ``(id, updated_at)``. A detail that is known for the version a list row
-shows, or for a newer one, is never asked for again; nor is that of a purged call, where the
-warehouse has one. The plan lives in a private SQLite file, so its memory does not grow with the
-number of calls.
+shows, or for a newer one, is never requested again; nor is that of a purged call, where the
+warehouse has one.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
-from airflow_provider_talkpilot.staging.errors import storage_errors
+from airflow_provider_talkpilot.staging.scratch import Scratch
 
 _SCHEMA = """
 CREATE TABLE wanted (
@@ -23,7 +20,7 @@ CREATE TABLE wanted (
     version INTEGER, deleted INTEGER, purged INTEGER
 );
 CREATE TABLE known (
-    id TEXT PRIMARY KEY, version INTEGER, asked_at INTEGER, scored INTEGER, loaded INTEGER
+    id TEXT PRIMARY KEY, version INTEGER, fetched_at INTEGER, scored INTEGER, loaded INTEGER
 ) WITHOUT ROWID;
 """
 
@@ -35,11 +32,11 @@ ON CONFLICT (id) DO UPDATE SET
 """
 
 _KNOW = """
-INSERT INTO known (id, version, asked_at, scored, loaded) VALUES (?, ?, ?, ?, ?)
+INSERT INTO known (id, version, fetched_at, scored, loaded) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
-    version = excluded.version, asked_at = excluded.asked_at, scored = excluded.scored,
+    version = excluded.version, fetched_at = excluded.fetched_at, scored = excluded.scored,
     loaded = max(loaded, excluded.loaded)
-WHERE excluded.asked_at > asked_at
+WHERE excluded.fetched_at > fetched_at
 """
 
 # A list row without updated_at shows no change: any detail of that call is its detail. And a purge
@@ -52,7 +49,7 @@ WHERE k.id IS NULL
        NOT (w.purged AND k.loaded)
        AND (
            w.version > coalesce(k.version, 0)
-           OR (NOT k.scored AND w.created_at > :young_since AND k.asked_at <= :asked_before)
+           OR (NOT k.scored AND w.created_at > :young_since AND k.fetched_at <= :fetched_before)
        )
    )
 ORDER BY w.position
@@ -62,7 +59,7 @@ _FETCHED_ROWS = 500
 
 
 class Wanted(NamedTuple):
-    """A call whose detail is to be asked for.
+    """A call whose detail is to be requested.
 
     :param version: ``updated_at`` of its list row, if it has one.
     :param deleted: whether its list row says it is soft-deleted.
@@ -81,31 +78,31 @@ class Known(NamedTuple):
     """A detail that staging or the warehouse has.
 
     :param version: the version it belongs to.
-    :param asked_at: when it was asked for.
+    :param fetched_at: when it was requested.
     :param scored: whether it has a ``final_score``.
     :param loaded: whether the warehouse has it.
     """
 
     id: str
     version: datetime | None
-    asked_at: datetime
+    fetched_at: datetime
     scored: bool
     loaded: bool = False
 
 
 @dataclass(frozen=True)
 class ScoreRule:
-    """When a detail without ``final_score`` is asked for again: the score comes after the call.
+    """When a detail without ``final_score`` is requested again: the score comes after the call.
 
     :param max_age: only while the call is younger than this; zero turns the rule off.
-    :param pause: at the least this long after the last time.
+    :param pause: at least this long after the last request.
     """
 
     max_age: timedelta = timedelta(days=3)
     pause: timedelta = timedelta(days=1)
 
 
-class DetailPlan:
+class DetailPlan(Scratch):
     """Collects what is wanted and what is known; gives what is missing. A context manager.
 
     :param rule: for details without a score.
@@ -113,17 +110,9 @@ class DetailPlan:
     """
 
     def __init__(self, rule: ScoreRule | None = None, now: datetime | None = None) -> None:
+        super().__init__(_SCHEMA)
         self._rule = rule or ScoreRule()
         self._now = now or datetime.now(UTC)
-        # The empty name is SQLite's own temporary file, gone when closed.
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.executescript(_SCHEMA)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
 
     def want(self, calls: Iterable[Wanted]) -> None:
         """Add staged list rows."""
@@ -146,42 +135,34 @@ class DetailPlan:
         return found is not None and (_micros(detail.version) or 0) >= (found[0] or 0)
 
     def know(self, details: Iterable[Known]) -> int:
-        """Add details that exist; of two for one call the one asked for later counts.
+        """Add details that exist; of two for one call the one fetched later counts.
 
-        :return: how many of them were news.
+        :return: how many of them were new.
         """
         return self._insert(
             _KNOW,
-            ((d.id, _micros(d.version), _micros(d.asked_at), d.scored, d.loaded) for d in details),
+            (
+                (d.id, _micros(d.version), _micros(d.fetched_at), d.scored, d.loaded)
+                for d in details
+            ),
         )
 
     def wanted(self) -> int:
-        """Calls in the lists."""
+        """How many calls the lists have."""
         return self._count("SELECT count(*) FROM wanted")
 
     def to_fetch(self) -> int:
-        """Details to ask for: as many requests."""
+        """How many details to request."""
         return self._count(f"SELECT count(*) FROM ({_MISSING})")  # noqa: S608
 
     def missing(self) -> Iterator[Wanted]:
-        """The calls to ask for, in the order of the list rows."""
+        """The calls whose details to request, in the order of the list rows."""
         found = self._db.execute(_MISSING, self._bounds())
         # Row by row, SQLite lets other threads run after each, and waits for them.
         for rows in iter(lambda: found.fetchmany(_FETCHED_ROWS), []):
             for call_id, agent_id, created_at, version, deleted in rows:
                 started = _EPOCH + created_at * _MICROSECOND
                 yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
-
-    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
-        before = self._db.total_changes
-        try:
-            self._db.execute("BEGIN")
-            self._db.executemany(statement, rows)
-            self._db.execute("COMMIT")
-        except sqlite3.Error:  # the disk is full
-            with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
-                raise
-        return self._db.total_changes - before
 
     def _count(self, statement: str) -> int:
         parameters = self._bounds() if ":" in statement else {}
@@ -190,7 +171,7 @@ class DetailPlan:
     def _bounds(self) -> dict[str, int | None]:
         return {
             "young_since": _micros(self._now - self._rule.max_age),
-            "asked_before": _micros(self._now - self._rule.pause),
+            "fetched_before": _micros(self._now - self._rule.pause),
         }
 
 

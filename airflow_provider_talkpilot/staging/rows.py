@@ -13,11 +13,11 @@ from airflow_provider_talkpilot.api.json_text import parse_json_text
 _MESSAGE_FIELDS = {"role", "text"}
 
 
-def call_row(call: Call, synced_at: datetime | str) -> dict[str, Any]:
+def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
     """Make a list row.
 
     :param call: the call as a list gave it.
-    :param synced_at: when it was read; as a text of ISO 8601 it is faster for many rows.
+    :param synced_at: when it was read.
     :return: values by column; ``extra`` only where the API sent unknown fields, and ``drift`` only
         where it sent values that do not fit their columns.
     """
@@ -33,13 +33,13 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
     """Make a row with the detail columns.
 
     :param detail: the call as its own address gave it.
-    :param version: ``updated_at`` of the list row that called for it, if it has one.
+    :param version: ``updated_at`` of its list row, if it has one.
     :param synced_at: when it was read.
     :return: values by column; ``transcript_raw`` only where ``transcript`` does not hold it all.
     """
     messages, raw = parse_transcript(detail.transcript)
-    # An answer without updated_at, or from a copy that lags, still settles the version asked for.
-    settled = max((v for v in (detail.updated_at, version) if v), default=None)
+    # A detail without updated_at, or from a copy that lags, still is the version requested.
+    updated_at = max((v for v in (detail.updated_at, version) if v), default=None)
     row = call_row(detail, synced_at)
     del row["audio_file_url"]
     if drift := row.pop("drift", None):
@@ -47,20 +47,20 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
         details = {name: value for name, value in drift.items() if name not in lists}
         row |= ({"drift": lists} if lists else {}) | ({"detail_drift": details} if details else {})
     return row | {
-        "updated_at": settled,
+        "updated_at": updated_at,
         "transcript": messages,
         "transcript_raw": raw,
         "final_score": detail.final_score,
-        "detail_updated_at": settled,
+        "detail_updated_at": updated_at,
         "detail_synced_at": synced_at,
         "detail_found": True,
     }
 
 
 def missing_detail_row(
-    call_id: str, agent_id: str, created_at: datetime, version: datetime | None, asked_at: datetime
+    call_id: str, agent_id: str, created_at: datetime, version: datetime | None, now: datetime
 ) -> dict[str, Any]:
-    """Make the row that notes: this version was asked for, and the API has no detail of it.
+    """Make the row that notes: this version was requested, and the API has no detail of it.
 
     :return: values by column, none of them content.
     """
@@ -69,11 +69,11 @@ def missing_detail_row(
         "agent_id": agent_id,
         "created_at": created_at,
         "updated_at": version,
-        "synced_at": asked_at,
+        "synced_at": now,
         "transcript": [],
         "final_score": None,
         "detail_updated_at": version,
-        "detail_synced_at": asked_at,
+        "detail_synced_at": now,
         "detail_found": False,
     }
 

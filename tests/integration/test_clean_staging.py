@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStor
 
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
-from airflow_provider_talkpilot.staging.cleanup import clean_staging
+from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.parts import read_intact
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, local, names, staged_files

@@ -45,7 +45,7 @@ def model(
     latest: dict[str, Known] = {}
     for detail in details:
         had = latest.get(detail.id)
-        if had is None or detail.asked_at > had.asked_at:
+        if had is None or detail.fetched_at > had.fetched_at:
             latest[detail.id] = detail._replace(loaded=detail.loaded or bool(had and had.loaded))
     missing = []
     for call in newest.values():
@@ -58,7 +58,7 @@ def model(
             ask = True
         else:
             young = call.created_at > NOW - rule.max_age
-            rested = have.asked_at <= NOW - rule.pause
+            rested = have.fetched_at <= NOW - rule.pause
             ask = not have.scored and young and rested
         if ask:
             missing.append((call.id, call.version))

@@ -12,13 +12,11 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
-from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
 
 START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
 WALKED = datetime(2026, 3, 20, tzinfo=UTC)
@@ -39,7 +37,7 @@ def write(folder: ObjectStoragePath, kind: str, records: Iterable[Row]) -> list[
     return [part] if part else []
 
 
-def walked(place: str, **fields: Any) -> tuple[Folder, CallsManifest]:
+def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, CallsManifest]:
     """A walk of agents a and b; ``calls`` and ``rejects`` are records."""
     folder = parse_uri(f"file://{place}")
     calls, rejects = fields.pop("calls", ()), fields.pop("rejects", ())
@@ -62,7 +60,7 @@ def walked(place: str, **fields: Any) -> tuple[Folder, CallsManifest]:
         started_at=WALKED,
         **fields,
     )
-    return Folder(folder, Interval(START, END)), manifest
+    return folder, manifest
 
 
 @given(
@@ -72,7 +70,7 @@ def walked(place: str, **fields: Any) -> tuple[Folder, CallsManifest]:
     seconds=st.none() | st.integers(-2, 2),
     selection=st.booleans(),
 )
-def test_fates(
+def test_states(
     walk: dict[str, bool | None],
     call_id: str,
     purged: bool | None,
@@ -81,11 +79,11 @@ def test_fates(
 ) -> None:
     read_at = None if seconds is None else WALKED + timedelta(seconds=seconds)
     if call_id in walk:
-        expected = Fate.PURGED if walk[call_id] and not purged else Fate.STAYS
+        expected = CallState.PURGED if walk[call_id] and not purged else CallState.SAME
     else:
         inside = call_id in ("a1", "a2", "b1")  # of a walked agent, in the interval
         before = seconds is not None and seconds < 0
-        expected = Fate.GONE if inside and before and not selection else Fate.STAYS
+        expected = CallState.GONE if inside and before and not selection else CallState.SAME
     with tempfile.TemporaryDirectory() as place:
         folder, manifest = walked(
             place,
@@ -93,7 +91,7 @@ def test_fates(
             selection=["done"] if selection else [],
         )
         with WalkedCalls(folder, manifest) as calls:
-            assert calls.fate(row(call_id, is_purged=purged), read_at) is expected
+            assert calls.state(row(call_id, is_purged=purged), read_at) is expected
 
 
 @pytest.fixture
@@ -108,9 +106,9 @@ def test_rejected_records_are_there(tmp_path: Any, before: datetime) -> None:
     ]
     folder, manifest = walked(str(tmp_path), rejects=rejects)
     with WalkedCalls(folder, manifest) as calls:
-        assert calls.fate(row("a1"), before) is Fate.PURGED
-        assert calls.fate(row("a2"), before) is Fate.STAYS
-        assert calls.fate(row("aX"), before) is Fate.GONE
+        assert calls.state(row("a1"), before) is CallState.PURGED
+        assert calls.state(row("a2"), before) is CallState.SAME
+        assert calls.state(row("aX"), before) is CallState.GONE
 
 
 @pytest.mark.parametrize("record", [{"is_purged": True}, {"id": 5}, None, "text", []], ids=repr)
@@ -121,8 +119,8 @@ def test_a_record_that_nobody_can_tell_hides_who_is_gone(
     rejects = [{"agent_id": "A", "reason": "", "record": record}]
     folder, manifest = walked(str(tmp_path), rejects=rejects)
     with WalkedCalls(folder, manifest) as calls:
-        assert calls.fate(row("a1"), before) is Fate.STAYS
-        assert calls.fate(row("b1"), before) is Fate.GONE
+        assert calls.state(row("a1"), before) is CallState.SAME
+        assert calls.state(row("b1"), before) is CallState.GONE
 
 
 def test_rejects_that_somebody_deleted_hide_who_is_gone(tmp_path: Any, before: datetime) -> None:
@@ -130,8 +128,8 @@ def test_rejects_that_somebody_deleted_hide_who_is_gone(tmp_path: Any, before: d
     folder, manifest = walked(str(tmp_path), rejects=rejects)
     (tmp_path / manifest.rejects[0].name).unlink()
     with WalkedCalls(folder, manifest) as calls:
-        assert calls.fate(row("a1"), before) is Fate.STAYS
-        assert calls.fate(row("b1"), before) is Fate.GONE
+        assert calls.state(row("a1"), before) is CallState.SAME
+        assert calls.state(row("b1"), before) is CallState.GONE
 
 
 @pytest.mark.parametrize(
@@ -150,8 +148,8 @@ def test_rejects_that_somebody_deleted_hide_who_is_gone(tmp_path: Any, before: d
 def test_records_that_tell_too_little_stay(tmp_path: Any, before: datetime, odd: Row) -> None:
     folder, manifest = walked(str(tmp_path))
     with WalkedCalls(folder, manifest) as calls:
-        assert calls.fate(row("a1"), before) is Fate.GONE
-        assert calls.fate(odd, before) is Fate.STAYS
+        assert calls.state(row("a1"), before) is CallState.GONE
+        assert calls.state(odd, before) is CallState.SAME
 
 
 @pytest.mark.parametrize("created_at", ["2026-03-16 00:00:00+00", "2026-03-16T00:00:00"])
@@ -161,7 +159,7 @@ def test_a_rejected_record_has_its_moment_as_it_came(
     """Without a zone it is in UTC, as in a call."""
     folder, manifest = walked(str(tmp_path))
     with WalkedCalls(folder, manifest) as calls:
-        assert calls.fate(row("a1") | {"created_at": created_at}, before) is Fate.GONE
+        assert calls.state(row("a1") | {"created_at": created_at}, before) is CallState.GONE
 
 
 def test_parts_that_lack_a_row_say_nothing(tmp_path: Any) -> None:

@@ -1,7 +1,7 @@
-"""Nothing stays in staging for longer than it is needed, and nothing outlives its purge.
+"""The last step of a run: staging keeps nothing longer than needed, and nothing purged.
 
-What was loaded is deleted. What a walk shows to be purged or erased is taken out of the files of
-all other work. What nobody goes on with expires.
+Files that were loaded are deleted. Calls that a walk shows to be purged or erased leave the files
+of all other work. Files of abandoned work expire.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
 from airflow_provider_talkpilot.staging.inventory import (
     File,
     find_folders,
@@ -27,7 +28,6 @@ from airflow_provider_talkpilot.staging.manifests import (
     read_record,
 )
 from airflow_provider_talkpilot.staging.names import Folder, is_of_calls, loaded_name
-from airflow_provider_talkpilot.staging.purge import UNFINISHED_AGE, purge_staged
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Cleaned:
 
     :param loaded: deleted, for they are in the table.
     :param purged: deleted or written anew, for they held calls that TalkPilot purged or erased.
-    :param expired: deleted, for nobody went on with them.
+    :param expired: deleted, for no task went on with them.
     """
 
     loaded: int = 0
@@ -58,7 +58,7 @@ def clean_staging(
 ) -> Cleaned:
     """Clean after a run whose manifests were loaded.
 
-    May be killed at any moment and run again, and beside runs that are at work.
+    May be killed at any moment and run again, and may run beside runs that are at work.
 
     :param root: the root of staging.
     :param manifests: what the run staged and loaded.
@@ -103,8 +103,8 @@ def _purge(folders: Sequence[Folder], folder: Folder, path: ObjectStoragePath) -
 def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
     """Delete a manifest, then the parts that no other manifest names.
 
-    No load may find a manifest without its parts, so it goes first; under another name it still
-    says what else has to go.
+    The manifest goes first, for no load may find a manifest without its parts. A copy under another
+    name says what else has to go.
     """
     text = storage.get_text(path)
     if text is not None:
@@ -115,13 +115,13 @@ def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
 
 
 def _finish(folder: Folder) -> int:
-    """Delete the parts of what was loaded, where a killed try left off too."""
+    """Delete the parts of loaded manifests, also where a killed try left some."""
     files = list_files(folder.path)
     loaded = [file for file in files if file.name.role == "loaded" and not file.name.unfinished]
     if not loaded:
         return 0
     leaving = _parts_of(loaded)
-    # A manifest is stored before its checkpoint goes: in this order one of the two is seen.
+    # A task stores its manifest before it deletes its checkpoint: in this order one is seen.
     for role in ("checkpoint", "manifest"):
         files_now = list_files(folder.path)
         leaving -= _parts_of(
@@ -144,7 +144,7 @@ def _parts_of(files: Iterable[File]) -> set[str]:
 
 
 def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
-    """Delete all our files where nothing was written for long; else what killed tries left."""
+    """Delete all our files of abandoned work; of other work, what killed tries left."""
     files = list_files(folder.path)
     moments = [file.modified for file in files if file.modified]
     if len(moments) == len(files) and all(moment < now - max_age for moment in moments):

@@ -1,9 +1,9 @@
-"""What a walk shows to be purged or erased leaves the staged files of all other work too.
+"""Calls that a walk shows to be purged or erased leave the staged files of all other work.
 
 Files of failed runs, of runs still at work and of other DAGs can hold calls as they were before.
-Such a part is written anew: a purged call's list row is emptied, its detail and rows of calls that
-are gone are left out. Whatever names the part is told the new name. So no request is spent twice,
-and a run that is at work goes on.
+Such a part is written anew: a purged call's list row is emptied; its detail, and rows of calls that
+are gone, are left out. Manifests and checkpoints that name the part get its new name. So no request
+is spent twice, and a run that is at work goes on.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
 from airflow_provider_talkpilot.staging.columns import IMPERSONAL
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_files
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
 from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
-from airflow_provider_talkpilot.staging.walked import Fate, Row, WalkedCalls
 
-# Nobody writes a part for so long: who did was killed.
+# A file that was not written for so long has no writer any more: it was killed.
 UNFINISHED_AGE = timedelta(minutes=5)
 _ROWS = 1000
 
@@ -56,35 +57,34 @@ def purge_staged(folders: Sequence[Folder], own: Folder, walk: CallsManifest) ->
     if not parts:
         return 0
     purged = 0
-    with storage_errors("read", own.path), WalkedCalls(own, walk) as calls:
+    with storage_errors("read", own.path), WalkedCalls(own.path, walk) as calls:
         for folder, file in parts:
             with left_alone(strict=folder.is_same(own)), storage_errors("read", file.path):
-                purged += _StagedPart(folder, file, calls).purge()
+                purged += _StagedPart(folder.path, file, calls).purge()
     return purged
 
 
 class _StagedPart:
-    def __init__(self, folder: Folder, file: File, calls: WalkedCalls) -> None:
-        self._folder, self._file, self._name, self._calls = folder, file, file.name, calls
+    def __init__(self, folder: ObjectStoragePath, file: File, calls: WalkedCalls) -> None:
+        self._folder, self._file, self._calls = folder, file, calls
+        self._kind = file.name.kind
 
     def purge(self) -> bool:
         """Take out what is purged or gone; tell whether there was any."""
-        file = self._file
+        path, is_unfinished = self._file.path, self._file.name.unfinished
         torn: ManifestError | None = None
         try:
             if all(now is row for row, now in self._rows()):
                 return False
         except ManifestError as error:
-            if storage.size(file.path) is None:  # it went meanwhile
+            if storage.size(path) is None:  # it was deleted meanwhile
+                return False
+            if is_unfinished and not self._is_abandoned():
                 return False
             torn = error
-        if file.name.unfinished:
-            if torn and not self._is_abandoned():
-                return False
-            storage.delete(file.path)
-        elif not self._is_intact():
-            # Nobody can load it. Written anew it would look as if it were whole.
-            storage.delete(file.path)
+        # No load takes a part that is unfinished or damaged. Written anew it would look whole.
+        if is_unfinished or not self._is_intact():
+            storage.delete(path)
         elif torn:
             raise torn
         else:
@@ -92,27 +92,27 @@ class _StagedPart:
         return True
 
     def _rows(self) -> Iterator[tuple[Row, Row | None]]:
-        """Each row, and what stands for it now."""
+        """Each row as it is staged, and as it is now: None where nothing of it may stay."""
         for row in read_records(self._file.path):
-            yield row, self._now(row)
+            state = self._state(row)
+            if state is CallState.SAME:
+                yield row, row
+            elif state is CallState.PURGED and self._kind == "calls":
+                # Without its row the list would say that the call is gone.
+                yield row, {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}
+            else:
+                yield row, None
 
-    def _now(self, row: Row) -> Row | None:
-        fate = self._fate(row)
-        if fate is Fate.STAYS:
-            return row
-        if fate is Fate.PURGED and self._name.kind == "calls":
-            # Without its row the list would say that the call is gone.
-            return {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}
-        return None
-
-    def _fate(self, row: Row) -> Fate:
-        if self._name.kind != "rejects":
-            return self._calls.fate(row, _read_at(row))
-        record = row.get("record")
-        if not isinstance(record, dict):
-            return Fate.STAYS
-        # Nobody wrote down when it was read: before the file was written.
-        return self._calls.fate(record, self._file.modified)
+    def _state(self, row: Row) -> CallState:
+        if self._kind == "rejects":
+            record = row.get("record")
+            # A reject does not say when it was read: before the file was written.
+            record = record if isinstance(record, dict) else {}
+            return self._calls.state(record, self._file.modified)
+        try:
+            return self._calls.state(row, _moment(row.get("synced_at")))
+        except ValidationError:
+            return self._calls.state(row, None)
 
     def _is_abandoned(self) -> bool:
         modified = self._file.modified
@@ -121,36 +121,26 @@ class _StagedPart:
     def _is_intact(self) -> bool:
         with storage.open_raw(self._file.path) as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
-        return digest.startswith(self._name.checksum)
+        return digest.startswith(self._file.name.checksum)
 
     def _write_anew(self) -> None:
-        # Cut anywhere, doing it again makes the same part under the same name.
-        dropped = Counter[str]()
+        # Killed at any moment and run again, this makes the same part under the same name.
+        name, dropped = self._file.name, Counter[str]()
         with PartWriter(
-            self._folder.path,
-            self._name.kind,
-            compress=self._name.compressed,
-            first=self._name.number,
+            self._folder, self._kind, compress=name.compressed, first=name.number
         ) as writer:
             rows = self._rows()
             while some := list(islice(rows, _ROWS)):
                 dropped.update(str(row["agent_id"]) for row, now in some if now is None)
                 writer.write(now for _, now in some if now is not None)
             part = writer.flush()
-        for file in list_files(self._folder.path):
+        for file in list_files(self._folder):
             if file.name.role != "part" and not file.name.unfinished:
                 with left_alone(strict=False):
-                    self._rename_in(file, part, dropped)
+                    self._rename_in(file.path, part, dropped)
         storage.delete(self._file.path)
 
-    def _rename_in(self, file: File, part: Part | None, dropped: Counter[str]) -> None:
-        record = read_record(file.path)
-        if record and record.replace_part(self._name.kind, self._file.path.name, part, dropped):
-            storage.put_text(record.model_dump_json(), file.path)
-
-
-def _read_at(row: Row) -> datetime | None:
-    try:
-        return _moment(row.get("synced_at"))
-    except ValidationError:
-        return None
+    def _rename_in(self, path: ObjectStoragePath, part: Part | None, dropped: Counter[str]) -> None:
+        record = read_record(path)
+        if record and record.replace_part(self._kind, self._file.path.name, part, dropped):
+            storage.put_text(record.model_dump_json(), path)

@@ -1,0 +1,1 @@
+"""Cleaning: what was loaded, purged or forgotten leaves staging."""
