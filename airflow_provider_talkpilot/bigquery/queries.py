@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.bigquery.choices import require_same_choices
 from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.plan import Known
+from airflow_provider_talkpilot.staging.enrich.plan import Known
 
 _PAGE_ROWS = 10_000
 

@@ -28,8 +28,9 @@ from airflow_provider_talkpilot.operators.base import (
 from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
 from airflow_provider_talkpilot.operators.metrics import report, requests_counted
 from airflow_provider_talkpilot.staging.choices import choices_of
-from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
-from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
+from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
 from airflow_provider_talkpilot.staging.names import (
@@ -38,7 +39,6 @@ from airflow_provider_talkpilot.staging.names import (
     root_of,
     scope_of,
 )
-from airflow_provider_talkpilot.staging.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 

@@ -12,8 +12,8 @@ from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.enrich.plan import Wanted
 from airflow_provider_talkpilot.staging.in_flight import Answer, InFlight
-from airflow_provider_talkpilot.staging.plan import Wanted
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
 

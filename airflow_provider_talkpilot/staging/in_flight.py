@@ -15,7 +15,7 @@ from threading import Condition
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from airflow_provider_talkpilot.staging.plan import Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import Wanted
 
 # An answer keeps one processor busy for about this long: more requests in flight than answers come
 # in one round trip only make threads wait for each other.

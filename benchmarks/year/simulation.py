@@ -30,10 +30,10 @@ from airflow_provider_talkpilot.operators.look_backs import (
 )
 from airflow_provider_talkpilot.operators.resync_state import ResyncState
 from airflow_provider_talkpilot.operators.retention import Window, readings
-from airflow_provider_talkpilot.staging.extract import LONG_PAGES
-from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
+from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
+from airflow_provider_talkpilot.staging.extract.slices import slices_of
 from airflow_provider_talkpilot.staging.progress import seconds_for
-from airflow_provider_talkpilot.staging.slices import slices_of
 from benchmarks.year.calls import RETENTION_DAYS, Kind, SimulatedCall, calls_of
 
 FIRST = date(2026, 1, 1)

@@ -362,7 +362,7 @@ def test_one_cleans_while_the_other_plans(chain: Chain, monkeypatch: pytest.Monk
             chain.clean(calls, details)
         return read_intact(path)
 
-    monkeypatch.setattr("airflow_provider_talkpilot.staging.enrich.read_intact", late)
+    monkeypatch.setattr("airflow_provider_talkpilot.staging.enrich.enrichment.read_intact", late)
     chain.load(chain.enrich(second).returned)
     assert done
     assert chain.sandbox.counters["detail"] == 0

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.staging import extract
-from airflow_provider_talkpilot.staging.extract import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.extract import extraction
+from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.extract.slices import slices_of
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import read_records
-from airflow_provider_talkpilot.staging.slices import slices_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
 from tests.integration.test_kills import AT_ONCE, Killer
@@ -34,13 +34,13 @@ from tests.support.windows import long_window
 DAY = Interval.parse("2026-03-16", "2026-03-17")
 # Over four pages a list is long, and its parts have about two.
 SHORT = 4
-IN_JOBS = AT_ONCE | {"airflow_provider_talkpilot.staging.extract:LONG_PAGES": SHORT}
+IN_JOBS = AT_ONCE | {"airflow_provider_talkpilot.staging.extract.extraction:LONG_PAGES": SHORT}
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists are long that would not be."""
-    monkeypatch.setattr(extract, "LONG_PAGES", SHORT)
+    monkeypatch.setattr(extraction, "LONG_PAGES", SHORT)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def walked(
     sandbox: Sandbox, agent_id: str, interval: Interval
 ) -> Iterator[tuple[Interval | None, int]]:
     """What is walked, in order, and its pages; None where one page only shows that it is long."""
-    parts = slices_of(interval, listed(sandbox, agent_id, interval), extract.LONG_PAGES)
+    parts = slices_of(interval, listed(sandbox, agent_id, interval), extraction.LONG_PAGES)
     if len(parts) == 1:
         yield interval, pages(sandbox, agent_id, interval)
         return
@@ -151,7 +151,7 @@ def test_each_call_comes_once_wherever_the_cuts_are(
             sandbox.insert_late(agent_id, moment)
     folder = parse_uri((tmp_path / uuid4().hex).as_uri())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract, "LONG_PAGES", SHORT)
+        patch.setattr(extraction, "LONG_PAGES", SHORT)
         with TalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
             manifest, path = extract_calls(client, folder, ExtractPlan(DAY, [agent_id]))
         expected = cost(sandbox, agent_id, DAY)

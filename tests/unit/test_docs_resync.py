@@ -14,9 +14,9 @@ import pytest
 from airflow_provider_talkpilot.operators.look_backs import LookBack, LookBacks
 from airflow_provider_talkpilot.operators.resync_state import ResyncState
 from airflow_provider_talkpilot.operators.retention import DEFAULT_DAYS
-from airflow_provider_talkpilot.staging.extract import LONG_PAGES
+from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
+from airflow_provider_talkpilot.staging.extract.slices import slices_of
 from airflow_provider_talkpilot.staging.progress import duration, seconds_for
-from airflow_provider_talkpilot.staging.slices import slices_of
 
 TEXT = Path(__file__).parents[2].joinpath("docs", "resync.md").read_text(encoding="utf-8")
 COSTS = re.findall(r"^\| ([\d,]+) \|(.+)\|$", TEXT, re.MULTILINE)

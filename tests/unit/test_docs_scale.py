@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_talkpilot.operators.look_backs import LookBacks
 from airflow_provider_talkpilot.staging.batches import BATCH_ROWS, PACKED_PARTS
-from airflow_provider_talkpilot.staging.extract import PART_BYTES
+from airflow_provider_talkpilot.staging.extract.extraction import PART_BYTES
 from benchmarks.year import report
 from benchmarks.year.calls import (
     EDITED,

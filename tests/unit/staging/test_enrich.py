@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
 from airflow_provider_talkpilot.staging import batches, fetch
-from airflow_provider_talkpilot.staging.enrich import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records

@@ -10,8 +10,8 @@ from threading import Barrier, Event, Lock, get_ident
 import pytest
 
 from airflow_provider_talkpilot.staging import in_flight
+from airflow_provider_talkpilot.staging.enrich.plan import Wanted
 from airflow_provider_talkpilot.staging.in_flight import LEAST_IN_FLIGHT, Answer, InFlight
-from airflow_provider_talkpilot.staging.plan import Wanted
 
 SECONDS = 10.0
 FOREVER = 10_000_000.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 

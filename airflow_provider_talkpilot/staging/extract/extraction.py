@@ -17,6 +17,8 @@ from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices, warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
+from airflow_provider_talkpilot.staging.extract.refused_agents import refused_agents_named
+from airflow_provider_talkpilot.staging.extract.slices import is_long, slices_of
 from airflow_provider_talkpilot.staging.manifests import (
     AgentWalk,
     CallsManifest,
@@ -26,9 +28,7 @@ from airflow_provider_talkpilot.staging.manifests import (
 )
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.progress import log_group
-from airflow_provider_talkpilot.staging.refused_agents import refused_agents_named
 from airflow_provider_talkpilot.staging.rows import call_row
-from airflow_provider_talkpilot.staging.slices import is_long, slices_of
 
 log = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from airflow_provider_talkpilot.staging.choices import (
     describe,
     warn_of_drift,
 )
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.fetch import fetch_details
 from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
-from airflow_provider_talkpilot.staging.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.progress import (
     PER_HOUR,
     PER_MINUTE,
@@ -37,7 +37,7 @@ from airflow_provider_talkpilot.staging.progress import (
 
 log = logging.getLogger(__name__)
 
-# Staged details can go while others are asked for: so often it is planned anew.
+# Staged details can be deleted while others are fetched: then the work is planned anew, so often.
 PLANS = 3
 
 _moment = TypeAdapter(datetime).validate_python
@@ -49,7 +49,7 @@ class EnrichOptions:
 
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param compress: gzip the parts.
-    :param score_rule: when a detail without a score is asked for again.
+    :param score_rule: when a detail without a score is requested again.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: what is dropped or hashed: the choices that the list rows were staged under.
     """
@@ -70,7 +70,7 @@ def enrich_calls(
 ) -> tuple[DetailsManifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
 
-    Whatever ends the work early, fetched details are staged first; whoever comes next takes them.
+    Before any error leaves, fetched details are staged; the next try takes them over.
 
     :param client: the API.
     :param calls: the manifest of the list rows; details are staged beside it.
@@ -81,7 +81,7 @@ def enrich_calls(
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
     :raises TooManyRejectsError: when more records than allowed did not validate; the others are
         staged.
-    :raises StagingError: when staged details kept going meanwhile.
+    :raises StagingError: when staged details were deleted again and again meanwhile.
     """
     options, folder = options or EnrichOptions(), calls.parent
     lists = CallsManifest.load(calls)
@@ -93,12 +93,12 @@ def enrich_calls(
         manifest.require_rejects_within(options.max_rejects, folder)
         if fetched and manifest.is_whole(folder):
             break
-        # Another run of the interval loaded and cleaned them, or wrote them anew without what was
-        # purged: the warehouse or staging has them.
-        log.info("Details of %s that were staged went meanwhile: planning anew.", start.interval)
+        # Another run of the interval loaded and cleaned them, or wrote them anew without purged
+        # calls: the warehouse or staging has them.
+        log.info("Staged details of %s were deleted meanwhile: planning anew.", start.interval)
     else:
         raise StagingError(
-            f"Details of {start.interval} that were staged went {PLANS} times meanwhile. What is "
+            f"Staged details of {start.interval} were deleted {PLANS} times meanwhile. What is "
             "staged is kept, and the next try goes on from it."
         )
     if manifest.vanished:
@@ -120,27 +120,28 @@ def _fetch_missing(
     known: Callable[[CallsManifest], Iterable[Known]] | None,
     options: EnrichOptions,
 ) -> bool:
-    """Plan, then ask for what is missing; the manifest gets what is staged.
+    """Plan, then fetch the missing details; the manifest gets what is staged.
 
-    :return: false where a part went while the plan was made: it may ask for what is known.
+    :return: false where a part was deleted while the plan was made: then the plan may lack details
+        that are known.
     """
     folder = calls.parent
     with DetailPlan(_score_rule(options)) as plan:
         # Read anew each time: a purge may have been in the lists too.
         lists = CallsManifest.load(calls)
         plan.want(_wanted(folder, lists))
-        # Listed before the warehouse is asked: what was cleaned in between is seen to be gone.
-        paths = list_parts(folder, "details")
+        # Listed before the query of the warehouse: a part that is cleaned in between is missed then.
+        own = list_parts(folder, "details")
         elsewhere = _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
         with (
-            PartWriter(folder, "details", compress=options.compress, first=len(paths)) as writer,
+            PartWriter(folder, "details", compress=options.compress, first=len(own)) as writer,
             PartWriter(folder, "rejects", compress=options.compress) as rejects,
         ):
-            staged = _staged_details(paths, plan, writer)
+            staged = _take_over(own, elsewhere, plan, writer)
             if staged is None:
                 return False
-            manifest.parts = staged + _copy_details(elsewhere, plan, writer)
+            manifest.parts = staged
             total = plan.to_fetch()
             _log_plan(manifest.interval, plan.wanted(), total, client.quota)
             batches = Batches(folder, writer, rejects, manifest, client)
@@ -167,7 +168,7 @@ def _require_same_choices(calls: CallsManifest, choices: ColumnChoices) -> None:
 
 
 def _score_rule(options: EnrichOptions) -> ScoreRule:
-    # A score that is dropped is missing for ever: nobody asks again for it.
+    # A score that is dropped is always missing, and of no use.
     never = ScoreRule(max_age=timedelta(0))
     return never if options.choices.drops("final_score") else options.score_rule
 
@@ -204,56 +205,52 @@ def _wanted(folder: ObjectStoragePath, calls: CallsManifest) -> Iterator[Wanted]
             )
 
 
-def _staged_details(
-    paths: Sequence[ObjectStoragePath], plan: DetailPlan, writer: PartWriter
+def _take_over(
+    own: Sequence[ObjectStoragePath],
+    elsewhere: Sequence[ObjectStoragePath],
+    plan: DetailPlan,
+    writer: PartWriter,
 ) -> list[Part] | None:
-    """Enter the intact detail parts of earlier tries into the plan.
+    """Enter staged details into the plan, so that they are not requested again.
 
-    Details of calls that the list does not have stay out, for they may be gone from TalkPilot. The
-    others of their part are copied.
+    A part of this folder is used as it is where the lists have all its calls. Calls that they lack
+    may be gone from TalkPilot: of other parts, the details that are wanted are copied. Torn parts
+    are not used.
 
-    :return: the parts with details that the warehouse lacks; None where a part went meanwhile.
+    :param own: detail parts in this folder.
+    :param elsewhere: detail parts of other work on the same calls.
+    :return: the parts with details that the warehouse lacks; None where a part of this folder was
+        deleted meanwhile.
     """
-    staged, mixed = list[Part](), list[ObjectStoragePath]()
-    for path in paths:
+    parts, mixed = list[Part](), list[ObjectStoragePath]()
+    for path in own:
         intact = read_intact(path)
-        if intact is None and storage.size(path) is None:
-            return None
         if intact is None:
+            if storage.size(path) is None:
+                return None
             log.warning("Not using %s: it is torn.", path)
-            continue
-        part, rows = intact
-        if not all(plan.wants(row["id"]) for row in rows):
+        elif not all(plan.wants(row["id"]) for row in intact[1]):
             mixed.append(path)
-        elif plan.know(map(_known, rows)):
-            staged.append(part)
-    # Last: what an interrupted try copied is known by now.
-    copied = _copy_details(mixed, plan, writer)
-    return None if any(storage.size(path) is None for path in mixed) else staged + copied
-
-
-def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
-    """Detail parts of other work on the same calls: a failed re-sync's, say, of other days."""
-    found = list[ObjectStoragePath]()
-    with left_alone(strict=False):
-        for related in find_related(folder):
-            found += list_parts(related.path, "details")
-    return found
-
-
-def _copy_details(
-    paths: Sequence[ObjectStoragePath], plan: DetailPlan, writer: PartWriter
-) -> list[Part]:
-    """Copy the details that are wanted and not known yet out of parts; torn ones are left out."""
-    copies = list[Part]()
-    for path in paths:
+        elif plan.know(map(_known, intact[1])):
+            parts.append(intact[0])
+    # Last: details that an interrupted try copied are known by now.
+    for path in (*mixed, *elsewhere):
         with left_alone(strict=False):
             _, rows = read_intact(path) or (None, [])
             rows = [row for row in rows if plan.can_use(_known(row))]
             if plan.know(map(_known, rows)):
                 writer.write(rows)
-                copies += [copied] if (copied := writer.flush()) else []
-    return copies
+                parts += [copy] if (copy := writer.flush()) else []
+    return None if any(storage.size(path) is None for path in mixed) else parts
+
+
+def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
+    """Find detail parts of other work on the same calls, such as a failed re-sync of other days."""
+    found = list[ObjectStoragePath]()
+    with left_alone(strict=False):
+        for related in find_related(folder):
+            found += list_parts(related.path, "details")
+    return found
 
 
 def _known(row: dict[str, Any]) -> Known:

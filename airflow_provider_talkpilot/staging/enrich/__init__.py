@@ -1,0 +1,1 @@
+"""Enrichment: the details of the calls that an extraction staged."""

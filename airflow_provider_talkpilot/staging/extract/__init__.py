@@ -1,0 +1,1 @@
+"""Extraction: the list rows of an interval, from verified walks."""
