@@ -130,7 +130,7 @@ def _fetch_missing(
         # Read anew each time: a purge may have been in the lists too.
         lists = CallsManifest.load(calls)
         plan.want(_wanted(folder, lists))
-        # Listed before the query of the warehouse: a part that is cleaned in between is missed then.
+        # Listed before the query of the warehouse: a part that is cleaned in between is noticed.
         own = list_parts(folder, "details")
         elsewhere = _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
