@@ -33,7 +33,7 @@ from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from airflow_provider_talkpilot.staging.manifests import (
     CallsManifest,
     DetailsManifest,
-    parse_manifest,
+    load_manifest,
 )
 from airflow_provider_talkpilot.staging.storage import get_text, parse_uri
 from tests.support.jobs import Jobs
@@ -128,7 +128,7 @@ def _measure(
 def _describe(uri: str) -> CallsManifest | DetailsManifest:
     path = parse_uri(uri)
     text = get_text(path) or ""
-    manifest = parse_manifest(text, path)
+    manifest = load_manifest(path)
     sizes = [part.bytes for part in manifest.parts]
     requests = sum(manifest.requests.values())
     print(

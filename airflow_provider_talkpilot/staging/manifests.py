@@ -6,9 +6,7 @@ A load takes nothing without its manifest.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
@@ -18,11 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
-from airflow_provider_talkpilot.staging.names import (
-    Kind,
-    checkpoint_name,
-    manifest_name,
-)
+from airflow_provider_talkpilot.staging.names import Kind, checkpoint_name, manifest_name
 from airflow_provider_talkpilot.staging.parts import Part
 
 
@@ -43,8 +37,7 @@ class AgentWalk(BaseModel):
     :param agent_id: the agent.
     :param calls: calls inside the interval that were staged.
     :param rejected: records kept aside.
-    :param walks: how many walks it took until one was whole; of a list that was walked in slices,
-        the most that one of them took.
+    :param walks: how many walks it took until one was whole; of slices, the most of one slice.
     :param began_at: when the walk that was whole began, of slices the first. A row that was read
         before and did not come in this walk is gone from the API.
     :param walked_at: when the walk ended, of slices the last.
@@ -67,13 +60,6 @@ class AgentWalk(BaseModel):
             began_at=self.began_at,
             walked_at=later.walked_at,
         )
-
-    def drop(self, kind: str, dropped: Counter[str]) -> None:
-        """Take off rows that were dropped from parts of a kind, counted by agent."""
-        if kind == "rejects":
-            self.rejected -= dropped[self.agent_id]
-        else:
-            self.calls -= dropped[self.agent_id]
 
 
 class UnfinishedWalk(AgentWalk):
@@ -130,7 +116,7 @@ class Manifest(BaseModel):
     @property
     def is_whole_interval(self) -> bool:
         """Whether it tells all calls of its interval, so that a call that it lacks is gone."""
-        return False
+        return self.kind == "calls" and not self.selection
 
     @property
     def rows(self) -> int:
@@ -181,28 +167,19 @@ class Manifest(BaseModel):
             kind: before.get(kind, 0) + spent.get(kind, 0) for kind in sorted({*before, *spent})
         }
 
-    def replace_part(self, kind: str, name: str, new: Part | None, dropped: Counter[str]) -> bool:
+    def replace_part(self, name: str, new: Part | None) -> bool:
         """Name a part that was written anew without calls that were purged.
 
-        :param kind: of the part.
         :param name: of the part as it was.
         :param new: the part as it is; None where no row is left.
-        :param dropped: how many rows it lost, by agent.
         :return: whether the manifest named the part.
         """
-        parts = self.rejects if kind == "rejects" else self.parts
-        names = [part.name for part in parts]
-        if name not in names:
-            return False
-        position = names.index(name)
-        parts[position : position + 1] = [new] if new else []
-        for walk in self._walks():
-            walk.drop(kind, dropped)
-        return True
-
-    def _walks(self) -> Sequence[AgentWalk]:
-        """The walks whose rows are counted."""
-        return ()
+        for parts in (self.parts, self.rejects):
+            for position, part in enumerate(parts):
+                if part.name == name:
+                    parts[position : position + 1] = [new] if new else []
+                    return True
+        return False
 
 
 class CallsManifest(Manifest):
@@ -222,11 +199,6 @@ class CallsManifest(Manifest):
         return len(self.agents)
 
     @property
-    def is_whole_interval(self) -> bool:
-        """Whether all calls of the interval were walked."""
-        return not self.selection
-
-    @property
     def began_at(self) -> datetime:
         """When the first walk began: what was read later than that proves nothing."""
         return min((walk.began_at for walk in self.agents), default=self.started_at)
@@ -244,13 +216,8 @@ class CallsManifest(Manifest):
         """
         found = load_manifest(path)
         if not isinstance(found, cls):
-            raise ManifestError(
-                f"{path} is a manifest of {found.kind}: give the one of an extract task."
-            )
+            raise ManifestError(f"{path} is no manifest of calls: give that of an extract task.")
         return found
-
-    def _walks(self) -> Sequence[AgentWalk]:
-        return self.agents
 
 
 class DetailsManifest(Manifest):
@@ -291,11 +258,10 @@ class Checkpoint(BaseModel):
     @classmethod
     def load(cls, folder: ObjectStoragePath, kind: Kind) -> Self | None:
         """Read unfinished work; None where there is none that this version understands."""
-        text = storage.get_text(folder / checkpoint_name(kind))
-        try:
-            return None if text is None else cls.model_validate_json(text)
-        except ValidationError:
-            return None
+        with suppress(ManifestError):
+            found = read_record(folder / checkpoint_name(kind))
+            return found if isinstance(found, cls) else None
+        return None
 
     def save(self, folder: ObjectStoragePath) -> None:
         """Write it in place of the last one."""
@@ -311,12 +277,9 @@ class Checkpoint(BaseModel):
         """Files with the rows that are staged so far."""
         return self.manifest.parts
 
-    def replace_part(self, kind: str, name: str, new: Part | None, dropped: Counter[str]) -> bool:
+    def replace_part(self, name: str, new: Part | None) -> bool:
         """Name a part that was written anew, as :meth:`Manifest.replace_part` does."""
-        found = self.manifest.replace_part(kind, name, new, dropped)
-        if found and self.walk:
-            self.walk.drop(kind, dropped)
-        return found
+        return self.manifest.replace_part(name, new)
 
 
 def load_manifest(path: ObjectStoragePath) -> CallsManifest | DetailsManifest:
@@ -324,47 +287,29 @@ def load_manifest(path: ObjectStoragePath) -> CallsManifest | DetailsManifest:
 
     :raises ManifestError: when there is none, or it is not one of ours.
     """
-    text = storage.get_text(path)
-    if text is None:
+    found = read_record(path)
+    if found is None or isinstance(found, Checkpoint):
         raise ManifestError(
             f"There is no manifest at {path}: nothing complete is staged there. Run the task "
             "that stages (extract or enrich) again."
         )
-    return parse_manifest(text, path)
-
-
-def parse_manifest(text: str, place: object) -> CallsManifest | DetailsManifest:
-    """Read a manifest's text.
-
-    :param place: where it is, for the message.
-    :raises ManifestError: when it is not one of ours.
-    """
-    with _one_of_ours(place):
-        return _MANIFEST.validate_json(text)
+    return found
 
 
 def read_record(path: ObjectStoragePath) -> CallsManifest | DetailsManifest | Checkpoint | None:
-    """Read a manifest or a checkpoint; None where it is gone.
+    """Read a manifest or a checkpoint; None where there is none.
 
-    :raises ManifestError: when it is neither.
+    :raises ManifestError: when the file is something else.
     """
     text = storage.get_text(path)
-    with _one_of_ours(path):
-        return None if text is None else _RECORD.validate_json(text)
-
-
-@contextmanager
-def _one_of_ours(place: object) -> Iterator[None]:
     try:
-        yield
+        return None if text is None else _RECORD.validate_json(text)
     except ValidationError:
         raise ManifestError(
-            f"{place} is no manifest of this version: run the task that stages it again."
+            f"{path} is no manifest of this version: run the task that stages it again."
         ) from None
 
 
-_Manifest = Annotated[CallsManifest | DetailsManifest, Field(discriminator="kind")]
-_MANIFEST: TypeAdapter[CallsManifest | DetailsManifest] = TypeAdapter(_Manifest)
 _RECORD: TypeAdapter[CallsManifest | DetailsManifest | Checkpoint] = TypeAdapter(
-    _Manifest | Checkpoint
+    CallsManifest | DetailsManifest | Checkpoint
 )

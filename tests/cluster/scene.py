@@ -17,7 +17,8 @@ from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, Storag
 from airflow_provider_talkpilot.sandbox.counters import key_prefix
 from airflow_provider_talkpilot.sandbox.server import bind
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from airflow_provider_talkpilot.staging.manifests import parse_manifest
+from airflow_provider_talkpilot.staging.manifests import load_manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.cluster.cluster import Cluster, Task
 from tests.cluster.gate import Gate
 from tests.support.tables import Row, table_rows, tables
@@ -166,10 +167,9 @@ class Scene:
         if not uri:
             return False
         path = self.bigquery.gcs_root / uri.partition("@")[2]
-        text = path.read_text() if path.exists() else ""
-        if not text:
+        if not path.exists():
             return False
-        digest = parse_manifest(text, path).digest
+        digest = load_manifest(parse_uri(str(path))).digest
         name = hashlib.sha256(f"{digest}/{task.arguments['table']}".encode()).hexdigest()[:24]
         with self.bigquery.client() as client:
             found = tables(client, task.arguments["table"])

@@ -24,7 +24,6 @@ from airflow_provider_talkpilot.staging.inventory import (
 )
 from airflow_provider_talkpilot.staging.manifests import (
     CallsManifest,
-    parse_manifest,
     read_record,
 )
 from airflow_provider_talkpilot.staging.names import Folder, is_of_calls, loaded_name
@@ -106,12 +105,11 @@ def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
     The manifest goes first, for no load may find a manifest without its parts. A copy under another
     name says what else has to go.
     """
-    text = storage.get_text(path)
-    if text is not None:
-        parse_manifest(text, path)
-        storage.put_text(text, path.parent / loaded_name(path.name))
+    manifest = read_record(path)
+    if manifest:
+        storage.put_text(manifest.model_dump_json(), path.parent / loaded_name(path.name))
         storage.delete(path)
-    return _finish(folder) + (text is not None)
+    return _finish(folder) + (manifest is not None)
 
 
 def _finish(folder: Folder) -> int:

@@ -9,7 +9,6 @@ is spent twice, and a run that is at work goes on.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -24,7 +23,7 @@ from airflow_provider_talkpilot.staging.errors import ManifestError, storage_err
 from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_files
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
 from airflow_provider_talkpilot.staging.names import Folder
-from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
+from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 
 # A file that was not written for so long has no writer any more: it was killed.
 UNFINISHED_AGE = timedelta(minutes=5)
@@ -125,22 +124,18 @@ class _StagedPart:
 
     def _write_anew(self) -> None:
         # Killed at any moment and run again, this makes the same part under the same name.
-        name, dropped = self._file.name, Counter[str]()
+        name = self._file.name
         with PartWriter(
             self._folder, self._kind, compress=name.compressed, first=name.number
         ) as writer:
-            rows = self._rows()
+            rows = (now for _, now in self._rows() if now is not None)
             while some := list(islice(rows, _ROWS)):
-                dropped.update(str(row["agent_id"]) for row, now in some if now is None)
-                writer.write(now for _, now in some if now is not None)
+                writer.write(some)
             part = writer.flush()
         for file in list_files(self._folder):
             if file.name.role != "part" and not file.name.unfinished:
                 with left_alone(strict=False):
-                    self._rename_in(file.path, part, dropped)
+                    record = read_record(file.path)
+                    if record and record.replace_part(self._file.path.name, part):
+                        storage.put_text(record.model_dump_json(), file.path)
         storage.delete(self._file.path)
-
-    def _rename_in(self, path: ObjectStoragePath, part: Part | None, dropped: Counter[str]) -> None:
-        record = read_record(path)
-        if record and record.replace_part(self._kind, self._file.path.name, part, dropped):
-            storage.put_text(record.model_dump_json(), path)
