@@ -1,7 +1,7 @@
 """The page's web application, mounted in Airflow's API server.
 
-An application that is mounted there inherits no authentication: the guard is one of its own, on
-every route. For that reason files are served by a route and not by a mount.
+A mounted application inherits no authentication from Airflow, so every route has a guard of its own.
+For that reason files are served by a route and not by a mount.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_DAYS, MAX_DAYS = 90, 366
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-# A run's figures are in its task instances' XComs: who may not read all three gets none.
+# A run's figures are in its task instances' XComs: a user needs the right to read all three.
 _NEEDED = (DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -38,7 +38,7 @@ _HEADERS = {
     "frame-ancestors 'self'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
-    # Who has logged out shall not see it.
+    # Not shown any more after a logout.
     "Cache-Control": "private, no-cache",
 }
 
@@ -86,7 +86,10 @@ def get_overview(
     with create_session(scoped=False) as session:
         read = read_tasks(session, first, may_read)
     response.headers.update(_HEADERS)
-    return overview(read.tasks, now=now, days=days) | {"truncated": read.truncated}
+    return overview(read.tasks, now=now, days=days) | {
+        "truncated": read.truncated,
+        "unreadable": read.unreadable,
+    }
 
 
 @cache
@@ -95,7 +98,7 @@ def _files() -> frozenset[str]:
 
 
 def _readable(dag_ids: set[str], user: GetUserDep) -> set[str]:
-    """Those of some DAGs whose runs the user may read, as on Airflow's own pages."""
+    """Keep those DAGs whose runs the user may read, as on Airflow's own pages."""
     manager = get_auth_manager()
     mine = dag_ids & manager.get_authorized_dag_ids(user=user, method="GET") if dag_ids else set()
     teams = _teams(mine)

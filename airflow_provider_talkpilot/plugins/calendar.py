@@ -15,8 +15,8 @@ class DayState(StrEnum):
     """How much of a day is in the table."""
 
     COMPLETE = "complete"  # calls and details
-    SUMMARIES = "summaries"  # calls; no details were asked for
-    PARTIAL = "partial"  # a part of the day, or of the agents
+    SUMMARIES = "summaries"  # calls; details were not wanted
+    PARTIAL = "partial"  # some of the day, or of the agents
     NEVER = "never"  # never walked
     RUNNING = "running"  # on its way, and not loaded before
     STALE = "stale"  # loaded before; the newest run failed
@@ -25,7 +25,7 @@ class DayState(StrEnum):
     OPEN = "open"  # not over, so it cannot be walked
 
 
-# Of several states in one day, the one that most wants a look.
+# Of several states in one day, the first of these is shown.
 _WORST = (
     DayState.FAILED,
     DayState.STALE,
@@ -47,7 +47,7 @@ class Day:
 
     :param outcome: the outcome that makes the state.
     :param before: for a stale day, the outcome that loaded it.
-    :param walking: whether a run is at work on it.
+    :param walking: whether a run works on it.
     """
 
     day: date
@@ -60,7 +60,7 @@ class Day:
 def calendar(
     days: Sequence[date], outcomes: Sequence[Outcome], agent: str | None = None
 ) -> list[Day]:
-    """Tell of each day how much of it is in the table.
+    """Find how much of each day is in the table.
 
     :param days: the days, in order, without gaps; the last is today.
     :param outcomes: of one connection, newest first.
@@ -104,7 +104,7 @@ def _is_about(outcome: Outcome, agent: str | None) -> bool:
 
 
 def mark_absent(agents: Sequence[Sequence[Day]]) -> None:
-    """An agent that came later, or went, has no gap on days when others were walked.
+    """Mark days before an agent's first walk and after its last as absent, not as gaps.
 
     :param agents: the calendar of each agent; days are changed.
     """
@@ -121,7 +121,7 @@ def mark_absent(agents: Sequence[Sequence[Day]]) -> None:
 
 
 def together(agents: Sequence[Sequence[Day]]) -> list[Day]:
-    """The calendar of a connection: of each day the agent that most wants a look.
+    """Make the calendar of a connection: of each day the agent with the worst state.
 
     :param agents: the calendar of each agent, all of the same days; at least one.
     """

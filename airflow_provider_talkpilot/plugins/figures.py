@@ -1,4 +1,4 @@
-"""How many calls and details a day has, as far as its walks tell."""
+"""Counts the calls and details of each day, from the walks that cover it."""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ def of_connection(days: Sequence[date], outcomes: Sequence[Outcome]) -> dict[dat
     :param outcomes: of the connection, newest first.
     :return: figures of those days that are known.
     """
-    told = [each for each in outcomes if each.calls_loaded and _tells_days(each)]
-    by_scope = {
-        scope: _add_up(Layer(days, (each for each in told if each.scope == scope)), days)
-        for scope in sorted({each.scope for each in told})
+    usable = [each for each in outcomes if each.calls_loaded and _tells_days(each)]
+    by_agents = {
+        agents: _add_up(
+            Layer(days, (each for each in usable if each.selected_agents == agents)), days
+        )
+        for agents in {each.selected_agents for each in usable}
     }
-    # A walk of all agents has it all; others are added up.
-    found = by_scope.pop("all", {})
+    # Walks of every agent have all calls; others are added up.
+    found = by_agents.pop(None, {})
     for day in days:
-        some = [figures[day] for figures in by_scope.values() if day in figures]
+        some = [figures[day] for figures in by_agents.values() if day in figures]
         if some and day not in found:
             found[day] = sum(some[1:], some[0])
     return found
 
 
 def of_agent(days: Sequence[date], outcomes: Sequence[Outcome], agent: str) -> dict[date, Figures]:
-    """Count the calls of one agent; walks of more than a day do not tell them by agent and day."""
-    told = [each for each in outcomes if each.calls_loaded and agent in each.by_agent]
-    layer = Layer(days, (each for each in told if _is_within_a_day(each)))
+    """Count the calls of one agent. Walks of several days have no figures by agent and day."""
+    usable = [each for each in outcomes if each.calls_loaded and agent in each.by_agent]
+    layer = Layer(days, (each for each in usable if _is_within_a_day(each)))
     return _add_up(layer, days, agent)
 
 
@@ -75,7 +77,7 @@ def _figures(outcome: Outcome, day: date, agent: str | None) -> Figures:
         calls = outcome.calls or 0
     if outcome.state is not State.COMPLETE:
         return Figures(calls, 0)
-    # Which day or agent the few belong to that lack a detail is not told.
+    # Summaries do not tell which day or agent the calls without a detail belong to.
     lacking = outcome.lacking if within and agent is None else 0
     return Figures(calls, max(0, calls - lacking))
 

@@ -1,4 +1,4 @@
-"""Outcomes of intervals painted over days: the newest outcome of every moment counts."""
+"""Outcomes of intervals, laid over days: of every moment the newest outcome counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def midnight(day: date) -> datetime:
 
 
 def days_of(outcome: Outcome, days: Sequence[date]) -> Iterator[date]:
-    """Those of some days, which have no gaps, that an outcome's interval touches."""
+    """The days that an outcome's interval touches, of some days without gaps."""
     first = max(outcome.start.astimezone(UTC).date(), days[0])
     last = min((outcome.end - timedelta(microseconds=1)).astimezone(UTC).date(), days[-1])
     for number in range((last - first).days + 1):
@@ -34,17 +34,17 @@ class Piece:
 
     @property
     def is_clipped(self) -> bool:
-        """Whether the outcome says more about the day than counts."""
+        """Whether the outcome covers more of the day than this piece."""
         day = midnight(self.start.date())
         whole = max(self.outcome.start, day), min(self.outcome.end, day + DAY)
         return (self.start, self.end) != whole
 
 
 class Layer:
-    """Days with outcomes painted over them.
+    """Days with outcomes laid over them.
 
     :param days: the days, in order, without gaps.
-    :param outcomes: newest first: what is painted stays.
+    :param outcomes: newest first; a moment keeps the first one laid over it.
     """
 
     def __init__(self, days: Sequence[date], outcomes: Iterable[Outcome]) -> None:
@@ -63,7 +63,7 @@ class Layer:
     def _fill(
         self, day: date, free: Iterable[tuple[datetime, datetime]], outcome: Outcome
     ) -> Iterator[tuple[datetime, datetime]]:
-        """Take what is free of the outcome's interval; give what stays free."""
+        """Take the free time in the outcome's interval; give what stays free."""
         for start, end in free:
             first, last = max(start, outcome.start), min(end, outcome.end)
             if first >= last:
@@ -80,5 +80,5 @@ class Layer:
         return self._pieces.get(day, [])
 
     def is_whole(self, day: date) -> bool:
-        """Whether the whole day is painted."""
+        """Whether outcomes cover the whole day."""
         return day in self._whole

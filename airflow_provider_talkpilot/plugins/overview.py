@@ -1,4 +1,4 @@
-"""What the page shows, from the tasks that ran: counts and ids, nothing of callers."""
+"""Turns the tasks that ran into what the page shows: counts and ids, nothing of callers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from airflow_provider_talkpilot.plugins.calendar import (
     together,
 )
 from airflow_provider_talkpilot.plugins.figures import Figures
-from airflow_provider_talkpilot.plugins.outcomes import Outcome, Spending, outcomes, spending
-from airflow_provider_talkpilot.plugins.records import EXTRACT, Task
+from airflow_provider_talkpilot.plugins.outcomes import Outcome, outcomes
+from airflow_provider_talkpilot.plugins.records import Task
 from airflow_provider_talkpilot.plugins.resyncs import Resync, resyncs
+from airflow_provider_talkpilot.plugins.spending import Spending, spending
 
 MAX_AGENTS = 200
 MAX_EVENTS = 10
@@ -28,7 +29,7 @@ MAX_EVENTS = 10
 
 @dataclass
 class _Notes:
-    """Outcomes that the page names, each once; the rest of the page has their numbers."""
+    """Outcomes that the page refers to: each is sent once, and referred to by its number."""
 
     numbers: dict[int, int] = field(default_factory=dict)
     told: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +58,7 @@ class _Notes:
 def overview(tasks: Sequence[Task], *, now: datetime, days: int) -> dict[str, Any]:
     """Turn what was read into what is shown.
 
-    :param tasks: tasks of our operators.
+    :param tasks: all that push summaries.
     :param now: aware.
     :param days: how many days to show; the last is today.
     :return: what ``static/page.js`` draws; see there.
@@ -83,7 +84,7 @@ def overview(tasks: Sequence[Task], *, now: datetime, days: int) -> dict[str, An
     return {
         "read_at": _text(now),
         "days": [day.isoformat() for day in shown],
-        "has_runs": any(task.operator == EXTRACT for task in tasks),
+        "has_runs": bool(tasks),
         "unplaced": unplaced,
         "connections": [connection(name) for name in sorted(names)],
         "outcomes": notes.told,
@@ -127,7 +128,7 @@ def _agent(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"id": agent, "days": _cells(days, counted, notes)}
     mine = {day.day for day in days if day.state is not DayState.ABSENT}
-    # A walk of many days does not tell them by agent: a sum without them would mislead.
+    # A walk of several days has no figures by agent and day: a sum without them would mislead.
     if mine & of_all.keys() <= counted.keys():
         found["calls"] = sum(each.calls for each in counted.values())
     return found

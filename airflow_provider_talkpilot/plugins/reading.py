@@ -1,27 +1,26 @@
-"""Reads from Airflow's database what runs left there: bounded, by indexed columns, no more."""
+"""Reads the tasks that push our summaries from Airflow's database, in few and bounded queries."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow.models.dagrun import DagRun
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, select, tuple_, union
+from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from airflow_provider_talkpilot.plugins.records import OPERATORS, Run, Task, mapping
+from airflow_provider_talkpilot.plugins.records import Run, Summary, Task
+from airflow_provider_talkpilot.plugins.xcoms import SUMMARY, SummaryReader
 
 MAX_TASKS = 50_000
-# Rendered fields and confs are read of tasks that left no XCom: the newest of them.
-MAX_SILENT = 500
-_BATCH = 100
-_RETURNED, _SUMMARY = "return_value", "summary"
+# Where the XCom backend may fetch each summary from elsewhere.
+MAX_TASKS_ELSEWHERE = 5_000
+
+_TaskName = tuple[str, str]  # DAG and task
 
 
 @dataclass(frozen=True)
@@ -29,175 +28,110 @@ class Read:
     """What was read.
 
     :param truncated: whether older tasks of the range were left out.
+    :param unreadable: how many tasks have a summary that could not be read.
     """
 
-    tasks: list[Task]
+    tasks: list[Task] = field(default_factory=list)
     truncated: bool = False
-
-
-class _Key(NamedTuple):
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
+    unreadable: int = 0
 
 
 def read_tasks(session: Session, since: datetime, may_read: Callable[[set[str]], set[str]]) -> Read:
-    """Read the tasks of our operators.
+    """Read the tasks that push summaries of our operators.
+
+    Which tasks these are is told by the last summary of each, not by ids or classes: tasks may be
+    renamed and operators subclassed. A task that has not pushed any in the range is not found.
 
     :param session: of Airflow's database; nothing is written.
     :param since: the earliest ``run_after`` of their runs. A run is never due before its interval
         is over.
     :param may_read: leaves of some DAGs those that the user may read.
-    :return: the tasks of at most ``MAX_TASKS``, the newest runs first.
+    :return: the newest tasks, as many as are read at once, the newest runs first.
     """
-    dag_ids = may_read(_our_dags(session, since))
-    if not dag_ids:
-        return Read([])
-    is_ours = TaskInstance.operator.in_(OPERATORS)
+    reader = SummaryReader()
+    names = _our_tasks(session, since, may_read, reader)
+    if not names:
+        return Read()
+    most = MAX_TASKS if reader.is_local else MAX_TASKS_ELSEWHERE
+    rows = _rows(session, since, names, most + 1)
+    truncated, rows = len(rows) > most, rows[:most]
+    runs: dict[int, Run] = {}
+    tasks: list[Task] = []
+    unreadable = 0
+    for row, found in zip(rows, reader.read(rows), strict=True):
+        summary = found if isinstance(found, Summary) else None
+        # Each of these tasks pushes summaries: what is none has lost its value.
+        unreadable += summary is None and row.value is not None
+        run = Run(row.dag_id, row.run_id, str(row.state), row.run_after)
+        run = runs.setdefault(row.id, run)
+        tasks.append(Task(run, row.task_id, row.map_index, row.task_state, row.end_date, summary))
+    return Read(tasks, truncated, unreadable)
+
+
+def _our_tasks(
+    session: Session,
+    since: datetime,
+    may_read: Callable[[set[str]], set[str]],
+    reader: SummaryReader,
+) -> list[_TaskName]:
+    """Tasks whose last summary is of our operators, or cannot be read.
+
+    Others push XComs of that name too, which may be large: of theirs no more than the last is read.
+    """
+    latest = session.execute(
+        select(XComModel.dag_id, XComModel.task_id, func.max(XComModel.dag_run_id).label("run"))
+        .join_from(XComModel, DagRun, XComModel.dag_run_id == DagRun.id)
+        .where(XComModel.key == SUMMARY, DagRun.run_after >= since)
+        .group_by(XComModel.dag_id, XComModel.task_id)
+    ).all()
+    readable = may_read({row.dag_id for row in latest})
+    wanted = [(row.run, row.task_id) for row in latest if row.dag_id in readable]
+    if not wanted:
+        return []
     rows = session.execute(
+        select(XComModel.dag_id, XComModel.task_id, XComModel.key, XComModel.value).where(
+            XComModel.key == SUMMARY, tuple_(XComModel.dag_run_id, XComModel.task_id).in_(wanted)
+        )
+    ).all()
+    found = zip(rows, reader.read(rows), strict=True)
+    return sorted({(row.dag_id, row.task_id) for row, summary in found if summary is not None})
+
+
+def _rows(
+    session: Session, since: datetime, names: Sequence[_TaskName], most: int
+) -> Sequence[Any]:
+    """Instances of some tasks with their runs and their summaries, those of the newest runs."""
+    return session.execute(
         select(
             DagRun.id,
             DagRun.dag_id,
             DagRun.run_id,
             DagRun.state,
             DagRun.run_after,
-            DagRun.data_interval_start,
-            DagRun.data_interval_end,
             TaskInstance.task_id,
             TaskInstance.map_index,
-            TaskInstance.operator,
             TaskInstance.state.label("task_state"),
             TaskInstance.end_date,
-        )
-        .join_from(DagRun, TaskInstance, _same_run())
-        .where(DagRun.run_after >= since, DagRun.dag_id.in_(dag_ids), is_ours)
-        .order_by(DagRun.run_after.desc(), DagRun.id.desc())
-        .limit(MAX_TASKS + 1)
-    ).all()
-    truncated = len(rows) > MAX_TASKS
-    runs: dict[int, Run] = {}
-    tasks: dict[_Key, Task] = {}
-    for row in rows[:MAX_TASKS]:
-        run = runs.get(row.id)
-        if run is None:
-            start, end = row.data_interval_start, row.data_interval_end
-            run = Run(row.dag_id, row.run_id, str(row.state), row.run_after, start, end)
-            runs[row.id] = run
-        key = _Key(row.dag_id, row.run_id, row.task_id, row.map_index)
-        tasks[key] = Task(
-            run, row.task_id, row.map_index, row.operator or "", row.task_state, row.end_date
-        )
-    if tasks:
-        _add_xcoms(session, tasks, min(run.run_after for run in runs.values()))
-        _add_rendered(session, tasks)
-    return Read(list(tasks.values()), truncated)
-
-
-def _our_dags(session: Session, since: datetime) -> set[str]:
-    """DAGs that use our operators, as their first and their last run of the range tell.
-
-    Operators are not indexed: to look through all task instances would take seconds.
-    """
-    in_range = select(DagRun.dag_id).where(DagRun.run_after >= since).group_by(DagRun.dag_id)
-    ends = union(
-        in_range.with_only_columns(func.min(DagRun.id).label("id")),
-        in_range.with_only_columns(func.max(DagRun.id).label("id")),
-    ).subquery()
-    found = session.scalars(
-        select(TaskInstance.dag_id)
-        .join(DagRun, _same_run())
-        .join(ends, ends.c.id == DagRun.id)
-        .where(TaskInstance.operator.in_(OPERATORS))
-        .distinct()
-    )
-    return set(found)
-
-
-def _add_xcoms(session: Session, tasks: dict[_Key, Task], since: datetime) -> None:
-    dag_ids = {key.dag_id for key in tasks}
-    task_ids = {key.task_id for key in tasks}
-    rows = session.execute(
-        select(
-            XComModel.dag_id,
-            XComModel.run_id,
-            XComModel.task_id,
-            XComModel.map_index,
             XComModel.key,
             XComModel.value,
         )
-        .join_from(DagRun, XComModel, XComModel.dag_run_id == DagRun.id)
+        .join_from(
+            DagRun,
+            TaskInstance,
+            and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id),
+        )
+        .outerjoin(
+            XComModel,
+            and_(
+                XComModel.dag_run_id == DagRun.id,
+                XComModel.task_id == TaskInstance.task_id,
+                XComModel.map_index == TaskInstance.map_index,
+                XComModel.key == SUMMARY,
+            ),
+        )
         .where(
-            DagRun.run_after >= since,
-            DagRun.dag_id.in_(dag_ids),
-            XComModel.task_id.in_(task_ids),
-            XComModel.key.in_((_RETURNED, _SUMMARY)),
+            DagRun.run_after >= since, tuple_(TaskInstance.dag_id, TaskInstance.task_id).in_(names)
         )
-        .limit(2 * MAX_TASKS)
-    )
-    for *key, name, value in rows:
-        task = tasks.get(_Key(*key))
-        if task is None:
-            continue
-        plain = _plain(value)
-        if name == _SUMMARY:
-            tasks[_Key(*key)] = replace(task, summary=mapping(plain))
-        else:
-            tasks[_Key(*key)] = replace(task, returned=plain)
-
-
-def _plain(value: Any) -> Any:
-    """The value of an XCom; what other backends write is left as it is."""
-    if isinstance(value, str) and value[:1] in ("{", "[", '"'):  # as Airflow 2 wrote it
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _add_rendered(session: Session, tasks: dict[_Key, Task]) -> None:
-    """Of tasks that left nothing: what they were asked to do."""
-    silent = [
-        key
-        for key, task in tasks.items()
-        if not task.summary and task.returned is None and task.operator in OPERATORS
-    ][:MAX_SILENT]
-    rendered = _fields_of(session, silent)
-    confs = _confs_of(session, sorted({(key.dag_id, key.run_id) for key in silent}))
-    for key in silent:
-        task = tasks[key]
-        run = replace(task.run, conf=confs.get((key.dag_id, key.run_id), {}))
-        tasks[key] = replace(task, run=run, rendered=rendered.get(key, {}))
-
-
-def _fields_of(session: Session, keys: Sequence[_Key]) -> dict[_Key, Mapping[str, Any]]:
-    fields = RenderedTaskInstanceFields
-    columns = (fields.dag_id, fields.run_id, fields.task_id, fields.map_index)
-    found: dict[_Key, Mapping[str, Any]] = {}
-    for batch in _batches(keys):
-        rows = session.execute(
-            select(*columns, fields.rendered_fields).where(tuple_(*columns).in_(batch))
-        )
-        found |= {_Key(*key): mapping(value) for *key, value in rows}
-    return found
-
-
-def _confs_of(
-    session: Session, runs: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], Mapping[str, Any]]:
-    columns = (DagRun.dag_id, DagRun.run_id)
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for batch in _batches(runs):
-        rows = session.execute(select(*columns, DagRun.conf).where(tuple_(*columns).in_(batch)))
-        found |= {(dag_id, run_id): mapping(conf) for dag_id, run_id, conf in rows}
-    return found
-
-
-def _batches(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for first in range(0, len(keys), _BATCH):
-        yield keys[first : first + _BATCH]
-
-
-def _same_run() -> Any:
-    return (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id)
+        .order_by(DagRun.run_after.desc(), DagRun.id.desc())
+        .limit(most)
+    ).all()

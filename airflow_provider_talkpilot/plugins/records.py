@@ -1,129 +1,151 @@
-"""What runs leave in Airflow's database, as far as the page reads it; and how to read it safely.
-
-XComs may be of another version, of another backend or somebody else's: whatever does not fit counts
-as not there.
-"""
+"""Runs, tasks and their summaries, as Airflow's database has them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, NamedTuple
 
-EXTRACT = "TalkPilotExtractCallsOperator"
-ENRICH = "TalkPilotEnrichCallsOperator"
-LOAD = "TalkPilotLoadCallsOperator"
-CHOOSE = "TalkPilotChooseDaysOperator"
-OPERATORS = (EXTRACT, ENRICH, LOAD, CHOOSE)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-_SUCCEEDED = "success"
-_FAILED = frozenset({"failed", "upstream_failed"})
-_SKIPPED = frozenset({"skipped", "removed"})
+Count = Annotated[int, Field(ge=0)]
+
+
+class Kind(StrEnum):
+    """What a task does."""
+
+    CALLS = "calls"  # an extract task
+    DETAILS = "details"  # an enrich task
+    LOAD = "load"
+    RESYNC = "resync"  # a task that chooses days
+
+
+class Interval(NamedTuple):
+    """A half-open interval."""
+
+    start: datetime
+    end: datetime
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Bounds(_Model):
+    """An interval, as a summary has it."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class ReadAgain(Bounds):
+    """An interval that a re-sync chose, and why."""
+
+    reason: str
+
+
+class OfDay(_Model):
+    """What a walk found on one day."""
+
+    calls: Count
+
+
+class Summary(_Model):
+    """The XCom ``summary`` that our operators push.
+
+    They push it when they know what they work on, and again with figures when they have done it.
+
+    :param scope: names connection, agents and selection. Two tasks with the same scope and
+        interval work on the same calls.
+    :param manifest_kind: what a load loads.
+    :param selection: filters in use: what they leave is not the whole interval.
+    :param agent_ids: the agents; None for every agent that the key can see. Left out where there
+        are too many.
+    :param requests: requests by kind; None while the task works.
+    :param by_agent: calls by agent; None where there are too many agents.
+    :param intervals: what a re-sync chose.
+    """
+
+    kind: Kind
+    scope: str
+    connection_id: str
+    interval: Bounds | None = None
+    manifest: str | None = None
+    manifest_kind: Literal["calls", "details"] | None = None
+    selection: tuple[str, ...] = ()
+    agent_ids: tuple[str, ...] | None = ()
+    requests: dict[str, Count] | None = None
+    requests_per_hour: Count | None = None
+    agents: Count = 0
+    calls: Count | None = None
+    by_agent: dict[str, Count] | None = None
+    by_day: dict[date, OfDay] = {}
+    fetched: Count = 0
+    vanished: Count = 0
+    rejected: Count = 0
+    purged: Count = 0
+    erased: Count = 0
+    drift: dict[str, Count] = {}
+    intervals: tuple[ReadAgain, ...] = ()
+
+    @property
+    def work(self) -> tuple[str, Interval] | None:
+        """Which calls a task works on; None for one that works on no interval."""
+        found = self.interval
+        if found is None or found.start >= found.end:
+            return None
+        return self.scope, Interval(found.start, found.end)
+
+
+def parse_summary(value: Any) -> Summary | None:
+    """Read the value of an XCom named ``summary``.
+
+    :param value: as the task pushed it.
+    :return: the summary; None for one that is not of our operators, or not for the page.
+    :raises ValueError: when it is of our operators, and has something else than it should.
+    """
+    is_ours = isinstance(value, Mapping) and "scope" in value and value.get("kind") in list(Kind)
+    return Summary.model_validate(value) if is_ours else None
 
 
 @dataclass(frozen=True)
 class Run:
-    """A DAG run.
-
-    :param start: start of its data interval, where it has one.
-    :param end: likewise.
-    :param conf: what it was triggered with; read for runs only whose tasks do not say more.
-    """
+    """A DAG run."""
 
     dag_id: str
     run_id: str
     state: str
     run_after: datetime
-    start: datetime | None = None
-    end: datetime | None = None
-    conf: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task instance of one of our operators.
+    """An instance of a task that pushes summaries.
 
     :param ended: when it ended, if it did.
-    :param summary: the XCom ``summary`` of an extract, enrich or choose task.
-    :param returned: what it returned.
-    :param rendered: its rendered template fields; read for tasks only that left no XCom.
+    :param summary: None where it has pushed none: it has not started, or failed at once.
     """
 
     run: Run
     task_id: str
     map_index: int
-    operator: str
     state: str | None
     ended: datetime | None = None
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    returned: Any = None
-    rendered: Mapping[str, Any] = field(default_factory=dict)
+    summary: Summary | None = None
 
     @property
     def succeeded(self) -> bool:
         """Whether it did its work."""
-        return self.state == _SUCCEEDED
+        return self.state == "success"
 
     @property
     def failed(self) -> bool:
         """Whether it did not, and will not by itself."""
-        if self.state in _SKIPPED:
-            # So Airflow ends the tasks of a run that took too long.
-            return self.operator == EXTRACT and self.run.state == "failed"
-        return self.state in _FAILED
+        return self.state in ("failed", "upstream_failed")
 
     @property
     def skipped(self) -> bool:
-        """Whether it had nothing to do."""
-        return self.state in _SKIPPED and not self.failed
-
-    @property
-    def manifest_uri(self) -> str | None:
-        """The manifest that it staged, or that it took (load, and enrich that did not end)."""
-        if self.operator == LOAD:
-            left = self.returned.get("manifest_uri") if isinstance(self.returned, Mapping) else None
-        else:
-            left = self.returned
-        return text(left) or text(self.rendered.get("manifest_uri"))
-
-    @property
-    def folder(self) -> str | None:
-        """Where it stages: the same for all tasks of one interval."""
-        uri = self.manifest_uri
-        return uri.rpartition("/")[0] if uri and "/" in uri else None
-
-
-def text(value: Any) -> str | None:
-    """A text that says something, or None."""
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def count(value: Any) -> int | None:
-    """A number of things, or None."""
-    return value if type(value) is int and value >= 0 else None
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A mapping with texts for keys; empty in place of anything else."""
-    is_one = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-    return value if is_one else {}
-
-
-def moment(value: Any) -> datetime | None:
-    """An aware moment from ISO 8601, UTC where it says nothing else, or None."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value.strip())
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (OverflowError, ValueError):
-        return None
-
-
-def day_of(value: Any) -> date | None:
-    """A day from ISO 8601, or None."""
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+        """Whether Airflow left it out."""
+        return self.state in ("skipped", "removed")

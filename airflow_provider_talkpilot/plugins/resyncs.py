@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from airflow_provider_talkpilot.plugins.outcomes import Outcome
-from airflow_provider_talkpilot.plugins.records import CHOOSE, Task, mapping, moment, text
-
-_Key = tuple[str, str, datetime, datetime]  # DAG, run, start, end
+from airflow_provider_talkpilot.plugins.records import Kind, Task
 
 
 @dataclass(frozen=True)
@@ -27,15 +24,15 @@ class Resync:
 def resyncs(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> list[Resync]:
     """Find the last re-sync for each reason.
 
-    :param tasks: all tasks.
+    :param tasks: all that push summaries.
     :param outcomes: what came of them, newest first.
-    :return: by connection and reason one; empty where nothing chooses days.
+    :return: by connection and reason one; empty where no task chooses days.
     """
     reasons = {
-        key: reason
+        (task.run.dag_id, task.run.run_id, chosen.start, chosen.end): chosen.reason
         for task in tasks
-        if task.operator == CHOOSE and task.succeeded
-        for key, reason in _chosen(task)
+        if task.succeeded and task.summary and task.summary.kind is Kind.RESYNC
+        for chosen in task.summary.intervals
     }
     found: dict[tuple[str, str], Resync] = {}
     for outcome in outcomes:
@@ -43,14 +40,3 @@ def resyncs(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> list[Resync]:
         if reason is not None:
             found.setdefault((outcome.connection, reason), Resync(reason, outcome))
     return sorted(found.values(), key=lambda each: (len(each.reason), each.reason))
-
-
-def _chosen(task: Task) -> Iterator[tuple[_Key, str]]:
-    """The intervals that a task chose, and why."""
-    intervals, reasons = task.returned, task.summary.get("reasons")
-    if not isinstance(intervals, list) or not isinstance(reasons, list):
-        return
-    for interval, reason in zip(intervals, reasons, strict=False):
-        start, end = (moment(mapping(interval).get(name)) for name in ("start", "end"))
-        if start and end and (told := text(reason)):
-            yield (task.run.dag_id, task.run.run_id, start, end), told

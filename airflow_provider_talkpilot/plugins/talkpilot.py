@@ -1,4 +1,4 @@
-"""The plugin: what Airflow is told about the page, and about who goes first."""
+"""The plugin: it adds the page, and the rule by which scheduled runs go first."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PREFIX = "talkpilot"
 
 
 class LazyApp:
-    """The page's web application, imported when it is first asked for.
+    """The page's web application, imported at the first request.
 
-    Workers, scheduler and triggerer load plugins too, and have no use for it. And should it not be
-    importable, then the page fails alone.
+    Workers, scheduler and triggerer load plugins too, and do not need it. If it cannot be imported,
+    then only the page fails.
     """
 
     async def __call__(
@@ -26,7 +26,7 @@ class LazyApp:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
-        """Answer a request (ASGI)."""
+        """Respond to a request (ASGI)."""
         from airflow_provider_talkpilot.plugins.api import app
 
         await app(scope, receive, send)
@@ -36,7 +36,7 @@ class TalkPilotPlugin(AirflowPlugin):
     """Adds the page "TalkPilot" to Airflow 3's user interface, and the weight rule."""
 
     name = "talkpilot"
-    # Not a ClassVar, for the base class has it so.
+    # Not a ClassVar: the base class has none.
     priority_weight_strategies: list[Any] = [ScheduledFirst]  # noqa: RUF012
     fastapi_apps: list[Any] = (
         [{"app": LazyApp(), "url_prefix": f"/{PREFIX}", "name": "TalkPilot"}]

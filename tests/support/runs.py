@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from airflow_provider_talkpilot.plugins.records import ENRICH, EXTRACT, LOAD, Run, Task
+from airflow_provider_talkpilot.plugins.records import Run, Summary, Task
 
 CONNECTION = "talkpilot_default"
 DAG = "talkpilot_calls_to_bigquery"
 ANNA, BERT = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 ONE_DAY = timedelta(days=1)
+
+TASKS = ("extract_calls", "load_calls", "enrich_calls", "load_details")
+_OVER = ("success", "failed", "upstream_failed", "skipped", "removed")
+_NOT_STARTED = (None, "scheduled", "queued", "upstream_failed", "skipped", "removed")
 
 _numbers = itertools.count(1)
 
@@ -34,6 +38,7 @@ class Sync:
     :param states: of single tasks, instead of success.
     :param ended: when the last task ended; the others ended just before.
     :param map_index: of all its tasks.
+    :param names: other ids of the tasks.
     :param drift: values that did not fit, by column: of the lists, and of the details.
     """
 
@@ -53,6 +58,7 @@ class Sync:
     scope: str = "all"
     agent_ids: Sequence[str] = ()
     map_index: int = -1
+    names: Mapping[str, str] = field(default_factory=dict)
     hour_limit: int | None = None
     drift: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
 
@@ -66,9 +72,7 @@ class Sync:
 
     def tasks(self, *more: Task) -> list[Task]:
         """What is left of them; ``more`` are tasks of the same run."""
-        states: dict[str, str | None] = dict.fromkeys(
-            ("extract_calls", "load_calls", "enrich_calls", "load_details"), "success"
-        )
+        states: dict[str, str | None] = dict.fromkeys(TASKS, "success")
         states |= self.states
         ended = self.ended or self.end + timedelta(minutes=5)
         failed = any(state in ("failed", "upstream_failed") for state in states.values())
@@ -78,48 +82,45 @@ class Sync:
             self.run_id or f"scheduled__{self.start.isoformat()}_{next(_numbers)}",
             self.run_state or ("failed" if failed else "running" if busy else "success"),
             min(ended, self.end),
-            self.start,
-            self.end,
         )
-        folder = (
-            f"file:///staging/{self.dag_id}/{self.connection}/{self.scope}"
-            f"/{self.start:%Y%m%dT%H%M%SZ}_{self.end:%Y%m%dT%H%M%SZ}"
-        )
-        number = next(_numbers)
-        calls_uri = f"{folder}/calls-manifest-{number:016x}.json"
-        details_uri = f"{folder}/details-manifest-{number:016x}.json"
-        left = {
-            "extract_calls": (EXTRACT, self._extract(), calls_uri, self._asked()),
-            "load_calls": (LOAD, {}, self._load(calls_uri), {"manifest_uri": calls_uri}),
-            "enrich_calls": (ENRICH, self._enrich(), details_uri, {"manifest_uri": calls_uri}),
-            "load_details": (LOAD, {}, self._load(details_uri), {"manifest_uri": details_uri}),
+        number = f"{next(_numbers):016x}"
+        summaries = {
+            "extract_calls": self._extract(number),
+            "load_calls": self._load("calls", number),
+            "enrich_calls": self._enrich(number),
+            "load_details": self._load("details", number),
         }
         tasks = []
-        for minute, (task_id, (operator, summary, returned, asked)) in enumerate(left.items()):
-            state = states[task_id]
-            task = Task(run, task_id, self.map_index, operator, state)
-            if state == "success":
-                task = replace(task, summary=summary, returned=returned)
-            elif state not in (None, "upstream_failed", "scheduled", "queued"):
-                task = replace(task, rendered=asked)
+        for minute, (task_id, state) in enumerate(states.items()):
+            task = Task(run, self.names.get(task_id, task_id), self.map_index, state)
+            if state not in _NOT_STARTED:
+                about, figures = summaries[task_id]
+                summary = about | (figures if state == "success" else {})
+                task = replace(task, summary=Summary.model_validate(summary))
             if state in _OVER:
                 task = replace(task, ended=ended - timedelta(minutes=3 - minute))
             tasks.append(task)
         return [*tasks, *(replace(task, run=run) for task in more)]
 
-    def _bounds(self) -> dict[str, Any]:
+    def _about(self, kind: str) -> dict[str, Any]:
         return {
-            "start": self.start.isoformat(),
-            "end": self.end.isoformat(),
+            "kind": kind,
+            "scope": f"{self.connection}/{self.scope}",
             "connection_id": self.connection,
+            "interval": {"start": self.start.isoformat(), "end": self.end.isoformat()},
         }
 
-    def _extract(self) -> dict[str, Any]:
+    def _extract(self, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
         total = sum(self.calls.values())
         each = [total // self.days] * self.days
         each[0] += total % self.days
-        summary = {
-            **self._bounds(),
+        about = {
+            **self._about("calls"),
+            "selection": [],
+            "agent_ids": None if self.scope == "all" else list(self.agent_ids or self.calls),
+        }
+        figures = {
+            "manifest": f"file:///staging/{number}/calls.json",
             "requests": dict(self.requests),
             "agents": len(self.calls),
             "calls": total,
@@ -135,12 +136,12 @@ class Sync:
                 for number, calls in enumerate(each)
             },
         }
-        return summary | ({"requests_per_hour": self.hour_limit} if self.hour_limit else {})
+        return about, figures | ({"requests_per_hour": self.hour_limit} if self.hour_limit else {})
 
-    def _enrich(self) -> dict[str, Any]:
+    def _enrich(self, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
         fetched = sum(self.calls.values()) if self.fetched is None else self.fetched
-        return {
-            **self._bounds(),
+        return self._about("details"), {
+            "manifest": f"file:///staging/{number}/details.json",
             "requests": {"detail": fetched},
             "details": fetched,
             "fetched": fetched,
@@ -149,39 +150,32 @@ class Sync:
             "drift": dict(self.drift[1]),
         }
 
-    def _load(self, uri: str) -> dict[str, Any]:
+    def _load(self, kind: str, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
         total = sum(self.calls.values())
-        of_calls = "calls-manifest" in uri
-        return {
+        about = self._about("load") | {
+            "manifest": f"file:///staging/{number}/{kind}.json",
+            "manifest_kind": kind,
+            "table": "project.dataset.calls",
+        }
+        return about, {
             "rows": total,
             "changed": total,
-            "purged": self.purged if of_calls else 0,
-            "erased": self.erased if of_calls else 0,
-            "manifest_uri": uri,
-        }
-
-    def _asked(self) -> dict[str, Any]:
-        return {
-            "agent_ids": list(self.agent_ids) or "",
-            "start": "",
-            "end": "",
-            "staging_uri": "file:///staging",
-            "talkpilot_conn_id": self.connection,
+            "purged": self.purged if kind == "calls" else 0,
+            "erased": self.erased if kind == "calls" else 0,
         }
 
 
-_OVER = ("success", "failed", "upstream_failed", "skipped", "removed")
-
-
-def write(session: Any, tasks: Iterable[Task]) -> None:
+def write(
+    session: Any, tasks: Iterable[Task], *, serialize: Callable[[Any], Any] = lambda value: value
+) -> None:
     """Write records to Airflow's database as its scheduler and workers do (Airflow 3).
 
     :param session: SQLAlchemy's.
+    :param serialize: what the XCom backend makes of a value.
     """
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.dagrun import DagRun
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from sqlalchemy import insert, select
@@ -207,16 +201,14 @@ def write(session: Any, tasks: Iterable[Task]) -> None:
                 "run_type": "manual",
                 "_state": run.state,
                 "run_after": run.run_after,
-                "data_interval_start": run.start,
-                "data_interval_end": run.end,
-                "conf": dict(run.conf),
+                "conf": {},
             }
             for run in runs.values()
         ],
     )
     found = session.execute(select(DagRun.dag_id, DagRun.run_id, DagRun.id))
     ids = {(dag_id, run_id): number for dag_id, run_id, number in found}
-    instances, xcoms, rendered = [], [], []
+    instances, xcoms = [], []
     for task in tasks:
         key = {
             "dag_id": task.run.dag_id,
@@ -230,26 +222,16 @@ def write(session: Any, tasks: Iterable[Task]) -> None:
                 "id": uuid4(),
                 "state": task.state,
                 "end_date": task.ended,
-                "operator": task.operator,
                 "pool": "default_pool",
                 "pool_slots": 1,
                 "try_number": 1,
                 "max_tries": 0,
             }
         )
-        number = ids[task.run.dag_id, task.run.run_id]
-        left = {"summary": task.summary or None, "return_value": task.returned}
-        xcoms += [
-            {**key, "dag_run_id": number, "key": name, "value": value}
-            for name, value in left.items()
-            if value is not None
-        ]
-        if task.rendered:
-            rendered.append({**key, "rendered_fields": dict(task.rendered)})
-    for table, rows in (
-        (TaskInstance, instances),
-        (XComModel, xcoms),
-        (RenderedTaskInstanceFields, rendered),
-    ):
+        if task.summary:
+            value = serialize(task.summary.model_dump(mode="json", exclude_unset=True))
+            number = ids[task.run.dag_id, task.run.run_id]
+            xcoms.append({**key, "dag_run_id": number, "key": "summary", "value": value})
+    for table, rows in ((TaskInstance, instances), (XComModel, xcoms)):
         if rows:
             session.execute(insert(table), rows)

@@ -15,12 +15,12 @@ const days = Number(query.get("days")) || 90;
 const main = document.getElementById("main");
 
 async function read() {
-  const answer = await fetch(`overview?days=${encodeURIComponent(days)}`);
-  if (answer.ok) return answer.json();
-  if (answer.status === 401) throw new Error("You are logged out. Log in again, then reload this page.");
-  if (answer.status === 403) throw new Error("You may not see this page: it needs the permission to read plugins.");
-  if (answer.status === 422) throw new Error("The address asks for a range of days that is not possible.");
-  throw new Error(`Airflow could not read the figures (status ${answer.status}). Its API server's log says why.`);
+  const response = await fetch(`overview?days=${encodeURIComponent(days)}`);
+  if (response.ok) return response.json();
+  if (response.status === 401) throw new Error("You are logged out. Log in again, then reload this page.");
+  if (response.status === 403) throw new Error("You may not see this page: it needs the permission to read plugins.");
+  if (response.status === 422) throw new Error("The range of days in the address is not possible.");
+  throw new Error(`Airflow could not read the figures (status ${response.status}). Its API server's log says why.`);
 }
 
 function address(changes) {
@@ -117,7 +117,7 @@ function tiles(data, connection) {
     tile(
       "Purged and erased",
       [number(connection.purged), h("small", {}, " purged, "), number(connection.erased), h("small", {}, " erased")],
-      "calls that runs of this range found emptied by TalkPilot, or gone from it",
+      "calls that runs of this range found emptied by TalkPilot, or deleted there",
     ),
   );
 }
@@ -166,7 +166,7 @@ function resyncs(data, connection) {
     h("h2", {}, "Last re-syncs"),
     rows.length
       ? table(["Reason", "Ended", "Interval", "State", "Run"], rows)
-      : h("p", { class: "muted" }, "No re-sync ran in this range. It reads past days again, so that edits, late scores and purges arrive."),
+      : h("p", { class: "muted" }, "No re-sync ran in this range. A re-sync reads past days again, so that edits, late scores and purges arrive."),
   );
 }
 
@@ -195,6 +195,12 @@ function notes(data) {
   if (data.unplaced) {
     found.push(`${plural(data.unplaced, "walk")} failed before the interval was known, and cannot be shown on a day.`);
   }
+  if (data.unreadable) {
+    found.push(
+      `Airflow's XCom backend could not read what ${plural(data.unreadable, "task")} left. Days can look not walked, or older than they are. ` +
+        "The API server needs the backend and its credentials, as workers have them; its log says more.",
+    );
+  }
   return found.map((text) => h("p", { class: "notice", role: "note" }, text));
 }
 
@@ -209,13 +215,13 @@ function empty(data) {
     h(
       "p",
       { class: "muted" },
-      "This page fills by itself once a DAG with the TalkPilot operators has run: which days are in the table, and what they cost in requests.",
+      "Once a DAG with the TalkPilot operators has run, this page shows which days are in the table, and what they cost in requests.",
     ),
     h(
       "ol",
       {},
       step("Connect. ", "Make a ", h("a", { href: "../connections" }, "connection"), " of the type TalkPilot with the API's address and key."),
-      step("Say where to. ", "Set the ", h("a", { href: "../variables" }, "variables"), " ", code("talkpilot_staging_uri"), " and ", code("talkpilot_bigquery_table"), "."),
+      step("Choose a destination. ", "Set the ", h("a", { href: "../variables" }, "variables"), " ", code("talkpilot_staging_uri"), " and ", code("talkpilot_bigquery_table"), "."),
       step("Start. ", "Unpause the DAG ", h("a", { href: dagPath(DAILY_DAG) }, DAILY_DAG), ". Its first run brings yesterday's calls."),
     ),
     h("p", { class: "muted small" }, "Runs of DAGs that you may not read are not shown."),
@@ -227,7 +233,7 @@ function draw(data) {
   const connection = data.connections.find(({ id }) => id === wanted) ?? data.connections[0];
   main.setAttribute("aria-busy", "false");
   if (!connection) {
-    main.replaceChildren(...notes(data), empty(data));
+    main.replaceChildren(...notes(data), ...(data.unreadable ? [] : [empty(data)]));
     return;
   }
   controls(data, connection);
@@ -254,7 +260,7 @@ function failed(error) {
   main.replaceChildren(h("section", { class: "card empty", role: "alert" }, h("h2", {}, "No figures"), h("p", {}, error.message), again));
 }
 
-// What is in progress is looked at again, unless somebody is reading it with the keyboard.
+// While a run works the page is read again, unless the keyboard is in use on it.
 function keepFresh(data) {
   const busy = data.connections.some(({ days: all }) => all.some((day) => day.state === "running" || day.walking));
   if (!busy) return;

@@ -2,11 +2,11 @@
 
 export const STATES = {
   complete: ["Complete", "Calls and details are in the table."],
-  summaries: ["Summaries only", "Calls are in the table; their details were not asked for."],
+  summaries: ["Summaries only", "Calls are in the table; details were not wanted."],
   partial: ["Partly", "Only a part of the day, or of the agents, is in the table."],
-  running: ["In progress", "A run is at work, or waits for quota or for its next try."],
+  running: ["In progress", "A run works on the day, or waits for quota or for its next try."],
   stale: ["Newest run failed", "The day is in the table from an earlier run; the newest failed."],
-  failed: ["Failed", "The run failed, and no other brought the day."],
+  failed: ["Failed", "The run failed, and no other run loaded the day."],
   never: ["Not walked", "No run has read this day."],
 };
 

@@ -214,7 +214,7 @@ function cellFacts(data, day, outcome) {
   }
   const before = data.outcomes[day.before];
   if (before) facts.push(["Loaded before", time(before.at)]);
-  if (day.walking && day.state !== "running") facts.push(["Now", "a run is at work on it"]);
+  if (day.walking && day.state !== "running") facts.push(["Now", "a run works on it"]);
   return facts;
 }
 

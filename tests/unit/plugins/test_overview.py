@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from airflow_provider_talkpilot.plugins.overview import overview
-from airflow_provider_talkpilot.plugins.records import CHOOSE, Run, Task
+from airflow_provider_talkpilot.plugins.records import Run, Summary, Task, parse_summary
 from tests.support.runs import ANNA, BERT, CONNECTION, Sync
 
 TODAY = date(2026, 3, 20)
@@ -121,16 +123,25 @@ def test_purges_and_erasures_count_once() -> None:
 
 def resync(*syncs: Sync, reasons: list[str]) -> list[Task]:
     """One run that chose some intervals and read them, as mapped tasks."""
-    chosen = [{"start": s.start.isoformat(), "end": s.end.isoformat()} for s in syncs]
+    chosen = [
+        {"reason": reason, "start": sync.start.isoformat(), "end": sync.end.isoformat()}
+        for sync, reason in zip(syncs, reasons, strict=True)
+    ]
     tasks = [
         task
         for index, sync in enumerate(syncs)
         for task in replace(sync, run_id="one", map_index=index, dag_id="resync").tasks()
     ]
-    summary = {"reasons": reasons, "connection_id": CONNECTION, "requests": {"agents": 1}}
-    choose = Task(
-        tasks[0].run, "choose_days", -1, CHOOSE, "success", NOW, summary=summary, returned=chosen
+    summary = Summary.model_validate(
+        {
+            "kind": "resync",
+            "scope": f"{CONNECTION}/all",
+            "connection_id": CONNECTION,
+            "intervals": chosen,
+            "requests": {"agents": 1},
+        }
     )
+    choose = Task(tasks[0].run, "choose_days", -1, "success", NOW, summary)
     return [choose, *tasks]
 
 
@@ -153,18 +164,83 @@ def test_the_last_resync_for_each_reason() -> None:
     assert connection["requests"]["least"] == 1 + 1 + 3 + connection["requests"]["details"]
 
 
-def test_what_does_not_fit_counts_as_not_there() -> None:
-    """XComs can be of another version, or somebody else's."""
-    nonsense = {"requests": "many", "by_day": [1], "by_agent": {ANNA: -1}, "calls": "16"}
-    tasks = [replace(task, summary=nonsense, returned=7) for task in Sync(day(2)).tasks()]
-    connection = only(overview(tasks, now=NOW, days=5))
-    assert connection["requests"]["lists"] == 0
-    assert connection["calls"] == 0
+@pytest.mark.parametrize(
+    "value", [None, "a text", ["kind"], {"kind": "calls"}, {"kind": "poem", "scope": "all"}]
+)
+def test_xcoms_of_others_are_no_summaries(value: object) -> None:
+    assert parse_summary(value) is None
 
 
-def test_a_walk_that_ended_before_anybody_knew_its_interval() -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [{"requests": "many"}, {"by_agent": {ANNA: -1}}, {"by_day": [1]}, {"interval": "yesterday"}],
+)
+def test_a_summary_with_wrong_figures_is_an_error(wrong: dict[str, Any]) -> None:
+    """An error is counted and shown; figures made up from it would not be."""
+    good = {"kind": "calls", "scope": f"{CONNECTION}/all", "connection_id": CONNECTION}
+    assert parse_summary(good)
+    with pytest.raises(ValueError, match="validation error"):
+        parse_summary(good | wrong)
+
+
+def test_a_walk_that_failed_before_its_interval_was_known() -> None:
+    """That it was a walk is known from an earlier run."""
     run = Run("calls", "manual__1", "failed", NOW)
-    extract = Task(run, "extract_calls", -1, "TalkPilotExtractCallsOperator", "failed", NOW)
-    shown = overview([extract], now=NOW, days=5)
+    before = Sync(day(2), dag_id="calls", names={"extract_calls": "walk"})
+    shown = overview([*before.tasks(), Task(run, "walk", -1, "failed", NOW)], now=NOW, days=5)
     assert shown["unplaced"] == 1
-    assert shown["has_runs"]
+    assert states(only(shown)) == ["never", "never", "complete", "never", "open"]
+
+
+@pytest.mark.parametrize(
+    ("run_state", "expected"), [("running", "running"), ("failed", "failed"), ("success", "never")]
+)
+def test_the_first_run_before_a_load_has_started(run_state: str, expected: str) -> None:
+    """No load is known yet: the day is as the run; a DAG that only stages has no day."""
+    first = Sync(day(1)).tasks()[0]
+    run = replace(first.run, state=run_state)
+    shown = overview([replace(first, run=run)], now=NOW, days=5)
+    assert [states(each)[-2] for each in shown["connections"]] in ([expected], [])
+    assert bool(shown["connections"]) or expected == "never"
+
+
+def test_loads_of_another_dag_belong_to_the_walk() -> None:
+    """As where an asset starts them."""
+    extract, *others = Sync(day(1)).tasks()
+    load_calls, enrich, load_details = (
+        replace(task, run=replace(task.run, dag_id="warehouse", run_id="asset__1"))
+        for task in others
+    )
+    assert states(only(overview([extract, load_calls], now=NOW, days=2))) == ["summaries", "open"]
+    tasks = [extract, load_calls, enrich, load_details]
+    assert states(only(overview(tasks, now=NOW, days=2))) == ["complete", "open"]
+
+
+def test_two_walks_of_one_run_are_kept_apart() -> None:
+    """One DAG for two connections: a load without a summary belongs to its usual walk."""
+    south = {"extract_calls": "walk", "load_calls": "put", "enrich_calls": "more"}
+    failed = {"load_calls": "upstream_failed"} | dict.fromkeys(
+        ("enrich_calls", "load_details"), "upstream_failed"
+    )
+    runs = [
+        Sync(day(number), run_id=f"run {number}", connection=connection, names=names, states=found)
+        for number, bad in ((2, {}), (1, failed))
+        for connection, names, found in (
+            ("north", {"load_details": "rest"}, {}),
+            ("south", south, bad),
+        )
+    ]
+    north, other = look(*runs, days=3)["connections"]
+    assert states(north) == ["complete", "complete", "open"]
+    assert states(other) == ["complete", "failed", "open"]
+
+
+def test_a_selection_is_not_the_day() -> None:
+    tasks = [
+        replace(task, summary=task.summary.model_copy(update={"selection": ("done",)}))
+        for task in Sync(day(1)).tasks()
+        if task.summary
+    ]
+    connection = only(overview(tasks, now=NOW, days=2))
+    assert states(connection) == ["never", "open"]
+    assert connection["requests"]["lists"] == 3

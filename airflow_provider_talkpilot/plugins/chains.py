@@ -1,0 +1,117 @@
+"""Groups the tasks that worked on the same calls: an extract task, its enrichment, their loads.
+
+The summary of a task names its work. A task without one (it waits, or failed at once) is taken to do
+what the same task of the same DAG did when it last pushed one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_talkpilot.plugins.records import Interval, Kind, Summary, Task
+
+
+@dataclass
+class Chain:
+    """An extract task, and the tasks that brought to the table what it staged.
+
+    :param about: the summary of the extract task.
+    """
+
+    extract: Task
+    about: Summary
+    interval: Interval
+    load_calls: list[Task] = field(default_factory=list)
+    enrich: list[Task] = field(default_factory=list)
+    load_details: list[Task] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All of them, in the order in which they run."""
+        return [self.extract, *self.load_calls, *self.enrich, *self.load_details]
+
+    def add(self, task: Task, about: Summary) -> None:
+        """Add a load or an enrichment.
+
+        :param about: its summary, or its usual one.
+        """
+        if about.kind is Kind.DETAILS:
+            self.enrich.append(task)
+        elif about.manifest_kind == "details":
+            self.load_details.append(task)
+        else:
+            self.load_calls.append(task)
+
+
+def chains(tasks: Iterable[Task]) -> tuple[list[Chain], int]:
+    """Sort tasks by the calls that they worked on.
+
+    :param tasks: all that push summaries.
+    :return: the chains, oldest first; and how many extract tasks failed before they knew their
+        interval.
+    """
+    in_order = sorted(tasks, key=lambda task: task.run.run_after)
+    usual = {_name(task): task.summary for task in in_order if task.summary}
+    found: list[Chain] = []
+    by_work: dict[tuple[str, Interval], list[Chain]] = defaultdict(list)
+    by_run: dict[tuple[str, str], list[Chain]] = defaultdict(list)
+    others: list[tuple[Task, Summary]] = []
+    unplaced = 0
+    for task in in_order:
+        about = task.summary or usual.get(_name(task))
+        if about is None or about.kind is Kind.RESYNC:
+            continue
+        if about.kind is not Kind.CALLS:
+            others.append((task, about))
+        elif task.summary and (work := task.summary.work):
+            chain = Chain(task, task.summary, work[1])
+            found.append(chain)
+            by_work[work].append(chain)
+            by_run[_run(task)].append(chain)
+        elif task.failed or (task.skipped and task.run.state == "failed"):
+            unplaced += 1
+    for task, about in others:
+        work = task.summary.work if task.summary else None
+        if work:
+            of = _same_work(task, by_work[work])
+        else:
+            of = _same_run(task, about, by_run[_run(task)])
+        if of is not None:
+            of.add(task, about)
+    return found, unplaced
+
+
+def _same_work(task: Task, candidates: Sequence[Chain]) -> Chain | None:
+    """The chain of the same run; else, as for a DAG that an asset starts, the last one before."""
+    manifest = task.summary.manifest if task.summary else None
+    return max(
+        (each for each in candidates if each.extract.run.run_after <= task.run.run_after),
+        key=lambda each: (
+            _run(each.extract) == _run(task),
+            manifest is not None and each.about.manifest == manifest,
+            each.extract.run.run_after,
+        ),
+        default=None,
+    )
+
+
+def _same_run(task: Task, usual: Summary, candidates: Sequence[Chain]) -> Chain | None:
+    """The only chain of the run that a task without a summary can belong to."""
+    for choice in (
+        candidates,
+        [each for each in candidates if each.extract.map_index == task.map_index],
+        [each for each in candidates if each.about.scope == usual.scope],
+    ):
+        if len(choice) == 1:
+            return choice[0]
+    return None
+
+
+def _name(task: Task) -> tuple[str, str]:
+    return task.run.dag_id, task.task_id
+
+
+def _run(task: Task) -> tuple[str, str]:
+    return task.run.dag_id, task.run.run_id

@@ -1,0 +1,63 @@
+"""Requests that tasks spent, beside the fewest that could have done the same work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow_provider_talkpilot.plugins.records import Kind, Summary, Task
+
+PAGE = 100
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Requests that a task spent, and the fewest that could have done its work.
+
+    :param at: when the task ended.
+    :param hour_limit: the connection's own limit an hour, if it has one.
+    """
+
+    connection: str
+    at: datetime
+    lists: int
+    details: int
+    least_lists: int
+    least_details: int
+    hour_limit: int | None = None
+
+
+def spending(tasks: Iterable[Task]) -> list[Spending]:
+    """Requests by task, oldest first; of a task that has not done its work they are not known."""
+    found = []
+    for task in tasks:
+        summary = task.summary
+        if summary is None or summary.requests is None or task.ended is None:
+            continue
+        details = summary.requests.get("detail", 0)
+        lists = sum(summary.requests.values()) - details
+        found.append(
+            Spending(
+                connection=summary.connection_id,
+                at=task.ended,
+                lists=lists,
+                details=details,
+                least_lists=_least_lists(summary) if summary.kind is Kind.CALLS else lists,
+                least_details=min(summary.fetched, details),
+                hour_limit=summary.requests_per_hour,
+            )
+        )
+    return sorted(found, key=lambda each: each.at)
+
+
+def _least_lists(summary: Summary) -> int:
+    """A page for 100 calls of an agent, and one for the list of agents where it was read."""
+    agents = summary.agents
+    if summary.by_agent:
+        pages = sum(max(1, math.ceil(calls / PAGE)) for calls in summary.by_agent.values())
+    else:
+        pages = max(agents, math.ceil((summary.calls or 0) / PAGE))
+    read_agents = "agents" in (summary.requests or {})
+    return pages + (max(1, math.ceil(agents / PAGE)) if read_agents else 0)

@@ -1,0 +1,16 @@
+"""An XCom backend that cannot read (Airflow 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk.bases.xcom import BaseXCom
+
+
+class Refusing(BaseXCom):
+    """Keeps values where the API server has no rights."""
+
+    @staticmethod
+    def deserialize_value(result: Any) -> Any:
+        """Refuse, with an error that quotes the value."""
+        raise PermissionError(f"may not read {result.value}")
