@@ -1,7 +1,7 @@
 """The page's web application, mounted in Airflow's API server.
 
-A mounted application inherits no authentication from Airflow, so every route has a guard of its own.
-For that reason files are served by a route and not by a mount.
+A mounted application inherits no authentication from Airflow, so every route has its own guard. For
+that reason files are served by a route and not by a mount.
 """
 
 from __future__ import annotations

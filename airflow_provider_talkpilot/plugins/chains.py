@@ -1,7 +1,7 @@
 """Groups the tasks that worked on the same calls: an extract task, its enrichment, their loads.
 
-The summary of a task names its work. A task without one (it waits, or failed at once) is taken to do
-what the same task of the same DAG did when it last pushed one.
+The summary of a task names its work. A task without a summary (it waits, or failed at once) is
+taken to do what the same task of the same DAG did when it last pushed one.
 """
 
 from __future__ import annotations
@@ -74,10 +74,8 @@ def chains(tasks: Iterable[Task]) -> tuple[list[Chain], int]:
             unplaced += 1
     for task, about in others:
         work = task.summary.work if task.summary else None
-        if work:
-            of = _same_work(task, by_work[work])
-        else:
-            of = _same_run(task, about, by_run[_run(task)])
+        beside = by_run[_run(task)]
+        of = _same_work(task, by_work[work]) if work else _same_run(task, about, beside)
         if of is not None:
             of.add(task, about)
     return found, unplaced

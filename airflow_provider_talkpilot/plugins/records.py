@@ -103,7 +103,7 @@ def parse_summary(value: Any) -> Summary | None:
     """Read the value of an XCom named ``summary``.
 
     :param value: as the task pushed it.
-    :return: the summary; None for one that is not of our operators, or not for the page.
+    :return: the summary; None where it is not of our operators, or not for the page.
     :raises ValueError: when it is of our operators, and has something else than it should.
     """
     is_ours = isinstance(value, Mapping) and "scope" in value and value.get("kind") in list(Kind)

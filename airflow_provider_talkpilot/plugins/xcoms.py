@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from airflow.models.xcom import XComModel
 from airflow.sdk.bases.xcom import BaseXCom
@@ -18,46 +20,68 @@ _THREADS = 16  # a backend may fetch each value from elsewhere
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A summary that could not be read.
+
+    :param error: the name of the error's class; its text may quote the value.
+    """
+
+    error: str
+
+
 class SummaryReader:
-    """Turns rows of Airflow's table of XComs into summaries."""
+    """Turns rows of Airflow's table of XComs into summaries.
+
+    :ivar is_local: whether all values are in Airflow's database.
+    """
 
     def __init__(self) -> None:
-        self._deserialize: Callable[[Any], Any] = XComModel.deserialize_value
+        self.is_local = False
+        self._deserialize: Callable[[Any], Any]
         try:
             from airflow.sdk.execution_time.xcom import resolve_xcom_backend
 
-            backend = resolve_xcom_backend()
-        except Exception as error:  # the API server may lack what workers have
-            _log.warning("[core] xcom_backend cannot be imported: %s.", type(error).__name__)
-            self._deserialize = _unreadable
-            self.is_local = True
-            return
-        self.is_local = backend.deserialize_value is BaseXCom.deserialize_value
-        if not self.is_local:
-            self._deserialize = backend.deserialize_value
+            self._deserialize = resolve_xcom_backend().deserialize_value
+        except Exception as error:  # noqa: BLE001  # the API server may lack what workers have
+            self._deserialize = _always(error)
+        if self._deserialize is BaseXCom.deserialize_value:
+            self.is_local, self._deserialize = True, XComModel.deserialize_value
 
-    def read(self, rows: Sequence[Any]) -> list[Summary | Literal["unreadable"] | None]:
+    def read(self, rows: Sequence[Any]) -> list[Summary | Unreadable | None]:
         """Read summaries, in the order of the rows.
 
         :param rows: of XComs, with ``key`` and ``value``.
-        :return: for each row the summary, None where it has none of our operators, or
-            ``unreadable``.
+        :return: for each row its summary; None for none of our operators.
         """
         if self.is_local:
-            return [self._read(row) for row in rows]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self._read, rows))
+            found = [self._read(row) for row in rows]
+        else:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                found = list(pool.map(self._read, rows))
+        errors = Counter(each.error for each in found if isinstance(each, Unreadable))
+        if errors:
+            _log.warning("Summaries that cannot be read, by error: %s.", dict(errors))
+        return found
 
-    def _read(self, row: Any) -> Summary | Literal["unreadable"] | None:
+    def _read(self, row: Any) -> Summary | Unreadable | None:
         if row.value is None:
             return None
         try:
-            return parse_summary(self._deserialize(row))
-        except Exception as error:  # whatever a backend raises
-            # Its text may quote the value.
-            _log.warning("An XCom %s cannot be read: %s.", SUMMARY, type(error).__name__)
-            return "unreadable"
+            value = self._deserialize(row)
+            if not self.is_local and _is_address(value) and value == row.value:
+                return Unreadable("the backend has lost the value")
+            return parse_summary(value)
+        except Exception as error:  # noqa: BLE001  # a backend has errors of its own
+            return Unreadable(type(error).__name__)
 
 
-def _unreadable(_: Any) -> Any:
-    raise ImportError("no XCom backend")
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and "://" in value
+
+
+def _always(error: Exception) -> Callable[[Any], Any]:
+    def refuse(_: Any) -> Any:
+        raise error
+
+    return refuse

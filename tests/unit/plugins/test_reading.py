@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.orm import Session
 
 from tests.support.runs import ANNA, BERT, CONNECTION, DAG, TASKS, Sync, write
@@ -24,8 +24,8 @@ SINCE = NOW - timedelta(days=400)
 FIRST = date(2026, 3, 1)
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
+@pytest.fixture(scope="module")
+def engine() -> Engine:
     """A database with Airflow's tables, and nothing in them."""
     from airflow.models import import_all_models
     from airflow.models.base import Base
@@ -33,6 +33,12 @@ def session() -> Iterator[Session]:
     import_all_models()
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
+    return engine
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session whose rows are gone after the test."""
     with Session(engine) as session:
         yield session
 
