@@ -2,8 +2,8 @@
 
 Airflow's processor parses each file in a process of its own, in which Airflow's own modules are
 mostly imported. So each measurement is a fresh process: it first makes a DAG of Airflow's own
-parts, then runs the file, and only the second is counted. ``python -m benchmarks.parse_time`` prints the
-best of some tries, and ends with 1 where a file takes longer than it may.
+parts, then runs the file, and only the second is counted. ``python -m benchmarks.parse_time``
+prints the best of some tries, and ends with 1 where a file takes longer than it may.
 """
 
 from __future__ import annotations
