@@ -1,7 +1,8 @@
-"""The TalkPilot API without Airflow: client, quota, models, errors."""
+"""The TalkPilot API without Airflow: clients, quota, models, errors."""
 
-from airflow_provider_talkpilot.api.checks import require_uuid
+from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.client import TalkPilotClient
+from airflow_provider_talkpilot.api.http.address import require_uuid
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail
 from airflow_provider_talkpilot.api.quota import Quota
@@ -9,6 +10,7 @@ from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, Reject
 
 __all__ = [
     "Agent",
+    "AsyncTalkPilotClient",
     "Call",
     "CallDetail",
     "CallFilters",

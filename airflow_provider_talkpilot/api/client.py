@@ -13,88 +13,40 @@ Usable without Airflow::
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterator
-from threading import Lock
-from typing import Any, Self, TypeVar
-from urllib.parse import urlencode
+from collections.abc import Iterator
+from typing import Any, Self
 
+import httpx
 import tenacity
-from pydantic import ValidationError
 
-from airflow_provider_talkpilot import __version__
-from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.address import checked_base_url, origin
-from airflow_provider_talkpilot.api.ahead import Begun
-from airflow_provider_talkpilot.api.asking import Ask
-from airflow_provider_talkpilot.api.checks import check_options, checked_key, require_uuid
-from airflow_provider_talkpilot.api.connections import Connections, Response
+from airflow_provider_talkpilot.api.http import transport
+from airflow_provider_talkpilot.api.http.base import HEALTH, Attempts, BaseClient
+from airflow_provider_talkpilot.api.http.exchange import Request, run
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.models import (
-    Agent,
-    CallDetail,
-    Health,
-    TalkPilotModel,
-    describe_invalid,
-)
-from airflow_provider_talkpilot.api.quota import Permit, Quota
-from airflow_provider_talkpilot.api.responses import error_of, parse_json, redirect_of
-from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, walk_agents, walk_calls
+from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health
+from airflow_provider_talkpilot.api.prefetch import Prefetch
+from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, CallWalk, list_agents
 
-REFUSALS_OF_ONE_REQUEST = 10
-REDIRECTS = 3
-
-Model = TypeVar("Model", bound=TalkPilotModel)
-Parsed = TypeVar("Parsed")
+# Pages of a list in flight at most.
+PREFETCHED_PAGES = 8
 
 
-class TalkPilotClient:
-    """Talks to one TalkPilot API with one key. Thread-safe; use as a context manager.
+class TalkPilotClient(BaseClient):
+    """A client that blocks. Thread-safe; use as a context manager.
 
-    :param base_url: the API's base URL with its ``/v1``; https, or http to a loopback address.
-    :param api_key: ``tp_live_`` and 32 hex digits; sent to the base URL's host alone.
-    :param quota: the governor of the key's quota; one of its own by default.
-    :param timeout: seconds to wait for data of an answer.
-    :param connect_timeout: seconds to wait for a connection.
-    :param tries: how often a request is sent when the network or the server fails.
-    :raises ConfigurationError: when the base URL or the key can never work.
+    Its arguments are those of :class:`BaseClient`.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str,
-        *,
-        quota: Quota | None = None,
-        timeout: float = 30.0,
-        connect_timeout: float = 10.0,
-        tries: int = 7,
-    ) -> None:
-        self.base_url = checked_base_url(base_url)
-        check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
-        self.quota = quota or Quota()
-        self.requests: Counter[str] = Counter()
-        self.refused = 0
-        self._counting = Lock()
-        self._connections = Connections(
-            self.base_url,
-            {
-                "X-API-Key": checked_key(api_key),
-                "Accept": "application/json",
-                "User-Agent": f"airflow-provider-talkpilot/{__version__}",
-            },
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-        )
+    def _set_up(self) -> None:
+        self._options = self._httpx_options()
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(is_transient),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
-            stop=tenacity.stop_after_attempt(tries)
-            | tenacity.stop_when_event_set(self.quota.closed),
-            sleep=tenacity.sleep_using_event(self.quota.closed),
-            reraise=True,
+            sleep=tenacity.sleep_using_event(self.quota.closed), **self._retries
         )
+        # httpx's pool of connections races between threads (github.com/encode/httpcore#1110): each
+        # httpx.Client serves one request at a time. To append and to pop is atomic.
+        self._idle = [self._new()]
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -102,32 +54,30 @@ class TalkPilotClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"TalkPilotClient({self.base_url!r})"
-
     def close(self) -> None:
         """Close the connections, and tell the ledger what was spent."""
-        self._connections.close()
+        self._is_closed = True
+        self._close_idle()
         self.quota.exchange(is_last=True)
 
     def health(self) -> Health:
-        """Ask whether a TalkPilot API answers at the base URL; needs no valid key."""
-        return self._validated(Health, "health", "health")
+        """Fetch the API's health; needs no valid key."""
+        return self._read(Health, HEALTH, self.fetch(HEALTH))
 
     def agents(self) -> list[Agent]:
         """List every agent that the key can see (``agents:read``), in the API's order.
 
         :raises WalkMovedError: when the list kept changing while it was read.
         """
-        return walk_agents(self)
+        return run(self, list_agents())
 
     def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
     ) -> Iterator[CallPage]:
         """Walk an agent's calls of an interval (``calls:read``), soft-deleted ones included.
 
-        Lazy: a page is asked for when it is consumed. Only a walk that ends without an error was
-        whole; what it gave before is not to be used.
+        Lazy: the first page is requested when it is consumed, and the next few pages while that
+        one is read. Only a walk that ends without an error was whole; do not use pages of another.
 
         :param agent_id: UUID of the agent.
         :param interval: which calls, by ``created_at``.
@@ -135,20 +85,26 @@ class TalkPilotClient:
         :return: an iterator of pages of at most 100 calls, newest first.
         :raises WalkMovedError: when the list changed while it was read.
         """
-        return walk_calls(self, require_uuid("agent id", agent_id), interval, filters)
+        return self._pages(CallWalk(agent_id, interval, filters))
 
-    def call(self, agent_id: str, call_id: str) -> CallDetail:
+    def _pages(self, walk: CallWalk) -> Iterator[CallPage]:
+        yield walk.page(self.fetch(walk.request(1)))
+        with Prefetch(self.quota, self.fetch, walk.further_requests(), PREFETCHED_PAGES) as bodies:
+            for body in bodies:
+                yield walk.page(body)
+        walk.require_whole()
+
+    def call(self, agent_id: str, call_id: str, permit: Permit | None = None) -> CallDetail:
         """Fetch one call with its detail fields (``calls:read``).
 
         :param agent_id: UUID of the agent.
         :param call_id: the call's ``id``.
+        :param permit: for the request, where the quota gave it already.
         :raises NotFoundError: when the call was erased or the agent is not visible to the key.
-        :raises InvalidRecordError: when the answer is no call that fits.
+        :raises InvalidRecordError: when the response is no call that fits.
         """
-        agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
-        detail = self._validated(CallDetail, "detail", f"agents/{agent_id}/calls/{call_id}")
-        detail.agent_id = detail.agent_id or agent_id
-        return detail
+        request = self._detail_request(agent_id, call_id)
+        return self._read_detail(request, agent_id, self.fetch(request, permit))
 
     def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         """Send one GET within the quota, again where the network or the server fails.
@@ -159,143 +115,43 @@ class TalkPilotClient:
         :return: the response's JSON object.
         :raises TalkPilotError: the typed error of what went wrong.
         """
-        return self.ask(Ask(kind, path, params or {}), parse_json)
+        return self.fetch(Request(kind, path, params or {}))
 
-    def ask(self, ask: Ask, parse: Callable[[Response], Parsed]) -> Parsed:
-        """As :meth:`get`, with a reading of one's own.
+    def fetch(self, request: Request, permit: Permit | None = None) -> dict[str, Any]:
+        """Send a request; as :meth:`get`.
 
-        :param ask: the request.
-        :param parse: makes of a response what is returned, or raises its typed error.
+        :param permit: for the first attempt, where the quota gave it already.
         """
-        answer: Parsed = self._retrying(self._within_quota, ask.kind, self._url(ask), parse)
-        return answer
+        permits = [permit] if permit else []
+        body: dict[str, Any] = self._retrying(self._exchange, request, permits)
+        return body
 
-    def begin(self, ask: Ask) -> Begun | None:
-        """Send a request whose answer is read later; None where that cannot be now.
-
-        Whoever begins requests must read or drop all of them before asking for anything else: the
-        quota may have to wait for their answers.
-        """
-        permit = self.quota.try_acquire()
-        if not isinstance(permit, Permit):
-            return None
-        self._count(ask.kind)
-        try:
-            return Begun(self._connections.send(self._url(ask)), permit)
-        except BaseException as error:
-            self.quota.record_failure(permit)
-            if is_transient(error):
-                return None
-            raise
-
-    def finish(self, begun: Begun, parse: Callable[[Response], Parsed]) -> Parsed | None:
-        """Give what came of a request that was begun; None where it is to be asked for again.
-
-        :raises TalkPilotError: as :meth:`ask`.
-        """
-        response = self.receive(begun)
-        if response is None or response.status == 429 or redirect_of(response):
-            return None
-        try:
-            return parse(response)
-        except errors.TalkPilotError as error:
-            if is_transient(error):
-                return None
-            raise
-
-    def receive(self, begun: Begun, patience: float = math.inf) -> Response | None:
-        """Read the answer of a request that was begun; None where none came.
-
-        :param patience: seconds to wait for it, where that is less than the time-out.
-        """
-        if permit := begun.settle():
-            try:
-                begun.response = begun.sent.read(patience)
-            except BaseException as error:
-                self.quota.record_failure(permit)
-                if not is_transient(error):
-                    raise
-            else:
-                self._note(permit, begun.response)
-        return begun.response
-
-    def drop(self, begun: Begun) -> None:
-        """Do without the answer of a request that was begun."""
-        if permit := begun.settle():
-            begun.sent.drop()
-            self.quota.record_failure(permit)
-
-    def _validated(self, model: type[Model], kind: str, path: str) -> Model:
-        body = self.get(kind, path)
-        try:
-            return model.read(body)
-        except ValidationError as error:
-            reason = describe_invalid(error)
-            raise errors.InvalidRecordError(
-                f"GET {self.base_url}/{path} answered with a record that does not fit ({reason}).",
-                record=body,
-                reason=reason,
-            ) from None
-
-    def _within_quota(self, kind: str, url: str, parse: Callable[[Response], Parsed]) -> Parsed:
-        """One request until it is answered: refusals are waited out, own redirects followed."""
-        refusals = redirects = 0
+    def _exchange(self, request: Request, permits: list[Permit]) -> dict[str, Any]:
+        attempts = Attempts(request.url(self.base_url))
         while True:
-            permit = self.quota.acquire()
-            self._count(kind)
-            try:
-                response = self._connections.get(url)
-            except BaseException:
-                self.quota.record_failure(permit)
-                raise
-            waiting = self._note(permit, response)
-            if response.status == 429:
-                refusals += 1
-                if refusals == REFUSALS_OF_ONE_REQUEST:
-                    raise refused_for_good(response, waiting)
-                continue
-            target = redirect_of(response)
-            if target is None or origin(target) != origin(url) or redirects == REDIRECTS:
-                return parse(response)
-            url = target
-            redirects += 1
+            permit = permits.pop() if permits else self.quota.acquire()
+            with self._sending(request, permit):
+                response = self._send(attempts.url)
+            body = self._receive(attempts, permit, response)
+            if body is not None:
+                return body
 
-    def _url(self, ask: Ask) -> str:
-        return f"{self.base_url}/{ask.path}" + (f"?{urlencode(ask.params)}" if ask.params else "")
+    def _send(self, url: str) -> httpx.Response:
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = self._new()
+        try:
+            return client.get(url)
+        finally:
+            self._idle.append(client)
+            if self._is_closed:
+                self._close_idle()
 
-    def _count(self, kind: str) -> None:
-        with self._counting:
-            self.requests[kind] += 1
+    def _new(self) -> httpx.Client:
+        with transport.usable_proxy():
+            return httpx.Client(**self._options)
 
-    def _note(self, permit: Permit, response: Response) -> float:
-        """Tell the quota of an answer; give the seconds for which nothing leaves."""
-        if response.status != 429:
-            self.quota.record_response(permit, response.headers)
-            return 0.0
-        with self._counting:
-            self.refused += 1
-        return self.quota.record_refusal(permit, response.headers)
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same request may work when it is sent again."""
-    return isinstance(
-        error,
-        errors.ServerError | errors.ConnectionFailedError | errors.UnreadableResponseError,
-    )
-
-
-def refused_for_good(response: Response, waiting: float) -> errors.RateLimitedError:
-    """Build the error of a request that was refused too often.
-
-    :param response: the last refusal.
-    :param waiting: seconds that it asked to wait.
-    """
-    refusal = error_of(response)
-    return errors.RateLimitedError(
-        f"{refusal} It refused {REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
-        retry_after=waiting,
-        status=refusal.status,
-        code=refusal.code,
-        request_id=refusal.request_id,
-    )
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

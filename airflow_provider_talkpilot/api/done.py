@@ -2,12 +2,13 @@
 
 TalkPilot leaves two things open, and this is right under every reading:
 
-- Whether ``done=false`` lists calls whose ``done`` is null. So what is not done is what is listed
-  without the filter, less what ``done=true`` lists. ``done=false`` only helps to find one sooner.
-- Whether ``from`` and ``to`` include their bound. So a second more is asked for on each side, and
-  the calls in it are taken off again.
+- Whether ``done=false`` lists calls whose ``done`` is null. So the calls that are not done are
+  those listed without the filter, less those that ``done=true`` lists. ``done=false`` only helps
+  to find one sooner.
+- Whether ``from`` and ``to`` include their bound. So requests are a second wider on each side, and
+  the calls in those seconds are taken off again.
 
-Soft-deleted calls are not listed, and do not count: nobody will deal with them any more.
+Soft-deleted calls are not listed and do not count.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
-from airflow_provider_talkpilot.api.asking import Ask, Asking
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
+from airflow_provider_talkpilot.api.http.exchange import Exchange, Request
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
 from airflow_provider_talkpilot.api.models import (
     Flag,
@@ -28,8 +28,7 @@ from airflow_provider_talkpilot.api.models import (
     UtcDatetime,
     describe_invalid,
 )
-from airflow_provider_talkpilot.api.pages import read_page
-from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, ask_agents, page_params
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, list_agents, page_params, read_page
 
 # In binary, 0.07 of 100 calls are a little more than 7.
 _ROUNDING = 1e-6
@@ -52,22 +51,22 @@ class Progress:
     is_whole: bool = True
 
     def of(self, interval: Interval) -> str:
-        """Say it in a line, without a full stop."""
+        """Describe it in a line, without a full stop."""
         if self.is_whole:
             return f"{self.done:,} of {self.calls:,} call(s) of {interval} are done"
         return f"At least {self.calls - self.done:,} call(s) of {interval} are not done"
 
 
 class DoneWatch:
-    """Asks again and again how far an interval is; remembers where it found a call not done.
+    """Checks again and again how far an interval is; remembers where it found a call not done.
 
-    Where all calls must be done, one that is not is an answer: mostly one request, however many
-    agents and calls there are. A share of them must be counted: a request for each agent, and two
-    more for one with over 100 calls.
+    Where all calls must be done, it stops at the first one that is not: mostly one request, however
+    many agents and calls there are. A share of them must be counted: a request for each agent, and
+    two more for one with over 100 calls.
 
     :param interval: which calls, by ``created_at``; it must be over.
     :param share: part of the calls that must be done, over 0 up to 1.
-    :param agent_ids: UUIDs; None for every agent that the key can see, asked for once.
+    :param agent_ids: UUIDs; None for every agent that the key can see, listed once.
     """
 
     def __init__(
@@ -81,41 +80,29 @@ class DoneWatch:
         """The agents, as far as they are known."""
         return None if self._agents is None else [agent.agent_id for agent in self._agents]
 
-    def ask(self, base_url: str) -> Asking[Progress]:
-        """Find out how far the interval is now.
-
-        :param base_url: the API's base URL, for messages.
-        """
+    def check(self) -> Exchange[Progress]:
+        """Find out how far the interval is now."""
         if self._agents is None:
-            agents = yield from ask_agents(base_url)
+            agents = yield from list_agents()
             self._agents = self._lists(agent.id for agent in agents)
-        if self.share == 1:
-            return (yield from self._until_one_is_open(self._agents))
         calls = done = 0
         for agent in self._agents:
-            count = yield from agent.count()
+            count = yield from agent.find_open() if self.share == 1 else agent.count()
             calls += count.calls
             done += count.done
+            if self.share == 1 and done < calls:
+                is_whole = count.is_whole and agent is self._agents[-1]
+                # The next check begins with this agent.
+                self._agents = [agent, *(other for other in self._agents if other is not agent)]
+                return Progress(False, calls, done, is_whole)
         return Progress(done >= self.share * calls - _ROUNDING, calls, done)
-
-    def _until_one_is_open(self, agents: list[_AgentCalls]) -> Asking[Progress]:
-        calls = done = 0
-        for agent in agents:
-            count = yield from agent.find_open()
-            calls += count.calls
-            done += count.done
-            if count.is_open:
-                # Next time it is asked about first.
-                self._agents = [agent, *(other for other in agents if other is not agent)]
-                return Progress(False, calls, done, count.is_whole and agent is agents[-1])
-        return Progress(True, calls, done)
 
     def _lists(self, agent_ids: Iterable[str]) -> list[_AgentCalls]:
         return [_AgentCalls(agent_id, self.interval) for agent_id in agent_ids]
 
 
 class _Row(TalkPilotModel):
-    """What is looked at of a call."""
+    """The fields of a call that matter here."""
 
     created_at: UtcDatetime
     done: Flag | None = None
@@ -131,21 +118,16 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Count:
-    """How many calls there are and how many of them are done, as far as it was looked."""
+    """How many calls were counted, how many of them are done, and whether these are all."""
 
     calls: int
     done: int
     is_whole: bool = True
 
     @property
-    def is_open(self) -> bool:
+    def has_open(self) -> bool:
         """Whether one of them is not done."""
         return self.done < self.calls
-
-    @classmethod
-    def of(cls, rows: Iterable[_Row], *, is_whole: bool = True) -> _Count:
-        flags = [row.done is True for row in rows]
-        return cls(len(flags), sum(flags), is_whole)
 
 
 class _AgentCalls:
@@ -154,63 +136,61 @@ class _AgentCalls:
     def __init__(self, agent_id: str, interval: Interval) -> None:
         self.agent_id = agent_id
         self._interval = interval
-        self._first, self._last = interval.asked_from, interval.asked_to
-        # Whether the last one found was none of the newest 100.
+        # Whether the last open call that was found is none of the newest 100.
         self._open_is_old = False
 
-    def count(self) -> Asking[_Count]:
+    def count(self) -> Exchange[_Count]:
         """Count them all: one request, or three where there are over 100."""
         newest = yield from self._page()
         return (yield from self._count(newest))
 
-    def find_open(self) -> Asking[_Count]:
+    def find_open(self) -> Exchange[_Count]:
         """Look for one that is not done; count them all where there is none."""
         old = None
         if self._open_is_old:
             old = yield from self._find_old()
-            if old.is_open:
+            if old.has_open:
                 return old
         newest = yield from self._page()
         found = self._inside(newest)
-        if found.is_open or found.is_whole:
+        if found.has_open or found.is_whole:
             self._open_is_old = False
             return found
         if old is None:
             old = yield from self._find_old()
-            if old.is_open:
+            if old.has_open:
                 self._open_is_old = True
                 return old
         return (yield from self._count(newest))
 
-    def _find_old(self) -> Asking[_Count]:
+    def _find_old(self) -> Exchange[_Count]:
         """Look for one that is not done among all, by the filter; it may not find null."""
         page = yield from self._page(done="false")
         return replace(self._inside(page), is_whole=False)
 
     def _inside(self, page: _Page) -> _Count:
         """Count the rows of a page that are in the interval."""
-        rows = [row for row in page.rows if row.created_at in self._interval]
-        return _Count.of(rows, is_whole=len(page.rows) >= page.total)
+        done = [row.done is True for row in page.rows if row.created_at in self._interval]
+        return _Count(len(done), sum(done), is_whole=len(page.rows) >= page.total)
 
-    def _count(self, newest: _Page) -> Asking[_Count]:
+    def _count(self, newest: _Page) -> Exchange[_Count]:
         """Count them all, from the totals of lists where they are more than a page."""
         count = self._inside(newest)
         if count.is_whole:
             return count
         done = (yield from self._page(done="true", limit=1)).total
         start, end = self._interval.start, self._interval.end
-        later = [row for row in newest.rows if row.created_at >= end]
-        if len(later) == len(newest.rows):
-            rows = yield from self._all(end - MARGIN, self._last)
-            later = [row for row in rows if row.created_at >= end]
-        rows = yield from self._all(self._first, start + MARGIN)
-        earlier = [row for row in rows if row.created_at < start]
-        outside = _Count.of([*earlier, *later])
-        calls = newest.total - outside.calls
-        return _Count(calls, min(calls, done - outside.done))
+        later = newest.rows
+        if all(row.created_at >= end for row in later):  # more than a page of them
+            later = yield from self._all(end - MARGIN, self._interval.request_to)
+        earlier = yield from self._all(self._interval.request_from, start + MARGIN)
+        outside = [row for row in later if row.created_at >= end]
+        outside += [row for row in earlier if row.created_at < start]
+        calls = newest.total - len(outside)
+        return _Count(calls, min(calls, done - sum(row.done is True for row in outside)))
 
-    def _all(self, first: datetime, last: datetime) -> Asking[list[_Row]]:
-        """All rows between two moments."""
+    def _all(self, first: datetime, last: datetime) -> Exchange[list[_Row]]:
+        """Fetch all rows between two moments."""
         rows: list[_Row] = []
         number = 0
         while True:
@@ -228,23 +208,19 @@ class _AgentCalls:
         done: str | None = None,
         number: int = 1,
         limit: int = PAGE_LIMIT,
-    ) -> Asking[_Page]:
+    ) -> Exchange[_Page]:
         path = f"agents/{self.agent_id}/calls"
         params = {
-            "from": format_utc(first or self._first),
-            "to": format_utc(last or self._last),
+            "from": format_utc(first or self._interval.request_from),
+            "to": format_utc(last or self._interval.request_to),
             **({} if done is None else {"done": done}),
             **page_params(number, limit),
         }
-        rows, total = read_page(f"GET {path}", (yield Ask("calls", path, params)))
-        return _Page([_row(path, row) for row in rows], total)
-
-
-def _row(path: str, row: Any) -> _Row:
-    try:
-        return _Row.read(row)
-    except ValidationError as error:
-        raise UnexpectedResponseError(
-            f"GET {path} answered with a call that does not fit ({describe_invalid(error)}).",
-            status=200,
-        ) from None
+        rows, total = read_page(path, (yield Request("calls", path, params)))
+        try:
+            return _Page([_Row.read(row) for row in rows], total)
+        except ValidationError as error:
+            raise UnexpectedResponseError(
+                f"GET {path} responded with a call that does not fit ({describe_invalid(error)}).",
+                status=200,
+            ) from None

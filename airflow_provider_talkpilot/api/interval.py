@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from airflow_provider_talkpilot.api.errors import IntervalError
 from airflow_provider_talkpilot.api.redaction import plain
 
-# The API does not say whether a call exactly on `from` or `to` is listed, so we ask for this
-# much more on each side and keep [start, end) ourselves.
+# The API does not say whether it lists a call exactly on `from` or `to`. So a request is this much
+# wider on each side, and the client keeps [start, end).
 MARGIN = timedelta(seconds=1)
 
 # Clocks of two machines differ; an interval that ended this little "in the future" is over.
@@ -74,13 +74,13 @@ class Interval:
             )
 
     @property
-    def asked_from(self) -> datetime:
-        """``from`` of the request: earlier than the start, for what exactly on it may be out."""
+    def request_from(self) -> datetime:
+        """``from`` of a request: earlier than the start, which may be exclusive."""
         return max(self.start, _FIRST + MARGIN) - MARGIN
 
     @property
-    def asked_to(self) -> datetime:
-        """``to`` of the request, likewise later than the end."""
+    def request_to(self) -> datetime:
+        """``to`` of a request: later than the end, likewise."""
         return min(self.end, _LAST - MARGIN) + MARGIN
 
     def overlaps(self, other: Interval) -> bool:

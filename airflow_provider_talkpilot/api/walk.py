@@ -3,39 +3,36 @@
 Pages are offsets into a list that can move under the reader: a row that goes shifts the rest up and
 one is skipped, a row that comes shifts it down and one comes twice. A walk counts only when
 ``total`` was the same on every page and as many distinct ids were read as it says.
+
+Nothing in this module sends a request: the clients do.
 """
 
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_talkpilot.api.ahead import LEAST_PAGES, Ahead, AheadSource
-from airflow_provider_talkpilot.api.asking import Ask, Asking, Source, answer
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
+from airflow_provider_talkpilot.api.http.address import require_uuid
+from airflow_provider_talkpilot.api.http.exchange import Exchange, Request
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
-from airflow_provider_talkpilot.api.models import Agent, Call, UtcDatetime, describe_invalid
-from airflow_provider_talkpilot.api.pages import Page, are_calls, parse_calls, read_page
+from airflow_provider_talkpilot.api.models import (
+    Agent,
+    Call,
+    Pagination,
+    UtcDatetime,
+    describe_invalid,
+)
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
 _created_at: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
-
-
-class PageSource(Source, AheadSource, Protocol):
-    """Who sends the requests, and to where."""
-
-    @property
-    def base_url(self) -> str:
-        """The API's base URL, for messages."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class CallFilters:
     search: str | None = field(default=None, repr=False)
 
     def active(self) -> dict[str, str]:
-        """The filters in use, as query parameters."""
+        """Give the filters in use, as query parameters."""
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in asdict(self).items()
@@ -74,9 +71,9 @@ class Reject:
 
 @dataclass(frozen=True)
 class CallPage:
-    """One page of a walk: the calls inside the interval, and what did not validate.
+    """One page of a walk: the calls inside the interval, and the rejects.
 
-    :param total: what the list said its length is, the margin around the interval included.
+    :param total: length of the list as the API gives it, the margin around the interval included.
     """
 
     calls: list[Call]
@@ -84,183 +81,172 @@ class CallPage:
     rejects: list[Reject] = field(default_factory=list)
 
 
-def walk_calls(
-    source: PageSource, agent_id: str, interval: Interval, filters: CallFilters | None = None
-) -> Iterator[CallPage]:
-    """Walk one agent's calls; see :meth:`TalkPilotClient.walk_calls`."""
-    params = {
-        # Without deleted calls a soft delete between two pages would move the list.
-        "include_deleted": "true",
-        "from": format_utc(interval.asked_from),
-        "to": format_utc(interval.asked_to),
-        **(filters or CallFilters()).active(),
-    }
-    walk = _Walk("calls", f"agents/{agent_id}/calls", params)
-    with closing(Ahead(source, walk.page)) as ahead:
-        while number := walk.next_page():
-            rows = walk.take(ahead.get(number, walk.last_page, parse_calls))
-            if rows:
-                page = _call_page(rows, walk.total, interval)
-                for call in page.calls:
-                    call.agent_id = call.agent_id or agent_id
-                yield page
+class Page(NamedTuple):
+    """A page of a list: its rows as they came, and the length of the whole list."""
+
+    rows: list[Any]
+    total: int
 
 
-def _call_page(rows: list[Any], total: int, interval: Interval) -> CallPage:
-    if are_calls(rows):
-        return CallPage(_inside(rows, interval), total)
-    calls, rejects = [], []
-    for row in rows:
-        try:
-            calls.append(Call.read(row))
-        except ValidationError as error:
-            if not _is_elsewhere(row, interval):
-                rejects.append(Reject(row, describe_invalid(error)))
-    return CallPage(_inside(calls, interval), total, rejects)
+class Walk:
+    """The requests of one walk through a list, and the proof that it was whole.
 
-
-def _inside(calls: list[Call], interval: Interval) -> list[Call]:
-    # All are in UTC, so day and time say it. To compare moments asks each for its zone.
-    start, end = (
-        (moment.date(), moment.time())
-        for moment in (interval.start.astimezone(UTC), interval.end.astimezone(UTC))
-    )
-    return [
-        call for call in calls if start <= (call.created_at.date(), call.created_at.time()) < end
-    ]
-
-
-def _is_elsewhere(row: Any, interval: Interval) -> bool:
-    """Whether a row that does not fit says all the same that it belongs to another interval."""
-    created_at = row.get("created_at") if isinstance(row, dict) else None
-    try:
-        return _created_at.validate_python(created_at) not in interval
-    except ValidationError:
-        return False
-
-
-def walk_agents(source: PageSource) -> list[Agent]:
-    """Read the whole list of agents, again where it moved; see :meth:`TalkPilotClient.agents`."""
-    return answer(source, ask_agents(source.base_url))
-
-
-def ask_agents(base_url: str) -> Asking[list[Agent]]:
-    """As :func:`walk_agents`, whoever sends the requests.
-
-    :param base_url: the API's base URL, for messages.
+    :param kind: what its requests are counted as.
+    :param path: of the list, below the base URL.
+    :param params: query parameters of every page.
     """
-    for number in range(1, AGENT_WALKS + 1):
+
+    def __init__(self, kind: str, path: str, params: dict[str, str]) -> None:
+        self.total = self._last_page = 0
+        self._kind, self._path, self._params = kind, path, params
+        self._pages = self._seen = 0
+        # A hash is shorter than an id. Python salts it per process, so that two ids with the same
+        # hash do not have it in the next process.
+        self._ids: set[int] = set()
+
+    def request(self, page: int) -> Request:
+        """Give the request of a page, from 1."""
+        return Request(self._kind, self._path, self._params | page_params(page))
+
+    def further_requests(self) -> Iterator[Request]:
+        """Give the requests of all pages after the first, which was taken already."""
+        for page in range(2, self._last_page + 1):
+            yield self.request(page)
+
+    def take(self, body: dict[str, Any]) -> list[Any]:
+        """Take the response to the next request; give its rows.
+
+        :raises UnexpectedResponseError: when it is no page.
+        :raises WalkMovedError: when the list has moved since the first page.
+        """
+        rows, total = read_page(self._path, body)
+        self._pages += 1
+        if self._pages == 1:
+            self.total = total
+            self._last_page = math.ceil(total / len(rows)) if rows else 1
+        elif total != self.total:
+            raise self._moved(f"its total went from {self.total} to {total} at page {self._pages}")
+        for row in rows:
+            row_id = row.get("id") if isinstance(row, dict) else None
+            self._seen += 1
+            # Two rows without an id are different ones.
+            self._ids.add(hash(str(row_id).lower() if row_id is not None else self._seen))
+        if not rows and self._seen < total:
+            raise self._moved(
+                f"page {self._pages} is empty, and only {self._seen} of {total} rows had come"
+            )
+        return rows
+
+    def require_whole(self) -> None:
+        """Check that all rows of the list came.
+
+        :raises WalkMovedError: when they did not.
+        """
+        if len(self._ids) != self.total:
+            raise self._moved(
+                f"it has {self.total} rows, and {len(self._ids)} different ones came on "
+                f"{self._pages} pages"
+            )
+
+    def _moved(self, how: str) -> WalkMovedError:
+        return WalkMovedError(f"The list {self._path} changed while it was read: {how}.")
+
+
+class CallWalk(Walk):
+    """The walk of one agent's calls of an interval.
+
+    :param agent_id: UUID of the agent.
+    :param interval: which calls, by ``created_at``.
+    :param filters: select among them.
+    :raises ConfigurationError: when the agent's id is no UUID.
+    """
+
+    def __init__(
+        self, agent_id: str, interval: Interval, filters: CallFilters | None = None
+    ) -> None:
+        self._agent_id, self._interval = require_uuid("agent id", agent_id), interval
+        params = {
+            # Without deleted calls a soft delete between two pages would move the list.
+            "include_deleted": "true",
+            "from": format_utc(interval.request_from),
+            "to": format_utc(interval.request_to),
+            **(filters or CallFilters()).active(),
+        }
+        super().__init__("calls", f"agents/{self._agent_id}/calls", params)
+
+    def page(self, body: dict[str, Any]) -> CallPage:
+        """Take the response to the next request; give its calls.
+
+        :raises UnexpectedResponseError: when it is no page.
+        :raises WalkMovedError: when the list has moved since the first page.
+        """
+        calls, rejects = [], []
+        for row in self.take(body):
+            try:
+                call = Call.read(row)
+            except ValidationError as error:
+                if not self._is_elsewhere(row):
+                    rejects.append(Reject(row, describe_invalid(error)))
+                continue
+            if call.created_at in self._interval:
+                call.agent_id = call.agent_id or self._agent_id
+                calls.append(call)
+        return CallPage(calls, self.total, rejects)
+
+    def _is_elsewhere(self, row: Any) -> bool:
+        """Whether a row that does not fit still shows that it belongs to another interval."""
+        created_at = row.get("created_at") if isinstance(row, dict) else None
         try:
-            walk = _Walk("agents", "agents", {})
-            rows: list[Any] = []
-            while page := walk.next_page():
-                rows += walk.take(read_page(f"GET {base_url}/agents", (yield walk.page(page))))
+            return _created_at.validate_python(created_at) not in self._interval
+        except ValidationError:
+            return False
+
+
+def list_agents() -> Exchange[list[Agent]]:
+    """Read the whole list of agents, again where it moved; see :meth:`TalkPilotClient.agents`."""
+    for number in range(1, AGENT_WALKS + 1):
+        walk = Walk("agents", "agents", {})
+        try:
+            rows = walk.take((yield walk.request(1)))
+            for request in walk.further_requests():
+                rows += walk.take((yield request))
+            walk.require_whole()
             return [Agent.read(row) for row in rows]
         except WalkMovedError:
             if number == AGENT_WALKS:
                 raise
         except ValidationError as error:
             raise UnexpectedResponseError(
-                f"GET {base_url}/agents answered with an agent that does not fit "
-                f"({describe_invalid(error)}).",
+                f"GET agents responded with an agent that does not fit ({describe_invalid(error)})."
+                "",
                 status=200,
             ) from None
     raise AssertionError("unreachable")
 
 
-class _Walk:
-    """What one walk asks for, and whether that was all of the list."""
+def read_page(path: str, body: dict[str, Any]) -> Page:
+    """Take a page of a list apart.
 
-    def __init__(self, kind: str, path: str, params: dict[str, str]) -> None:
-        self.total = -1
-        self._kind, self._path, self._params = kind, path, params
-        self._ids = DistinctIds()
-        self._number = self._last = 0
-
-    @property
-    def last_page(self) -> int:
-        """Number of the last page of a long list, as its first page tells; 0 of others."""
-        return self._last if self._last >= LEAST_PAGES else 0
-
-    def next_page(self) -> int | None:
-        """Number of the page to ask for; None when the walk was whole.
-
-        :raises WalkMovedError: when it was not.
-        """
-        if self._number == 0 or self._ids.seen < self.total:
-            self._number += 1
-            return self._number
-        if (distinct := self._ids.distinct()) != self.total:
-            raise WalkMovedError(
-                f"The list {self._path} changed while it was read: it has {self.total} rows, and "
-                f"{distinct} different ones came on {self._number} pages."
-            )
-        return None
-
-    def take(self, page: Page) -> list[Any]:
-        """Take the next page; give its rows.
-
-        :raises WalkMovedError: when the list has moved since the first page.
-        """
-        rows, total = page
-        if self._number > 1 and total != self.total:
-            raise WalkMovedError(
-                f"The list {self._path} changed while it was read: its total went from "
-                f"{self.total} to {total} at page {self._number}."
-            )
-        self.total = total
-        if self._number == 1 and rows:
-            self._last = math.ceil(self.total / len(rows))
-        self._ids.add(rows)
-        if not rows and self._ids.seen < self.total:
-            raise WalkMovedError(
-                f"The list {self._path} changed while it was read: page {self._number} is empty, "
-                f"and only {self._ids.seen} of {self.total} rows had come."
-            )
-        return rows
-
-    def page(self, number: int) -> Ask:
-        """What asks for a page."""
-        return Ask(self._kind, self._path, self._params | page_params(number))
-
-
-class DistinctIds:
-    """Counts rows and distinct ids in 8 bytes a row, so that a walk's memory stays flat."""
-
-    _AT_ONCE = 100_000
-
-    def __init__(self) -> None:
-        # Python salts the hash of a text per process: a collision does not survive a retry.
-        self._hashes = array("q")
-
-    @property
-    def seen(self) -> int:
-        """How many rows were added."""
-        return len(self._hashes)
-
-    def add(self, rows: list[Any]) -> None:
-        """Count rows; one without an id counts as different from every other."""
-        if are_calls(rows):
-            self._hashes.extend([hash(call.id) for call in rows])
-        else:
-            self._hashes.extend([hash(self._id_of(row, n)) for n, row in enumerate(rows)])
-
-    def distinct(self) -> int:
-        """How many different ids were added."""
-        if self.seen <= self._AT_ONCE:
-            return len(set(self._hashes))
-        parts = self.seen // self._AT_ONCE + 1
-        return sum(
-            len({digest for digest in self._hashes if digest % parts == part})
-            for part in range(parts)
+    :param path: of the list, for the message.
+    :param body: JSON object of the response.
+    :raises UnexpectedResponseError: when it is no page.
+    """
+    rows = body.get("data")
+    try:
+        pagination = Pagination.model_validate(body.get("pagination"))
+    except ValidationError:
+        pagination = None
+    if pagination is None or not isinstance(rows, list):
+        missing = "pagination" if pagination is None else "data"
+        raise UnexpectedResponseError(
+            f"GET {path} responded with a page without a usable {missing!r}, so it cannot be known "
+            "whether all rows came. Check the base URL (the connection's host), and report it to "
+            "TalkPilot if that is right.",
+            status=200,
         )
-
-    def _id_of(self, row: Any, number: int) -> object:
-        row_id = row.get("id") if isinstance(row, dict) else None
-        # As calls have it: pages of one list can come either way.
-        return (self.seen + number, "no id") if row_id is None else str(row_id).lower()
+    return Page(rows, pagination.total)
 
 
 def page_params(number: int, limit: int = PAGE_LIMIT) -> dict[str, str]:
-    """Query parameters that choose a page, from 1."""
+    """Give the query parameters that choose a page, from 1."""
     return {"page": str(number), "limit": str(limit)}

@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.api.redaction import holds_key, plain
 from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, SANDBOX_EXTRAS
 

@@ -14,9 +14,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_talkpilot.api.asking import answer
 from airflow_provider_talkpilot.api.done import DoneWatch
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.api.http.exchange import run
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.base import (
     airflow_errors,
@@ -117,7 +117,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
         try:
             with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
-                progress = answer(client, watch.ask(client.base_url))
+                progress = run(client, watch.check())
         except QuotaExhaustedError as exhausted:
             self.log.info("%s", exhausted)
             return PokeReturnValue(False), max(again, exhausted.resume_at)

@@ -10,9 +10,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.asking import answer_async
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import TalkPilotError
+from airflow_provider_talkpilot.api.http.exchange import run_async
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
 
@@ -100,7 +100,7 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
         while True:
             try:
                 async with await hook.get_async_conn() as client:
-                    progress = await answer_async(client, watch.ask(client.base_url))
+                    progress = await run_async(client, watch.check())
             except TalkPilotError as error:
                 if not error.retryable:
                     raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from airflow_provider_talkpilot.staging.batches import BATCH_ROWS
+from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS
 from tests.cluster.cluster import WORKERS, Task
 from tests.cluster.scene import (
     AGENTS,

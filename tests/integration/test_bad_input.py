@@ -173,13 +173,13 @@ def test_json_of_something_else(refusals: Refusals, connect: Callable[..., None]
 def test_nobody_listens(refusals: Refusals, connect: Callable[..., None]) -> None:
     with held_port() as port:
         connect(host=f"http://127.0.0.1:{port}/functions/v1/api/v1")
-        with refusals.expect(LATER, "No answer", "connection's host"):
+        with refusals.expect(LATER, "No response", "connection's host"):
             refusals.chain.extract()
 
 
 def test_no_such_host(refusals: Refusals, connect: Callable[..., None]) -> None:
     connect(host="https://no-such-project.invalid/functions/v1/api/v1")
-    with refusals.expect(LATER, "No answer", "connection's host"):
+    with refusals.expect(LATER, "No response", "connection's host"):
         refusals.chain.extract()
 
 

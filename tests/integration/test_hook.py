@@ -159,7 +159,7 @@ def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.Monke
     [
         ({"host": ""}, "base URL"),
         ({"host": "http://example.com/functions/v1/api/v1"}, "plain http"),
-        ({"host": "https://no-such-project.invalid/functions/v1/api/v1"}, "No answer"),
+        ({"host": "https://no-such-project.invalid/functions/v1/api/v1"}, "No response"),
         ({"password": ""}, "none was given"),
         ({"password": "tp_live_123"}, "malformed"),
         ({"extra": {"quota_share": 7}}, "is 7: give a number over 0 and up to 1, or leave it"),
@@ -191,7 +191,7 @@ def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> No
     with held_port() as port:
         good, message = ask(sandbox, monkeypatch, host=f"http://127.0.0.1:{port}/v1")
     assert not good
-    assert "No answer" in message
+    assert "No response" in message
 
 
 def test_another_json_api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

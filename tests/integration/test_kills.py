@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.staging.batches import BATCH_ROWS
+from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS
 from tests.integration.chain import Chain, day, local
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import tables

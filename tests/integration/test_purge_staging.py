@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOper
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.batches import Batches
+from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.manifests import Checkpoint
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -304,16 +304,16 @@ def test_while_another_run_asks_for_details(
     sandbox.reset(days=1, calls_per_day=160)
     caller = Caller(chain, fate, number)
     calls = str(chain.extract(dag_id="slow").returned)
-    flush, times = Batches.flush, list[Batches]()
+    flush, times = DetailBatches.flush, list[DetailBatches]()
 
-    def flush_and_purge(batches: Batches) -> None:
+    def flush_and_purge(batches: DetailBatches) -> None:
         flush(batches)
         times.append(batches)
         if len(times) == 1:
             assert 0 < len(asked(chain)) < 160
             purge_elsewhere(chain, caller)
 
-    monkeypatch.setattr(Batches, "flush", flush_and_purge)
+    monkeypatch.setattr(DetailBatches, "flush", flush_and_purge)
     details = str(chain.enrich(calls, dag_id="slow", concurrency=1).returned)
     assert "My name is" not in "".join(text(chain.staging_uri, n) for n in names(chain.staging_uri))
     spent = asked(chain)

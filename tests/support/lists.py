@@ -11,7 +11,7 @@ from airflow_provider_talkpilot.sandbox import Sandbox
 
 def listed(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
     """How many calls the API lists for an agent's interval, those in the margin included."""
-    after, before = interval.asked_from, interval.asked_to
+    after, before = interval.request_from, interval.request_to
     moments = [
         dt.datetime.fromisoformat(call["created_at"])
         for call in sandbox.truth(after, before + dt.timedelta(seconds=1), [agent_id])

@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 from airflow_provider_talkpilot.api import TalkPilotClient
-from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE
+from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from tests.support.docs import DOCS, code, section, table

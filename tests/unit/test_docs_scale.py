@@ -7,7 +7,7 @@ import re
 import pytest
 
 from airflow_provider_talkpilot.operators.look_backs import LookBacks
-from airflow_provider_talkpilot.staging.batches import BATCH_ROWS, PACKED_PARTS
+from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS, LEAST_ROWS
 from airflow_provider_talkpilot.staging.extract.extraction import PART_BYTES
 from benchmarks.year import report
 from benchmarks.year.calls import (
@@ -54,8 +54,7 @@ def test_the_rates_are_the_simulations() -> None:
 
 def test_the_parts_are_as_large_as_it_says() -> None:
     assert f"beyond {PART_BYTES >> 20} MB" in TEXT
-    assert f"{BATCH_ROWS} details or a minute's" in TEXT
-    assert f"of {PACKED_PARTS} such parts one is made" in TEXT
+    assert f"from {LEAST_ROWS} to {BATCH_ROWS} details, or a minute's" in TEXT
 
 
 @pytest.mark.parametrize("light", re.findall(r"'(\[\{.+?\}\])'", TEXT))

@@ -13,16 +13,15 @@ from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.batches import Batches
 from airflow_provider_talkpilot.staging.choices import (
     KEEP_ALL,
     ColumnChoices,
     describe,
     warn_of_drift,
 )
+from airflow_provider_talkpilot.staging.enrich.details import DetailBatches, fetch_details
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
-from airflow_provider_talkpilot.staging.fetch import fetch_details
 from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
@@ -144,13 +143,12 @@ def _fetch_missing(
             manifest.parts = staged
             total = plan.to_fetch()
             _log_plan(manifest.interval, plan.wanted(), total, client.quota)
-            batches = Batches(folder, writer, rejects, manifest, client)
+            batches = DetailBatches(folder, writer, rejects, manifest, client, options.concurrency)
             with log_group("Details, as they come"):
                 fetch_details(
                     client,
                     plan.missing(),
                     batches,
-                    options.concurrency,
                     Progress(total),
                     options.max_rejects,
                     options.choices,

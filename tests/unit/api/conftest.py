@@ -6,15 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import tenacity
 
-from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
 from airflow_provider_talkpilot.sandbox.eras import Era
 
 DAY = Interval.parse("2026-03-16", "2026-03-17")
 
 MakeClient = Callable[..., TalkPilotClient]
+
+
+def unlimited_quota() -> Quota:
+    """The quota of a server without limits, as three responses showed."""
+    quota = Quota(max_wait=10)
+    for _ in range(3):
+        quota.record_response(quota.acquire(), {})
+    return quota
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +52,8 @@ def make_client(sandbox: Sandbox) -> Iterator[MakeClient]:
 
     def make(base_url: str = "", api_key: str = "", **options: Any) -> TalkPilotClient:
         client = TalkPilotClient(
-            base_url or sandbox.base_url, api_key or sandbox.api_key, **options
+            base_url or sandbox.base_url, api_key or sandbox.api_key, backoff=0, **options
         )
-        client._retrying.wait = tenacity.wait_none()
         made.append(client)
         return client
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.asking import answer
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
+from airflow_provider_talkpilot.api.http.exchange import run
 from airflow_provider_talkpilot.sandbox.query import read_calls_query
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 from airflow_provider_talkpilot.sandbox.store import CallStore
@@ -82,7 +82,7 @@ class Api:
     def poke(self, watch: DoneWatch) -> tuple[Progress, int]:
         """What was found out, and the requests that it took."""
         before = self.requests
-        return answer(self, watch.ask("https://api.example/v1")), self.requests - before
+        return run(self, watch.check()), self.requests - before
 
     def truth(self) -> list[bool]:
         """Of every call that counts, whether it is done."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import hypothesis.strategies as st
 from hypothesis import given
 
-from airflow_provider_talkpilot.api.connections import Headers, Response
+from airflow_provider_talkpilot.api.http.responses import error_of
 from airflow_provider_talkpilot.api.redaction import quoted
-from airflow_provider_talkpilot.api.responses import error_of
 
 URL = "https://api.talkpilot.io/v1/agents/x/calls?search=Zwiebelfisch&phone_number=%2B4930123456"
 
@@ -35,6 +35,16 @@ def test_no_phone_number_stays(number: str, before: str) -> None:
     assert said.endswith(" failed")
 
 
+def respond(status: int, body: bytes, reason: str = "", content_type: str = "") -> httpx.Response:
+    return httpx.Response(
+        status,
+        content=body,
+        headers={"Content-Type": content_type},
+        request=httpx.Request("GET", URL),
+        extensions={"reason_phrase": reason.encode("latin-1")},
+    )
+
+
 @given(
     body=st.binary() | st.text().map(str.encode) | st.from_regex(r"<h1>.*</h1>").map(str.encode),
     status=st.integers(400, 599),
@@ -44,8 +54,7 @@ def test_no_phone_number_stays(number: str, before: str) -> None:
 def test_any_body_makes_one_short_line(
     body: bytes, status: int, reason: str, content_type: str
 ) -> None:
-    headers = Headers({"Content-Type": content_type}.items())
-    said = str(error_of(Response(URL, status, reason, headers, body)))
+    said = str(error_of(respond(status, body, reason, content_type)))
     assert len(said.splitlines()) == 1
     assert len(said) < 1000
 
@@ -53,6 +62,6 @@ def test_any_body_makes_one_short_line(
 @given(text=st.text(), quoted_as=st.sampled_from(["Zwiebelfisch", "+4930123456", "%2B4930123456"]))
 def test_what_was_searched_for_is_not_repeated(text: str, quoted_as: str) -> None:
     body = f"{text} {quoted_as} {text}".encode(errors="replace")
-    said = str(error_of(Response(URL, 500, "", Headers({}.items()), body)))
+    said = str(error_of(respond(500, body)))
     assert "Zwiebelfisch" not in said
     assert "30123456" not in said

@@ -60,7 +60,7 @@ def test_an_empty_list_is_whole(
     sandbox: Sandbox, client: TalkPilotClient, agent: str, pages: Any
 ) -> None:
     sandbox.settings.empty_pages = pages
-    assert list(client.walk_calls(agent, Interval.parse("2025-01-01", "2025-01-02"))) == []
+    assert walk(client, agent, Interval.parse("2025-01-01", "2025-01-02")) == []
     assert sandbox.counters["calls"] == 1
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Any, cast
 
 import pytest
@@ -16,11 +14,16 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
-from airflow_provider_talkpilot.staging import batches, fetch
+from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.staging.enrich.details import (
+    BATCH_ROWS,
+    LEAST_ROWS,
+    MOST_ACCIDENTS,
+)
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
-from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
+from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 START = datetime(2026, 3, 16, tzinfo=UTC)
@@ -32,15 +35,14 @@ def call_id(number: int) -> str:
 
 
 class Client:
-    """Answers details; those in ``bad`` do not fit, and ``slow`` waits until it is let go."""
+    """Gives details; those in ``bad`` do not fit."""
 
-    def __init__(self, *, bad: range = range(0), slow: int | None = None) -> None:
-        self.quota, self.requests = Quota(), Counter[str]()
-        self.bad, self.slow, self.let_go = bad, slow, Event()
+    def __init__(self, *, bad: range = range(0)) -> None:
+        self.quota, self.requests, self.bad = Quota(), Counter[str](), bad
 
-    def call(self, agent_id: str, call_id: str) -> CallDetail:
+    def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
         self.requests["detail"] += 1
-        number = int(call_id[-12:])
+        self.quota.record_response(permit, {})
         record = {
             "id": call_id,
             "agent_id": agent_id,
@@ -48,9 +50,7 @@ class Client:
             "final_score": 7,
             "audio_file_url": "https://storage.example/signed",
         }
-        if number == self.slow:
-            assert self.let_go.wait(10)
-        if number in self.bad:
+        if int(call_id[-12:]) in self.bad:
             raise InvalidRecordError("It does not fit.", record=record, reason="final_score: no")
         return CallDetail.model_validate(record)
 
@@ -118,119 +118,56 @@ def test_an_api_that_changed_is_not_asked_on(folder: ObjectStoragePath) -> None:
     client = Client(bad=range(500))
     with pytest.raises(TooManyRejectsError):
         enrich(stage(folder, 500), client, concurrency=4)
-    assert client.requests["detail"] <= fetch.MOST_ACCIDENTS + 1 + 6
+    assert client.requests["detail"] <= MOST_ACCIDENTS + 1 + 6
     assert len(rejected(folder)) == client.requests["detail"]
-
-
-@pytest.mark.parametrize("slow", [0, 3])
-def test_what_came_is_staged_while_another_waits(
-    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, slow: int
-) -> None:
-    monkeypatch.setattr(batches, "IDLE_SECONDS", 0.05)
-    client, calls = Client(slow=slow), stage(folder, 4)
-
-    def staged_meanwhile(*_: object) -> bool:
-        until = time.monotonic() + 10
-        while len(staged(folder)) < 3 and time.monotonic() < until:
-            time.sleep(0.01)
-        seen = len(staged(folder))
-        client.let_go.set()
-        return seen == 3
-
-    with ThreadPoolExecutor(1) as pool:
-        watcher = pool.submit(staged_meanwhile)
-        assert enrich(calls, client).rows == 4
-        assert watcher.result(), "three were staged before the fourth came"
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 32, 200])
 def test_a_kill_at_any_moment_costs_at_most_a_batch(
     folder: ObjectStoragePath, concurrency: int
 ) -> None:
-    asking = Lock()
+    counting = Lock()
 
     class Watching(Client):
-        def call(self, agent_id: str, call_id: str) -> CallDetail:
-            with asking:
-                assert self.requests["detail"] + 1 - len(staged(folder)) <= batches.BATCH_ROWS
-                return super().call(agent_id, call_id)
+        def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
+            with counting:
+                assert self.requests["detail"] + 1 - len(staged(folder)) <= BATCH_ROWS
+                return super().call(agent_id, call_id, permit)
 
     manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency)
     assert manifest.rows == 450
-    assert len(manifest.parts) <= 450 / batches.LEAST_ROWS
-
-
-def test_many_small_parts_become_few(
-    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "PACKED_PARTS", 10)
-    calls, count = stage(folder, 5_250), 5_250
-    manifest = enrich(calls, Client(), concurrency=1)
-    *large, _ = [part.rows for part in manifest.parts if part.rows > batches.BATCH_ROWS]
-    assert len(large) >= 4
-    assert len(manifest.parts) < len(large) + 1 + 10
-    assert sorted(path.name for path in Path(folder.path).glob("details-0*")) == sorted(
-        part.name for part in manifest.parts
-    )
-    assert staged(folder) == [call_id(number) for number in range(count)]
-    assert manifest.is_whole(folder)
-
-
-def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The large part is there and the small ones too: nothing is asked for or loaded twice."""
-
-    class Killed(BaseException):
-        pass
-
-    def kill(*_: object) -> None:
-        raise Killed
-
-    monkeypatch.setattr(batches, "PACKED_PARTS", 10)
-    calls = stage(folder, 1_500)
-    with monkeypatch.context() as patched:
-        patched.setattr("airflow_provider_talkpilot.staging.storage.delete", kill)
-        with pytest.raises(Killed):
-            enrich(calls, Client(), concurrency=1)
-    left = staged(folder)
-    assert len(left) > len(set(left)) > 900
-    again = Client()
-    manifest = enrich(calls, again, concurrency=1)
-    assert again.requests["detail"] == 1_500 - len(set(left))
-    rows = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
-    assert sorted(rows) == [call_id(number) for number in range(1_500)]
+    assert len(manifest.parts) <= 450 / LEAST_ROWS + 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_details_are_staged_in_the_order_of_the_calls(
-    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, concurrency: int
+    folder: ObjectStoragePath, concurrency: int
 ) -> None:
-    monkeypatch.setattr(batches, "IDLE_SECONDS", 600.0)  # nothing counts as waiting too long
-    monkeypatch.setattr(batches, "BATCH_SECONDS", 600.0)
     enrich(stage(folder, 350), Client(), concurrency=concurrency)
     assert staged(folder) == [call_id(number) for number in range(350)]
 
 
-def test_an_error_costs_no_answer_that_is_paid_for(folder: ObjectStoragePath) -> None:
-    """What came is staged, and so is what is on its way; nothing more is asked for."""
+def test_an_error_costs_no_response_that_is_paid_for(folder: ObjectStoragePath) -> None:
+    """Every result is staged, also of requests in flight; nothing more is requested."""
     failing, concurrency = 40, 16
 
     class Failing(Client):
-        def call(self, agent_id: str, call_id: str) -> CallDetail:
+        def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
             number = int(call_id[-12:])
             if number == failing:
                 self.requests["detail"] += 1
-                raise ConnectionFailedError("No answer.")
-            # On their way when the work ends, and answered after it: an old one and all new ones.
-            assert number not in (3, *range(failing, 500)) or self.quota.closed.wait(10)
-            return super().call(agent_id, call_id)
+                self.quota.record_failure(permit)
+                raise ConnectionFailedError("No response.")
+            # In flight when the work ends.
+            assert number < failing or self.quota.closed.wait(10)
+            return super().call(agent_id, call_id, permit)
 
     client, calls = Failing(), stage(folder, 500)
-    with pytest.raises(ConnectionFailedError, match="No answer"):
+    with pytest.raises(ConnectionFailedError, match="No response"):
         enrich(calls, client, concurrency=concurrency)
-    on_their_way = client.requests["detail"] - failing
-    assert 1 <= on_their_way <= concurrency
+    in_flight = client.requests["detail"] - failing
+    assert 1 <= in_flight <= concurrency
     assert len(staged(folder)) == client.requests["detail"] - 1
-    assert call_id(3) in staged(folder)
 
     again = Client()
     assert enrich(calls, again).rows == 500

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.verdicts import ELSEWHERE
+from airflow_provider_talkpilot.api.http.verdicts import ELSEWHERE
 from tests.support.docs import DOCS, section
 from tests.unit.api.conftest import MakeClient
 from tests.unit.api.raw_server import RawServer

@@ -1,4 +1,4 @@
-"""What an error response means: who sent it and its status decide type, retry and cure.
+"""What an error response means: its sender and its status decide type, retry and cure.
 
 Only TalkPilot's own envelope is a verdict on the key, an agent or a call. Everything else comes
 from something in front of TalkPilot: the edge that hosts it, or a proxy, firewall or login page.
@@ -10,7 +10,7 @@ The type says which retry helps:
 
 - ``ServerError``: the client sends the request again at once, as often as *Tries* says.
 - another type with ``retryable``: the task's next try may get through, minutes later.
-- the rest: none, before somebody changes something. The task fails at once.
+- the rest: none, before a person changes something. The task fails at once.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.address import BASE_URL_SHAPE
+from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
 
 CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
 NO_API_HERE = f"There is no TalkPilot API at this address. {CHECK_HOST}"
 
 
 class Verdict(NamedTuple):
-    """What an error is.
-
-    :param error: its type, which says whether a retry helps.
-    :param cure: what to do, in one or two sentences.
-    """
+    """What an error is: its type, and what to do in one or two sentences."""
 
     error: type[errors.ApiError]
     cure: str
@@ -37,17 +33,14 @@ class Verdict(NamedTuple):
 
 _TROUBLE = Verdict(errors.ServerError, "TalkPilot has a problem; the same request may work later.")
 
-# By TalkPilot's code, where it says more than the status.
-_CODES = {
-    "AGENT_NOT_ACCESSIBLE": Verdict(
-        errors.AgentNotAccessibleError,
-        "The key's list of agents does not include this agent: add it to the key in TalkPilot's "
-        "dashboard (Settings, API), or take it out of agent_ids (for the shipped DAGs the Variable "
-        "talkpilot_agent_ids).",
-    ),
-}
+_AGENT_NOT_ACCESSIBLE = Verdict(
+    errors.AgentNotAccessibleError,
+    "The key's list of agents does not include this agent: add it to the key in TalkPilot's "
+    "dashboard (Settings, API), or take it out of agent_ids (for the shipped DAGs the Variable "
+    "talkpilot_agent_ids).",
+)
 
-# By the status of a response with TalkPilot's envelope.
+# Responses with TalkPilot's envelope, by status. Of the rest, 5xx is trouble that may pass.
 _TALKPILOTS = {
     400: Verdict(errors.BadRequestError, "Correct the named parameter."),
     401: Verdict(
@@ -94,22 +87,23 @@ _UNKNOWN_REFUSAL = Verdict(
     "It was not TalkPilot that refused, but something in front of it, such as a proxy or another "
     f"server. {CHECK_HOST}",
 )
+_NO_API = Verdict(errors.GatewayBlockedError, NO_API_HERE)
 _EDGE_CANNOT_REACH = Verdict(
     errors.GatewayError,
     "The edge in front of TalkPilot cannot reach it (a wrong certificate or name): TalkPilot must "
     "mend that. Tell their support if it stays.",
 )
 
-# By the status of a response without TalkPilot's envelope. The rest: 5xx is trouble that may pass,
+# Responses without TalkPilot's envelope, by status. Of the rest, 5xx is trouble that may pass, and
 # 4xx a refusal that stays.
 ELSEWHERE: dict[int, Verdict] = {
     401: _NO_VERDICT_ON_THE_KEY,
     402: _STOPPED,
     403: _NO_VERDICT_ON_THE_KEY,
-    404: Verdict(errors.GatewayBlockedError, NO_API_HERE),
+    404: _NO_API,
     407: _PROXY_LOGIN,
     408: _TROUBLE,
-    410: Verdict(errors.GatewayBlockedError, NO_API_HERE),
+    410: _NO_API,
     425: _TROUBLE,
     429: Verdict(
         errors.GatewayError,
@@ -132,13 +126,14 @@ ELSEWHERE: dict[int, Verdict] = {
 
 
 def verdict_on(status: int, code: str, *, is_talkpilots: bool) -> Verdict:
-    """Say what an error response means.
+    """Give what an error response means.
 
     :param status: HTTP status, 400 or more.
     :param code: the error's code, or nothing.
     :param is_talkpilots: whether the body has TalkPilot's envelope.
     """
-    if is_talkpilots:
-        others = _TROUBLE if status >= 500 else _TALKPILOTS_OTHERS
-        return _CODES.get(code) or _TALKPILOTS.get(status, others)
-    return ELSEWHERE.get(status, _TROUBLE if status >= 500 else _UNKNOWN_REFUSAL)
+    if not is_talkpilots:
+        return ELSEWHERE.get(status, _TROUBLE if status >= 500 else _UNKNOWN_REFUSAL)
+    if code == "AGENT_NOT_ACCESSIBLE":
+        return _AGENT_NOT_ACCESSIBLE
+    return _TALKPILOTS.get(status, _TROUBLE if status >= 500 else _TALKPILOTS_OTHERS)

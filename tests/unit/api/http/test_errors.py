@@ -101,7 +101,7 @@ def test_spoiled_bodies_are_tried_again(
 @pytest.mark.parametrize(
     ("fault", "error", "says"),
     [
-        ("cut", errors.ConnectionFailedError, "No answer from http://127.0.0.1"),
+        ("cut", errors.ConnectionFailedError, "No response from http://127.0.0.1"),
         ("bad_json", errors.UnreadableResponseError, r"no JSON \(\d+ bytes\): it was cut"),
         ("html", errors.UnreadableResponseError, "HTML instead of TalkPilot's JSON"),
         ("empty", errors.UnreadableResponseError, "empty body"),

@@ -1,0 +1,179 @@
+"""What the thread's client and the event loop's have in common: all but the waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+import httpx
+import tenacity
+from pydantic import ValidationError
+
+from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.http import transport
+from airflow_provider_talkpilot.api.http.address import (
+    check_options,
+    checked_base_url,
+    checked_key,
+    origin,
+    require_uuid,
+)
+from airflow_provider_talkpilot.api.http.exchange import Request
+from airflow_provider_talkpilot.api.http.responses import error_of, read_object
+from airflow_provider_talkpilot.api.models import CallDetail, TalkPilotModel, describe_invalid
+from airflow_provider_talkpilot.api.quota import Permit, Quota
+
+REFUSALS_OF_ONE_REQUEST = 10
+REDIRECTS = 3
+HEALTH = Request("health", "health")
+
+Model = TypeVar("Model", bound=TalkPilotModel)
+
+
+@dataclass
+class Attempts:
+    """How far one request has come.
+
+    :param url: where it goes next.
+    """
+
+    url: str
+    refusals: int = 0
+    redirects: int = 0
+
+
+class BaseClient:
+    """Talks to one TalkPilot API with one key.
+
+    :param base_url: the API's base URL with its ``/v1``; https, or http to a loopback address.
+    :param api_key: ``tp_live_`` and 32 hex digits; sent to the base URL's host alone.
+    :param quota: the key's quota; one of its own by default.
+    :param timeout: seconds to wait for data of a response.
+    :param connect_timeout: seconds to wait for a connection.
+    :param tries: how often a request is sent when the network or the server fails.
+    :param backoff: seconds before the first retry at most; each further one may wait twice as
+        long, up to 30 seconds.
+    :raises ConfigurationError: when the base URL or the key can never work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        quota: Quota | None = None,
+        timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        tries: int = 7,
+        backoff: float = 0.5,
+    ) -> None:
+        self.base_url = checked_base_url(base_url)
+        check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
+        self.quota = quota or Quota()
+        self.requests: Counter[str] = Counter()
+        self.refused = 0
+        self._counting = Lock()
+        self._api_key = checked_key(api_key)
+        self._timeouts = {"timeout": timeout, "connect_timeout": connect_timeout}
+        self._retries: dict[str, Any] = {
+            "retry": tenacity.retry_if_exception(is_transient),
+            "wait": tenacity.wait_random_exponential(multiplier=backoff, max=30),
+            "stop": tenacity.stop_after_attempt(tries)
+            | tenacity.stop_when_event_set(self.quota.closed),
+            "reraise": True,
+        }
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Prepare what a client needs before it is used, and refuse what can never work."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    def _httpx_options(self) -> dict[str, Any]:
+        return transport.httpx_options(self.base_url, self._api_key, **self._timeouts)
+
+    @contextmanager
+    def _sending(self, request: Request, permit: Permit) -> Iterator[None]:
+        """Count a request that is sent in the block; where it fails, give the permit back."""
+        with self._counting:
+            self.requests[request.kind] += 1
+        try:
+            with transport.sending(self.base_url):
+                yield
+        except BaseException:
+            self.quota.record_failure(permit)
+            raise
+
+    def _receive(
+        self, attempts: Attempts, permit: Permit, response: httpx.Response
+    ) -> dict[str, Any] | None:
+        """Tell the quota of a response, and read it.
+
+        :return: the JSON object; None where the request is to be sent again: after a refusal, which
+            the quota waits out, or to where a redirect leads on the API's own host.
+        :raises TalkPilotError: the typed error of what went wrong.
+        """
+        if response.status_code == 429:
+            with self._counting:
+                self.refused += 1
+            wait = self.quota.record_refusal(permit, response.headers)
+            attempts.refusals += 1
+            if attempts.refusals == REFUSALS_OF_ONE_REQUEST:
+                raise _refused_too_often(response, wait)
+            return None
+        self.quota.record_response(permit, response.headers)
+        redirect = response.next_request
+        if (
+            redirect
+            and origin(redirect.url) == origin(response.url)
+            and attempts.redirects < REDIRECTS
+        ):
+            attempts.redirects += 1
+            attempts.url = str(redirect.url)
+            return None
+        return read_object(response)
+
+    def _detail_request(self, agent_id: str, call_id: str) -> Request:
+        agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
+        return Request("detail", f"agents/{agent_id}/calls/{call_id}")
+
+    def _read_detail(self, request: Request, agent_id: str, body: dict[str, Any]) -> CallDetail:
+        detail = self._read(CallDetail, request, body)
+        detail.agent_id = detail.agent_id or agent_id
+        return detail
+
+    def _read(self, model: type[Model], request: Request, body: dict[str, Any]) -> Model:
+        try:
+            return model.read(body)
+        except ValidationError as error:
+            reason = describe_invalid(error)
+            raise errors.InvalidRecordError(
+                f"GET {self.base_url}/{request.path} responded with a record that does not fit "
+                f"({reason}).",
+                record=body,
+                reason=reason,
+            ) from None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may work when it is sent again at once."""
+    return isinstance(
+        error,
+        errors.ServerError | errors.ConnectionFailedError | errors.UnreadableResponseError,
+    )
+
+
+def _refused_too_often(response: httpx.Response, wait: float) -> errors.RateLimitedError:
+    refusal = error_of(response)
+    return errors.RateLimitedError(
+        f"{refusal} It refused {REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
+        retry_after=wait,
+        status=refusal.status,
+        code=refusal.code,
+        request_id=refusal.request_id,
+    )

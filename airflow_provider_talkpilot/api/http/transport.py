@@ -1,0 +1,122 @@
+"""How httpx is set up: headers, time-outs, certificates, proxies, and no request in any log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from airflow_provider_talkpilot import __version__
+from airflow_provider_talkpilot.api.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    UnreadableResponseError,
+)
+from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
+from airflow_provider_talkpilot.api.redaction import quoted
+
+# They log the address of every request, and all headers of the response.
+_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+
+_is_sending: ContextVar[bool] = ContextVar("talkpilot_is_sending", default=False)
+
+
+def httpx_options(
+    base_url: str, api_key: str, *, timeout: float, connect_timeout: float
+) -> dict[str, Any]:
+    """Give the arguments of an ``httpx.Client`` or an ``httpx.AsyncClient``.
+
+    This reads the trusted certificates, which takes a while: share the result.
+
+    :param base_url: the API's base URL.
+    :param api_key: the key, sent with every request.
+    :param timeout: seconds to wait for data of a response.
+    :param connect_timeout: seconds to wait for a connection.
+    :raises ConfigurationError: when the environment names certificates that cannot be read.
+    """
+    is_https = base_url.startswith("https:")
+    return {
+        "headers": {
+            "X-API-Key": api_key,
+            "Accept": "application/json",
+            "User-Agent": f"airflow-provider-talkpilot/{__version__}",
+        },
+        "timeout": httpx.Timeout(timeout, connect=connect_timeout),
+        # httpx would send the key to any host that a redirect names.
+        "follow_redirects": False,
+        # Plain http goes to this machine only. A proxy would read the key in it.
+        "trust_env": is_https,
+        "verify": _certificates() if is_https else False,
+    }
+
+
+def _certificates() -> ssl.SSLContext:
+    """Trust the certificates that the environment names, or httpx's own list.
+
+    Airflow's users know ``REQUESTS_CA_BUNDLE``, which httpx does not read.
+    """
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    try:
+        if not bundle or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+            return httpx.create_ssl_context()
+        if Path(bundle).is_dir():
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise ConfigurationError(
+            "The trusted certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR, "
+            f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE) cannot be read: {quoted(error)}."
+        ) from None
+
+
+@contextmanager
+def usable_proxy() -> Iterator[None]:
+    """Name the cure where httpx cannot be made because of the environment's proxy.
+
+    :raises ConfigurationError: instead of what httpx raises.
+    """
+    try:
+        yield
+    except (ValueError, ImportError, httpx.InvalidURL):
+        raise ConfigurationError(
+            "The proxy that the environment names (HTTPS_PROXY or ALL_PROXY) cannot be used: "
+            "its shape is http://proxy:3128. For no proxy, name the API's host in NO_PROXY."
+        ) from None
+
+
+@contextmanager
+def sending(base_url: str) -> Iterator[None]:
+    """Raise our errors for those of httpx, and keep its log lines out of all logs meanwhile.
+
+    :param base_url: the API's base URL, for the message.
+    :raises ConnectionFailedError: when no whole response comes.
+    :raises UnreadableResponseError: when the body cannot be decompressed.
+    """
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_is_of_others)  # adds it once only
+    token = _is_sending.set(True)
+    try:
+        yield
+    except httpx.DecodingError:
+        raise UnreadableResponseError(
+            f"{base_url} responded with a body that cannot be decoded.", status=200
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ConnectionFailedError(
+            f"No response from {base_url} ({quoted(text)}). Check the network and the base URL "
+            f"(the connection's host); its shape is {BASE_URL_SHAPE}."
+        ) from None
+    finally:
+        _is_sending.reset(token)
+
+
+def _is_of_others(_record: logging.LogRecord) -> bool:
+    return not _is_sending.get()

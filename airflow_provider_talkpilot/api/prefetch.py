@@ -1,0 +1,97 @@
+"""A bounded number of requests in flight, and their results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from airflow_provider_talkpilot.api.quota import Permit, Quota
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Prefetch(Generic[Item, Result]):
+    """Fetches items in threads; iterate over it for their results, in the items' order.
+
+    Use it as a context manager: its end waits for the requests in flight. It submits no item
+    without a permit of the quota. Where the quota has none, it first gives all results in flight,
+    and only then waits.
+
+    An error of ``fetch`` is raised where its result would have come; then call :meth:`rest`, or
+    leave the context.
+
+    :param quota: gives the permits.
+    :param fetch: fetches an item with a permit, in a thread.
+    :param items: what to fetch; read no further than needed.
+    :param size: items in flight at most.
+    """
+
+    def __init__(
+        self,
+        quota: Quota,
+        fetch: Callable[[Item, Permit], Result],
+        items: Iterable[Item],
+        size: int,
+    ) -> None:
+        self._quota, self._fetch, self._size = quota, fetch, size
+        self._items = iter(items)
+        self._next: Item | None = None  # read already, and not submitted yet
+        self._flight: deque[Future[Result]] = deque()
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="talkpilot")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind and not issubclass(kind, Exception | GeneratorExit):
+            # The task is killed or out of time: no thread may go on waiting for the quota.
+            self._quota.close()
+        self._pool.shutdown()
+
+    def __iter__(self) -> Iterator[Result]:
+        while self._submit():
+            future = self._flight[0]
+            try:
+                result = future.result()
+            finally:
+                if future.done():  # not where the wait for it was interrupted
+                    self._flight.popleft()
+            yield result
+
+    def rest(self) -> Iterator[Result]:
+        """Submit nothing more; give what comes of the requests in flight, without their errors."""
+        self._items, self._next = iter(()), None
+        while self._flight:
+            future = self._flight.popleft()
+            if future.exception() is None:
+                yield future.result()
+
+    def _submit(self) -> bool:
+        """Fill the window as far as the quota allows; say whether anything is in flight.
+
+        :raises QuotaExhaustedError: when nothing is in flight and the quota is used up for longer
+            than may be waited.
+        """
+        while len(self._flight) < self._size:
+            # Read before a permit is taken, for no permit may be left over.
+            self._next = next(self._items, None) if self._next is None else self._next
+            if self._next is None:
+                break
+            self._quota.exchange()
+            permit = self._quota.try_acquire()
+            if not isinstance(permit, Permit):
+                if self._flight:
+                    break
+                permit = self._quota.acquire()
+            self._flight.append(self._pool.submit(self._fetch, self._next, permit))
+            self._next = None
+        return bool(self._flight)

@@ -1,0 +1,166 @@
+"""Details from the API: many requests in flight, staged as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
+from airflow_provider_talkpilot.api.prefetch import Prefetch
+from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.enrich.plan import Wanted
+from airflow_provider_talkpilot.staging.manifests import Checkpoint, DetailsManifest
+from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.progress import Progress
+from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
+
+# A kill costs at most so many details: those in flight and those that are not staged yet. Of these,
+# a part has at least LEAST_ROWS.
+BATCH_ROWS, LEAST_ROWS = 100, 20
+BATCH_SECONDS = 60.0
+# A few records that do not fit are accidents. More are a change of the API, and further requests
+# would be waste.
+MOST_ACCIDENTS = 10
+
+
+class Detail(NamedTuple):
+    """The result of one request.
+
+    :param row: the detail's row; None for a call that vanished after it was listed.
+    :param reject: in place of a row, a record that failed validation and why.
+    :param drift: the detail's columns whose values did not fit.
+    """
+
+    row: dict[str, Any] | None = None
+    reject: dict[str, Any] | None = None
+    drift: Collection[str] = ()
+
+
+class DetailBatches:
+    """Turns details into parts, and notes each in the manifest and its checkpoint.
+
+    :param folder: where parts go.
+    :param writer: writes them.
+    :param rejects: writes the records that failed validation.
+    :param manifest: gets the parts, the requests spent, and counts of all results.
+    :param client: counts the requests.
+    :param concurrency: requests in flight at most, as far as a batch has room for them.
+    """
+
+    def __init__(
+        self,
+        folder: ObjectStoragePath,
+        writer: PartWriter,
+        rejects: PartWriter,
+        manifest: DetailsManifest,
+        client: TalkPilotClient,
+        concurrency: int,
+    ) -> None:
+        self.in_flight = min(concurrency, BATCH_ROWS - LEAST_ROWS)
+        self._folder, self._writer, self._manifest = folder, writer, manifest
+        self._rejects, self._client = rejects, client
+        self._spent_before = dict(manifest.requests)
+        self._rows: list[dict[str, Any]] = []
+        self._flushed_at = time.monotonic()
+        self.rejected = 0
+
+    def add(self, detail: Detail) -> None:
+        """Add a result; stage the batch when it is full, or a minute old."""
+        self._manifest.fetched += 1
+        for name in detail.drift:
+            self._manifest.drift[name] = self._manifest.drift.get(name, 0) + 1
+        if detail.reject:
+            self.rejected += 1
+            self._rejects.write([detail.reject])
+            self._manifest.reject_reason = self._manifest.reject_reason or detail.reject["reason"]
+        elif detail.row:
+            self._rows.append(detail.row)
+        else:
+            self._manifest.vanished += 1
+        is_late = time.monotonic() - self._flushed_at >= BATCH_SECONDS
+        if len(self._rows) >= BATCH_ROWS - self.in_flight or is_late:
+            self.flush()
+
+    def flush(self) -> None:
+        """Stage the rows and rejects since the last time."""
+        self._writer.write(self._rows)
+        self._rows = []
+        part = self._writer.flush()
+        if rejects := self._rejects.flush():
+            self._manifest.rejects.append(rejects)
+        self._manifest.add_requests(self._spent_before, self._client.requests)
+        if part:
+            self._manifest.parts.append(part)
+            Checkpoint(manifest=self._manifest, worked_at=datetime.now(UTC)).save(self._folder)
+        self._flushed_at = time.monotonic()
+
+
+def fetch_details(
+    client: TalkPilotClient,
+    missing: Iterator[Wanted],
+    batches: DetailBatches,
+    progress: Progress,
+    max_rejects: int = 0,
+    choices: ColumnChoices = KEEP_ALL,
+) -> None:
+    """Fetch details and stage them; whatever ends it early, every result is staged.
+
+    Ends early, without an error, when many more records than allowed failed validation.
+
+    :param client: the API; after an error its quota is closed.
+    :param missing: the calls, in order.
+    :param batches: stages the results, in the same order; bounds the requests in flight.
+    :param progress: is told of every result.
+    :param max_rejects: records that may fail validation.
+    :param choices: what is dropped or hashed.
+    :raises TalkPilotError: what ended it.
+    """
+
+    def fetch(call: Wanted, permit: Permit) -> Detail:
+        return _fetch(client, choices, call, permit)
+
+    def stage(details: Iterator[Detail]) -> None:
+        for detail in details:
+            batches.add(detail)
+            progress.step()
+            if batches.rejected > max_rejects + MOST_ACCIDENTS:
+                return
+
+    with Prefetch(client.quota, fetch, missing, batches.in_flight) as details:
+        try:
+            stage(iter(details))
+        except BaseException:
+            # No request may go on waiting for the quota. A killed task may have little time left.
+            client.quota.close()
+            batches.flush()
+            raise
+        finally:
+            # Requests in flight are paid for.
+            for detail in details.rest():
+                batches.add(detail)
+            batches.flush()
+
+
+def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted, permit: Permit) -> Detail:
+    try:
+        detail = client.call(call.agent_id, call.id, permit)
+    except NotFoundError as error:
+        if not error.code:  # not TalkPilot's own 404: there is no API at this address
+            raise
+        if not call.deleted:
+            return Detail()
+        now = datetime.now(UTC)
+        return Detail(
+            missing_detail_row(call.id, call.agent_id, call.created_at, call.version, now)
+        )
+    except InvalidRecordError as error:
+        record = choices.reject(error.record)
+        return Detail(reject={"agent_id": call.agent_id, "reason": error.reason, "record": record})
+    row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
+    return Detail(row, drift=detail.drift.keys())

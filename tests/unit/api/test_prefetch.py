@@ -1,0 +1,197 @@
+"""Requests in flight: how many, in what order, and what ends them; by itself and in walks."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Barrier, Event
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.api import Quota, TalkPilotClient, errors
+from airflow_provider_talkpilot.api.client import PREFETCHED_PAGES
+from airflow_provider_talkpilot.api.prefetch import Prefetch
+from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.support.windows import long_window
+from tests.unit.api.conftest import DAY, MakeClient, unlimited_quota
+
+SECONDS = 10.0
+
+
+def test_results_come_in_order_and_so_many_at_once() -> None:
+    quota, together = unlimited_quota(), Barrier(4, timeout=SECONDS)
+
+    def fetch(item: int, permit: Permit) -> int:
+        together.wait()  # four are in flight, or nothing goes on
+        quota.record_response(permit, {})
+        return -item
+
+    with Prefetch(quota, fetch, range(40), size=4) as results:
+        assert list(results) == [-item for item in range(40)]
+    assert together.n_waiting == 0
+
+
+def test_all_results_come_before_the_quota_is_waited_for() -> None:
+    quota = Quota(requests_per_minute=3, max_wait=0)
+
+    def fetch(item: int, permit: Permit) -> int:
+        quota.record_response(permit, {})
+        return item
+
+    with Prefetch(quota, fetch, range(9), size=4) as results:
+        iterator = iter(results)
+        assert [next(iterator) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(errors.QuotaExhaustedError):
+            next(iterator)
+
+
+def test_an_error_comes_in_its_turn_and_costs_no_result() -> None:
+    quota, fetched, failed = unlimited_quota(), list[int](), Event()
+
+    def fetch(item: int, permit: Permit) -> int:
+        fetched.append(item)
+        assert item <= 5 or failed.wait(SECONDS)  # in flight when the error comes
+        quota.record_response(permit, {})
+        if item == 5:
+            raise ValueError(item)
+        return item
+
+    with Prefetch(quota, fetch, range(99), size=4) as results:
+        iterator = iter(results)
+        assert [next(iterator) for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(ValueError, match="5"):
+            next(iterator)
+        failed.set()
+        assert list(results.rest()) == [6, 7, 8]
+    assert sorted(fetched) == list(range(9)), "nothing more was fetched"
+
+
+def test_its_end_waits_for_requests_in_flight() -> None:
+    quota, ended, let_go = unlimited_quota(), list[int](), Event()
+
+    def fetch(item: int, permit: Permit) -> int:
+        assert item == 0 or let_go.wait(SECONDS)
+        quota.record_response(permit, {})
+        ended.append(item)
+        return item
+
+    with Prefetch(quota, fetch, range(99), size=3) as results:
+        assert next(iter(results)) == 0
+        let_go.set()
+    assert sorted(ended) == [0, 1, 2]
+
+
+def many(sandbox: Sandbox, client: TalkPilotClient, pages: int) -> str:
+    """An agent whose list has so many pages."""
+    sandbox.reset(calls_per_day=100 * pages - 3, days=1)
+    return client.agents()[0].id
+
+
+@pytest.mark.parametrize("pages", [1, 2, PREFETCHED_PAGES, 3 * PREFETCHED_PAGES + 1])
+def test_a_list_costs_a_request_for_each_page(
+    sandbox: Sandbox, client: TalkPilotClient, pages: int
+) -> None:
+    agent = many(sandbox, client, pages)
+    found = [call for page in client.walk_calls(agent, DAY) for call in page.calls]
+    assert len({call.id for call in found}) == len(found) == 100 * pages - 3
+    assert found == sorted(found, key=lambda call: call.created_at, reverse=True)
+    assert sandbox.counters["calls"] == pages
+
+
+@pytest.mark.parametrize("after", [1, 4, 12])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "status", "status": 503},
+        {"fault": "cut"},
+        {"fault": "rate_limited", "retry_after": 0},
+    ],
+    ids=lambda fault: fault["fault"],
+)
+def test_a_page_that_does_not_come_is_requested_again(
+    sandbox: Sandbox, client: TalkPilotClient, fault: dict[str, Any], after: int
+) -> None:
+    agent = many(sandbox, client, 20)
+    sandbox.faults.add(**fault, kind="calls", after=after)
+    assert sum(len(page.calls) for page in client.walk_calls(agent, DAY)) == 1_997
+    assert sandbox.counters["calls"] == 21
+
+
+@pytest.mark.parametrize("after", [1, 3, 12])
+def test_a_long_list_that_moves_is_no_walk(
+    sandbox: Sandbox, client: TalkPilotClient, after: int
+) -> None:
+    agent = many(sandbox, client, 20)
+    newest = sandbox.truth(DAY.start.date().isoformat(), DAY.end.date().isoformat())[-1]["id"]
+    sandbox.scripts.add("erase", after=after, call_id=newest)
+    with pytest.raises(errors.WalkMovedError):
+        list(client.walk_calls(agent, DAY))
+    assert sum(len(page.calls) for page in client.walk_calls(agent, DAY)) == 1_996
+
+
+def test_a_used_up_quota_ends_the_walk(sandbox: Sandbox, make_client: MakeClient) -> None:
+    with make_client(quota=Quota(max_wait=1)) as client:
+        agent = many(sandbox, client, 20)
+        sandbox.settings.patch(
+            requests_per_minute=60, requests_per_hour=7, hour_seconds=long_window()
+        )
+        with pytest.raises(errors.QuotaExhaustedError):
+            list(client.walk_calls(agent, DAY))
+    counts = sandbox.counters
+    assert counts["agents"] + counts["calls"] - counts["refused"] == 7
+    # At the pace of 60 a minute one is in flight.
+    assert counts["refused"] == 1
+
+
+def test_an_error_comes_where_its_page_would_have(
+    sandbox: Sandbox, client: TalkPilotClient
+) -> None:
+    pages = client.walk_calls(many(sandbox, client, 20), DAY)
+    assert len(next(pages).calls) == 100
+    sandbox.faults.add("status", kind="calls", status=403, times=99)
+    with pytest.raises(errors.PermissionDeniedError):
+        next(pages)
+
+
+def test_a_walk_that_is_left_sends_no_more(sandbox: Sandbox, client: TalkPilotClient) -> None:
+    agent = many(sandbox, client, 20)
+    pages = client.walk_calls(agent, DAY)
+    next(pages)
+    next(pages)
+    pages.close()  # type: ignore[attr-defined]
+    spent = sandbox.counters["calls"]
+    assert spent <= 1 + PREFETCHED_PAGES + 1
+    assert len(list(client.walk_calls(agent, DAY))) == 20
+    assert sandbox.counters["calls"] == spent + 20
+
+
+class OutOfTimeError(BaseException):
+    """As Airflow ends a task that runs for too long."""
+
+
+@contextmanager
+def alarms() -> Iterator[None]:
+    def end(*_: object) -> None:
+        raise OutOfTimeError
+
+    before = signal.signal(signal.SIGALRM, end)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_out_of_time_no_thread_goes_on_waiting_for_the_quota(
+    sandbox: Sandbox, client: TalkPilotClient
+) -> None:
+    agent = many(sandbox, client, 20)
+    sandbox.faults.add("rate_limited", kind="calls", after=1, retry_after=600, times=20)
+
+    def soon_out_of_time(kind: str, count: int) -> None:
+        if (kind, count) == ("calls", 2):
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+    sandbox.before_request = soon_out_of_time
+    with alarms(), pytest.raises(OutOfTimeError):
+        list(client.walk_calls(agent, DAY))
