@@ -14,7 +14,7 @@ from typing import NamedTuple
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import StagingError, StagingUriError
+from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import LEVELS, FileName, Folder
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,10 @@ class File(NamedTuple):
     path: ObjectStoragePath
     name: FileName
     modified: datetime | None
+
+    def has_role(self, role: str) -> bool:
+        """Whether it is finished, and a ``part``, ``manifest``, ``loaded`` or ``checkpoint``."""
+        return self.name.role == role and not self.name.unfinished
 
 
 def find_folders(root: ObjectStoragePath) -> list[Folder]:
@@ -64,27 +68,6 @@ def find_related(own: ObjectStoragePath) -> list[Folder]:
     ]
 
 
-def folder_of(root: ObjectStoragePath, manifest: ObjectStoragePath) -> Folder:
-    """Give the folder of a manifest.
-
-    :param root: the root of staging.
-    :param manifest: the manifest's path; the file may be deleted already.
-    :raises StagingUriError: when it is not one of ours below the root.
-    """
-    folder, name = Folder.parse(manifest.parent), FileName.parse(manifest.name)
-    if (
-        folder
-        and (name and name.role == "manifest")
-        and folder.root.path.rstrip("/") == root.path.rstrip("/")
-        and type(root.fs) is type(manifest.fs)
-    ):
-        return folder
-    raise StagingUriError(
-        f"{manifest} is no manifest below the staging URI {root}: give the staging_uri of the task "
-        "that staged it."
-    )
-
-
 def list_files(folder: ObjectStoragePath) -> list[File]:
     """List our files in a folder, by name."""
     return [
@@ -96,11 +79,8 @@ def list_files(folder: ObjectStoragePath) -> list[File]:
 
 def list_parts(folder: ObjectStoragePath, kind: str) -> list[ObjectStoragePath]:
     """List the finished parts of a kind, by name."""
-    return [
-        file.path
-        for file in list_files(folder)
-        if file.name.role == "part" and file.name.kind == kind and not file.name.unfinished
-    ]
+    files = list_files(folder)
+    return [file.path for file in files if file.has_role("part") and file.name.kind == kind]
 
 
 @contextmanager

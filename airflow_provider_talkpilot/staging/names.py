@@ -29,6 +29,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.api.errors import IntervalError
+from airflow_provider_talkpilot.staging.errors import StagingUriError
 
 Kind = Literal["calls", "details"]
 
@@ -57,6 +58,26 @@ class Folder:
 
     path: ObjectStoragePath
     interval: Interval
+
+    @classmethod
+    def of_manifest(cls, path: ObjectStoragePath, root: ObjectStoragePath) -> Folder:
+        """Give the folder of a manifest; the manifest may be deleted already.
+
+        :param root: the root of staging.
+        :raises StagingUriError: when the path is not one of ours below the root.
+        """
+        folder, name = cls.parse(path.parent), FileName.parse(path.name)
+        if (
+            folder
+            and (name and name.role == "manifest")
+            and type(path.fs) is type(root.fs)
+            and folder.root.path.rstrip("/") == root.path.rstrip("/")
+        ):
+            return folder
+        raise StagingUriError(
+            f"{path} is no manifest below the staging URI {root}: give the staging_uri of the task "
+            "that staged it."
+        )
 
     @classmethod
     def parse(cls, path: ObjectStoragePath) -> Folder | None:

@@ -7,7 +7,7 @@ of all other work. Files of abandoned work expire.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,17 +15,8 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
-from airflow_provider_talkpilot.staging.inventory import (
-    File,
-    find_folders,
-    folder_of,
-    left_alone,
-    list_files,
-)
-from airflow_provider_talkpilot.staging.manifests import (
-    CallsManifest,
-    read_record,
-)
+from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
 from airflow_provider_talkpilot.staging.names import Folder, is_of_calls, loaded_name
 
 log = logging.getLogger(__name__)
@@ -68,7 +59,7 @@ def clean_staging(
     :raises StagingError: when what the run staged cannot be cleaned; others' files are left alone.
     """
     now, cleaned = now or datetime.now(UTC), Cleaned()
-    loaded = [(folder_of(root, path), path) for path in manifests]
+    loaded = [(Folder.of_manifest(path, root), path) for path in manifests]
     folders = find_folders(root)
     # Details first: they need not be searched then. The walk is needed for the search.
     for folder, path in sorted(loaded, key=lambda each: is_of_calls(each[1])):
@@ -76,11 +67,10 @@ def clean_staging(
             cleaned.purged += _purge(folders, folder, path)
         if not keep:
             cleaned.loaded += _delete_loaded(folder, path)
-    if not keep:
-        for folder in folders:
-            with left_alone(strict=False):
-                cleaned.loaded += _finish(folder)
-                cleaned.expired += _expire(folder, now, max_age)
+    for folder in folders if not keep else ():
+        with left_alone(strict=False):
+            cleaned.loaded += _finish(folder)
+            cleaned.expired += _expire(folder, now, max_age)
     log.info(
         "Staging cleaned: %d loaded and %d expired file(s) deleted; calls that TalkPilot purged or "
         "erased taken out of %d.%s",
@@ -115,16 +105,12 @@ def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
 def _finish(folder: Folder) -> int:
     """Delete the parts of loaded manifests, also where a killed try left some."""
     files = list_files(folder.path)
-    loaded = [file for file in files if file.name.role == "loaded" and not file.name.unfinished]
+    loaded = [file for file in files if file.has_role("loaded")]
     if not loaded:
         return 0
-    leaving = _parts_of(loaded)
     # A task stores its manifest before it deletes its checkpoint: in this order one is seen.
-    for role in ("checkpoint", "manifest"):
-        files_now = list_files(folder.path)
-        leaving -= _parts_of(
-            file for file in files_now if file.name.role == role and not file.name.unfinished
-        )
+    in_use = _parts_named(folder, "checkpoint") | _parts_named(folder, "manifest")
+    leaving = _parts_named(folder, "loaded") - in_use
     parts = [file for file in files if file.path.name in leaving]
     for file in (*parts, *loaded):
         storage.delete(file.path)
@@ -132,20 +118,19 @@ def _finish(folder: Folder) -> int:
     return len(parts)
 
 
-def _parts_of(files: Iterable[File]) -> set[str]:
-    """Names of the parts that manifests and checkpoints name.
+def _parts_named(folder: Folder, role: str) -> set[str]:
+    """Names of the parts that the folder's records of a role name.
 
     :raises ManifestError: when one of them cannot be read, so that its parts are not known.
     """
-    records = [read_record(file.path) for file in files]
-    return {part.name for record in records if record for part in record.parts}
+    paths = [file.path for file in list_files(folder.path) if file.has_role(role)]
+    return {part.name for path in paths if (record := read_record(path)) for part in record.parts}
 
 
 def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
     """Delete all our files of abandoned work; of other work, what killed tries left."""
     files = list_files(folder.path)
-    moments = [file.modified for file in files if file.modified]
-    if len(moments) == len(files) and all(moment < now - max_age for moment in moments):
+    if all(file.modified and file.modified < now - max_age for file in files):
         # No load may find a manifest without its parts.
         expired = sorted(files, key=lambda file: file.name.role == "part")
     else:
