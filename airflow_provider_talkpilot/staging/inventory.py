@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import StagingError
-from airflow_provider_talkpilot.staging.names import LEVELS, FileName, Folder
+from airflow_provider_talkpilot.staging.names import LEVELS, FileName, Folder, root_of
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def find_related(own: ObjectStoragePath) -> list[Folder]:
         return []
     return [
         folder
-        for folder in find_folders(mine.root)
-        if (folder.connection, folder.columns) == (mine.connection, mine.columns)
+        for folder in find_folders(root_of(own))
+        if folder.shares_details_with == mine.shares_details_with
         and folder.interval.overlaps(mine.interval)
         and not folder.is_same(mine)
     ]

@@ -59,9 +59,9 @@ class StagedLedger:
 
     def _read(self, own: LedgerEntry) -> list[LedgerEntry]:
         entries = []
-        for path in storage.list_files(self._folder, f"*{_SUFFIX}"):
-            writer = path.name.removesuffix(_SUFFIX)
-            if writer == own.writer:
+        for file in storage.list_entries(self._folder):
+            path, writer = self._folder / file.name, file.name.removesuffix(_SUFFIX)
+            if writer in (own.writer, file.name):
                 continue
             entry = self._closed.get(writer) or _parse(path)
             if entry is None:

@@ -71,7 +71,7 @@ class Folder:
             folder
             and (name and name.role == "manifest")
             and type(path.fs) is type(root.fs)
-            and folder.root.path.rstrip("/") == root.path.rstrip("/")
+            and root_of(folder.path).path.rstrip("/") == root.path.rstrip("/")
         ):
             return folder
         raise StagingUriError(
@@ -93,20 +93,10 @@ class Folder:
             return None
 
     @property
-    def root(self) -> ObjectStoragePath:
-        """The root of all staging."""
-        return root_of(self.path)
-
-    @property
-    def connection(self) -> str:
-        """The TalkPilot connection, as the path has it."""
-        return connection_of(self.path)
-
-    @property
-    def columns(self) -> str:
-        """Tells the choices for columns of one folder from those of another."""
+    def shares_details_with(self) -> tuple[str, str]:
+        """Equal for folders whose details fit each other: the connection, the choices' digest."""
         found = _AGENTS.fullmatch(self.path.parent.name)
-        return (found and found["columns"]) or ""
+        return connection_of(self.path), (found and found["columns"]) or ""
 
     def is_same(self, other: Folder) -> bool:
         """Whether both are one folder, however its URI was written."""

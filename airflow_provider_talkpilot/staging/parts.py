@@ -1,7 +1,7 @@
 """Part files: one JSON record a line, UTF-8, ended by a line feed alone; named by their checksum.
 
-A part is immutable and its name holds the SHA-256 of its bytes, so that a torn or altered file is
-recognised by anybody who reads it, without further bookkeeping.
+A part is immutable and its name holds the SHA-256 of its bytes, so that its reader recognises a
+torn or altered file without further bookkeeping.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Part(BaseModel):
 class Mark(NamedTuple):
     """A point of the part being written to which it can be taken back."""
 
-    offset: int
+    bytes: int
     rows: int
 
 
@@ -66,8 +66,9 @@ class PartWriter:
         self._folder, self._kind, self._compress, self._number = folder, kind, compress, first
         with storage_errors("make", "a temporary file"):
             # No buffer: what a full disk refused must not be written again by a rollback or close.
+            # No name: a kill leaves nothing.
             self._spool = tempfile.TemporaryFile(prefix="talkpilot-", buffering=0)  # noqa: SIM115
-        self.rows = 0
+        self._end = Mark(0, 0)
 
     def __enter__(self) -> PartWriter:
         return self
@@ -76,71 +77,67 @@ class PartWriter:
         self._spool.close()
 
     @property
+    def rows(self) -> int:
+        """Records of the part being written."""
+        return self._end.rows
+
+    @property
     def bytes(self) -> int:
         """Bytes of the part being written, before compression."""
-        return self._spool.tell()
+        return self._end.bytes
 
     def write(self, records: Iterable[dict[str, Any]]) -> None:
         """Add records to the part being written: all of them or, with an error, none."""
         # JSON escapes line feeds inside texts; other separators such as U+2028 end no line here.
         lines = [pydantic_core.to_json(record) + b"\n" for record in records]
-        mark, rest = self.mark(), memoryview(b"".join(lines))
-        try:
-            with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
-                while rest:
-                    rest = rest[self._spool.write(rest) :]
-        except BaseException:
-            self.rollback(mark)
-            raise
-        self.rows += len(lines)
+        content = b"".join(lines)
+        rest = memoryview(content)
+        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+            self._spool.seek(self.bytes)
+            while rest:
+                rest = rest[self._spool.write(rest) :]
+        self._end = Mark(self.bytes + len(content), self.rows + len(lines))
 
     def mark(self) -> Mark:
         """Remember this point."""
-        return Mark(self._spool.tell(), self.rows)
+        return self._end
 
     def rollback(self, mark: Mark) -> None:
         """Forget what was written since ``mark``; no part may have been flushed meanwhile."""
-        self._spool.seek(mark.offset)
-        self._spool.truncate()
-        self.rows = mark.rows
+        self._end = mark
 
     def flush(self) -> Part | None:
         """Stage what was written as one part and begin the next.
 
         :return: the part; None where nothing was written.
-        :raises StagingError: when it cannot be staged; then nothing is there under its name.
+        :raises StagingError: when it cannot be staged; then nothing is stored under its name.
         """
         if not self.rows:
             return None
-        with storage_errors("stage", f"a part in {self._folder}"), self._packed() as packed:
-            packed.seek(0)
-            sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+        with storage_errors("stage", f"a part in {self._folder}"), self._stored() as stored:
+            stored.seek(0)
+            sha256 = hashlib.file_digest(stored, "sha256").hexdigest()
             name = part_name(self._kind, self._number, sha256, compressed=self._compress)
-            part = Part(name=name, rows=self.rows, bytes=packed.tell(), sha256=sha256)
-            storage.put(packed, self._folder / name)
+            part = Part(name=name, rows=self.rows, bytes=stored.tell(), sha256=sha256)
+            storage.put(stored, self._folder / name)
         self._number += 1
-        self.rollback(Mark(0, 0))
+        self._end = Mark(0, 0)
         return part
 
     @contextmanager
-    def _packed(self) -> Iterator[io.FileIO | io.BufferedRandom]:
-        """What was written, as it will be stored: a file without a name, for a kill leaves others.
-
-        Whatever comes of it, the next record is written behind the last.
-        """
-        try:
-            if not self._compress:
-                yield self._spool
-                return
-            self._spool.seek(0)
-            with tempfile.TemporaryFile(prefix="talkpilot-") as packed:
-                # No time and no name in the header: the same rows make the same part.
-                with gzip.GzipFile("", "wb", 6, packed, mtime=0) as target:
-                    shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
-                packed.flush()
-                yield packed
-        finally:
-            self._spool.seek(0, io.SEEK_END)
+    def _stored(self) -> Iterator[io.FileIO | io.BufferedRandom]:
+        """The part as it will be stored."""
+        self._spool.truncate(self.bytes)
+        if not self._compress:
+            yield self._spool
+            return
+        self._spool.seek(0)
+        with tempfile.TemporaryFile(prefix="talkpilot-") as packed:
+            # No time and no name in the header: the same rows make the same part.
+            with gzip.GzipFile("", "wb", 6, packed, mtime=0) as target:
+                shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
+            packed.flush()
+            yield packed
 
 
 def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -80,7 +79,7 @@ def parse_uri(uri: str) -> ObjectStoragePath:
 
 
 def put(source: IO[bytes], target: ObjectStoragePath) -> None:
-    """Copy an open local file to ``target`` so that nobody ever sees half of it.
+    """Copy an open local file to ``target`` so that no reader ever sees half of it.
 
     :param source: may be a file without a name.
     :param target: where to.
@@ -142,17 +141,6 @@ def delete(path: ObjectStoragePath) -> None:
     """Delete a file; one that is gone already is fine."""
     with storage_errors("delete", path), suppress(FileNotFoundError):
         path.fs.rm_file(path.path)
-
-
-def list_files(folder: ObjectStoragePath, pattern: str) -> list[ObjectStoragePath]:
-    """The files of a folder whose names match a shell pattern, by name."""
-    with storage_errors("list", folder):
-        try:
-            entries = _fresh(folder).ls(folder.path, detail=False)
-        except FileNotFoundError:
-            return []
-        names = sorted(str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
-        return [folder / name for name in names if fnmatchcase(name, pattern)]
 
 
 def list_entries(folder: ObjectStoragePath) -> list[Entry]:

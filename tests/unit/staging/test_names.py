@@ -18,6 +18,7 @@ from airflow_provider_talkpilot.staging.names import (
     manifest_name,
     part_name,
     public_name,
+    root_of,
     unfinished_name,
 )
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -39,7 +40,7 @@ def folder_of(**fields: Any) -> str:
     path = interval_folder(parse_uri("file:///staging"), **given)
     folder = Folder.parse(path)
     assert folder
-    assert (folder.interval, str(folder.root)) == (given["interval"], "file:///staging")
+    assert (folder.interval, str(root_of(path))) == (given["interval"], "file:///staging")
     return str(path)
 
 

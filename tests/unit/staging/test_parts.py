@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.staging.errors import ManifestError, StagingError
+from airflow_provider_talkpilot.staging.inventory import list_parts
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_intact, read_records
-from airflow_provider_talkpilot.staging.storage import list_files, parse_uri
+from airflow_provider_talkpilot.staging.storage import parse_uri
 
 SEPARATORS = '\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\0"\\'
 records = st.lists(
@@ -83,7 +84,7 @@ def test_parts_are_numbered_and_start_empty(folder: ObjectStoragePath) -> None:
             assert part.rows == 1
             assert (writer.rows, writer.bytes) == (0, 0)
         assert writer.flush() is None
-    names = [path.name[:14] for path in list_files(folder, "*")]
+    names = [path.name[:14] for path in list_parts(folder, "details")]
     assert names == ["details-00007-", "details-00008-"]
 
 
