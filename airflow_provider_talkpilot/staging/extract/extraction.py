@@ -83,8 +83,25 @@ def extract_calls(
     :raises TooManyRejectsError: when more records than allowed did not validate.
     """
     plan.interval.require_over()
-    with _Extraction(client, folder, plan) as extraction:
-        manifest = extraction.run()
+    agents = plan.agent_ids
+    if agents is None:
+        agents = [agent.id for agent in client.agents()]
+    agents = list(dict.fromkeys(agents))
+    manifest, checkpoint = _resume(folder, agents) or _start(plan)
+    with (
+        PartWriter(folder, "calls", compress=plan.compress, first=len(manifest.parts)) as parts,
+        PartWriter(
+            folder, "rejects", compress=plan.compress, first=len(manifest.rejects)
+        ) as rejects,
+        log_group("Lists, agent by agent"),
+        refused_agents_named(client, plan.agent_ids),
+    ):
+        _Extraction(client, folder, plan, manifest, checkpoint, parts, rejects).walk(agents)
+    if not manifest.is_whole(folder):
+        raise StagingError(
+            f"Parts of {plan.interval} were deleted while the rest was walked: calls in them were "
+            "purged. The next try walks again."
+        )
     try:
         manifest.require_rejects_within(plan.max_rejects, folder)
     except TooManyRejectsError:
@@ -95,6 +112,33 @@ def extract_calls(
     path = manifest.save(folder)
     Checkpoint.delete(folder, "calls")
     return manifest, path
+
+
+def _resume(
+    folder: ObjectStoragePath, agents: Sequence[str]
+) -> tuple[CallsManifest, Checkpoint] | None:
+    """Read the unfinished work of an earlier try, if it is recent and its parts are stored."""
+    found = Checkpoint.load(folder, "calls")
+    if found is None or not isinstance(manifest := found.manifest, CallsManifest):
+        return None
+    staged = (*manifest.parts, *manifest.rejects)
+    is_whole = all(storage.size(folder / part.name) == part.bytes for part in staged)
+    is_recent = datetime.now(UTC) - found.worked_at < CHECKPOINT_AGE
+    # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
+    is_possible = found.walk is None or found.walk.agent_id in agents
+    return (manifest, found) if is_whole and is_recent and is_possible else None
+
+
+def _start(plan: ExtractPlan) -> tuple[CallsManifest, Checkpoint]:
+    now = datetime.now(UTC)
+    manifest = CallsManifest(
+        start=plan.interval.start,
+        end=plan.interval.end,
+        selection=sorted(plan.filters.active()),
+        columns=plan.choices.recorded,
+        started_at=now,
+    )
+    return manifest, Checkpoint(manifest=manifest, worked_at=now, walk_pages=LONG_PAGES)
 
 
 @dataclass
@@ -124,94 +168,44 @@ class _Counts:
         manifest.reject_reason = manifest.reject_reason or self.reject_reason
 
 
+@dataclass
 class _Extraction:
-    def __init__(
-        self, client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan
-    ) -> None:
-        self._client, self._folder, self._plan = client, folder, plan
-        agents = plan.agent_ids
-        if agents is None:
-            agents = [agent.id for agent in client.agents()]
-        self._agents = list(dict.fromkeys(agents))
-        self._manifest, self._checkpoint = self._resume() or self._start()
-        self._requests_before = self._manifest.requests
-        self._parts = PartWriter(
-            folder, "calls", compress=plan.compress, first=len(self._manifest.parts)
-        )
-        self._rejects = PartWriter(
-            folder, "rejects", compress=plan.compress, first=len(self._manifest.rejects)
-        )
+    """The work of one try: walks agents, and saves the checkpoint after each part."""
+
+    client: TalkPilotClient
+    folder: ObjectStoragePath
+    plan: ExtractPlan
+    manifest: CallsManifest
+    checkpoint: Checkpoint
+    parts: PartWriter
+    rejects: PartWriter
+
+    def __post_init__(self) -> None:
+        self._requests_before = self.manifest.requests
         self._is_saved = True
         self._pages, self._has_walked = 0, False
         self._flushed_at = time.monotonic()
 
-    def __enter__(self) -> _Extraction:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._parts.__exit__()
-        self._rejects.__exit__()
-
-    def run(self) -> CallsManifest:
-        left = self._agents_left()
-        with (
-            log_group("Lists, agent by agent"),
-            refused_agents_named(self._client, self._plan.agent_ids),
-        ):
-            self._walk_agents(left)
-        if not self._manifest.is_whole(self._folder):
-            raise StagingError(
-                f"Parts of {self._plan.interval} went while the rest was walked: calls in them "
-                "were purged. The next try walks again."
-            )
-        return self._manifest
-
-    def _resume(self) -> tuple[CallsManifest, Checkpoint] | None:
-        """Read the unfinished work of an earlier try, if it is recent and its parts are stored."""
-        found = Checkpoint.load(self._folder, "calls")
-        if found is None or not isinstance(manifest := found.manifest, CallsManifest):
-            return None
-        staged = (*manifest.parts, *manifest.rejects)
-        whole = all(storage.size(self._folder / part.name) == part.bytes for part in staged)
-        recent = datetime.now(UTC) - found.worked_at < CHECKPOINT_AGE
-        # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
-        possible = found.walk is None or found.walk.agent_id in self._agents
-        return (manifest, found) if whole and recent and possible else None
-
-    def _start(self) -> tuple[CallsManifest, Checkpoint]:
-        now = datetime.now(UTC)
-        manifest = CallsManifest(
-            start=self._plan.interval.start,
-            end=self._plan.interval.end,
-            selection=sorted(self._plan.filters.active()),
-            columns=self._plan.choices.recorded,
-            started_at=now,
-        )
-        return manifest, Checkpoint(manifest=manifest, worked_at=now, walk_pages=LONG_PAGES)
-
-    def _agents_left(self) -> list[str]:
-        """The agents to walk; first the one whose walk was interrupted."""
-        done = {walk.agent_id for walk in self._manifest.agents}
-        left = [agent_id for agent_id in self._agents if agent_id not in done]
-        if unfinished := self._checkpoint.walk:
+    def walk(self, agents: Sequence[str]) -> None:
+        """Walk the agents that are left; first the one whose walk was interrupted."""
+        done = {walk.agent_id for walk in self.manifest.agents}
+        left = [agent_id for agent_id in agents if agent_id not in done]
+        if unfinished := self.checkpoint.walk:
             left.sort(key=lambda agent_id: agent_id != unfinished.agent_id)
         log.info(
             "Walking the calls of %d agent(s) in %s%s.",
             len(left),
-            self._plan.interval,
+            self.plan.interval,
             f"; {len(done)} done before" if done else "",
         )
-        return left
-
-    def _walk_agents(self, agent_ids: list[str]) -> None:
         try:
-            for agent_id in agent_ids:
+            for agent_id in left:
                 self._walk_agent(agent_id)
         except QuotaExhaustedError:
             if self._pages and not self._has_walked:
                 # It would end so every time: others may leave us few requests an hour.
-                pages = self._checkpoint.walk_pages
-                self._checkpoint.walk_pages = min(pages, max(FEWEST_PAGES, pages // 2))
+                pages = self.checkpoint.walk_pages
+                self.checkpoint.walk_pages = min(pages, max(FEWEST_PAGES, pages // 2))
             # What waits is not abandoned, however little was done this time.
             self._is_saved = False
             raise
@@ -220,7 +214,7 @@ class _Extraction:
 
     def _walk_agent(self, agent_id: str) -> None:
         """Walk an agent's interval, or what is left of it; a long list in slices."""
-        whole, unfinished = self._plan.interval, self._checkpoint.walk
+        whole, unfinished = self.plan.interval, self.checkpoint.walk
         left = [Interval(unfinished.until, whole.end) if unfinished else whole]
         while left:
             interval = left.pop(0)
@@ -228,16 +222,16 @@ class _Extraction:
             if isinstance(walk, list):
                 left[:0] = walk
                 continue
-            if self._checkpoint.walk:
-                walk = self._checkpoint.walk.joined(walk)
+            if self.checkpoint.walk:
+                walk = self.checkpoint.walk.joined(walk)
             if left:
-                self._checkpoint.walk = UnfinishedWalk(**walk.model_dump(), until=interval.end)
+                self.checkpoint.walk = UnfinishedWalk(**walk.model_dump(), until=interval.end)
             else:
-                self._checkpoint.walk = None
-                self._manifest.agents.append(walk)
+                self.checkpoint.walk = None
+                self.manifest.agents.append(walk)
             self._has_walked, self._is_saved = True, False
             if (
-                self._parts.bytes >= PART_BYTES
+                self.parts.bytes >= PART_BYTES
                 or time.monotonic() - self._flushed_at >= PART_SECONDS
             ):
                 self._flush()
@@ -247,24 +241,24 @@ class _Extraction:
 
         :return: the walk; or the slices of the interval, where its list is long.
         """
-        marks = self._parts.mark(), self._rejects.mark()
-        max_wait = self._client.quota.max_wait
+        marks = self.parts.mark(), self.rejects.mark()
+        max_wait = self.client.quota.max_wait
         for walks in range(1, WALKS + 1):
             began_at = datetime.now(UTC)
             try:
                 counts = self._read(agent_id, interval)
             except BaseException as error:
-                self._parts.rollback(marks[0])
-                self._rejects.rollback(marks[1])
+                self.parts.rollback(marks[0])
+                self.rejects.rollback(marks[1])
                 if not isinstance(error, WalkMovedError) or walks == WALKS:
                     raise
                 log.info("%s Walking it again.", error)
                 continue
             finally:
-                self._client.quota.max_wait = max_wait
+                self.client.quota.max_wait = max_wait
             if isinstance(counts, list):
                 return counts
-            counts.add_to(self._manifest)
+            counts.add_to(self.manifest)
             return AgentWalk(
                 agent_id=agent_id,
                 calls=counts.calls,
@@ -277,20 +271,20 @@ class _Extraction:
 
     def _read(self, agent_id: str, interval: Interval) -> _Counts | list[Interval]:
         """Walk once and write the rows, unless the list is long: then give its slices."""
-        choices, counts = self._plan.choices, _Counts()
-        pages = self._client.walk_calls(agent_id, interval, self._plan.filters)
+        choices, counts = self.plan.choices, _Counts()
+        pages = self.client.walk_calls(agent_id, interval, self.plan.filters)
         for number, page in enumerate(pages):
             self._pages += 1
             if number == 0 and (slices := self._slices(interval, page.total)):
                 return slices
             now = datetime.now(UTC)
-            self._parts.write(choices.rows([call_row(call, now) for call in page.calls]))
+            self.parts.write(choices.rows([call_row(call, now) for call in page.calls]))
             for call in page.calls:
                 counts.add(call)
             for reject in page.rejects:
                 counts.reject_reason = counts.reject_reason or reject.reason
                 record = choices.reject(reject.record)
-                self._rejects.write(
+                self.rejects.write(
                     [{"agent_id": agent_id, "reason": reject.reason, "record": record}]
                 )
             counts.rejected += len(page.rejects)
@@ -298,32 +292,32 @@ class _Extraction:
 
     def _slices(self, interval: Interval, total: int) -> list[Interval]:
         """Cut the interval of a long list; nothing where it is short or cannot be cut."""
-        if not is_long(total, self._checkpoint.walk_pages):
+        if not is_long(total, self.checkpoint.walk_pages):
             return []
-        slices = slices_of(interval, total, self._checkpoint.walk_pages)
+        slices = slices_of(interval, total, self.checkpoint.walk_pages)
         if len(slices) > 1:
             log.info(
                 "%s call(s) of an agent in %s: %d slices.", f"{total:,}", interval, len(slices)
             )
             return slices
         # To wait for the quota in the worker is cheaper than to walk it again.
-        self._client.quota.max_wait = None
+        self.client.quota.max_wait = None
         return []
 
     def _flush(self) -> None:
         """Stage the rows of finished walks and save the checkpoint that names them."""
         if self._is_saved:
             return
-        if part := self._parts.flush():
-            self._manifest.parts.append(part)
-        if rejects := self._rejects.flush():
-            self._manifest.rejects.append(rejects)
-        self._checkpoint.worked_at = datetime.now(UTC)
-        self._manifest.add_requests(self._requests_before, self._client.requests)
-        self._checkpoint.save(self._folder)
+        if part := self.parts.flush():
+            self.manifest.parts.append(part)
+        if rejects := self.rejects.flush():
+            self.manifest.rejects.append(rejects)
+        self.checkpoint.worked_at = datetime.now(UTC)
+        self.manifest.add_requests(self._requests_before, self.client.requests)
+        self.checkpoint.save(self.folder)
         self._is_saved = True
         self._flushed_at = time.monotonic()
-        if unfinished := self._checkpoint.walk:
+        if unfinished := self.checkpoint.walk:
             log.info(
                 "%s call(s) of an agent staged, up to %s.",
                 f"{unfinished.calls:,}",
