@@ -34,11 +34,11 @@ class AsyncTalkPilotClient(BaseClient):
 
     async def health(self) -> Health:
         """Fetch the API's health; needs no valid key."""
-        return self._read(Health, HEALTH, await self._fetch(HEALTH))
+        return self._read(Health, HEALTH, await self.fetch(HEALTH))
 
     async def agents(self) -> list[Agent]:
         """List every agent that the key can see; as :meth:`TalkPilotClient.agents`."""
-        return await run_async(self, list_agents())
+        return await run_async(self.fetch, list_agents())
 
     async def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
@@ -48,23 +48,24 @@ class AsyncTalkPilotClient(BaseClient):
         As :meth:`TalkPilotClient.walk_calls`, but no page is requested before it is consumed.
         """
         walk = CallWalk(agent_id, interval, filters)
-        yield walk.page(await self._fetch(walk.request(1)))
+        yield walk.page(await self.fetch(walk.request(1)))
         for request in walk.further_requests():
-            yield walk.page(await self._fetch(request))
+            yield walk.page(await self.fetch(request))
         walk.require_whole()
 
     async def call(self, agent_id: str, call_id: str) -> CallDetail:
         """Fetch one call with its detail fields; as :meth:`TalkPilotClient.call`."""
         request = self._detail_request(agent_id, call_id)
-        return self._read_detail(request, agent_id, await self._fetch(request))
+        return self._read_detail(request, agent_id, await self.fetch(request))
 
     async def get(
         self, kind: str, path: str, params: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """Send one GET within the quota; as :meth:`TalkPilotClient.get`."""
-        return await self._fetch(Request(kind, path, params or {}))
+        return await self.fetch(Request(kind, path, params or {}))
 
-    async def _fetch(self, request: Request) -> dict[str, Any]:
+    async def fetch(self, request: Request) -> dict[str, Any]:
+        """Send a request; as :meth:`get`."""
         body: dict[str, Any] = await self._retrying(self._exchange, request)
         return body
 

@@ -69,7 +69,7 @@ class TalkPilotClient(BaseClient):
 
         :raises WalkMovedError: when the list kept changing while it was read.
         """
-        return run(self, list_agents())
+        return run(self.fetch, list_agents())
 
     def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None

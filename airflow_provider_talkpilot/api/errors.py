@@ -15,8 +15,8 @@ from typing import Any
 class TalkPilotError(Exception):
     """Base of every error this package raises about the TalkPilot API.
 
-    ``retryable`` says whether the same request can succeed later without anybody changing
-    anything; schedulers should fail at once where it is false.
+    :cvar retryable: whether the same request can succeed later though nothing is changed; where it
+        is false, a task should fail at once.
     """
 
     retryable = False
@@ -46,7 +46,7 @@ class ApiError(TalkPilotError):
     :param code: TalkPilot's code, such as ``NOT_FOUND``, or the code of something in front of it,
         such as ``WORKER_RESOURCE_LIMIT``; empty where there was none.
     :param details: the envelope's field errors.
-    :param request_id: the envelope's ``request_id``, which TalkPilot's support asks for.
+    :param request_id: the envelope's ``request_id``, for TalkPilot's support.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ConflictError(ApiError):
 class RateLimitedError(ApiError):
     """429 that stayed after waiting as told, several times over.
 
-    :param retry_after: seconds that the last refusal asked to wait.
+    :param retry_after: seconds to wait, by the last refusal.
     """
 
     retryable = True
@@ -124,7 +124,7 @@ class GatewayError(ApiError):
 
 
 class GatewayBlockedError(GatewayError):
-    """Likewise, and nothing gets through before somebody changes something."""
+    """As :class:`GatewayError`, but no retry helps before a person changes something."""
 
     retryable = False
 
@@ -153,7 +153,7 @@ class UnreadableResponseError(UnexpectedResponseError):
 
 
 class ConnectionFailedError(TalkPilotError):
-    """No answer at all: name not resolved, connection refused or cut, time-out."""
+    """No whole response: name not resolved, connection refused or cut, time-out."""
 
     retryable = True
 

@@ -17,16 +17,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    GetPydanticSchema,
     Strict,
     StringConstraints,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 
 from airflow_provider_talkpilot.api.moments import read_moment
 
@@ -45,30 +45,14 @@ def _moment(value: object) -> datetime:
         ) from None
 
 
-def _moment_schema(_source: object, _handler: object) -> core_schema.CoreSchema:
-    return core_schema.no_info_plain_validator_function(_moment)
+def _integer(value: object) -> int:
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number not in INT64:
+        raise PydanticCustomError("integer", "Input should be a whole number of 64 bits")
+    return number
 
 
-def _whole(value: object) -> int:
-    # Not of an int: one beyond 64 bits would be rounded on the way.
-    if not isinstance(value, float) or not value.is_integer() or int(value) not in INT64:
-        raise ValueError("no whole number")
-    return int(value)
-
-
-def _integer_schema(_source: object, _handler: object) -> core_schema.CoreSchema:
-    return core_schema.union_schema(
-        [
-            core_schema.int_schema(strict=True, ge=INT64.start, lt=INT64.stop),
-            core_schema.no_info_plain_validator_function(_whole),
-        ],
-        mode="left_to_right",
-        custom_error_type="integer",
-        custom_error_message="Input should be a whole number of 64 bits",
-    )
-
-
-UtcDatetime = Annotated[datetime, GetPydanticSchema(_moment_schema)]
+UtcDatetime = Annotated[datetime, BeforeValidator(_moment)]
 # Ids become parts of addresses, so nothing but a UUID may pass for one. Case says nothing in them.
 Identifier = Annotated[str, StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True)]
 Text = Annotated[str, Strict()]
@@ -76,7 +60,7 @@ Flag = Annotated[bool, Strict()]
 # A purge is a legal duty: what can be read as yes is yes, such as "true" and 1.
 LenientFlag = bool
 # What BigQuery's INT64 and FLOAT64 hold.
-Integer = Annotated[int, GetPydanticSchema(_integer_schema)]
+Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
@@ -119,14 +103,14 @@ class TalkPilotModel(BaseModel):
 
 
 class Health(TalkPilotModel):
-    """Answer of ``GET /health``."""
+    """Response of ``GET /health``."""
 
     status: Text
     version: Text | None = None
 
 
 class Agent(TalkPilotModel):
-    """An AI agent that answers telephones.
+    """An AI agent that takes telephone calls.
 
     ``retention_days`` is the age at which TalkPilot purges its calls. Older versions of the API do
     not send it, nor ``organization_id``. A value of another type counts as none.

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -79,13 +79,6 @@ class CallPage:
     calls: list[Call]
     total: int
     rejects: list[Reject] = field(default_factory=list)
-
-
-class Page(NamedTuple):
-    """A page of a list: its rows as they came, and the length of the whole list."""
-
-    rows: list[Any]
-    total: int
 
 
 class Walk:
@@ -217,18 +210,18 @@ def list_agents() -> Exchange[list[Agent]]:
                 raise
         except ValidationError as error:
             raise UnexpectedResponseError(
-                f"GET agents responded with an agent that does not fit ({describe_invalid(error)})."
-                "",
+                f"GET agents responded with an agent that does not fit: {describe_invalid(error)}.",
                 status=200,
             ) from None
     raise AssertionError("unreachable")
 
 
-def read_page(path: str, body: dict[str, Any]) -> Page:
+def read_page(path: str, body: dict[str, Any]) -> tuple[list[Any], int]:
     """Take a page of a list apart.
 
     :param path: of the list, for the message.
     :param body: JSON object of the response.
+    :return: its rows as they came, and the length of the whole list.
     :raises UnexpectedResponseError: when it is no page.
     """
     rows = body.get("data")
@@ -244,7 +237,7 @@ def read_page(path: str, body: dict[str, Any]) -> Page:
             "TalkPilot if that is right.",
             status=200,
         )
-    return Page(rows, pagination.total)
+    return rows, pagination.total
 
 
 def page_params(number: int, limit: int = PAGE_LIMIT) -> dict[str, str]:

@@ -117,7 +117,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
         try:
             with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
-                progress = run(client, watch.check())
+                progress = run(client.fetch, watch.check())
         except QuotaExhaustedError as exhausted:
             self.log.info("%s", exhausted)
             return PokeReturnValue(False), max(again, exhausted.resume_at)

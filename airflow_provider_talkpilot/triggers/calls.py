@@ -100,7 +100,7 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
         while True:
             try:
                 async with await hook.get_async_conn() as client:
-                    progress = await run_async(client, watch.check())
+                    progress = await run_async(client.fetch, watch.check())
             except TalkPilotError as error:
                 if not error.retryable:
                     raise

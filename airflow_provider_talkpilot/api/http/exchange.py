@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 Result = TypeVar("Result")
@@ -29,49 +29,33 @@ class Request:
 
 
 Exchange = Generator[Request, dict[str, Any], Result]
-"""Yields requests, is sent the body of each response, and returns a result."""
+"""Yields requests, is sent the JSON object of each response, and returns a result."""
 
 
-class Client(Protocol):
-    """A client that blocks."""
-
-    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        """Send one GET below the base URL and return the JSON object."""
-
-
-class AsyncClient(Protocol):
-    """A client of an event loop."""
-
-    async def get(
-        self, kind: str, path: str, params: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Send one GET below the base URL and return the JSON object."""
-
-
-def run(client: Client, exchange: Exchange[Result]) -> Result:
+def run(fetch: Callable[[Request], dict[str, Any]], exchange: Exchange[Result]) -> Result:
     """Send the requests of an exchange, one after the other.
 
-    :param client: sends them.
-    :param exchange: yields them.
+    :param fetch: sends a request, such as :meth:`TalkPilotClient.fetch`.
+    :param exchange: yields the requests.
     :return: what the exchange returns.
     """
     try:
         request = next(exchange)
         while True:
-            body = client.get(request.kind, request.path, request.params)
-            request = exchange.send(body)
+            request = exchange.send(fetch(request))
     except StopIteration as stop:
         result: Result = stop.value
         return result
 
 
-async def run_async(client: AsyncClient, exchange: Exchange[Result]) -> Result:
+async def run_async(
+    fetch: Callable[[Request], Awaitable[dict[str, Any]]], exchange: Exchange[Result]
+) -> Result:
     """Send the requests of an exchange in an event loop; as :func:`run`."""
     try:
         request = next(exchange)
         while True:
-            body = await client.get(request.kind, request.path, request.params)
-            request = exchange.send(body)
+            request = exchange.send(await fetch(request))
     except StopIteration as stop:
         result: Result = stop.value
         return result

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.api import Quota
-from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
+from airflow_provider_talkpilot.api import AsyncTalkPilotClient, Quota, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     ConfigurationError,
     ConnectionFailedError,
     TalkPilotError,
+    WalkMovedError,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.ports import held_port
 from tests.support.windows import long_window
-from tests.unit.api.conftest import MakeClient
+from tests.unit.api.conftest import DAY, MakeClient
 from tests.unit.api.raw_server import RawServer
 
 
@@ -204,6 +204,37 @@ def test_no_request_is_logged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture
     assert "/agents" not in caplog.text
     assert sandbox.api_key not in caplog.text
     assert "of others" in caplog.text
+
+
+def test_it_reads_what_the_threads_client_reads(
+    sandbox: Sandbox, client: TalkPilotClient, agent: str
+) -> None:
+    async def read() -> tuple[Any, ...]:
+        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
+            pages = [page async for page in client.walk_calls(agent, DAY)]
+            call = pages[-1].calls[-1]
+            detail = await client.call(agent, call.id)
+            return await client.health(), await client.agents(), pages, detail, client.requests
+
+    health, agents, pages, detail, requests = asyncio.run(read())
+    assert health.status == client.health().status
+    assert agents == client.agents()
+    assert pages == list(client.walk_calls(agent, DAY))
+    assert detail == client.call(agent, detail.id)
+    client.requests.subtract(requests)
+    assert not client.requests.total(), "at as many requests"
+
+
+def test_a_list_that_moves_is_no_walk(sandbox: Sandbox, agent: str) -> None:
+    async def read() -> None:
+        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
+            async for _ in client.walk_calls(agent, DAY):
+                pass
+
+    newest = sandbox.truth(DAY.start, DAY.end)[-1]["id"]
+    sandbox.scripts.add("erase", after=1, call_id=newest)
+    with pytest.raises(WalkMovedError):
+        asyncio.run(read())
 
 
 def test_it_does_not_show_its_key(sandbox: Sandbox) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
-from airflow_provider_talkpilot.api.http.exchange import run
+from airflow_provider_talkpilot.api.http.exchange import Request, run
 from airflow_provider_talkpilot.sandbox.query import read_calls_query
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 from airflow_provider_talkpilot.sandbox.store import CallStore
@@ -51,16 +51,16 @@ class Api:
         self.inclusive, self.false_lists_null = inclusive, false_lists_null
         self.requests = 0
 
-    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+    def fetch(self, request: Request) -> dict[str, Any]:
         self.requests += 1
-        if kind == "agents":
+        if request.kind == "agents":
             agents = self.store.agents
             return {"data": agents, "pagination": {"total": len(agents)}}
-        asked = read_calls_query(params or {}, false_lists_null=self.false_lists_null)
+        asked = read_calls_query(request.params, false_lists_null=self.false_lists_null)
         assert asked.after is not None
         assert asked.before is not None
         ordinals, total = self.store.page(
-            path.split("/")[1],
+            request.path.split("/")[1],
             after=(asked.after, self.inclusive),
             before=(asked.before, self.inclusive),
             include_deleted=asked.include_deleted,
@@ -82,7 +82,7 @@ class Api:
     def poke(self, watch: DoneWatch) -> tuple[Progress, int]:
         """What was found out, and the requests that it took."""
         before = self.requests
-        return run(self, watch.check()), self.requests - before
+        return run(self.fetch, watch.check()), self.requests - before
 
     def truth(self) -> list[bool]:
         """Of every call that counts, whether it is done."""
@@ -255,7 +255,7 @@ def test_a_share(share: float, done: int, enough: bool) -> None:
 )
 def test_an_answer_that_does_not_fit(body: dict[str, Any]) -> None:
     class Odd(Api):
-        def get(self, *_: object) -> dict[str, Any]:
+        def fetch(self, *_: object) -> dict[str, Any]:
             return body
 
     api = Odd()
@@ -269,7 +269,7 @@ def test_a_mark_that_does_not_fit_is_none(done: Any) -> None:
     """As in the table, where it is null: it stops nothing, and nobody has said done."""
 
     class Odd(Api):
-        def get(self, *_: object) -> dict[str, Any]:
+        def fetch(self, *_: object) -> dict[str, Any]:
             rows = [
                 {"created_at": "2026-03-16 12:00:00+00", "done": done},
                 {"created_at": "2026-03-16 12:00:00+00", "done": True},

@@ -64,15 +64,13 @@ def test_an_empty_list_is_whole(
     assert sandbox.counters["calls"] == 1
 
 
-def test_pages_are_asked_for_when_they_are_consumed(
+def test_the_first_page_alone_is_requested_when_it_is_consumed(
     sandbox: Sandbox, client: TalkPilotClient, agent: str
 ) -> None:
     pages = client.walk_calls(agent, DAY)
     assert sandbox.counters["calls"] == 0
     assert len(next(pages).calls) <= 100
     assert sandbox.counters["calls"] == 1
-    next(pages)
-    assert sandbox.counters["calls"] == 2
 
 
 @pytest.mark.parametrize("change", ["erase", "late row", "erase on the last page", "both"])
