@@ -1,4 +1,4 @@
-"""A bare HTTP server that answers as told and notes what it was sent: for what no sandbox does."""
+"""A bare HTTP server that responds as told and notes what it was sent: for what no sandbox does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class RawServer:
-    """Answers every GET with the same status, body and headers.
+    """Responds to every GET with the same status, body and headers.
 
     :param body: the bytes of the body.
     :param status: HTTP status.

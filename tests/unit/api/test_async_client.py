@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.api import AsyncTalkPilotClient, Quota, TalkPilotClient
+from airflow_provider_talkpilot.api import AsyncTalkPilotClient, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
-    ConfigurationError,
     ConnectionFailedError,
     TalkPilotError,
     WalkMovedError,
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
-from tests.support.ports import held_port
 from tests.support.windows import long_window
 from tests.unit.api.conftest import DAY, MakeClient
 from tests.unit.api.raw_server import RawServer
@@ -27,9 +25,9 @@ from tests.unit.api.raw_server import RawServer
 def get(
     sandbox: Sandbox, path: str = "agents", *, base_url: str = "", times: int = 1, **options: Any
 ) -> dict[str, Any]:
-    """The answer to the last of some requests."""
+    """The response to the last of some requests."""
 
-    async def ask() -> dict[str, Any]:
+    async def fetch() -> dict[str, Any]:
         async with AsyncTalkPilotClient(
             base_url or sandbox.base_url,
             options.pop("api_key", sandbox.api_key),
@@ -41,27 +39,12 @@ def get(
             assert client.requests["agents"] >= times
             return body
 
-    return asyncio.run(ask())
+    return asyncio.run(fetch())
 
 
-def test_an_answer(sandbox: Sandbox) -> None:
+def test_a_response(sandbox: Sandbox) -> None:
     assert get(sandbox)["data"] == sandbox.store.agents
     assert sandbox.requests[0].query == "limit=1"
-
-
-@pytest.mark.parametrize(
-    ("base_url", "api_key"),
-    [
-        ("", "tp_live_123"),
-        ("", ""),
-        ("http://example.com/v1", "tp_live_" + "0" * 32),
-        ("nowhere", "tp_live_" + "0" * 32),
-    ],
-    ids=["short key", "no key", "plain http", "no address"],
-)
-def test_what_can_never_work(sandbox: Sandbox, base_url: str, api_key: str) -> None:
-    with pytest.raises(ConfigurationError):
-        AsyncTalkPilotClient(base_url or sandbox.base_url, api_key)
 
 
 @pytest.mark.parametrize(
@@ -91,27 +74,22 @@ def test_trouble_is_told_as_by_the_threads_client(
     monkeypatch.setattr("airflow_provider_talkpilot.api.quota.governor.JITTER", 0.001)
     raised = []
     in_a_thread = make_client(tries=2)
-    asks: list[Callable[[], Any]] = [
+    fetches: list[Callable[[], Any]] = [
         lambda: get(sandbox, tries=2),
         lambda: in_a_thread.get("agents", "agents", {"limit": "1"}),
     ]
-    for ask in asks:
+    for fetch in fetches:
         sandbox.reset_counters()
         sandbox.faults.clear()
         sandbox.faults.add(**fault, times=50)
         with pytest.raises(TalkPilotError) as caught:
-            ask()
+            fetch()
         # A request id is never the same twice.
         said = str(caught.value).partition("Request id")[0] if kind is None else ""
         raised.append((kind or type(caught.value), said, sandbox.counters["agents"]))
         assert kind is None or isinstance(caught.value, kind)
         assert sandbox.api_key not in str(caught.value)
     assert raised[0] == raised[1]
-
-
-def test_nobody_listens(sandbox: Sandbox) -> None:
-    with held_port() as port, pytest.raises(ConnectionFailedError, match="No response from"):
-        get(sandbox, base_url=f"http://127.0.0.1:{port}/v1", tries=2)
 
 
 def test_a_body_that_cannot_be_decoded(sandbox: Sandbox) -> None:
@@ -145,25 +123,11 @@ def test_a_refusal_is_waited_out(sandbox: Sandbox) -> None:
     assert sandbox.counters["agents"] == 2
 
 
-def test_a_ceiling_of_our_own(sandbox: Sandbox) -> None:
-    async def ask() -> None:
-        quota = Quota(requests_per_hour=2)
-        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key, quota=quota) as client:
-            for _ in range(2):
-                await client.get("agents", "agents")
-            async with asyncio.timeout(0.2):
-                await client.get("agents", "agents")
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(ask())
-    assert sandbox.counters["agents"] == 2
-
-
 def test_a_minute_that_is_used_up_costs_no_refusal(sandbox: Sandbox) -> None:
     window = long_window()
     sandbox.settings.patch(requests_per_minute=3, minute_seconds=window)
 
-    async def ask() -> None:
+    async def fetch() -> None:
         async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
             for _ in range(3):
                 await client.get("agents", "agents")
@@ -171,13 +135,13 @@ def test_a_minute_that_is_used_up_costs_no_refusal(sandbox: Sandbox) -> None:
                 await client.get("agents", "agents")
 
     with pytest.raises(TimeoutError):
-        asyncio.run(ask())
+        asyncio.run(fetch())
     assert sandbox.counters["agents"] == 3
     assert sandbox.counters["refused"] == 0
 
 
 def test_the_event_loop_goes_on_while_a_request_is_out(sandbox: Sandbox) -> None:
-    """The server answers when the same event loop says so: were it blocked, it never would."""
+    """The server responds when the same event loop says so: were it blocked, it never would."""
     arrived, go_on = threading.Event(), threading.Event()
 
     def hold(kind: str, count: int) -> None:
@@ -210,11 +174,11 @@ def test_it_reads_what_the_threads_client_reads(
     sandbox: Sandbox, client: TalkPilotClient, agent: str
 ) -> None:
     async def read() -> tuple[Any, ...]:
-        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
-            pages = [page async for page in client.walk_calls(agent, DAY)]
+        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as other:
+            pages = [page async for page in other.walk_calls(agent, DAY)]
             call = pages[-1].calls[-1]
-            detail = await client.call(agent, call.id)
-            return await client.health(), await client.agents(), pages, detail, client.requests
+            detail = await other.call(agent, call.id)
+            return await other.health(), await other.agents(), pages, detail, other.requests
 
     health, agents, pages, detail, requests = asyncio.run(read())
     assert health.status == client.health().status

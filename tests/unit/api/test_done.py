@@ -38,7 +38,7 @@ OUTSIDE = [
 
 
 class Api:
-    """The sandbox's store, answering as the API would, without HTTP in between.
+    """The sandbox's store, responding as the API would, without HTTP in between.
 
     :param inclusive: whether ``from`` and ``to`` include their bound.
     :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
@@ -56,17 +56,17 @@ class Api:
         if request.kind == "agents":
             agents = self.store.agents
             return {"data": agents, "pagination": {"total": len(agents)}}
-        asked = read_calls_query(request.params, false_lists_null=self.false_lists_null)
-        assert asked.after is not None
-        assert asked.before is not None
+        query = read_calls_query(request.params, false_lists_null=self.false_lists_null)
+        assert query.after is not None
+        assert query.before is not None
         ordinals, total = self.store.page(
             request.path.split("/")[1],
-            after=(asked.after, self.inclusive),
-            before=(asked.before, self.inclusive),
-            include_deleted=asked.include_deleted,
-            keep=asked.keep,
-            offset=asked.paging.offset,
-            limit=asked.paging.limit,
+            after=(query.after, self.inclusive),
+            before=(query.before, self.inclusive),
+            include_deleted=query.include_deleted,
+            keep=query.keep,
+            offset=query.paging.offset,
+            limit=query.paging.limit,
         )
         rows = [json.loads(self.store.list_json(ordinal)) for ordinal in ordinals]
         return {"data": rows, "pagination": {"total": total}}
@@ -128,12 +128,12 @@ def test_one_agent(reading: dict[str, bool], done: bool | None) -> None:
     calls = [api.add(NOON, done) for _ in range(3)]
     api.add(DAY.end, done)
     api.add(DAY.start - MILLISECOND, done)
-    asked = watch(api)
-    assert api.poke(asked) == (Progress(False, 40, 37), 1)
+    watched = watch(api)
+    assert api.poke(watched) == (Progress(False, 40, 37), 1)
     assert Progress(False, 40, 37).of(DAY) == f"37 of 40 call(s) of {DAY} are done"
     for call in calls:
         api.store.edit(call, done=True)
-    assert api.poke(asked) == (Progress(True, 40, 40), 1)
+    assert api.poke(watched) == (Progress(True, 40, 40), 1)
 
 
 @readings
@@ -151,14 +151,14 @@ def test_an_old_call_among_many_costs_a_request_a_poke(reading: dict[str, bool])
     api = Api(**reading)
     api.add_many(NOON, True, 150)
     call = api.add(DAY.start, False)
-    asked = watch(api)
-    found, requests = api.poke(asked)
+    watched = watch(api)
+    found, requests = api.poke(watched)
     assert requests == 2
     assert found == Progress(False, 1, 0, is_whole=False)
     assert found.of(DAY) == f"At least 1 call(s) of {DAY} are not done"
-    assert api.poke(asked) == (found, 1)
+    assert api.poke(watched) == (found, 1)
     api.store.edit(call, done=True)
-    assert api.poke(asked) == (Progress(True, 151, 151), 4)
+    assert api.poke(watched) == (Progress(True, 151, 151), 4)
 
 
 @readings
@@ -166,15 +166,15 @@ def test_null_among_many(reading: dict[str, bool]) -> None:
     api = Api(**reading)
     call = api.add(DAY.start, None)
     api.add_many(NOON, True, 150)
-    asked = watch(api)
-    found, requests = api.poke(asked)
+    watched = watch(api)
+    found, requests = api.poke(watched)
     assert not found.is_done
     assert requests <= 4
-    again, requests = api.poke(asked)
+    again, requests = api.poke(watched)
     assert not again.is_done
     assert requests == (1 if reading["false_lists_null"] else 4)
     api.store.edit(call, done=True)
-    assert api.poke(asked)[0] == Progress(True, 151, 151)
+    assert api.poke(watched)[0] == Progress(True, 151, 151)
 
 
 @readings
@@ -197,35 +197,35 @@ def test_many_calls_beside_the_interval(reading: dict[str, bool], moment: dateti
     api.add_many(moment, True, 90)
     call = api.add(NOON, None)
     api.add_many(NOON, True, 99)
-    asked = watch(api)
+    watched = watch(api)
     assert api.poke(watch(api, 0.99))[0] == Progress(True, 100, 99)
-    assert not api.poke(asked)[0].is_done
+    assert not api.poke(watched)[0].is_done
     api.store.edit(call, done=True)
-    assert api.poke(asked)[0] == Progress(True, 100, 100)
+    assert api.poke(watched)[0] == Progress(True, 100, 100)
 
 
-def test_the_agent_that_is_not_done_is_asked_first() -> None:
+def test_the_agent_that_is_not_done_is_checked_first() -> None:
     api = Api(agents=5)
     for agent in range(5):
         api.add(NOON, True, agent)
     call = api.add(NOON, False, 3)
-    asked = DoneWatch(DAY)
-    assert api.poke(asked) == (Progress(False, 3, 2, is_whole=False), 1 + 2)
-    assert api.poke(asked)[1] == 1
+    watched = DoneWatch(DAY)
+    assert api.poke(watched) == (Progress(False, 3, 2, is_whole=False), 1 + 2)
+    assert api.poke(watched)[1] == 1
     api.store.edit(call, done=True)
-    assert api.poke(asked) == (Progress(True, 6, 6), 5)
+    assert api.poke(watched) == (Progress(True, 6, 6), 5)
 
 
 def test_what_became_open_again_is_seen() -> None:
     api = Api(agents=2)
     first, second = api.add(NOON, False, 0), api.add(NOON, False, 1)
-    asked = watch(api)
-    assert not api.poke(asked)[0].is_done
+    watched = watch(api)
+    assert not api.poke(watched)[0].is_done
     api.store.edit(first, done=True)
-    assert not api.poke(asked)[0].is_done
+    assert not api.poke(watched)[0].is_done
     api.store.edit(first, done=False)
     api.store.edit(second, done=True)
-    assert not api.poke(asked)[0].is_done
+    assert not api.poke(watched)[0].is_done
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_share(share: float, done: int, enough: bool) -> None:
     ],
     ids=str,
 )
-def test_an_answer_that_does_not_fit(body: dict[str, Any]) -> None:
+def test_a_response_that_does_not_fit(body: dict[str, Any]) -> None:
     class Odd(Api):
         def fetch(self, *_: object) -> dict[str, Any]:
             return body
@@ -266,7 +266,7 @@ def test_an_answer_that_does_not_fit(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("done", ["true", 1, "Paul"])
 def test_a_mark_that_does_not_fit_is_none(done: Any) -> None:
-    """As in the table, where it is null: it stops nothing, and nobody has said done."""
+    """As in the table, where it is null: it stops nothing, and the call is not done."""
 
     class Odd(Api):
         def fetch(self, *_: object) -> dict[str, Any]:
@@ -308,12 +308,12 @@ def test_whatever_there_is(
         if mark == "deleted":
             api.store.soft_delete(call)
         made.append(call)
-    asked = watch(api, share)
+    watched = watch(api, share)
     for step in [None, *mending]:
         if step is not None and step < len(made):
             api.store.edit(made[step], done=True)
         truth = api.truth()
-        found, requests = api.poke(asked)
+        found, requests = api.poke(watched)
         assert found.is_done == (sum(truth) >= Fraction(str(share)) * len(truth))
         assert requests <= 4 + 1
         if found.is_whole:

@@ -90,17 +90,6 @@ def many(sandbox: Sandbox, client: TalkPilotClient, pages: int) -> str:
     return client.agents()[0].id
 
 
-@pytest.mark.parametrize("pages", [1, 2, PREFETCHED_PAGES, 3 * PREFETCHED_PAGES + 1])
-def test_a_list_costs_a_request_for_each_page(
-    sandbox: Sandbox, client: TalkPilotClient, pages: int
-) -> None:
-    agent = many(sandbox, client, pages)
-    found = [call for page in client.walk_calls(agent, DAY) for call in page.calls]
-    assert len({call.id for call in found}) == len(found) == 100 * pages - 3
-    assert found == sorted(found, key=lambda call: call.created_at, reverse=True)
-    assert sandbox.counters["calls"] == pages
-
-
 @pytest.mark.parametrize("after", [1, 4, 12])
 @pytest.mark.parametrize(
     "fault",

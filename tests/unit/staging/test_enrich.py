@@ -114,7 +114,7 @@ def test_details_that_do_not_fit_can_be_allowed(folder: ObjectStoragePath) -> No
     assert (manifest.rows, manifest.rejected) == (28, 2)
 
 
-def test_an_api_that_changed_is_not_asked_on(folder: ObjectStoragePath) -> None:
+def test_an_api_that_changed_gets_no_more_requests(folder: ObjectStoragePath) -> None:
     client = Client(bad=range(500))
     with pytest.raises(TooManyRejectsError):
         enrich(stage(folder, 500), client, concurrency=4)

@@ -66,6 +66,9 @@ def test_a_base_url_with_a_key_in_it_is_not_sent_anywhere(given: str) -> None:
         "https://[::1/v1",
         "https:///v1",
         "//api.example/v1",
+        "",
+        "api.example",
+        "ftp://api.example",
     ],
 )
 def test_what_is_no_address_is_refused(given: str) -> None:
