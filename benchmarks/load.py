@@ -25,7 +25,7 @@ from google.cloud.bigquery import (
 )
 
 from airflow_provider_talkpilot.api import CallFilters, Interval
-from airflow_provider_talkpilot.bigquery.load import load_calls
+from airflow_provider_talkpilot.bigquery.load import Load
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
@@ -58,7 +58,7 @@ def main(rows: int) -> None:
             times["bare"].append(time.perf_counter() - started)
             started = time.perf_counter()
             target = TableId.parse(f"demo.bench.task_{number}")
-            result = load_calls(client, path, manifest, target)
+            result = Load(client, path, manifest, target).run()
             times["task"].append(time.perf_counter() - started)
             if result.live != rows:
                 raise RuntimeError(f"{result.live} rows live in the table, not {rows}")

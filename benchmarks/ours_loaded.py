@@ -16,7 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.bigquery import Client
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
-from airflow_provider_talkpilot.bigquery.load import load_calls
+from airflow_provider_talkpilot.bigquery.load import Load
 from airflow_provider_talkpilot.bigquery.queries import known_details
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
@@ -51,14 +51,14 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
     table = TableId.parse(f"demo.bench.t_{Path(root).name}")
     with measured(), TalkPilotClient(base_url, api_key) as client:
         calls, listed = extract_calls(client, folder, ExtractPlan(interval))
-        load_calls(bigquery, folder, calls, table)
+        Load(bigquery, folder, calls, table).run()
         details, enriched = enrich_calls(
             client,
             listed,
             known=lambda lists: known_details(bigquery, table, interval, lists.columns),
             options=EnrichOptions(concurrency=IN_FLIGHT),
         )
-        load_calls(bigquery, folder, details, table)
+        Load(bigquery, folder, details, table).run()
         if kind != "uncleaned":
             clean_staging(ObjectStoragePath(staging), [listed, enriched])
     rows = bigquery.query(f"SELECT TO_JSON_STRING(t) FROM `{table}` AS t").result()

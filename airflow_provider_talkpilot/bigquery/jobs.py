@@ -1,4 +1,4 @@
-"""Jobs with deterministic ids: a try that died left its job to the next one."""
+"""BigQuery jobs with deterministic ids: a try goes on with the job that an earlier try started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import tenacity
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
-from google.cloud.bigquery import Client, LoadJob, QueryJob
+from google.cloud.bigquery import Client, LoadJob, QueryJob, QueryJobConfig
 from requests.exceptions import RequestException
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
@@ -23,108 +23,161 @@ Job = TypeVar("Job", LoadJob, QueryJob)
 
 _ATTEMPTS = 100
 _CANCEL_SECONDS = 10.0
-
-# What this process waits for.
-_waiting: list[LoadJob | QueryJob] = []
+# A job that is done sooner is not worth a deferral, which takes as long itself.
+SECONDS_BEFORE_DEFERRAL = 5.0
 
 # Other statements change the table at this moment; BigQuery gives up on one of them. Source:
 # cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts and
 # cloud.google.com/bigquery/docs/error-messages.
 _BUSY = re.compile(r"concurrent update|too many dml statements", re.IGNORECASE)
 _BUSY_REASONS = {"backendError", "internalError", "jobRateLimitExceeded", "rateLimitExceeded"}
-_BUSY_SECONDS, _BUSY_PAUSE = 900.0, 60.0
+BUSY_SECONDS, BUSY_PAUSE = 900.0, 60.0
+_CANCELLED = "stopped"
 
 
-class _BusyError(BigQueryLoadError):
-    """The job lost to others that work on the same table."""
+class JobRunsError(Exception):
+    """A job takes so long that the task can defer for it.
+
+    :param job_id: the job's id.
+    :param location: where it runs.
+    """
+
+    def __init__(self, job_id: str, location: str | None) -> None:
+        super().__init__(f"The job {job_id} still runs.")
+        self.job_id, self.location = job_id, location
 
 
-def run_job(client: Client, name: str, location: str | None, submit: Callable[[str], Job]) -> Job:
-    """Run a job once, or wait for it where an earlier try has it running.
+class _RunAgainError(BigQueryLoadError):
+    """The job lost to another job on the same table, or the task's earlier try cancelled it."""
 
-    A finished job's id cannot be used again, and the table may have changed since: then the next
-    attempt's suffix is taken. All our jobs give the same result when run twice. A job that lost to
-    another on the same table is run again, for a quarter of an hour.
+
+class Jobs:
+    """Runs the jobs of one load, one after the other.
 
     :param client: BigQuery.
-    :param name: the job's id without its attempt, a function of what the job does.
-    :param location: where the job runs.
-    :param submit: starts the job with the id it is given.
-    :return: the job, done.
-    :raises BigQueryLoadError: when it failed.
+    :param deferrable: whether to raise :class:`JobRunsError` instead of waiting for long.
+    :param resumed_job: id of the job that the task deferred for. Its outcome is taken as it is.
     """
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(_BusyError),
-        wait=tenacity.wait_random_exponential(multiplier=1, max=_BUSY_PAUSE),
-        stop=tenacity.stop_after_delay(_BUSY_SECONDS),
-        before_sleep=lambda _: log.info("The job %s lost to another; running it again.", name),
-        reraise=True,
-    )
-    done: Job = retrying(_run, client, name, location, submit)
-    log.info("The job %s is done.", done.job_id)
-    return done
 
+    location: str | None = None
+    """Where jobs run: where the dataset is."""
 
-def _run(client: Client, name: str, location: str | None, submit: Callable[[str], Job]) -> Job:
-    for attempt in range(_ATTEMPTS):
-        job_id = f"{name}-{attempt}"
-        job: Job | None = _find(client, job_id, location)
-        if job is not None and job.state == "DONE":
-            continue
-        if job is not None:
-            log.info("Waiting for the job %s of an earlier try.", job_id)
-            return finished(job)
+    def __init__(self, client: Client, *, deferrable: bool, resumed_job: str | None) -> None:
+        self._client = client
+        self._deferrable, self._resumed_job = deferrable, resumed_job
+        self._running: LoadJob | QueryJob | None = None
+
+    def run(
+        self,
+        name: str,
+        submit: Callable[[str], Job],
+        *,
+        deferrable: bool = True,
+        reuse: bool = False,
+    ) -> Job:
+        """Run a job, or wait for it where an earlier try has it running.
+
+        A used id cannot be used again: every attempt has its own suffix. The table may have changed
+        since a job was done, so a done job counts for nothing: all our jobs may run twice. A job
+        that lost to another job on the same table runs again, for a quarter of an hour.
+
+        :param name: the job's id without its suffix, a function of what the job does.
+        :param submit: starts the job with the id that it is given.
+        :param deferrable: False for a job that the task always waits for.
+        :param reuse: take a job that succeeded, for its result still exists.
+        :return: the job, done.
+        :raises BigQueryLoadError: when it failed.
+        :raises JobRunsError: when the task can defer for it.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_RunAgainError),
+            wait=tenacity.wait_random_exponential(multiplier=1, max=BUSY_PAUSE),
+            stop=tenacity.stop_after_delay(BUSY_SECONDS),
+            before_sleep=lambda _: log.info("The job %s has to run again.", name),
+            reraise=True,
+        )
+        job: Job = retrying(self._attempt, name, submit, deferrable, reuse)
+        log.info("The job %s is done.", job.job_id)
+        return job
+
+    def query(self, statement: str, config: QueryJobConfig | None = None) -> QueryJob:
+        """Run a statement that has no result to keep, under an id that BigQuery chooses.
+
+        :raises BigQueryLoadError: when it failed.
+        """
+        config = config or QueryJobConfig(labels=LABELS)
+        job = self._client.query(statement, location=self.location, job_config=config)
+        done: QueryJob = self._wait(job)
+        return done
+
+    def cancel(self) -> None:
+        """Cancel the job that runs, if one does; the next try runs it again."""
+        if job := self._running:
+            log.info("Cancelling the job %s.", job.job_id)
+            with suppress(GoogleAPICallError, RetryError, RequestException):
+                job.cancel(retry=None, timeout=_CANCEL_SECONDS)
+
+    def _attempt(
+        self, name: str, submit: Callable[[str], Job], deferrable: bool, reuse: bool
+    ) -> Any:
+        for number in range(_ATTEMPTS):
+            job_id = f"{name}-{number}"
+            job = self._find(job_id)
+            if job_id == self._resumed_job:
+                self._resumed_job = None  # should it fail, the next attempt is a new job
+                return self._wait(job)
+            if job is None:
+                try:
+                    return self._wait(submit(job_id), deferrable=deferrable)
+                except Conflict:  # another task submitted it since we looked
+                    job = self._find(job_id)
+            if job.state != "DONE":
+                log.info("Waiting for the job %s of an earlier try.", job_id)
+                return self._wait(job, deferrable=deferrable, is_ours=False)
+            if reuse and not job.error_result:
+                return self._wait(job)
+        raise BigQueryLoadError(
+            f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery."
+        )
+
+    def _find(self, job_id: str) -> Any:
         try:
-            return finished(submit(job_id))
-        except Conflict:  # started by another since we looked
-            theirs: Job = _find(client, job_id, location)
-            return finished(theirs)
-    raise BigQueryLoadError(f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery.")
+            return self._client.get_job(job_id, location=self.location)
+        except NotFound:
+            return None
+
+    def _wait(self, job: Any, *, deferrable: bool = False, is_ours: bool = True) -> Any:
+        self._running = job
+        try:
+            if deferrable and self._deferrable:
+                job.exception(timeout=SECONDS_BEFORE_DEFERRAL)
+            job.result()
+        except TimeoutError:
+            raise JobRunsError(str(job.job_id), self.location) from None
+        except GoogleAPICallError as error:
+            raise _job_error(job, error, is_ours) from None
+        finally:
+            self._running = None
+        return job
 
 
-def _find(client: Client, job_id: str, location: str | None) -> Any:
-    try:
-        return client.get_job(job_id, location=location)
-    except NotFound:
-        return None
-
-
-def finished(job: Job) -> Job:
-    """Wait until a job is done.
-
-    :raises BigQueryLoadError: when it failed.
-    """
-    _waiting.append(job)
-    try:
-        job.result()
-    except GoogleAPICallError as error:
-        raise _job_error(job, error) from None
-    finally:
-        _waiting.remove(job)
-    return job
-
-
-def cancel_waiting() -> None:
-    """Cancel the jobs that this process waits for: nobody wants them any more."""
-    for job in _waiting:
-        log.info("Cancelling the job %s.", job.job_id)
-        with suppress(GoogleAPICallError, RetryError, RequestException):
-            job.cancel(retry=None, timeout=_CANCEL_SECONDS)
-
-
-def _job_error(job: LoadJob | QueryJob, error: GoogleAPICallError) -> BigQueryLoadError:
+def _job_error(
+    job: LoadJob | QueryJob, error: GoogleAPICallError, is_ours: bool
+) -> BigQueryLoadError:
     """What a failed job means. Its message can quote a record; its reasons and places cannot."""
     items = job.errors or error.errors or []
     reasons = {item.get("reason", "unknown") for item in items}
-    said = {
+    places = {
         f"{i.get('reason', 'unknown')} at {i.get('location') or 'no place'}" for i in items
     } or {type(error).__name__}
-    text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(said))})."
+    text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
     if "bytesBilledLimitExceeded" in reasons:
         return BigQueryLoadError(
             f"{text} It would read more than maximum_bytes_billed allows: raise that, or load a "
             "shorter interval."
         )
     messages = " ".join([str(error.message), *(str(item.get("message")) for item in items)])
-    kind = _BusyError if reasons & _BUSY_REASONS or _BUSY.search(messages) else BigQueryLoadError
+    lost = reasons & _BUSY_REASONS or _BUSY.search(messages)
+    cancelled_before = _CANCELLED in reasons and not is_ours
+    kind = _RunAgainError if lost or cancelled_before else BigQueryLoadError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

@@ -1,33 +1,40 @@
-"""One load task: parts into a staging table by one load job, then one MERGE into the target."""
+"""A load: parts into a staging table by one load job, then one MERGE into the target table."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJob, QueryJobConfig
+from google.cloud.bigquery import Client, LoadJob, QueryJob, QueryJobConfig
 
-from airflow_provider_talkpilot.bigquery.jobs import LABELS, finished, run_job
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import staging_tags, tagged
 from airflow_provider_talkpilot.bigquery.reconcile import (
     Balance,
     ErasureLimit,
-    agents_of,
+    agent_parameters,
     began_at,
     can_reconcile,
     require_equal,
     require_few_gone,
+    total,
     walked_at,
 )
 from airflow_provider_talkpilot.bigquery.schema import staging_schema
-from airflow_provider_talkpilot.bigquery.staging_table import check_parts, fill_staging_table
+from airflow_provider_talkpilot.bigquery.staging_table import (
+    check_parts,
+    create_staging_table,
+    submit_load_job,
+)
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import ensure_target
+from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table
 from airflow_provider_talkpilot.staging.manifests import Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
@@ -40,14 +47,18 @@ class LoadOptions:
 
     :param location: where jobs run; by default where the dataset is.
     :param policy_tags: a policy tag by column; set where it is missing, on the staging table too.
-    :param erasure_limit: how many calls of an interval may turn out to be gone.
+    :param erasure_limit: how many calls of an interval may be gone at once.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
+    :param deferrable: whether to raise ``JobRunsError`` for a job that takes long.
+    :param resumed_job: id of the job that the task deferred for, where it resumes.
     """
 
     location: str | None = None
     policy_tags: Mapping[str, str] = field(default_factory=dict)
     erasure_limit: ErasureLimit = ErasureLimit()
     maximum_bytes_billed: int | None = None
+    deferrable: bool = False
+    resumed_job: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,11 +67,11 @@ class LoadResult:
 
     :param rows: rows staged and loaded.
     :param changed: rows of the target inserted or updated.
-    :param erased: rows of the target whose calls are gone from TalkPilot, emptied now.
-    :param purged: calls of a walk that turned out to be purged since the target last read them.
+    :param erased: rows of the target that were emptied, because their calls are gone.
+    :param purged: calls of the walk that TalkPilot purged since the target last read them.
     :param live: the interval's calls that live in the target; None where the manifest does not
-        tell all calls of its interval.
-    :param load_job_id: None where there was nothing to load.
+        have all calls of its interval.
+    :param load_job_id: None where the manifest has no part.
     :param merge_job_id: likewise.
     :param bytes_processed: bytes that the statements read.
     :param location: where the jobs ran.
@@ -77,124 +88,157 @@ class LoadResult:
     location: str | None = None
 
 
-def load_calls(
-    client: Client,
-    folder: ObjectStoragePath,
-    manifest: Manifest,
-    target: TableId,
-    options: LoadOptions | None = None,
-) -> LoadResult:
-    """Bring what a manifest names into the target table; erase there what TalkPilot erased.
+class Load:
+    """Brings the parts of a manifest into the target table; erases there what TalkPilot erased.
 
-    May be run any number of times, and killed at any moment: the result is the same.
+    It may run any number of times, and be killed at any moment: the result is the same. What a
+    killed or deferred try has done is found in BigQuery, by the ids of its jobs and the rows of the
+    staging table, both named after the content and the target.
 
     :param client: BigQuery, for the project that pays for the jobs.
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
     :param target: the table; it and its dataset are created where they are missing.
     :param options: location, policy tags and limits.
-    :return: what was done.
-    :raises ManifestError: when a part is missing or is not what the manifest says.
-    :raises BigQueryLoadError: when a job failed or loaded something else than was staged, when more
-        calls are gone than allowed, or when the target is not equal to the walk afterwards.
     """
-    options = options or LoadOptions()
-    check_parts(folder, manifest)
-    location = ensure_target(
-        client,
-        target,
-        options.location,
-        columns=manifest.columns,
-        policy_tags=options.policy_tags,
-        warn=manifest.kind == "calls",
-    )
-    if not manifest.parts and not can_reconcile(manifest):
-        log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
-        return LoadResult(rows=0, location=location)
-    # Job ids and the staging table's name say which content goes where.
-    digest = hashlib.sha256(f"{manifest.digest}/{target}".encode()).hexdigest()[:24]
-    staging = target.sibling(f"{target.table}_staging_{digest}")
-    with log_group("BigQuery jobs, one after the other"):
-        load_job_id = fill_staging_table(
-            client,
-            folder,
-            manifest,
-            staging,
-            schema=tagged(staging_schema(manifest.kind), staging_tags(options.policy_tags)),
-            job_name=f"talkpilot-load-{digest}",
-            location=location,
-        )
-        load = _Load(client, manifest, target, staging, digest, location, options)
-        result = load.merge(load_job_id)
-        client.delete_table(str(staging), not_found_ok=True)
-    log.info(
-        "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
-        manifest.kind.capitalize(),
-        manifest.interval,
-        f"{result.rows:,}",
-        f"{result.changed:,}",
-        target,
-        f"{result.bytes_processed:,}",
-    )
-    return result
-
-
-class _Load:
-    """The statements of one load, once the staging table is filled."""
 
     def __init__(
         self,
         client: Client,
+        folder: ObjectStoragePath,
         manifest: Manifest,
         target: TableId,
-        staging: TableId,
-        digest: str,
-        location: str | None,
-        options: LoadOptions,
+        options: LoadOptions | None = None,
     ) -> None:
-        self._client, self._manifest = client, manifest
-        self._target, self._staging = target, staging
-        self._digest, self._location, self._options = digest, location, options
+        self._client, self._folder, self._manifest = client, folder, manifest
+        self._target, self._options = target, options or LoadOptions()
+        tags = self._options.policy_tags
+        self._schema = tagged(staging_schema(manifest.kind), staging_tags(tags))
+        content = f"{manifest.digest}/{target}/{[each.to_api_repr() for each in self._schema]}"
+        self._digest = hashlib.sha256(content.encode()).hexdigest()[:24]
+        self._staging = target.sibling(f"{target.table}_staging_{self._digest}")
+        self._jobs = Jobs(
+            client,
+            deferrable=self._options.deferrable,
+            resumed_job=self._options.resumed_job,
+        )
         self._bytes_processed = 0
 
-    def merge(self, load_job_id: str | None) -> LoadResult:
-        gone = purged = 0
-        if can_reconcile(self._manifest):
-            before = self._balances()
-            require_few_gone(before, self._manifest, self._target, self._options.erasure_limit)
-            gone = sum(balance.gone + balance.gone_from_trash for balance in before)
-            purged = sum(balance.purged for balance in before)
-        merge = self._run(f"merge_{self._manifest.kind}", "merge") if load_job_id else None
+    def run(self) -> LoadResult:
+        """Load.
+
+        :return: what was done.
+        :raises ManifestError: when a part is missing or is not what the manifest says.
+        :raises BigQueryLoadError: when a job failed or loaded something else than was staged, when
+            more calls are gone than allowed, or when the target is not equal to the walk
+            afterwards.
+        :raises JobRunsError: when the task can defer for a job.
+        """
+        manifest, target, options = self._manifest, self._target, self._options
+        check_parts(self._folder, manifest)
+        self._jobs.location = ensure_dataset(
+            self._client,
+            target,
+            options.location,
+            warn=manifest.kind == "calls" and not options.resumed_job,  # once a run
+        )
+        ensure_table(self._client, self._jobs, target, manifest.columns, options.policy_tags)
+        if not manifest.parts and not can_reconcile(manifest):
+            log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
+            return LoadResult(rows=0, location=self._jobs.location)
+        with log_group("BigQuery jobs, one after the other"):
+            result = self._merge(self._fill_staging_table())
+            self._client.delete_table(str(self._staging), not_found_ok=True)
+        log.info(
+            "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
+            manifest.kind.capitalize(),
+            manifest.interval,
+            f"{result.rows:,}",
+            f"{result.changed:,}",
+            target,
+            f"{result.bytes_processed:,}",
+        )
+        return result
+
+    def cancel(self) -> None:
+        """Cancel the job that runs, from another thread or a signal handler."""
+        self._jobs.cancel()
+
+    def _fill_staging_table(self) -> LoadJob | None:
+        """Load all parts; an earlier try may have done it."""
+        create_staging_table(self._client, self._staging, self._schema)
+        if not self._manifest.parts:
+            return None
+
+        def submit(job_id: str) -> LoadJob:
+            return submit_load_job(
+                self._client,
+                self._folder,
+                self._manifest,
+                self._staging,
+                self._schema,
+                job_id=job_id,
+                location=self._jobs.location,
+            )
+
+        is_filled = self._staged_rows() == self._manifest.rows
+        job = self._jobs.run(f"talkpilot-load-{self._digest}", submit, reuse=is_filled)
+        if (rows := self._staged_rows()) != self._manifest.rows:
+            raise BigQueryLoadError(
+                f"{rows} row(s) arrived in {self._staging}, and the manifest says "
+                f"{self._manifest.rows}. Nothing was merged; the next try loads again.",
+                retryable=True,
+            )
+        return job
+
+    def _staged_rows(self) -> int:
+        return int(self._client.get_table(str(self._staging)).num_rows or 0)
+
+    def _merge(self, load_job: LoadJob | None) -> LoadResult:
+        """Merge the staging table into the target, and prove that it has what the walk gave."""
+        manifest, reconciles = self._manifest, can_reconcile(self._manifest)
+        before = self._balances() if reconciles else []
+        require_few_gone(before, manifest, self._target, self._options.erasure_limit)
+        purged = total(before, "purged")
+        # The label tells it to a task that resumes after the MERGE: the target knows by then.
+        labels = {"purged": str(purged)}
+        merge = self._change(f"merge_{manifest.kind}", "merge", labels=labels) if load_job else None
         # Not a clause of the MERGE: it seldom runs, and an UPDATE's WHERE always prunes partitions.
-        erase = self._erase() if gone else None
+        erase = (
+            self._change(
+                "erase_calls",
+                "erase",
+                deferrable=False,
+                query_parameters=agent_parameters(manifest),
+                erased_at=walked_at(manifest),
+            )
+            if total(before, "gone", "gone_from_trash")
+            else None
+        )
+        live = self._reconcile(_changed(erase)) if reconciles else None
         return LoadResult(
-            rows=self._manifest.rows,
+            rows=manifest.rows,
             changed=_changed(merge),
             erased=_changed(erase),
-            purged=purged,
-            live=self._reconcile(_changed(erase)),
-            load_job_id=load_job_id,
+            purged=int(merge.labels.get("purged", purged)) if merge else purged,
+            live=live,
+            load_job_id=load_job.job_id if load_job else None,
             merge_job_id=merge.job_id if merge else None,
             bytes_processed=self._bytes_processed,
-            location=self._location,
+            location=self._jobs.location,
         )
 
-    def _erase(self) -> QueryJob:
-        return self._run("erase_calls", "erase", erased_at=walked_at(self._manifest))
-
-    def _reconcile(self, erased: int) -> int | None:
+    def _reconcile(self, erased: int) -> int:
         """Compare the target with the walk; give the calls that live in it."""
-        if not can_reconcile(self._manifest):
-            return None
         after = self._balances()
         require_equal(after, self._manifest, self._target)
-        live = sum(balance.live + balance.others for balance in after)
+        live = total(after, "live", "others")
         log.info(
             "Reconciled %s: %s call(s) in TalkPilot, %s staged, %s live in the table, %s erased, "
             "%d agent(s).",
             self._manifest.interval,
             f"{self._manifest.rows:,}",
-            f"{sum(balance.staged for balance in after):,}",
+            f"{total(after, 'staged'):,}",
             f"{live:,}",
             f"{erased:,}",
             self._manifest.agent_count,
@@ -202,26 +246,32 @@ class _Load:
         return live
 
     def _balances(self) -> list[Balance]:
-        statement = self._statement("reconcile_calls")
-        config = self._config(agents_of(self._manifest))
-        job = finished(self._client.query(statement, location=self._location, job_config=config))
+        config = self._config(query_parameters=agent_parameters(self._manifest))
+        job = self._jobs.query(self._statement("reconcile_calls"), config)
         self._bytes_processed += job.total_bytes_processed or 0
         return [Balance(**dict(row)) for row in job.result()]
 
-    def _run(self, name: str, verb: str, erased_at: datetime | None = None) -> QueryJob:
-        statement = self._statement(name, erased_at)
-        config = self._config(agents_of(self._manifest) if erased_at else [])
+    def _change(
+        self,
+        name: str,
+        verb: str,
+        *,
+        deferrable: bool = True,
+        erased_at: datetime | None = None,
+        **config: Any,
+    ) -> QueryJob:
+        """Run a statement that changes the target."""
 
         def submit(job_id: str) -> QueryJob:
             return self._client.query(
-                statement,
+                self._statement(name, erased_at),
                 job_id=job_id,
-                location=self._location,
-                job_config=config,
-                job_retry=None,  # run_job decides about another attempt
+                location=self._jobs.location,
+                job_config=self._config(**config),
+                job_retry=None,  # Jobs decides about another attempt
             )
 
-        job = run_job(self._client, f"talkpilot-{verb}-{self._digest}", self._location, submit)
+        job = self._jobs.run(f"talkpilot-{verb}-{self._digest}", submit, deferrable=deferrable)
         self._bytes_processed += job.total_bytes_processed or 0
         return job
 
@@ -235,11 +285,10 @@ class _Load:
             erased_at=erased_at,
         )
 
-    def _config(self, parameters: Sequence[ArrayQueryParameter]) -> QueryJobConfig:
-        config = QueryJobConfig(labels=LABELS, query_parameters=list(parameters))
+    def _config(self, labels: Mapping[str, str] | None = None, **options: Any) -> QueryJobConfig:
         if self._options.maximum_bytes_billed is not None:
-            config.maximum_bytes_billed = self._options.maximum_bytes_billed
-        return config
+            options["maximum_bytes_billed"] = self._options.maximum_bytes_billed
+        return QueryJobConfig(labels={**LABELS, **(labels or {})}, **options)
 
 
 def _changed(job: QueryJob | None) -> int:

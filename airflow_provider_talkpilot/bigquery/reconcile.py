@@ -61,6 +61,11 @@ class Balance:
     purged: int
 
 
+def total(balances: Sequence[Balance], *counts: str) -> int:
+    """Sum counts over all agents."""
+    return sum(getattr(balance, count) for balance in balances for count in counts)
+
+
 def can_reconcile(manifest: Manifest) -> bool:
     """Whether a manifest tells all calls of its interval: a walk's, without filters."""
     return manifest.is_whole_interval
@@ -76,8 +81,8 @@ def began_at(manifest: Manifest) -> datetime:
     return manifest.began_at if isinstance(manifest, CallsManifest) else manifest.started_at
 
 
-def agents_of(manifest: Manifest) -> list[ArrayQueryParameter]:
-    """Query parameters: the agents that were walked, and those whose every record was staged.
+def agent_parameters(manifest: Manifest) -> list[ArrayQueryParameter]:
+    """Give query parameters: the agents that were walked, and those with no rejected record.
 
     A record that failed validation is a call that TalkPilot has, and the parts do not: where one
     was rejected, a call that the parts lack proves nothing.
@@ -105,9 +110,8 @@ def require_few_gone(
     :param limit: how many calls may be gone.
     :raises BigQueryLoadError: when there are more, and nobody has confirmed it.
     """
-    gone = sum(balance.gone for balance in balances)
-    trash = sum(balance.gone_from_trash for balance in balances)
-    there = gone + sum(balance.live + balance.others for balance in balances)
+    gone, trash = total(balances, "gone"), total(balances, "gone_from_trash")
+    there = total(balances, "gone", "live", "others")
     if limit.confirmed or gone <= limit.rows or gone <= limit.share * there:
         return
     raise BigQueryLoadError(
@@ -127,9 +131,8 @@ def require_equal(balances: Sequence[Balance], manifest: Manifest, target: objec
     :param balances: from after the MERGE.
     :raises BigQueryLoadError: when it has not; a load may be repeated.
     """
-    missing = sum(balance.missing for balance in balances)
-    gone = sum(balance.gone + balance.gone_from_trash for balance in balances)
-    staged = sum(balance.staged for balance in balances)
+    missing, staged = total(balances, "missing"), total(balances, "staged")
+    gone = total(balances, "gone", "gone_from_trash")
     if missing or gone or staged != manifest.rows:
         raise BigQueryLoadError(
             f"{target} is not equal to the walk of {manifest.interval}: {manifest.rows:,} call(s) "
@@ -143,9 +146,8 @@ def require_equal(balances: Sequence[Balance], manifest: Manifest, target: objec
 
 def _named(balances: Sequence[Balance], *counts_of: str) -> str:
     """The agents with the largest counts."""
-    sums = [(sum(getattr(b, name) for name in counts_of), b.agent_id) for b in balances]
-    counts = sorted(sums, reverse=True)
-    counts = [(number, agent_id) for number, agent_id in counts if number]
+    counts = [(total([each], *counts_of), each.agent_id) for each in balances]
+    counts = sorted((each for each in counts if each[0]), reverse=True)
     named = [f"agent {agent_id}: {number:,}" for number, agent_id in counts[:_NAMED]]
     if more := len(counts) - len(named):
         named.append(f"{more} more agent(s)")

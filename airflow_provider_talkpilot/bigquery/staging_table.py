@@ -1,13 +1,12 @@
-"""The staging table: where one load job puts the parts of a manifest, for the MERGE to read."""
+"""The staging table: one load job puts the parts of a manifest there, for the MERGE to read."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
@@ -22,22 +21,19 @@ from google.cloud.bigquery import (
     WriteDisposition,
 )
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.jobs import LABELS, run_job
+from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.manifests import Manifest
 
-log = logging.getLogger(__name__)
-
 LIFE = timedelta(days=1)
 
 
 def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
-    """Refuse parts that are not what the manifest says, before anything is loaded.
+    """Compare the parts with the manifest, before anything is loaded.
 
-    :raises ManifestError: when one is gone or has another size.
+    :raises ManifestError: when a part is missing or has another size.
     """
     for part in manifest.parts:
         found = storage.size(folder / part.name)
@@ -49,60 +45,37 @@ def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
             )
 
 
-def fill_staging_table(
-    client: Client,
-    folder: ObjectStoragePath,
-    manifest: Manifest,
-    staging: TableId,
-    *,
-    schema: Sequence[SchemaField],
-    job_name: str,
-    location: str | None,
-) -> str | None:
-    """Create the staging table and load all parts into it, by one job.
-
-    :param client: BigQuery.
-    :param folder: where the parts are.
-    :param manifest: names them.
-    :param staging: the table; what it holds is replaced.
-    :param schema: its columns.
-    :param job_name: the load job's id without its attempt.
-    :param location: where the job runs.
-    :return: the job's id; None where there is no part to load.
-    :raises BigQueryLoadError: when the job failed, or other rows arrived than were staged.
-    """
-    table = Table(str(staging), schema=schema)
-    # Should the try die here: nothing that it held lives on for longer.
+def create_staging_table(client: Client, name: TableId, schema: Sequence[SchemaField]) -> None:
+    """Create the table where it is missing; BigQuery deletes it after a day."""
+    table = Table(str(name), schema=schema)
     table.expires = datetime.now(UTC) + LIFE
     table.labels = LABELS
     client.create_table(table, exists_ok=True)
-    if not manifest.parts:
-        return None
-    job = run_job(
-        client,
-        job_name,
-        location,
-        lambda job_id: _submit(client, folder, manifest, staging, schema, job_id, location),
-    )
-    loaded = client.get_table(str(staging)).num_rows
-    if loaded != manifest.rows:
-        raise BigQueryLoadError(
-            f"{loaded} row(s) arrived in {staging}, and the manifest says {manifest.rows}. Nothing "
-            "was merged; the next try loads again.",
-            retryable=True,
-        )
-    return str(job.job_id)
 
 
-def _submit(
+def submit_load_job(
     client: Client,
     folder: ObjectStoragePath,
     manifest: Manifest,
-    staging: TableId,
+    name: TableId,
     schema: Sequence[SchemaField],
+    *,
     job_id: str,
     location: str | None,
 ) -> LoadJob:
+    """Start one job that loads all parts.
+
+    BigQuery itself reads parts in ``gs://``; others are uploaded.
+
+    :param client: BigQuery.
+    :param folder: where the parts are.
+    :param manifest: names the parts.
+    :param name: the staging table; its rows are replaced.
+    :param schema: its columns.
+    :param job_id: the job's id.
+    :param location: where the job runs.
+    :raises ManifestError: when a part that is uploaded was altered since it was staged.
+    """
     config = LoadJobConfig(
         # Never detected: a column of phone numbers would become integers.
         schema=schema,
@@ -115,35 +88,35 @@ def _submit(
         # BigQuery knows buckets, not Airflow's connection ids.
         uris = [f"gs://{(folder / part.name).path.lstrip('/')}" for part in manifest.parts]
         return client.load_table_from_uri(
-            uris, str(staging), job_id=job_id, location=location, job_config=config
+            uris, str(name), job_id=job_id, location=location, job_config=config
         )
-    with _collected(folder, manifest) as rows:
+    with _one_file(folder, manifest) as rows:
         return client.load_table_from_file(
-            rows, str(staging), rewind=True, job_id=job_id, location=location, job_config=config
+            rows, str(name), rewind=True, job_id=job_id, location=location, job_config=config
         )
 
 
-def _collected(folder: ObjectStoragePath, manifest: Manifest) -> IO[bytes]:
-    """All parts as one temporary file, for BigQuery takes one upload a job."""
-    with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
-        rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - the caller closes it
-        try:
-            _collect(folder, manifest, rows)
+@contextmanager
+def _one_file(folder: ObjectStoragePath, manifest: Manifest) -> Iterator[IO[bytes]]:
+    """All parts as one temporary file, because a load job takes one upload."""
+    rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - closed below
+    try:
+        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+            for part in manifest.parts:
+                _append(folder / part.name, part.sha256, rows)
             rows.flush()
-        except BaseException:
-            with suppress(OSError):  # what a full disk refused is tried again
-                rows.close()
-            raise
-    return rows
+        yield rows
+    finally:
+        with suppress(OSError):  # closing writes again what a full disk refused
+            rows.close()
 
 
-def _collect(folder: ObjectStoragePath, manifest: Manifest, rows: IO[bytes]) -> None:
-    for part in manifest.parts:
-        with storage.open_raw(folder / part.name) as raw:
-            if hashlib.file_digest(raw, "sha256").hexdigest() != part.sha256:
-                raise ManifestError(
-                    f"The part {folder / part.name} was altered since it was staged: run the task "
-                    "that staged it again."
-                )
-            raw.seek(0)
-            shutil.copyfileobj(storage.decompressed(part.name, raw), rows)
+def _append(part: ObjectStoragePath, sha256: str, rows: IO[bytes]) -> None:
+    with storage.open_raw(part) as raw:
+        if hashlib.file_digest(raw, "sha256").hexdigest() != sha256:
+            raise ManifestError(
+                f"The part {part} was altered since it was staged: run the task that staged it "
+                "again."
+            )
+        raw.seek(0)
+        shutil.copyfileobj(storage.decompressed(part.name, raw), rows)

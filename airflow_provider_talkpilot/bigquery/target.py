@@ -1,4 +1,4 @@
-"""The target table and its dataset: made where they are missing, checked and grown where not."""
+"""The target table and its dataset: created where they are missing, else checked and extended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from google.cloud.bigquery import (
 from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.evolution import lacking_columns, narrow_columns
-from airflow_provider_talkpilot.bigquery.jobs import finished
+from airflow_provider_talkpilot.bigquery.jobs import Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
@@ -32,77 +32,75 @@ TIME_TRAVEL_HOURS = 48
 _DEFAULT_TIME_TRAVEL_HOURS = 168
 
 
-def ensure_target(
-    client: Client,
-    target: TableId,
-    location: str | None,
-    *,
-    columns: Mapping[str, str],
-    policy_tags: Mapping[str, str],
-    warn: bool = False,
+def ensure_dataset(
+    client: Client, target: TableId, location: str | None, *, warn: bool = False
 ) -> str | None:
-    """Create dataset and table where they are missing; add or widen columns of an older table.
-
-    Columns, labels and options of the users' own stay as they are.
+    """Create the dataset where it is missing.
 
     :param client: BigQuery.
     :param target: the table.
-    :param location: where jobs are to run; None for wherever the dataset is.
-    :param columns: what the manifest recorded of the choices for columns.
-    :param policy_tags: a policy tag by column; set where a column has none.
-    :param warn: say so where the dataset keeps what was deleted for longer than it must.
+    :param location: where jobs are to run; None for where the dataset is.
+    :param warn: warn of a dataset that keeps deleted data for longer than it must.
     :return: the dataset's location: jobs must run there.
-    :raises BigQueryLoadError: when the dataset is elsewhere than ``location``, or the table's
-        columns, the choices for them, or their policy tags do not fit.
+    :raises BigQueryLoadError: when the dataset is elsewhere than ``location``.
     """
-    dataset = _ensure_dataset(client, target, location)
-    found: str | None = dataset.location
-    if location and found and location.lower() != found.lower():
-        raise BigQueryLoadError(
-            f"The dataset {target.project}.{target.dataset} is in {found}, and location is "
-            f"{location}: leave location empty, or name a dataset in {location}."
-        )
-    if warn:
-        _warn_of_time_travel(dataset)
-    _ensure_table(client, target, found, columns, policy_tags)
-    return found
-
-
-def _ensure_dataset(client: Client, target: TableId, location: str | None) -> Dataset:
     name = f"{target.project}.{target.dataset}"
     try:
-        return client.get_dataset(name)
+        dataset = client.get_dataset(name)
     except NotFound:
+        log.info("Creating the dataset %s.", name)
         dataset = Dataset(name)
         if location:
             dataset.location = location
         dataset.max_time_travel_hours = TIME_TRAVEL_HOURS
         dataset.description = "TalkPilot's calls, kept by Airflow."
-        log.info("Creating the dataset %s.", name)
-        return client.create_dataset(dataset, exists_ok=True)
-
-
-def _warn_of_time_travel(dataset: Dataset) -> None:
+        dataset = client.create_dataset(dataset, exists_ok=True)
+    require_location(dataset, location)
     hours = int(dataset.max_time_travel_hours or _DEFAULT_TIME_TRAVEL_HOURS)
-    if hours > TIME_TRAVEL_HOURS:
+    if warn and hours > TIME_TRAVEL_HOURS:
         log.warning(
             "BigQuery's time travel keeps what is purged from the dataset %s for %d hours. The "
-            "shortest it can do: ALTER SCHEMA `%s.%s` SET OPTIONS (max_time_travel_hours = %d).",
-            dataset.dataset_id,
+            "shortest it can do: ALTER SCHEMA `%s` SET OPTIONS (max_time_travel_hours = %d).",
+            target.dataset,
             hours,
-            dataset.project,
-            dataset.dataset_id,
+            name,
             TIME_TRAVEL_HOURS,
+        )
+    found: str | None = dataset.location
+    return found
+
+
+def require_location(dataset: Dataset, location: str | None) -> None:
+    """Refuse a dataset that is elsewhere than jobs are to run.
+
+    :raises BigQueryLoadError: when it is.
+    """
+    if location and dataset.location and location.lower() != dataset.location.lower():
+        raise BigQueryLoadError(
+            f"The dataset {dataset.project}.{dataset.dataset_id} is in {dataset.location}, and "
+            f"location is {location}: leave location empty, or name a dataset in {location}."
         )
 
 
-def _ensure_table(
+def ensure_table(
     client: Client,
+    jobs: Jobs,
     target: TableId,
-    location: str | None,
     columns: Mapping[str, str],
     policy_tags: Mapping[str, str],
 ) -> None:
+    """Create the table where it is missing; add or widen columns of an older table.
+
+    Columns, labels and options of the users' own stay as they are.
+
+    :param client: BigQuery.
+    :param jobs: runs the statements.
+    :param target: the table.
+    :param columns: what the manifest recorded of the choices for columns.
+    :param policy_tags: a policy tag by column; set where a column has none.
+    :raises BigQueryLoadError: when the table's columns, the choices for them, or their policy tags
+        do not fit.
+    """
     try:
         table = client.get_table(str(target))
     except NotFound:
@@ -122,19 +120,18 @@ def _ensure_table(
     require_same_choices(table, columns)
     for column in lacking:
         log.info("Adding the column %s to the table %s.", column.name, target)
-        statement = render("add_column", target=target, column=column)
-        finished(client.query(statement, location=location))
+        jobs.query(render("add_column", target=target, column=column))
     for column in narrow_columns(table):
-        _widen(client, target, location, column)
+        _widen(client, jobs, target, column)
     if policy_tags:
         add_missing_tags(client, client.get_table(str(target)), policy_tags)
 
 
-def _widen(client: Client, target: TableId, location: str | None, column: Column) -> None:
+def _widen(client: Client, jobs: Jobs, target: TableId, column: Column) -> None:
     log.info("Widening the column %s of the table %s.", column.name, target)
     statement = render("widen_column", target=target, column=column)
     try:
-        finished(client.query(statement, location=location))
+        jobs.query(statement)
     except BigQueryLoadError:
         # Another load may have done it at the same moment.
         left = narrow_columns(client.get_table(str(target)))

@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.target import require_location
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +132,7 @@ def _target_table(client: Client, target: TableId, location: str | None) -> Tabl
         table = client.get_table(str(target))
     except NotFound:
         raise BigQueryLoadError(f"There is no table {target} to make views of: {cure}") from None
-    if location and dataset.location and location.lower() != dataset.location.lower():
-        raise BigQueryLoadError(
-            f"The dataset {target.project}.{target.dataset} is in {dataset.location}, and location "
-            f"is {location}: leave location empty, or name a dataset in {location}."
-        )
+    require_location(dataset, location)
     missing = _TARGET.keys() - {field.name for field in table.schema}
     if missing:
         columns = ", ".join(sorted(missing))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.table_id import TableId
@@ -23,6 +23,10 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
+    from airflow_provider_talkpilot.bigquery.load import Load
+
+# How often the trigger looks at a job that takes long.
+POLL_SECONDS = 10.0
 _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
 
 
@@ -56,6 +60,9 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
     :param max_erased: so many calls may be gone in any case.
     :param confirm_erasure: erase however many are gone. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
+    :param deferrable: give the worker back while BigQuery works for more than a few seconds on the
+        load job or the MERGE; without it, wait in the worker. By default what
+        ``[operators] default_deferrable`` says.
     :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, their ``project`` and
         ``location``, ``bytes_processed``, ``table``, ``manifest_uri``.
     """
@@ -86,6 +93,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         max_erased: int = 10,
         confirm_erasure: bool | str = False,
         maximum_bytes_billed: int | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -99,10 +107,25 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         self.max_erased = max_erased
         self.confirm_erasure = confirm_erasure
         self.maximum_bytes_billed = maximum_bytes_billed
+        self.deferrable = deferrable
+        self._running: Load | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load and merge."""
-        from airflow_provider_talkpilot.bigquery.load import LoadOptions, load_calls
+        return self._load(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after a job that took long; only the job's id is taken from the event."""
+        return self._load(context, resumed_job=event.get("job_id"))
+
+    def on_kill(self) -> None:
+        """Cancel the job that this task waits for; the next try runs it again."""
+        if self._running:
+            self._running.cancel()
+
+    def _load(self, context: Context, resumed_job: str | None = None) -> dict[str, Any]:
+        from airflow_provider_talkpilot.bigquery.jobs import JobRunsError
+        from airflow_provider_talkpilot.bigquery.load import Load, LoadOptions
         from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
         from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 
@@ -133,11 +156,17 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                     self.max_erased_share, self.max_erased, is_true(self.confirm_erasure)
                 ),
                 maximum_bytes_billed=self.maximum_bytes_billed,
+                deferrable=self.deferrable,
+                resumed_job=resumed_job,
             )
             with bigquery_client(
                 self.gcp_conn_id, self.location, self.impersonation_chain
             ) as client:
-                result = load_calls(client, path.parent, manifest, target, options)
+                load = self._running = Load(client, path.parent, manifest, target, options)
+                try:
+                    result = load.run()
+                except JobRunsError as job:
+                    self._defer(job.job_id, client.project, job.location)
         self.movement = loaded(path, manifest, target, result)
         announce(context, self.outlets, path, manifest, target, result)
         push_summary(context, "load", **about, **asdict(result))
@@ -147,11 +176,19 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
             "project": client.project,
         }
 
-    def on_kill(self) -> None:
-        """Cancel the job that runs; the next try starts it anew."""
-        from airflow_provider_talkpilot.bigquery.jobs import cancel_waiting
+    def _defer(self, job_id: str, project: str, location: str | None) -> NoReturn:
+        from airflow_provider_talkpilot.triggers.bigquery import TalkPilotLoadJobTrigger
 
-        cancel_waiting()
+        self.log.info("The job %s takes long: the worker is free until it is done.", job_id)
+        trigger = TalkPilotLoadJobTrigger(
+            conn_id=self.gcp_conn_id,
+            job_id=job_id,
+            project_id=project,
+            location=location,
+            poll_interval=POLL_SECONDS,
+            impersonation_chain=self.impersonation_chain,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
 
 
 class TalkPilotCreateViewsOperator(BaseOperator):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from google.cloud.bigquery import Client, QueryJob
 
 from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -270,17 +271,17 @@ def test_an_unequal_table_is_an_error(chain: Chain, monkeypatch: pytest.MonkeyPa
     """Somebody deletes rows while the load is at work."""
     manifest = chain.extract().returned
     chain.load(manifest)
-    from airflow_provider_talkpilot.bigquery import load  # the very module that the operator uses
-
-    real = load._Load._reconcile
     victim = live_call(chain)["id"]
+    query = Client.query
 
-    def meddle(self: Any, erased: int) -> int | None:
-        chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE id = '{victim}'").result()
-        return real(self, erased)
+    def meddle(self: Client, statement: str, *args: Any, **options: Any) -> QueryJob:
+        job = query(self, statement, *args, **options)
+        if "\nMERGE" in statement:
+            query(chain.bigquery, f"DELETE FROM `{chain.table}` WHERE id = '{victim}'").result()
+        return job
 
     with monkeypatch.context() as patch:
-        patch.setattr(load._Load, "_reconcile", meddle)
+        patch.setattr(Client, "query", meddle)
         with pytest.raises(Exception, match="1 missing in the table") as caught:
             chain.load(manifest)
     assert not isinstance(caught.value, AirflowFailException), "the next try can mend it"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.integration.chain import Chain
+from tests.integration.chain import Chain, day
 from tests.support.tables import tables
 
 
@@ -142,3 +143,19 @@ def test_other_columns_of_the_users_stay(chain: Chain) -> None:
     chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed = TRUE WHERE TRUE").result()
     chain.run()
     assert {row.pop("reviewed") for row in chain.rows()} == {True}
+
+
+def test_overlapping_loads_at_once(chain: Chain) -> None:
+    """A backfill of two days beside the daily run of one, calls and details."""
+    daily = chain.extract().returned
+    both = (day(0)[0], day(1)[1])
+    backfill = chain.extract(interval=both).returned
+    chain.sandbox.edit(chain.sandbox.truth(*day(0))[0]["id"], note="edited between")
+    newest = chain.extract(interval=both).returned
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(chain.load, (daily, backfill, newest)))
+    details = [chain.enrich(manifest).returned for manifest in (daily, newest)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(chain.load, details))
+    chain.assert_table_is_truth(day(0), day(1))
+    assert tables(chain.bigquery, chain.table) == ["calls"]

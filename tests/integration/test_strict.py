@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict
 from google.cloud.bigquery import Client, LoadJob, QueryJob, Table
 
-from airflow_provider_talkpilot.bigquery.jobs import run_job
+from airflow_provider_talkpilot.bigquery.jobs import Jobs as BigQueryJobs
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from tests.integration.chain import Chain
 from tests.support.jobs import Death, Jobs
@@ -38,6 +39,10 @@ def count(client: Client, name: str) -> int:
 def insert(client: Client, counter: str, job_id: str) -> QueryJob:
     statement = f"INSERT INTO `{counter}` (job) VALUES ('{job_id}')"
     return client.query(statement, job_id=job_id, job_retry=None)
+
+
+def run_job(client: Client, name: str, submit: Callable[[str], QueryJob]) -> QueryJob:
+    return BigQueryJobs(client, deferrable=False, resumed_job=None).run(name, submit)
 
 
 def left_by_a_killed_load(chain: Chain, jobs: Jobs, calls: str) -> Table:
@@ -70,7 +75,7 @@ def test_a_job_that_another_started_since_we_looked(bigquery: Client, counter: s
         insert(bigquery, counter, job_id)
         return insert(bigquery, counter, job_id)
 
-    job = run_job(bigquery, name, None, submit)
+    job = run_job(bigquery, name, submit)
     assert (job.job_id, job.state, job.num_dml_affected_rows) == (f"{name}-0", "DONE", 1)
     assert count(bigquery, counter) == 1
 
@@ -96,7 +101,7 @@ def test_a_job_that_an_earlier_try_left_running(
         return job
 
     monkeypatch.setattr(bigquery, "get_job", look_then_open)
-    job = run_job(bigquery, name, None, lambda job_id: insert(bigquery, counter, job_id))
+    job = run_job(bigquery, name, lambda job_id: insert(bigquery, counter, job_id))
     assert states == ["RUNNING"]
     assert (job.job_id, job.state) == (f"{name}-0", "DONE")
     assert count(bigquery, counter) == 1
@@ -106,7 +111,7 @@ def test_the_id_of_a_failed_job_is_used_up(bigquery: Client, counter: str) -> No
     name = counter.replace(".", "-")
     with pytest.raises(BadRequest):
         bigquery.query("SELECT ERROR('no')", job_id=f"{name}-0", job_retry=None).result()
-    job = run_job(bigquery, name, None, lambda job_id: insert(bigquery, counter, job_id))
+    job = run_job(bigquery, name, lambda job_id: insert(bigquery, counter, job_id))
     assert job.job_id == f"{name}-1"
     assert count(bigquery, counter) == 1
 
@@ -115,7 +120,7 @@ def changes(chain: Chain, job_id: str) -> tuple[int, int, int]:
     """Rows that a MERGE inserted, updated and deleted."""
     job = chain.bigquery.get_job(job_id)
     assert isinstance(job, QueryJob)
-    assert job.labels == {"source": "talkpilot"}
+    assert job.labels["source"] == "talkpilot"
     done = job.dml_stats
     assert done
     return done.inserted_row_count, done.updated_row_count, done.deleted_row_count

@@ -7,10 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from airflow_provider_talkpilot.sandbox.processes import (
     MissingExtraError,
     responds,
 )
+from tests.support.waiting import wait_until
 
 # The fixtures that users get, here without the package being installed.
 bigquery_emulator = pytest_plugin.bigquery_emulator
@@ -43,13 +42,6 @@ pid = process.wait_for(lambda: process.log().strip() or None, 20)
 print(process.pid, pid, flush=True)
 time.sleep(600)
 """
-
-
-def wait_until(look: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
