@@ -18,7 +18,7 @@ TRIES = 5
 LIMIT_SECONDS = 0.3
 
 _CHILD = """
-import json, runpy, sys, time
+import gc, json, runpy, sys, time
 from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import (
@@ -37,6 +37,8 @@ with DAG(
     first = BaseOperator(task_id="first")
     first >> BaseOperator(task_id="second", outlets=[AssetAlias("alias")])
 
+gc.collect()
+gc.freeze()  # as Airflow's processor does
 modules, wall, cpu = len(sys.modules), time.perf_counter(), time.process_time()
 runpy.run_path(sys.argv[1])
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
