@@ -3,7 +3,8 @@
 Airflow's processor parses each file in a process of its own, in which Airflow's own modules are
 mostly imported. So each measurement is a fresh process: it first makes a DAG of Airflow's own
 parts, then runs the file, and only the second is counted. ``python -m benchmarks.parse_time``
-prints the best of some tries, and ends with 1 where a file takes longer than it may.
+prints the best of some tries, and ends with 1 where a file takes longer than it may. The limit is
+on the processor's time, which other work on the machine does not change.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 DAGS = Path(__file__).parents[1] / "dags"
 TRIES = 5
-LIMIT_SECONDS = 0.3
+LIMIT_SECONDS = 0.3  # of the processor
 
 _CHILD = """
 import gc, json, runpy, sys, time
@@ -69,7 +70,7 @@ def main() -> int:
     for file in sorted(DAGS.glob("*.py")):
         seconds, cpu, modules = measure(file)
         print(f"{file.name:36} {seconds:.2f} s ({cpu:.2f} s of CPU), {modules} modules", flush=True)
-        if seconds > LIMIT_SECONDS:
+        if cpu > LIMIT_SECONDS:
             slow.append(file.name)
     if slow:
         print(f"Longer than {LIMIT_SECONDS} s: {', '.join(slow)}")
