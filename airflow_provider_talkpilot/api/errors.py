@@ -95,16 +95,9 @@ class ConflictError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """429 that stayed after waiting as told, several times over.
-
-    :param retry_after: seconds to wait, by the last refusal.
-    """
+    """429 that stayed after waiting as told, several times over."""
 
     retryable = True
-
-    def __init__(self, message: str, *, retry_after: float, **kwargs: object) -> None:
-        super().__init__(message, **kwargs)  # type: ignore[arg-type]
-        self.retry_after = retry_after
 
 
 class ServerError(ApiError):

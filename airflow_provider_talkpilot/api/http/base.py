@@ -121,11 +121,17 @@ class BaseClient:
         if response.status_code == 429:
             with self._counting:
                 self.refused += 1
-            wait = self.quota.record_refusal(permit, response.headers)
+            self.quota.record_refusal(permit, response.headers)
             attempts.refusals += 1
-            if attempts.refusals == REFUSALS_OF_ONE_REQUEST:
-                raise _refused_too_often(response, wait)
-            return None
+            if attempts.refusals < REFUSALS_OF_ONE_REQUEST:
+                return None
+            error = error_of(response)
+            raise errors.RateLimitedError(
+                f"{error} It refused {attempts.refusals} times in a row after waiting as told.",
+                status=429,
+                code=error.code,
+                request_id=error.request_id,
+            )
         self.quota.record_response(permit, response.headers)
         redirect = response.next_request
         if (
@@ -165,15 +171,4 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(
         error,
         errors.ServerError | errors.ConnectionFailedError | errors.UnreadableResponseError,
-    )
-
-
-def _refused_too_often(response: httpx.Response, wait: float) -> errors.RateLimitedError:
-    refusal = error_of(response)
-    return errors.RateLimitedError(
-        f"{refusal} It refused {REFUSALS_OF_ONE_REQUEST} times in a row after waiting as told.",
-        retry_after=wait,
-        status=refusal.status,
-        code=refusal.code,
-        request_id=refusal.request_id,
     )

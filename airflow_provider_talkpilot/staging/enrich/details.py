@@ -125,16 +125,13 @@ def fetch_details(
     def fetch(call: Wanted, permit: Permit) -> Detail:
         return _fetch(client, choices, call, permit)
 
-    def stage(details: Iterator[Detail]) -> None:
-        for detail in details:
-            batches.add(detail)
-            progress.step()
-            if batches.rejected > max_rejects + MOST_ACCIDENTS:
-                return
-
     with Prefetch(client.quota, fetch, missing, batches.in_flight) as details:
         try:
-            stage(iter(details))
+            for detail in details:
+                batches.add(detail)
+                progress.step()
+                if batches.rejected > max_rejects + MOST_ACCIDENTS:
+                    break
         except BaseException:
             # No request may go on waiting for the quota. A killed task may have little time left.
             client.quota.close()
@@ -155,10 +152,8 @@ def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted, permit
             raise
         if not call.deleted:
             return Detail()
-        now = datetime.now(UTC)
-        return Detail(
-            missing_detail_row(call.id, call.agent_id, call.created_at, call.version, now)
-        )
+        known = call.id, call.agent_id, call.created_at, call.version
+        return Detail(missing_detail_row(*known, datetime.now(UTC)))
     except InvalidRecordError as error:
         record = choices.reject(error.record)
         return Detail(reject={"agent_id": call.agent_id, "reason": error.reason, "record": record})
