@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
-from airflow_provider_talkpilot.staging.names import Kind, checkpoint_name, manifest_name
+from airflow_provider_talkpilot.staging.names import FileName, Kind
 from airflow_provider_talkpilot.staging.parts import Part
 
 
@@ -157,7 +157,7 @@ class Manifest(BaseModel):
 
         :return: its path.
         """
-        path = folder / manifest_name(self.kind, self.digest)
+        path = folder / str(FileName("manifest", self.kind, self.digest))
         storage.put_text(self.model_dump_json(), path)
         return path
 
@@ -259,18 +259,20 @@ class Checkpoint(BaseModel):
     def load(cls, folder: ObjectStoragePath, kind: Kind) -> Self | None:
         """Read unfinished work; None where there is none that this version understands."""
         with suppress(ManifestError):
-            found = read_record(folder / checkpoint_name(kind))
+            found = read_record(folder / str(FileName("checkpoint", kind)))
             return found if isinstance(found, cls) else None
         return None
 
     def save(self, folder: ObjectStoragePath) -> None:
         """Write it in place of the last one."""
-        storage.put_text(self.model_dump_json(), folder / checkpoint_name(self.manifest.kind))
+        storage.put_text(
+            self.model_dump_json(), folder / str(FileName("checkpoint", self.manifest.kind))
+        )
 
     @staticmethod
     def delete(folder: ObjectStoragePath, kind: Kind) -> None:
         """Forget unfinished work: it is finished."""
-        storage.delete(folder / checkpoint_name(kind))
+        storage.delete(folder / str(FileName("checkpoint", kind)))
 
     @property
     def parts(self) -> list[Part]:

@@ -43,7 +43,7 @@ LEVELS = (_NAME, _NAME, _AGENTS, _INTERVAL)
 """The shapes of the folders below the root: DAG, connection, agents, interval."""
 
 _PART = re.compile(r"(calls|details|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl(\.gz)?")
-_RECORD = re.compile(r"(calls|details)-(?:(checkpoint)|(manifest|loaded)-[0-9a-f]{16})\.json")
+_RECORD = re.compile(r"(calls|details)-(?:(checkpoint)|(manifest|loaded)-([0-9a-f]{16}))\.json")
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 _DIGITS = 16
 
@@ -60,8 +60,21 @@ class Folder:
     interval: Interval
 
     @classmethod
+    def parse(cls, path: ObjectStoragePath) -> Folder | None:
+        """Read the path of a folder; None where it is not one of ours."""
+        levels = path, path.parent, path.parent.parent, path.parent.parent.parent
+        names = [level.name for level in reversed(levels)]
+        if not all(shape.fullmatch(name) for shape, name in zip(LEVELS, names, strict=True)):
+            return None
+        try:
+            start, end = (_moment(bound) for bound in path.name.split("_"))
+            return cls(path, Interval(start, end))
+        except (ValueError, IntervalError):
+            return None
+
+    @classmethod
     def of_manifest(cls, path: ObjectStoragePath, root: ObjectStoragePath) -> Folder:
-        """Give the folder of a manifest; the manifest may be deleted already.
+        """Give the folder of a manifest, which may be deleted already.
 
         :param root: the root of staging.
         :raises StagingUriError: when the path is not one of ours below the root.
@@ -79,19 +92,6 @@ class Folder:
             "that staged it."
         )
 
-    @classmethod
-    def parse(cls, path: ObjectStoragePath) -> Folder | None:
-        """Read the path of a folder; None where it is not one of ours."""
-        levels = path, path.parent, path.parent.parent, path.parent.parent.parent
-        names = [level.name for level in reversed(levels)]
-        if not all(shape.fullmatch(name) for shape, name in zip(LEVELS, names, strict=True)):
-            return None
-        try:
-            start, end = (_moment(bound) for bound in path.name.split("_"))
-            return cls(path, Interval(start, end))
-        except (ValueError, IntervalError):
-            return None
-
     @property
     def shares_details_with(self) -> tuple[str, str]:
         """Equal for folders whose details fit each other: the connection, the choices' digest."""
@@ -104,20 +104,20 @@ class Folder:
 
 
 class FileName(NamedTuple):
-    """What the name of a staged file says.
+    """The name of a staged file; as a text it is the name itself.
 
     :param role: ``part``, ``manifest``, ``loaded`` or ``checkpoint``.
     :param kind: ``calls`` or ``details``, of a part also ``rejects``.
+    :param checksum: hex SHA-256 of a part, or digest of a manifest; the name has its beginning.
     :param number: of a part.
-    :param checksum: of a part, the beginning of its SHA-256.
     :param compressed: of a part.
     :param unfinished: whether the file never got its name: a task writes it now, or was killed.
     """
 
     role: str
     kind: str
-    number: int = 0
     checksum: str = ""
+    number: int = 0
     compressed: bool = False
     unfinished: bool = False
 
@@ -128,10 +128,23 @@ class FileName(NamedTuple):
         final = unfinished[1] if unfinished else name
         if part := _PART.fullmatch(final):
             kind, number, checksum, gzip = part.groups()
-            return cls("part", kind, int(number), checksum, bool(gzip), bool(unfinished))
+            return cls("part", kind, checksum, int(number), bool(gzip), bool(unfinished))
         if record := _RECORD.fullmatch(final):
-            return cls(record[2] or record[3], record[1], unfinished=bool(unfinished))
+            kind, checkpoint, role, checksum = record.groups()
+            return cls(checkpoint or role, kind, checksum or "", unfinished=bool(unfinished))
         return None
+
+    def __str__(self) -> str:
+        beginning = self.checksum[:_DIGITS]
+        if self.role == "part":
+            suffix = ".jsonl.gz" if self.compressed else ".jsonl"
+            return f"{self.kind}-{self.number:05d}-{beginning}{suffix}"
+        return "-".join(filter(None, (self.kind, self.role, beginning))) + ".json"
+
+
+def unfinished_name(name: str) -> str:
+    """Name a local file while it is being written."""
+    return f".{name}.{uuid4().hex[:8]}"
 
 
 def interval_folder(
@@ -189,11 +202,7 @@ def scope_of(folder: ObjectStoragePath) -> str:
 
 
 def ledger_folder(root: ObjectStoragePath, connection_id: str) -> ObjectStoragePath:
-    """Name the folder of a connection's ledger; nothing is created.
-
-    :param root: root of all staging.
-    :param connection_id: the TalkPilot connection.
-    """
+    """Name the folder of a connection's ledger; nothing is created."""
     return root / "_quota" / _safe(connection_id)
 
 
@@ -208,49 +217,17 @@ def connection_of(folder: ObjectStoragePath) -> str:
 
 
 def public_name(folder: ObjectStoragePath) -> str:
-    """A URI that names the work of all intervals, for other systems such as OpenLineage.
-
-    What was selected can be a caller's number, and few digits make a weak secret of its digest: it
-    is left out.
+    """Give a URI that names the work of all intervals, for systems such as OpenLineage.
 
     :param folder: of one interval.
+    :return: its parent's URI without the digest of a selection: a caller's number has so few digits
+        that its digest is a weak secret.
     """
     agents = folder.parent
     found = _AGENTS.fullmatch(agents.name)
     if not found or not found["selection"]:
         return str(agents)
     return str(agents.parent / agents.name.replace(found["selection"], "-selection"))
-
-
-def part_name(kind: str, number: int, sha256: str, *, compressed: bool) -> str:
-    """Name a part."""
-    return f"{kind}-{number:05d}-{sha256[:_DIGITS]}.jsonl{'.gz' if compressed else ''}"
-
-
-def manifest_name(kind: Kind, digest: str) -> str:
-    """Name a manifest."""
-    return f"{kind}-manifest-{digest[:_DIGITS]}.json"
-
-
-def is_of_calls(path: ObjectStoragePath) -> bool:
-    """Whether a file is about list rows."""
-    name = FileName.parse(path.name)
-    return name is not None and name.kind == "calls"
-
-
-def loaded_name(manifest: str) -> str:
-    """Name what a manifest becomes while its parts are being deleted."""
-    return manifest.replace("-manifest-", "-loaded-")
-
-
-def checkpoint_name(kind: Kind) -> str:
-    """Name the checkpoint of unfinished work."""
-    return f"{kind}-checkpoint.json"
-
-
-def unfinished_name(name: str) -> str:
-    """Name a local file while it is being written."""
-    return f".{name}.{uuid4().hex[:8]}"
 
 
 def _digest(*texts: str) -> str:

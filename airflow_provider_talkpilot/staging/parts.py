@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
-from airflow_provider_talkpilot.staging.names import FileName, part_name
+from airflow_provider_talkpilot.staging.names import FileName
 
 _COPY_BUFFER = 1 << 20
 
@@ -117,7 +117,7 @@ class PartWriter:
         with storage_errors("stage", f"a part in {self._folder}"), self._stored() as stored:
             stored.seek(0)
             sha256 = hashlib.file_digest(stored, "sha256").hexdigest()
-            name = part_name(self._kind, self._number, sha256, compressed=self._compress)
+            name = str(FileName("part", self._kind, sha256, self._number, self._compress))
             part = Part(name=name, rows=self.rows, bytes=stored.tell(), sha256=sha256)
             storage.put(stored, self._folder / name)
         self._number += 1

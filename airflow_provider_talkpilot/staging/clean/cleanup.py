@@ -16,8 +16,13 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
 from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
-from airflow_provider_talkpilot.staging.names import Folder, is_of_calls, loaded_name
+from airflow_provider_talkpilot.staging.manifests import (
+    CallsManifest,
+    Manifest,
+    load_manifest,
+    read_record,
+)
+from airflow_provider_talkpilot.staging.names import FileName, Folder
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +66,19 @@ def clean_staging(
     now, cleaned = now or datetime.now(UTC), Cleaned()
     loaded = [(Folder.of_manifest(path, root), path) for path in manifests]
     folders = find_folders(root)
-    # Details first: they need not be searched then. The walk is needed for the search.
-    for folder, path in sorted(loaded, key=lambda each: is_of_calls(each[1])):
-        if is_of_calls(path):
-            cleaned.purged += _purge(folders, folder, path)
+    # "details" before "calls": they need not be searched then, and the walk is needed to search.
+    for folder, path in sorted(loaded, key=lambda each: each[1].name, reverse=True):
+        # Read now: an earlier purge may have changed it.
+        manifest = load_manifest(path) if storage.size(path) is not None else None
+        if manifest is None:
+            log.info("%s is cleaned already.", path)
+        elif isinstance(manifest, CallsManifest):
+            cleaned.purged += purge_staged(folders, folder, manifest)
         if not keep:
-            cleaned.loaded += _delete_loaded(folder, path)
+            if manifest:
+                _mark_loaded(path, manifest)
+                cleaned.loaded += 1
+            cleaned.loaded += _finish(folder)
     for folder in folders if not keep else ():
         with left_alone(strict=False):
             cleaned.loaded += _finish(folder)
@@ -82,24 +94,14 @@ def clean_staging(
     return cleaned
 
 
-def _purge(folders: Sequence[Folder], folder: Folder, path: ObjectStoragePath) -> int:
-    if storage.size(path) is None:
-        log.info("%s is cleaned already.", path)
-        return 0
-    return purge_staged(folders, folder, CallsManifest.load(path))
+def _mark_loaded(path: ObjectStoragePath, manifest: Manifest) -> None:
+    """Delete a manifest; a copy under another name says which parts have to go.
 
-
-def _delete_loaded(folder: Folder, path: ObjectStoragePath) -> int:
-    """Delete a manifest, then the parts that no other manifest names.
-
-    The manifest goes first, for no load may find a manifest without its parts. A copy under another
-    name says what else has to go.
+    No load may find a manifest without its parts.
     """
-    manifest = read_record(path)
-    if manifest:
-        storage.put_text(manifest.model_dump_json(), path.parent / loaded_name(path.name))
-        storage.delete(path)
-    return _finish(folder) + (manifest is not None)
+    name = FileName("loaded", manifest.kind, manifest.digest)
+    storage.put_text(manifest.model_dump_json(), path.parent / str(name))
+    storage.delete(path)
 
 
 def _finish(folder: Folder) -> int:

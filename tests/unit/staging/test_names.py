@@ -12,11 +12,7 @@ from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.staging.names import (
     FileName,
     Folder,
-    checkpoint_name,
     interval_folder,
-    loaded_name,
-    manifest_name,
-    part_name,
     public_name,
     root_of,
     unfinished_name,
@@ -92,24 +88,23 @@ def test_folders_that_are_not_ours(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("given", "name"),
     [
         (
-            part_name("rejects", 7, SHA256, compressed=True),
-            FileName("part", "rejects", 7, SHA256[:16], compressed=True),
+            FileName("part", "rejects", SHA256, 7, compressed=True),
+            "rejects-00007-0123456789abcdef.jsonl.gz",
         ),
-        (
-            part_name("calls", 123456, SHA256, compressed=False),
-            FileName("part", "calls", 123456, SHA256[:16]),
-        ),
-        (manifest_name("calls", SHA256), FileName("manifest", "calls")),
-        (loaded_name(manifest_name("details", SHA256)), FileName("loaded", "details")),
-        (checkpoint_name("details"), FileName("checkpoint", "details")),
+        (FileName("part", "calls", SHA256, 123456), "calls-123456-0123456789abcdef.jsonl"),
+        (FileName("manifest", "calls", SHA256), "calls-manifest-0123456789abcdef.json"),
+        (FileName("loaded", "details", SHA256), "details-loaded-0123456789abcdef.json"),
+        (FileName("checkpoint", "details"), "details-checkpoint.json"),
     ],
 )
-def test_names_are_read_as_they_were_made(name: str, expected: FileName) -> None:
-    assert FileName.parse(name) == expected
-    assert FileName.parse(unfinished_name(name)) == expected._replace(unfinished=True)
+def test_names_are_read_as_they_were_made(given: FileName, name: str) -> None:
+    assert str(given) == name
+    read = given._replace(checksum=given.checksum[:16])
+    assert FileName.parse(name) == read
+    assert FileName.parse(unfinished_name(name)) == read._replace(unfinished=True)
 
 
 @pytest.mark.parametrize(
