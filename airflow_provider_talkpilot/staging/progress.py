@@ -56,7 +56,7 @@ class Progress:
 
 
 def seconds_for(requests: int, per_minute: int | None = None, per_hour: int | None = None) -> float:
-    """How long requests take where nobody else spends the quota.
+    """How long requests take where no other task spends the quota.
 
     :param requests: how many.
     :param per_minute: the key's limit, None for TalkPilot's default.

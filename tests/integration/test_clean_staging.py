@@ -33,7 +33,7 @@ def test_a_run_leaves_no_file(anywhere: Chain, compress: bool) -> None:
     assert chain.sandbox.counters == spent
     chain.assert_table_is_truth()
 
-    # What is not in staging any more is in the table: no detail is asked for again.
+    # What is not in staging any more is in the table: no detail is requested again.
     chain.clean(*chain.run())
     assert names(chain.staging_uri) == []
     assert chain.sandbox.counters["detail"] == spent["detail"]
@@ -96,7 +96,7 @@ def test_an_empty_staging(chain: Chain) -> None:
 
 
 def test_a_failed_run_is_left_to_be_gone_on_with(chain: Chain) -> None:
-    """No other run's clean touches it, and whoever goes on finds everything."""
+    """No other run's clean touches it, and the next try finds everything."""
     sandbox = chain.sandbox
     failed = str(chain.extract(dag_id="other").returned)
     chain.enrich(failed, dag_id="other")
@@ -167,7 +167,7 @@ def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> 
     assert staged_files(chain.staging_uri) == before
 
 
-def test_rejects_of_a_run_wait_for_somebody_to_look_at_them(chain: Chain) -> None:
+def test_rejects_of_a_run_stay_until_they_expire(chain: Chain) -> None:
     chain.sandbox.reset(days=1)
     chain.sandbox.faults.add("no_start", kind="calls")
     chain.extract_options["max_rejects"] = 1
@@ -180,7 +180,7 @@ def test_rejects_of_a_run_wait_for_somebody_to_look_at_them(chain: Chain) -> Non
 
 
 def test_what_a_killed_try_never_finished_goes(chain: Chain, jobs: Jobs) -> None:
-    """But not what somebody may be writing."""
+    """But not what a task may be writing."""
     ended = jobs.run(
         TalkPilotExtractCallsOperator,
         death=Death("pathlib:Path.replace"),
@@ -320,11 +320,11 @@ def test_two_runs_of_an_interval_at_once(chain: Chain) -> None:
     chain.clean(second, second_details)
     assert names(chain.staging_uri) == []
     chain.assert_table_is_truth()
-    assert set(asked(chain).values()) == {1}
+    assert set(requested(chain).values()) == {1}
 
 
-def test_one_cleans_while_the_other_asks_for_details(chain: Chain) -> None:
-    """What went was loaded: it is neither asked for again nor missed."""
+def test_one_cleans_while_the_other_fetches_details(chain: Chain) -> None:
+    """What went was loaded: it is neither requested again nor missed."""
     sandbox = chain.sandbox
     first = chain.summaries()
     first_details = str(chain.enrich(first).returned)
@@ -369,8 +369,8 @@ def test_one_cleans_while_the_other_plans(chain: Chain, monkeypatch: pytest.Monk
     chain.assert_table_is_truth()
 
 
-def asked(chain: Chain) -> Counter[str]:
-    """How often the detail of each call was asked for."""
+def requested(chain: Chain) -> Counter[str]:
+    """How often the detail of each call was requested."""
     return Counter(r.path for r in chain.sandbox.requests if r.kind == "detail")
 
 

@@ -86,7 +86,7 @@ def checkpoint(chain: Chain) -> Path:
 
 
 def unfinished(chain: Chain) -> UnfinishedWalk:
-    """The walk that was begun, as the checkpoint has it."""
+    """The walk that was started, as the checkpoint has it."""
     path = checkpoint(chain)
     walk = Checkpoint.model_validate_json(path.read_text()).walk
     assert walk is not None
@@ -230,10 +230,10 @@ def test_used_up_quota_frees_the_worker_between_parts(chain: Chain, thousand: st
     manifest, rows = staged(calls)
     assert sorted(rows) == ids(sandbox)
     assert len(manifest.agents) == 1
-    asked = Counter(f"{r.path} {r.query}" for r in sandbox.requests if r.kind == "calls")
-    # A new try asks how long the rest is; a walk that was cut short has two pages or three.
+    requests = Counter(f"{r.path} {r.query}" for r in sandbox.requests if r.kind == "calls")
+    # A new try fetches how long the rest is; a walk that was cut short has two pages or three.
     most = cost(sandbox, thousand, DAY) + deferrals * (1 + 3) + sandbox.counters["refused"]
-    assert sum(asked.values()) <= most
+    assert sum(requests.values()) <= most
     assert manifest.requests["calls"] == sandbox.counters["calls"]
 
 
@@ -288,7 +288,7 @@ def test_a_list_that_cannot_be_cut_waits_in_the_worker(
 
 @pytest.mark.usefixtures("short")
 def test_several_agents_one_half_done(chain: Chain) -> None:
-    """The one that was begun goes on first; the list of agents may have changed meanwhile."""
+    """The one that was started goes on first; the list of agents may have changed meanwhile."""
     sandbox = chain.sandbox
     sandbox.reset(days=1, agents=3, calls_per_day=1_500)
     agents = [agent["id"] for agent in sandbox.store.agents]
@@ -296,8 +296,8 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     sandbox.faults.add("no_pagination", kind="calls", after=first + second // 2)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    begun = unfinished(chain)
-    assert begun.agent_id == agents[1]
+    started = unfinished(chain)
+    assert started.agent_id == agents[1]
     newcomer = sandbox.store.add_agent()
     sandbox.insert_late(newcomer, "2026-03-16T12:00:00Z")
     sandbox.reset_counters()
@@ -306,7 +306,7 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     assert sorted(rows) == ids(sandbox)
     assert sorted(walk.agent_id for walk in manifest.agents) == sorted([*agents, newcomer])
     assert sum(walk.calls for walk in manifest.agents) == 1_501
-    rest = cost(sandbox, agents[1], Interval(begun.until, DAY.end))
+    rest = cost(sandbox, agents[1], Interval(started.until, DAY.end))
     assert sandbox.counters["calls"] == rest + cost(sandbox, agents[2], DAY) + 1
 
 
@@ -332,10 +332,10 @@ def test_rejects_that_are_allowed_do_not_start_it_over(chain: Chain, thousand: s
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException, match="pagination"):
         chain.extract(max_rejects=1)
-    begun = unfinished(chain)
+    started = unfinished(chain)
     sandbox.reset_counters()
     manifest, rows = staged(chain.extract(max_rejects=1).returned)
-    assert sandbox.counters["calls"] == cost(sandbox, thousand, Interval(begun.until, DAY.end))
+    assert sandbox.counters["calls"] == cost(sandbox, thousand, Interval(started.until, DAY.end))
     assert manifest.rejected == manifest.agents[0].rejected == 1
     assert len(rows) == manifest.agents[0].calls == 999
 
@@ -344,12 +344,12 @@ def test_rejects_that_are_allowed_do_not_start_it_over(chain: Chain, thousand: s
 def test_work_that_takes_long_is_not_old(
     chain: Chain, thousand: str, began: int, last: int, taken: bool
 ) -> None:
-    """What counts is when somebody last worked on it."""
+    """What counts is when a task last worked on it."""
     sandbox = chain.sandbox
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    begun = unfinished(chain)
+    started = unfinished(chain)
     found = json.loads(checkpoint(chain).read_text())
     now = dt.datetime.now(dt.UTC)
     found["manifest"]["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
@@ -357,6 +357,6 @@ def test_work_that_takes_long_is_not_old(
     checkpoint(chain).write_text(json.dumps(found))
     sandbox.reset_counters()
     chain.summaries()
-    rest = Interval(begun.until, DAY.end) if taken else DAY
+    rest = Interval(started.until, DAY.end) if taken else DAY
     assert sandbox.counters["calls"] == cost(sandbox, thousand, rest)
     chain.assert_table_is_truth(details=False)

@@ -22,15 +22,15 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, day, local, names, staged_files
 from tests.support.jobs import Death, Jobs
 
-FATES = ["purged", "erased"]
+STATES = ["purged", "erased"]
 HALVES = ("2026-03-16T00:00:00", "2026-03-16T12:00:00"), ("2026-03-16T12:00:00", "2026-03-17")
 
 
 class Caller:
     """One call whose caller can be told from everybody else, and its end."""
 
-    def __init__(self, chain: Chain, fate: str, number: int = 5) -> None:
-        self.chain, self.fate = chain, fate
+    def __init__(self, chain: Chain, state: str, number: int = 5) -> None:
+        self.chain, self.state = chain, state
         self.name = f"Zaphod-{uuid4().hex}"
         self.call_id = chain.sandbox.truth(*chain.interval)[number]["id"]
         chain.sandbox.edit(
@@ -41,7 +41,7 @@ class Caller:
 
     def leave(self) -> None:
         """Be purged or erased at TalkPilot."""
-        if self.fate == "purged":
+        if self.state == "purged":
             self.chain.sandbox.purge(self.call_id)
         else:
             self.chain.sandbox.erase(self.call_id)
@@ -56,10 +56,10 @@ def text(uri: str, name: str) -> str:
     return (gzip.decompress(content) if name.endswith(".gz") else content).decode()
 
 
-def asked(chain: Chain) -> Counter[str]:
-    """How often the detail of each call was asked for."""
-    asked = (r.path.rpartition("/")[2] for r in chain.sandbox.requests if r.kind == "detail")
-    return Counter(asked)
+def requested(chain: Chain) -> Counter[str]:
+    """How often the detail of each call was requested."""
+    paths = (r.path.rpartition("/")[2] for r in chain.sandbox.requests if r.kind == "detail")
+    return Counter(paths)
 
 
 def clean_run(chain: Chain, dag_id: str = "calls", **extract: Any) -> Any:
@@ -71,11 +71,11 @@ def clean_run(chain: Chain, dag_id: str = "calls", **extract: Any) -> Any:
     return chain.clean(calls, details, dag_id=dag_id).returned
 
 
-@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-def test_files_of_a_failed_run_of_another_dag(anywhere: Chain, fate: str, compress: bool) -> None:
+def test_files_of_a_failed_run_of_another_dag(anywhere: Chain, state: str, compress: bool) -> None:
     chain = anywhere
-    caller = Caller(chain, fate)
+    caller = Caller(chain, state)
     failed = chain.extract(dag_id="failed", compress=compress).returned
     chain.enrich(str(failed), dag_id="failed", compress=compress)
     assert len(caller.is_in(chain.staging_uri)) == 2
@@ -84,19 +84,19 @@ def test_files_of_a_failed_run_of_another_dag(anywhere: Chain, fate: str, compre
     caller.leave()
     chain.sandbox.reset_counters()
     # The failed run's details are taken over, all but one that is of before the purge.
-    asked = 1 if fate == "purged" else 0
-    assert clean_run(chain, "second") == {"loaded": 4 + asked, "purged": 2, "expired": 0}
+    again = 1 if state == "purged" else 0
+    assert clean_run(chain, "second") == {"loaded": 4 + again, "purged": 2, "expired": 0}
     assert caller.is_in(chain.staging_uri) == []
     assert len(names(chain.staging_uri)) == files
     spent = chain.sandbox.counters
-    assert (spent["agents"], spent["calls"], spent["detail"]) == (1, 2, asked)
+    assert (spent["agents"], spent["calls"], spent["detail"]) == (1, 2, again)
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("fate", FATES)
-def test_the_failed_run_can_still_be_gone_on_with(chain: Chain, fate: str) -> None:
-    """It asks for no detail that was staged, and brings nothing back."""
-    caller = Caller(chain, fate)
+@pytest.mark.parametrize("state", STATES)
+def test_the_failed_run_can_still_be_gone_on_with(chain: Chain, state: str) -> None:
+    """It requests no detail that was staged, and brings nothing back."""
+    caller = Caller(chain, state)
     failed = str(chain.extract(dag_id="failed").returned)
     chain.enrich(failed, dag_id="failed")
     caller.leave()
@@ -110,9 +110,9 @@ def test_the_failed_run_can_still_be_gone_on_with(chain: Chain, fate: str) -> No
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("fate", FATES)
-def test_the_failed_run_loads_another_table(chain: Chain, table: str, fate: str) -> None:
-    caller = Caller(chain, fate)
+@pytest.mark.parametrize("state", STATES)
+def test_the_failed_run_loads_another_table(chain: Chain, table: str, state: str) -> None:
+    caller = Caller(chain, state)
     failed = str(chain.extract(dag_id="failed").returned)
     chain.enrich(failed, dag_id="failed")
     caller.leave()
@@ -123,19 +123,19 @@ def test_the_failed_run_loads_another_table(chain: Chain, table: str, fate: str)
     rows = {row["id"]: row for row in chain.rows()}
     assert caller.name not in str(rows)
     assert rows.keys() == {call["id"] for call in chain.sandbox.truth(*chain.interval)}
-    assert fate == "erased" or rows[caller.call_id]["is_purged"] is True
+    assert state == "erased" or rows[caller.call_id]["is_purged"] is True
     chain.load(chain.enrich(failed, dag_id="failed").returned)
     assert "My name is" not in str(chain.rows())
     chain.run()
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("fate", FATES)
-def test_every_folder_that_can_hold_the_call(chain: Chain, fate: str) -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_every_folder_that_can_hold_the_call(chain: Chain, state: str) -> None:
     """Other DAGs, agents, intervals that overlap, selections, and other connections."""
     sandbox, agents = chain.sandbox, chain.sandbox.store.agent_ids
     chain.interval = HALVES[0]
-    caller = Caller(chain, fate)
+    caller = Caller(chain, state)
     for options in (
         {"dag_id": "another"},
         {"agent_ids": agents},
@@ -149,25 +149,25 @@ def test_every_folder_that_can_hold_the_call(chain: Chain, fate: str) -> None:
     spent = sandbox.counters["detail"]
     clean_run(chain, "second")
     assert caller.is_in(chain.staging_uri) == []
-    assert sandbox.counters["detail"] - spent == (1 if fate == "purged" else 0)
+    assert sandbox.counters["detail"] - spent == (1 if state == "purged" else 0)
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("keep", [False, True], ids=["cleaned", "kept"])
-def test_an_earlier_run_of_the_same_folder(chain: Chain, fate: str, keep: bool) -> None:
+def test_an_earlier_run_of_the_same_folder(chain: Chain, state: str, keep: bool) -> None:
     """Nothing of it comes back into the table, neither now nor with what was kept by choice."""
-    caller = Caller(chain, fate)
+    caller = Caller(chain, state)
     calls = str(chain.extract().returned)
     chain.enrich(calls)
     caller.leave()
     chain.sandbox.reset_counters()
     manifests = chain.run()
-    assert chain.sandbox.counters["detail"] == (1 if fate == "purged" else 0)
+    assert chain.sandbox.counters["detail"] == (1 if state == "purged" else 0)
     chain.assert_table_is_truth()
     chain.clean(*manifests, keep=keep)
     # TalkPilot itself keeps the name beside a purged call, and so does its own walk.
-    left = [name for name in caller.is_in(chain.staging_uri) if fate == "erased" or not keep]
+    left = [name for name in caller.is_in(chain.staging_uri) if state == "erased" or not keep]
     assert left == []
     assert all("My name is" not in text(chain.staging_uri, n) for n in names(chain.staging_uri))
     chain.run()
@@ -271,7 +271,7 @@ def test_rejects(chain: Chain) -> None:
     caller.leave()
     clean_run(chain, "second")
     [left] = [path for path in staged_files(chain.staging_uri) if path.name.startswith("rejects")]
-    assert "/two/" in str(left), "nobody can tell whose it is: it goes when it expires"
+    assert "/two/" in str(left), "it has no id: it goes when it expires"
     age(*staged_files(chain.staging_uri))
     chain.clean()
     assert names(chain.staging_uri) == []
@@ -288,21 +288,21 @@ def purge_elsewhere(chain: Chain, caller: Caller) -> None:
     chain.clean(walk)
 
 
-def of_the_first_agent(chain: Chain, fate: str) -> Caller:
+def of_the_first_agent(chain: Chain, state: str) -> Caller:
     """A caller of the agent that is walked first."""
     agent_ids = [call["agent_id"] for call in chain.sandbox.truth(*chain.interval)]
-    return Caller(chain, fate, agent_ids.index(chain.sandbox.store.agents[0]["id"]))
+    return Caller(chain, state, agent_ids.index(chain.sandbox.store.agents[0]["id"]))
 
 
-@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("number", [5, -5], ids=["first", "last"])
-def test_while_another_run_asks_for_details(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, fate: str, number: int
+def test_while_another_run_fetches_details(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, state: str, number: int
 ) -> None:
-    """It ends with all that is left, and asks for nothing twice."""
+    """It ends with all that is left, and requests nothing twice."""
     sandbox = chain.sandbox
     sandbox.reset(days=1, calls_per_day=160)
-    caller = Caller(chain, fate, number)
+    caller = Caller(chain, state, number)
     calls = str(chain.extract(dag_id="slow").returned)
     flush, times = DetailBatches.flush, list[DetailBatches]()
 
@@ -310,13 +310,13 @@ def test_while_another_run_asks_for_details(
         flush(batches)
         times.append(batches)
         if len(times) == 1:
-            assert 0 < len(asked(chain)) < 160
+            assert 0 < len(requested(chain)) < 160
             purge_elsewhere(chain, caller)
 
     monkeypatch.setattr(DetailBatches, "flush", flush_and_purge)
     details = str(chain.enrich(calls, dag_id="slow", concurrency=1).returned)
     assert "My name is" not in "".join(text(chain.staging_uri, n) for n in names(chain.staging_uri))
-    spent = asked(chain)
+    spent = requested(chain)
     assert max(times for call, times in spent.items() if call != caller.call_id) == 1
     assert spent[caller.call_id] <= 2, "once before and once after the purge"
     chain.load(calls)
@@ -326,15 +326,15 @@ def test_while_another_run_asks_for_details(
     assert names(chain.staging_uri) == []
 
 
-@pytest.mark.parametrize("fate", FATES)
-def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     """A walk cannot be mended from outside while it is made: it is made again."""
     sandbox = chain.sandbox
     sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.extraction.PART_SECONDS", 0.0)
     walked_first = sandbox.store.agents[0]["id"]
     calls = [call["agent_id"] for call in sandbox.truth(*chain.interval)]
-    caller = Caller(chain, fate, calls.index(walked_first))
+    caller = Caller(chain, state, calls.index(walked_first))
     save, times = Checkpoint.save, list[Checkpoint]()
 
     def save_and_purge(checkpoint: Checkpoint, folder: Any) -> None:
@@ -353,12 +353,12 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, 
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("fate", FATES)
-def test_a_walk_that_was_interrupted_goes_on(chain: Chain, fate: str) -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_a_walk_that_was_interrupted_goes_on(chain: Chain, state: str) -> None:
     """Its checkpoint names what was written anew: finished agents are not walked again."""
     sandbox = chain.sandbox
     sandbox.reset(agents=6)
-    caller = of_the_first_agent(chain, fate)
+    caller = of_the_first_agent(chain, state)
     sandbox.faults.add("no_pagination", kind="calls", after=4)
     with pytest.raises(AirflowFailException):
         chain.extract(dag_id="failed")
@@ -378,11 +378,11 @@ STORAGE = "airflow_provider_talkpilot.staging.storage"
 
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("function", ["put", "put_text", "delete"])
-@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("state", STATES)
 def test_killed_and_done_again(
-    chain: Chain, jobs: Jobs, fate: str, function: str, call: int
+    chain: Chain, jobs: Jobs, state: str, function: str, call: int
 ) -> None:
-    caller = Caller(chain, fate)
+    caller = Caller(chain, state)
     failed = str(chain.extract(dag_id="failed").returned)
     chain.enrich(failed, dag_id="failed")
     caller.leave()
@@ -421,7 +421,7 @@ def test_an_unfinished_file(chain: Chain, jobs: Jobs) -> None:
     torn.write_bytes(unfinished.read_bytes()[:99])
     caller.leave()
     clean_run(chain, "second")
-    assert staged_files(chain.staging_uri) == [torn], "somebody may be writing it"
+    assert staged_files(chain.staging_uri) == [torn], "a task may be writing it"
     age(torn, by=timedelta(minutes=6))
     chain.clean(*chain.run(), keep=True)
     assert torn not in staged_files(chain.staging_uri)

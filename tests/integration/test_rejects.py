@@ -98,7 +98,7 @@ def test_a_detail_that_does_not_fit(chain: Chain) -> None:
     with pytest.raises(AirflowFailException) as caught:
         chain.enrich(calls, concurrency=1)
     assert len(str(caught.value).splitlines()) == 1
-    asked = chain.sandbox.counters["detail"]
+    requests = chain.sandbox.counters["detail"]
     chain.load(chain.enrich(calls).returned)
-    assert chain.sandbox.counters["detail"] <= 46 + 1 + (asked - 21)
+    assert chain.sandbox.counters["detail"] <= 46 + 1 + (requests - 21)
     chain.assert_table_is_truth()

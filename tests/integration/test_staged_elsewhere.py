@@ -1,4 +1,4 @@
-"""Details that other work staged and nobody loaded are taken over, at no request."""
+"""Details that other work staged and did not load are taken over, at no request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.integration.chain import Chain, Interval, day, local
 BOTH: Interval = (day(0)[0], day(1)[1])
 
 
-def details_asked(chain: Chain) -> int:
+def details_requested(chain: Chain) -> int:
     """Detail requests since the last time."""
-    asked = chain.sandbox.counters["detail"]
+    requests = chain.sandbox.counters["detail"]
     chain.sandbox.reset_counters()
-    return asked
+    return requests
 
 
 def stage_details(chain: Chain, interval: Interval, **options: Any) -> None:
@@ -50,12 +50,12 @@ def test_a_failed_resync_is_taken_over_by_another_interval(
 ) -> None:
     of_both = len(two_days.sandbox.truth(*BOTH))
     stage_details(two_days, BOTH, **({"dag_id": "resync"} if other_dag else {}))
-    assert details_asked(two_days) == of_both
+    assert details_requested(two_days) == of_both
     two_days.interval = day(1)
     first, *_ = two_days.sandbox.truth(*day(1))
     two_days.sandbox.edit(first["id"], note="geändert")
     two_days.run()
-    assert details_asked(two_days) == 1
+    assert details_requested(two_days) == 1
     two_days.assert_table_is_truth()
 
 
@@ -72,12 +72,12 @@ def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
     two_days.assert_table_is_truth()
 
 
-def test_a_longer_interval_asks_for_the_rest(two_days: Chain) -> None:
+def test_a_longer_interval_fetches_the_rest(two_days: Chain) -> None:
     stage_details(two_days, day(0))
-    details_asked(two_days)
+    details_requested(two_days)
     two_days.interval = BOTH
     two_days.run()
-    assert details_asked(two_days) == len(two_days.sandbox.truth(*day(1)))
+    assert details_requested(two_days) == len(two_days.sandbox.truth(*day(1)))
     two_days.assert_table_is_truth()
 
 
@@ -90,32 +90,32 @@ def test_what_the_table_has_is_not_copied(two_days: Chain) -> None:
     assert parts(two_days) == before
 
 
-def test_torn_parts_elsewhere_are_asked_for_again(two_days: Chain) -> None:
+def test_torn_parts_elsewhere_are_fetched_again(two_days: Chain) -> None:
     stage_details(two_days, BOTH)
-    asked = details_asked(two_days)
+    before = details_requested(two_days)
     for part in parts(two_days):
         part.write_bytes(part.read_bytes()[:-1])
     two_days.interval = day(0)
     two_days.run()
-    assert 0 < details_asked(two_days) == len(two_days.sandbox.truth(*day(0))) < asked
+    assert 0 < details_requested(two_days) == len(two_days.sandbox.truth(*day(0))) < before
     two_days.assert_table_is_truth()
 
 
 def test_other_choices_for_columns_are_of_no_use(two_days: Chain) -> None:
     stage_details(two_days, BOTH, columns={"final_score": "drop"})
-    details_asked(two_days)
+    details_requested(two_days)
     two_days.interval = day(0)
     two_days.run()
-    assert details_asked(two_days) == len(two_days.sandbox.truth(*day(0)))
+    assert details_requested(two_days) == len(two_days.sandbox.truth(*day(0)))
     two_days.assert_table_is_truth()
 
 
 def test_another_connection_is_none_of_our_business(two_days: Chain) -> None:
     stage_details(two_days, BOTH)
-    details_asked(two_days)
+    details_requested(two_days)
     root = local(two_days.staging_uri)
     for folder in root.glob("*/talkpilot_default"):
         folder.rename(folder.with_name("talkpilot_another"))
     two_days.interval = day(0)
     two_days.run()
-    assert details_asked(two_days) == len(two_days.sandbox.truth(*day(0)))
+    assert details_requested(two_days) == len(two_days.sandbox.truth(*day(0)))

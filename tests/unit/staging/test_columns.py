@@ -186,7 +186,7 @@ def test_a_hash_is_hmac_sha256_of_the_text_as_it_came(text: str) -> None:
 
 
 def test_half_a_character() -> None:
-    """The API's answer with half an emoji, as the client reads it."""
+    """The API's response with half an emoji, as the client reads it."""
     sent = parse_json_text(json.dumps(KEYS | {"note": "cut \ud83d"}).encode())
     row = choices(note="hash").row(detail(**sent))
     assert row["note"] == hashed("cut \ufffd")
@@ -194,7 +194,7 @@ def test_half_a_character() -> None:
 
 
 def test_a_hash_has_one_form() -> None:
-    """What users compute themselves to join a list of their own; this was openssl's answer."""
+    """What users compute themselves to join a list of their own; openssl gave this."""
     assert Hasher("0" * 32).hash("+4930231250") == (
         "31e740bea8564e86a8ecb62000c5c1ff0f6027c08edd1601d6c7f19e263551a0"
     )

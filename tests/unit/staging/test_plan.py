@@ -34,7 +34,7 @@ rules = st.builds(
 def model(
     calls: list[Wanted], details: list[Known], rule: ScoreRule
 ) -> list[tuple[str, datetime | None]]:
-    """Which calls to ask for, each with the newest version that a list row showed."""
+    """Which details to request, each with the newest version that a list row showed."""
     newest: dict[str, Wanted] = {}
     for call in calls:
         before = newest.setdefault(call.id, call)
@@ -51,16 +51,16 @@ def model(
     for call in newest.values():
         have = latest.get(call.id)
         if have and have.loaded and call.purged:
-            ask = False
+            is_missing = False
         elif have is None or (
             call.version and (have.version is None or call.version > have.version)
         ):
-            ask = True
+            is_missing = True
         else:
             young = call.created_at > NOW - rule.max_age
             rested = have.fetched_at <= NOW - rule.pause
-            ask = not have.scored and young and rested
-        if ask:
+            is_missing = not have.scored and young and rested
+        if is_missing:
             missing.append((call.id, call.version))
     return missing
 

@@ -146,7 +146,7 @@ def test_unknown_fields_go_to_extra_and_the_recording_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "answered", "settled"),
+    ("listed", "came", "expected"),
     [
         (VERSION, VERSION, VERSION),
         (VERSION, VERSION + timedelta(1), VERSION + timedelta(1)),
@@ -156,9 +156,9 @@ def test_unknown_fields_go_to_extra_and_the_recording_nowhere() -> None:
         (None, None, None),
     ],
 )
-def test_the_version_that_a_detail_settles(
-    listed: datetime | None, answered: datetime | None, settled: datetime | None
+def test_the_version_of_a_detail(
+    listed: datetime | None, came: datetime | None, expected: datetime | None
 ) -> None:
-    sent = record(updated_at=answered.isoformat() if answered else None)
+    sent = record(updated_at=came.isoformat() if came else None)
     row = detail_row(CallDetail.model_validate(sent), listed, NOW)
-    assert row["updated_at"] == row["detail_updated_at"] == settled
+    assert row["updated_at"] == row["detail_updated_at"] == expected

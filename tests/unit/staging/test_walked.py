@@ -20,7 +20,7 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 
 START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
 WALKED = datetime(2026, 3, 20, tzinfo=UTC)
-# Agent "a" is named "A" by whoever asks, "b" as it is, and "x" is not walked.
+# Agent "a" is named "A" in the walk, "b" as it is, and "x" is not walked.
 IDS = ["a1", "a2", "a3", "b1", "b2", "x1"]
 STARTS = {"a3": START - timedelta(microseconds=1), "b2": END, "a1": START}
 
@@ -112,7 +112,7 @@ def test_rejected_records_are_there(tmp_path: Any, before: datetime) -> None:
 
 
 @pytest.mark.parametrize("record", [{"is_purged": True}, {"id": 5}, None, "text", []], ids=repr)
-def test_a_record_that_nobody_can_tell_hides_who_is_gone(
+def test_a_record_without_an_id_hides_which_calls_are_gone(
     tmp_path: Any, before: datetime, record: Any
 ) -> None:
     """Of its agent; of the others it is still seen."""
@@ -123,7 +123,7 @@ def test_a_record_that_nobody_can_tell_hides_who_is_gone(
         assert calls.state(row("b1"), before) is CallState.GONE
 
 
-def test_rejects_that_somebody_deleted_hide_who_is_gone(tmp_path: Any, before: datetime) -> None:
+def test_rejects_that_were_deleted_hide_which_calls_are_gone(tmp_path: Any, before: datetime) -> None:
     rejects = [{"agent_id": "A", "reason": "", "record": row("a1")}]
     folder, manifest = walked(str(tmp_path), rejects=rejects)
     (tmp_path / manifest.rejects[0].name).unlink()
