@@ -123,7 +123,9 @@ def test_a_record_without_an_id_hides_which_calls_are_gone(
         assert calls.state(row("b1"), before) is CallState.GONE
 
 
-def test_rejects_that_were_deleted_hide_which_calls_are_gone(tmp_path: Any, before: datetime) -> None:
+def test_rejects_that_were_deleted_hide_which_calls_are_gone(
+    tmp_path: Any, before: datetime
+) -> None:
     rejects = [{"agent_id": "A", "reason": "", "record": row("a1")}]
     folder, manifest = walked(str(tmp_path), rejects=rejects)
     (tmp_path / manifest.rejects[0].name).unlink()
