@@ -1,4 +1,4 @@
-"""Plain words for the task's log: how much there is to do, how far, how fast, how long still."""
+"""What the task's log says of long work: how much, how far, how fast, how long still."""
 
 from __future__ import annotations
 
@@ -55,15 +55,13 @@ class Progress:
             )
 
 
-def seconds_for(requests: int, per_minute: int | None = None, per_hour: int | None = None) -> float:
-    """How long requests take where no other task spends the quota.
+def seconds_for(requests: int, per_minute: int = PER_MINUTE, per_hour: int = PER_HOUR) -> float:
+    """Estimate how many seconds requests take where no other task spends the quota.
 
     :param requests: how many.
-    :param per_minute: the key's limit, None for TalkPilot's default.
+    :param per_minute: the key's limit.
     :param per_hour: likewise.
-    :return: seconds, from the start of an hour and a minute of the quota.
     """
-    per_minute, per_hour = per_minute or PER_MINUTE, per_hour or PER_HOUR
     hours, rest = divmod(max(0, requests - 1), per_hour)
     return hours * 3600 + (rest + 1) / per_minute * 60
 

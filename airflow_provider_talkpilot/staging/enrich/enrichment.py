@@ -11,7 +11,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter
 
-from airflow_provider_talkpilot.api import Interval, Quota, TalkPilotClient
+from airflow_provider_talkpilot.api import Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import (
     KEEP_ALL,
@@ -124,8 +124,10 @@ def _fetch_missing(
     :return: false where a part was deleted while the plan was made: then the plan may lack details
         that are known.
     """
-    folder = calls.parent
-    with DetailPlan(_score_rule(options)) as plan:
+    folder, rule = calls.parent, options.score_rule
+    if options.choices.drops("final_score"):
+        rule = ScoreRule(max_age=timedelta(0))  # it is always missing, and of no use
+    with DetailPlan(rule) as plan:
         # Read anew each time: a purge may have been in the lists too.
         lists = CallsManifest.load(calls)
         plan.want(_wanted(folder, lists))
@@ -141,15 +143,14 @@ def _fetch_missing(
             if staged is None:
                 return False
             manifest.parts = staged
-            total = plan.to_fetch()
-            _log_plan(manifest.interval, plan.wanted(), total, client.quota)
+            progress = Progress(_log_plan(manifest, plan, client.quota))
             batches = DetailBatches(folder, writer, rejects, manifest, client, options.concurrency)
             with log_group("Details, as they come"):
                 fetch_details(
                     client,
                     plan.missing(),
                     batches,
-                    Progress(total),
+                    progress,
                     options.max_rejects,
                     options.choices,
                 )
@@ -165,28 +166,21 @@ def _require_same_choices(calls: CallsManifest, choices: ColumnChoices) -> None:
         )
 
 
-def _score_rule(options: EnrichOptions) -> ScoreRule:
-    # A score that is dropped is always missing, and of no use.
-    never = ScoreRule(max_age=timedelta(0))
-    return never if options.choices.drops("final_score") else options.score_rule
-
-
 def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
     """Make the manifest to fill, with what an interrupted try has spent."""
-    checkpoint = Checkpoint.load(folder, "details")
-    before = checkpoint.manifest if checkpoint else None
-    spent = before if isinstance(before, DetailsManifest) else None
-    return DetailsManifest(
+    manifest = DetailsManifest(
         start=calls.start,
         end=calls.end,
         selection=calls.selection,
         columns=calls.columns,
         of_agents=calls.agent_count,
-        requests=spent.requests if spent else {},
-        fetched=spent.fetched if spent else 0,
-        drift=spent.drift if spent else {},
-        started_at=spent.started_at if spent else datetime.now(UTC),
+        started_at=datetime.now(UTC),
     )
+    before = Checkpoint.load(folder, "details")
+    if before and isinstance(before.manifest, DetailsManifest):
+        spent = before.manifest.model_dump(include={"requests", "fetched", "drift", "started_at"})
+        return manifest.model_copy(update=spent)
+    return manifest
 
 
 def _wanted(folder: ObjectStoragePath, calls: CallsManifest) -> Iterator[Wanted]:
@@ -260,19 +254,19 @@ def _known(row: dict[str, Any]) -> Known:
     )
 
 
-def _log_plan(interval: Interval, wanted: int, to_fetch: int, quota: Quota) -> None:
+def _log_plan(manifest: DetailsManifest, plan: DetailPlan, quota: Quota) -> int:
+    """Log how much there is to do; give how many details to fetch."""
+    wanted, missing = plan.wanted(), plan.to_fetch()
+    known = wanted - missing
     log.info(
         "Details of %s: %s call(s), %s known, %s to fetch.",
-        interval,
-        f"{wanted:,}",
-        f"{wanted - to_fetch:,}",
-        f"{to_fetch:,}",
+        *(manifest.interval, f"{wanted:,}", f"{known:,}", f"{missing:,}"),
     )
-    if to_fetch:
+    if missing:
+        per_minute, per_hour = quota.per_minute or PER_MINUTE, quota.per_hour or PER_HOUR
+        time_left = duration(seconds_for(missing, per_minute, per_hour))
         log.info(
             "That is %s request(s): about %s at %s a minute and %s an hour.",
-            f"{to_fetch:,}",
-            duration(seconds_for(to_fetch, quota.per_minute, quota.per_hour)),
-            f"{quota.per_minute or PER_MINUTE:,}",
-            f"{quota.per_hour or PER_HOUR:,}",
+            *(f"{missing:,}", time_left, f"{per_minute:,}", f"{per_hour:,}"),
         )
+    return missing

@@ -55,8 +55,6 @@ WHERE k.id IS NULL
 ORDER BY w.position
 """
 
-_FETCHED_ROWS = 500
-
 
 class Wanted(NamedTuple):
     """A call whose detail is to be requested.
@@ -116,13 +114,11 @@ class DetailPlan(Scratch):
 
     def want(self, calls: Iterable[Wanted]) -> None:
         """Add staged list rows."""
-        self._insert(
-            _WANT,
-            (
-                (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted, c.purged)
-                for c in calls
-            ),
+        rows = (
+            (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted, c.purged)
+            for c in calls
         )
+        self._insert(_WANT, rows)
 
     def wants(self, call_id: str) -> bool:
         """Whether the list has the call."""
@@ -139,34 +135,30 @@ class DetailPlan(Scratch):
 
         :return: how many of them were new.
         """
-        return self._insert(
-            _KNOW,
-            (
-                (d.id, _micros(d.version), _micros(d.fetched_at), d.scored, d.loaded)
-                for d in details
-            ),
+        rows = (
+            (d.id, _micros(d.version), _micros(d.fetched_at), d.scored, d.loaded) for d in details
         )
+        return self._insert(_KNOW, rows)
 
     def wanted(self) -> int:
         """How many calls the lists have."""
-        return self._count("SELECT count(*) FROM wanted")
+        return self._count("wanted")
 
     def to_fetch(self) -> int:
         """How many details to request."""
-        return self._count(f"SELECT count(*) FROM ({_MISSING})")  # noqa: S608
+        return self._count(f"({_MISSING})")
 
     def missing(self) -> Iterator[Wanted]:
         """The calls whose details to request, in the order of the list rows."""
-        found = self._db.execute(_MISSING, self._bounds())
-        # Row by row, SQLite lets other threads run after each, and waits for them.
-        for rows in iter(lambda: found.fetchmany(_FETCHED_ROWS), []):
-            for call_id, agent_id, created_at, version, deleted in rows:
-                started = _EPOCH + created_at * _MICROSECOND
-                yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
+        for call_id, agent_id, created_at, version, deleted in self._db.execute(
+            _MISSING, self._bounds()
+        ):
+            started = _EPOCH + created_at * _MICROSECOND
+            yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
 
-    def _count(self, statement: str) -> int:
-        parameters = self._bounds() if ":" in statement else {}
-        return int(self._db.execute(statement, parameters).fetchone()[0])
+    def _count(self, rows: str) -> int:
+        found = self._db.execute(f"SELECT count(*) FROM {rows}", self._bounds())  # noqa: S608
+        return int(found.fetchone()[0])
 
     def _bounds(self) -> dict[str, int | None]:
         return {
