@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,3 +209,13 @@ def test_half_an_emoji_in_a_page_costs_no_other_row(client: TalkPilotClient) -> 
         day = type(DAY).parse("2026-03-18", "2026-03-19")
         (page,) = other.walk_calls(ID, day)
     assert [call.note for call in page.calls] == [None, "\ufffd"]
+
+
+@pytest.mark.parametrize("levels", [190, 300, 700])
+def test_a_value_that_is_nested_deeply_is_no_obstacle(levels: int) -> None:
+    """Neither to the other records of its page nor to reading what was staged."""
+    sent = b'[{"mood":' + b"[" * levels + b"7" + b"]" * levels + b"}, 8]"
+    parsed = parse_json_text(sent)
+    assert parsed[1] == 8
+    assert "7" in str(parsed[0])
+    assert parse_json_text(pydantic_core.to_json(parsed)) == parsed
