@@ -31,6 +31,9 @@ def test_a_run_leaves_no_file(anywhere: Chain, compress: bool) -> None:
     assert cleaned.returned == {"loaded": 4, "purged": 0, "expired": 0}
     assert names(chain.staging_uri) == []
     assert chain.sandbox.counters == spent
+    if not chain.staging_uri.startswith("gs:"):
+        assert not local(manifests[0]).parent.exists(), "the folder goes too"
+    assert not any(chain.clean(*manifests).returned.values()), "there is nothing more to do"
     chain.assert_table_is_truth()
 
     # What is not in staging any more is in the table: no detail is requested again.
@@ -38,12 +41,6 @@ def test_a_run_leaves_no_file(anywhere: Chain, compress: bool) -> None:
     assert names(chain.staging_uri) == []
     assert chain.sandbox.counters["detail"] == spent["detail"]
     chain.assert_table_is_truth()
-
-
-def test_the_folder_goes_too(chain: Chain) -> None:
-    manifests = chain.run()
-    chain.clean(*manifests)
-    assert not local(manifests[0]).parent.exists()
 
 
 @pytest.mark.parametrize("keep", [True, "True", "true", "1"], ids=repr)
@@ -81,15 +78,11 @@ def test_mapped_tasks_give_lists_of_manifests(chain: Chain) -> None:
 
 
 def test_nothing_given_cleans_what_expired(chain: Chain) -> None:
+    assert not any(chain.clean().returned.values()), "nothing was ever staged"
     chain.extract()
     age(*staged_files(chain.staging_uri))
     assert chain.clean().returned["expired"] == 2
     assert names(chain.staging_uri) == []
-
-
-def test_an_empty_staging(chain: Chain) -> None:
-    """Nothing was ever staged there: nothing is to do."""
-    assert not any(chain.clean().returned.values())
 
 
 # Work that is not done
@@ -420,12 +413,6 @@ def test_what_a_killed_clean_left_the_next_one_of_any_run_finishes(
     assert not local(manifests[1]).exists()
     chain.clean(dag_id="other")
     assert [path.name[:6] for path in staged_files(chain.staging_uri)] == ["calls-", "calls-"]
-
-
-def test_again_and_again(chain: Chain) -> None:
-    manifests = chain.run()
-    chain.clean(*manifests)
-    assert not any(chain.clean(*manifests).returned.values())
 
 
 # What comes after
