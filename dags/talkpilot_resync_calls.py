@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import (
     DAG,
-    AssetAlias,
     Param,
     Variable,
     task,
@@ -14,21 +13,21 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
-)
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.task_group import (
+    TalkPilotCallsTaskGroup,
+    clean_behind,
+)
 
+DAG_ID, CONNECTION = "talkpilot_resync_calls", "talkpilot_default"
+# The Variable that keeps what was read: each DAG and connection has its own.
+DONE = f"{DAG_ID}_{CONNECTION}_done"
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
 AGENTS = "{{ var.value.get('talkpilot_agent_ids', '') }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
-POLICY_TAGS = "{{ var.value.get('talkpilot_policy_tags', '') }}"
 
 with DAG(
-    dag_id="talkpilot_resync_calls",
+    dag_id=DAG_ID,
     # Some hours after the daily DAG: its details come first.
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -74,8 +73,9 @@ with DAG(
 ) as dag:
     choose = TalkPilotChooseDaysOperator(
         task_id="choose_days",
+        talkpilot_conn_id=CONNECTION,
         look_backs="{{ var.value.get('talkpilot_resync_look_backs', '') }}",
-        done="{{ var.value.get(dag.dag_id ~ '_done', '') }}",
+        done="{{ var.value.get('" + DONE + "', '') }}",
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
         agent_ids=AGENTS,
@@ -90,77 +90,36 @@ with DAG(
     @task_group(group_id="read_again", prefix_group_id=False)
     def read_again(start: str, end: str, agent_ids: str) -> None:
         """One interval again, with the tasks of the daily DAG."""
-        extract = TalkPilotExtractCallsOperator(
-            task_id="extract_calls",
+        TalkPilotCallsTaskGroup(
+            prefix_group_id=False,
+            talkpilot_conn_id=CONNECTION,
             staging_uri=STAGING,
+            table=TABLE,
             agent_ids=agent_ids,
             start=start,
             end=end,
-            columns="{{ var.value.get('talkpilot_columns', '') }}",
-            # Intervals take turns, here and below: together they would be no faster.
-            max_active_tis_per_dag=1,
-            deferrable=True,
-            doc_md="Reads the lists of the interval's calls, one request per 100, and stages them.",
-        )
-        load_calls = TalkPilotLoadCallsOperator(
-            task_id="load_calls",
-            manifest_uri=extract.output,
-            table=TABLE,
-            policy_tags=POLICY_TAGS,
+            enrich="{{ params.enrich }}",
             confirm_erasure="{{ params.confirm_erasure }}",
-            outlets=[AssetAlias("talkpilot_calls")],
-            # They change one table.
-            max_active_tis_per_dag=1,
-            doc_md="Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
+            columns="{{ var.value.get('talkpilot_columns', '') }}",
+            policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",
+            clean=False,
+            # Intervals take turns: together they would be no faster.
+            task_arguments={"extract_calls": {"max_active_tis_per_dag": 1}},
         )
-        enrich = TalkPilotEnrichCallsOperator(
-            task_id="enrich_calls",
-            manifest_uri=extract.output,
-            enabled="{{ params.enrich }}",
-            table=TABLE,
-            max_active_tis_per_dag=1,
-            deferrable=True,
-            doc_md="Requests the transcripts and scores that neither staging nor the table has, "
-            "one request a call. Deferred, it waits for the quota, and goes on where it stopped.",
-        )
-        load_details = TalkPilotLoadCallsOperator(
-            task_id="load_details",
-            manifest_uri=enrich.output,
-            table=TABLE,
-            policy_tags=POLICY_TAGS,
-            outlets=[AssetAlias("talkpilot_details")],
-            max_active_tis_per_dag=1,
-            doc_md="Brings transcripts and scores into the table. May be cleared.",
-        )
-        # Summaries arrive without waiting for the details.
-        load_calls >> load_details
-
-    read_again.expand_kwargs(choose.output)
-    extract, load_calls, enrich, load_details = (
-        dag.get_task(name)
-        for name in ("extract_calls", "load_calls", "enrich_calls", "load_details")
-    )
 
     # These two are no part of the group: in one, Airflow 2.11 skips tasks with such a trigger rule.
-    clean = TalkPilotCleanStagingOperator(
-        task_id="clean_staging",
+    clean = clean_behind(
+        read_again.expand_kwargs(choose.output),
         staging_uri=STAGING,
-        manifest_uris=[extract.output, enrich.output],
-        keep="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
-        # After a run without details too; never when something failed.
-        trigger_rule="none_failed_min_one_success",
-        doc_md="Deletes what is loaded from staging, and takes calls that TalkPilot purged or "
-        "erased out of all other staged files.",
+        keep_staged="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
     )
 
     @task(trigger_rule="none_failed_min_one_success")
-    def note_days(done: str, dag_id: str) -> None:
+    def note_days(done: str) -> None:
         """Days count as read once all intervals are in the table: only the last task notes it."""
         if done:
-            Variable.set(f"{dag_id}_done", done)
+            Variable.set(DONE, done)
 
-    [load_calls, load_details] >> clean
-    [load_calls, load_details] >> note_days(
+    [*clean.upstream_list] >> note_days(
         done="{{ ti.xcom_pull('choose_days', key='summary')['done'] if params.enrich else '' }}",
-        dag_id="{{ dag.dag_id }}",
     )

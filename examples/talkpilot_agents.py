@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, task, task_group
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
+from airflow_provider_talkpilot.operators.task_group import (
+    TalkPilotCallsTaskGroup,
+    clean_behind,
 )
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 AGENTS_A_TASK = 1
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
@@ -35,30 +33,21 @@ with DAG(
     @task
     def agents() -> list[list[str]]:
         """The agents that the key can see."""
-        with TalkPilotHook().get_conn() as client:
-            ids = [agent.id for agent in client.agents()]
+        with TalkPilotHook() as hook:
+            ids = [agent.id for agent in hook.get_agents()]
         return [ids[first : first + AGENTS_A_TASK] for first in range(0, len(ids), AGENTS_A_TASK)]
 
-    extract = TalkPilotExtractCallsOperator.partial(
-        task_id="extract_calls",
-        staging_uri=STAGING,
-        deferrable=True,
-    ).expand(agent_ids=agents())
-    load_calls = TalkPilotLoadCallsOperator.partial(
-        task_id="load_calls",
-        table=TABLE,
-        # BigQuery lets few statements change a table at once.
-        max_active_tis_per_dagrun=2,
-    ).expand(manifest_uri=extract.output)
-    enrich = TalkPilotEnrichCallsOperator.partial(
-        task_id="enrich_calls", table=TABLE, deferrable=True
-    ).expand(manifest_uri=extract.output)
-    load_details = TalkPilotLoadCallsOperator.partial(
-        task_id="load_details", table=TABLE, max_active_tis_per_dagrun=2
-    ).expand(manifest_uri=enrich.output)
-    clean = TalkPilotCleanStagingOperator(
-        task_id="clean_staging",
-        staging_uri=STAGING,
-        manifest_uris=[extract.output, enrich.output],
-    )
-    load_calls >> load_details >> clean
+    @task_group(prefix_group_id=False)
+    def some_agents(agent_ids: list[str]) -> None:
+        """The whole chain for some agents."""
+        TalkPilotCallsTaskGroup(
+            prefix_group_id=False,
+            staging_uri=STAGING,
+            table=TABLE,
+            agent_ids=agent_ids,
+            clean=False,
+            # BigQuery lets few statements change a table at once.
+            loads_at_once=2,
+        )
+
+    clean_behind(some_agents.expand(agent_ids=agents()), staging_uri=STAGING)

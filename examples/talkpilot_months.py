@@ -9,14 +9,12 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
 
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
+from airflow_provider_talkpilot.operators.task_group import (
+    TalkPilotCallsTaskGroup,
+    clean_behind,
 )
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
@@ -44,27 +42,17 @@ with DAG(
             last = (last - timedelta(days=1)).replace(day=1)
         return found
 
-    extract = TalkPilotExtractCallsOperator.partial(
-        task_id="extract_calls",
-        staging_uri=STAGING,
-        deferrable=True,
-        max_active_tis_per_dagrun=1,
-    ).expand_kwargs(months())
-    load_calls = TalkPilotLoadCallsOperator.partial(
-        task_id="load_calls", table=TABLE, max_active_tis_per_dagrun=1
-    ).expand(manifest_uri=extract.output)
-    enrich = TalkPilotEnrichCallsOperator.partial(
-        task_id="enrich_calls",
-        table=TABLE,
-        deferrable=True,
-        max_active_tis_per_dagrun=1,
-    ).expand(manifest_uri=extract.output)
-    load_details = TalkPilotLoadCallsOperator.partial(
-        task_id="load_details", table=TABLE, max_active_tis_per_dagrun=1
-    ).expand(manifest_uri=enrich.output)
-    clean = TalkPilotCleanStagingOperator(
-        task_id="clean_staging",
-        staging_uri=STAGING,
-        manifest_uris=[extract.output, enrich.output],
-    )
-    load_calls >> load_details >> clean
+    @task_group(prefix_group_id=False)
+    def one_month(start: str, end: str) -> None:
+        """The whole chain for a month."""
+        TalkPilotCallsTaskGroup(
+            prefix_group_id=False,
+            staging_uri=STAGING,
+            table=TABLE,
+            start=start,
+            end=end,
+            clean=False,
+            task_arguments={"extract_calls": {"max_active_tis_per_dag": 1}},
+        )
+
+    clean_behind(one_month.expand_kwargs(months()), staging_uri=STAGING)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import date
+from typing import Any, Self
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
-from airflow_provider_talkpilot.api import Quota, TalkPilotClient
+from airflow_provider_talkpilot.api import (
+    Agent,
+    Call,
+    CallDetail,
+    CallFilters,
+    Interval,
+    Quota,
+    TalkPilotClient,
+)
 from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
-    AgentNotAccessibleError,
-    AuthenticationError,
     ConfigurationError,
     InvalidRecordError,
-    NotFoundError,
-    PermissionDeniedError,
     QuotaExhaustedError,
     TalkPilotError,
+    WalkMovedError,
 )
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
+from airflow_provider_talkpilot.hooks.access import describe_access
 from airflow_provider_talkpilot.hooks.connection_fields import (
     URI_SHAPE,
     ConnectionFields,
@@ -32,16 +39,28 @@ from airflow_provider_talkpilot.hooks.connection_fields import (
 from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, widgets
 from airflow_provider_talkpilot.lineage.movements import api_uri
 
+_WALKS = 3
+"""How often a list is read that changes meanwhile."""
+
 
 class TalkPilotHook(BaseHook):
     """
-    Connect to the TalkPilot API.
+    Read from the TalkPilot API, with what a connection says.
+
+    In a task of your own:
 
     .. code-block:: python
 
-        hook = TalkPilotHook(talkpilot_conn_id="talkpilot_default")
-        with hook.get_conn() as client:
-            agents = client.agents()
+        @task
+        def longest_calls(data_interval_start=None, data_interval_end=None) -> list[str]:
+            with TalkPilotHook(talkpilot_conn_id="talkpilot_default") as hook:
+                names = {agent.id: agent.name for agent in hook.get_agents()}
+                calls = hook.iter_calls(data_interval_start, data_interval_end)
+                return [names[call.agent_id] for call in calls if (call.duration or 0) > 600]
+
+    The methods share one client, so connections and the key's quota are kept between them. It is
+    made at the first request and closed at the end of the ``with`` block, or by :meth:`close`.
+    Errors are those of :mod:`airflow_provider_talkpilot.api.errors`, each with its cure.
 
     The connection's *host* is the API's base URL with its ``/v1``, its *password* the API key. Its
     *port* and *schema* (a URI's path) count where the host names no port and no path. What is not
@@ -60,6 +79,93 @@ class TalkPilotHook(BaseHook):
     def __init__(self, talkpilot_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.talkpilot_conn_id = talkpilot_conn_id
+        self._shared: TalkPilotClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the client that the methods share, if there is one."""
+        if self._shared:
+            self._shared.close()
+            self._shared = None
+
+    def get_agents(self) -> list[Agent]:
+        """
+        Fetch every agent that the key can see, for one request per 100.
+
+        :raises TalkPilotError: when the API cannot be read; so below.
+        """
+        return self._client_shared().agents()
+
+    def iter_calls(
+        self,
+        start: date | str,
+        end: date | str,
+        agent_ids: Iterable[str] | None = None,
+        *,
+        done: bool | None = None,
+        phone_number: str | None = None,
+        search: str | None = None,
+    ) -> Iterator[Call]:
+        """
+        Fetch the list rows of an interval's calls, soft-deleted ones included.
+
+        Costs one request per 100 calls and agent. The calls of one agent are read to the end before
+        the first of them is given, since only a whole list is right: they are in memory together.
+        Transcripts and scores are not in list rows: see :meth:`get_call`.
+
+        :param start: first moment of the interval, by ``created_at``: a datetime, a date or ISO
+            8601, UTC where it says none.
+        :param end: first moment after it, likewise.
+        :param agent_ids: UUIDs of agents; None for every agent that the key can see.
+        :param done: only calls that are done (or not).
+        :param phone_number: only calls with exactly this number.
+        :param search: only calls with this text in name, phone number or summary.
+        :return: the calls, by agent, newest first.
+        :raises InvalidRecordError: when a record has no usable ``id`` or ``created_at``.
+        :raises WalkMovedError: when the list kept changing while it was read.
+        """
+        interval = Interval.parse(start, end)
+        filters = CallFilters(done, phone_number, search)
+        if agent_ids is None:
+            agent_ids = [agent.id for agent in self.get_agents()]
+        for agent_id in agent_ids:
+            yield from self._whole_walk(agent_id, interval, filters)
+
+    def get_call(self, agent_id: str, call_id: str) -> CallDetail:
+        """
+        Fetch one call with its transcript and score, for one request.
+
+        :param agent_id: UUID of the call's agent.
+        :param call_id: the call's ``id``, a UUID.
+        :raises NotFoundError: when TalkPilot has no such call.
+        """
+        return self._client_shared().call(agent_id, call_id)
+
+    def _client_shared(self) -> TalkPilotClient:
+        if self._shared is None:
+            self._shared = self.get_conn()
+        return self._shared
+
+    def _whole_walk(self, agent_id: str, interval: Interval, filters: CallFilters) -> list[Call]:
+        for walk in range(1, _WALKS + 1):
+            try:
+                pages = [*self._client_shared().walk_calls(agent_id, interval, filters)]
+                break
+            except WalkMovedError:
+                if walk == _WALKS:
+                    raise
+        for reject in (reject for page in pages for reject in page.rejects):
+            raise InvalidRecordError(
+                f"TalkPilot listed a call of {interval} that does not fit ({reject.reason}).",
+                record=reject.record,
+                reason=reject.reason,
+            )
+        return [call for page in pages for call in page.calls]
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -79,7 +185,7 @@ class TalkPilotHook(BaseHook):
         self, *, max_wait: float | None = None, ledger: Ledger | None = None, **options: Any
     ) -> TalkPilotClient:
         """
-        Make a client; nothing is sent yet.
+        Make a client of your own; nothing is sent yet.
 
         :param max_wait: seconds that a request may wait for the key's quota; None for as long as
             it takes.
@@ -134,45 +240,13 @@ class TalkPilotHook(BaseHook):
     def _test_fields(self, fields: ConnectionFields) -> tuple[bool, str]:
         try:
             with self._client(fields, max_wait=5, tries=2, timeout=10) as client:
-                return self._test(client)
+                return describe_access(client)
         except QuotaExhaustedError as error:
             return False, f"The host is right, but the key could not be tested now. {error}"
         except TalkPilotError as error:
             return False, str(error)
         except Exception as error:  # noqa: BLE001  # the form shows whatever it was
             return False, f"{type(error).__name__}: the connection could not be tested."
-
-    def _test(self, client: TalkPilotClient) -> tuple[bool, str]:
-        try:
-            version = client.health().version or "unknown"
-        except (InvalidRecordError, NotFoundError) as error:
-            return False, f"There is no TalkPilot API at this base URL: mend the host. {error}"
-        try:
-            first = client.get("agents", "agents", {"page": "1", "limit": "1"})
-        except AuthenticationError as error:
-            return False, f"The host is right, but the key is not accepted. {error}"
-        except PermissionDeniedError as error:
-            return False, (
-                f"The host and the key are right, but the key may not list agents. {error} Without "
-                "it, name the agents (for the shipped DAGs in the Variable talkpilot_agent_ids)."
-            )
-        agents = first.get("data") or []
-        total = (first.get("pagination") or {}).get("total", len(agents))
-        found = f"TalkPilot answers at {client.base_url} (version {version})."
-        if not agents:
-            return True, (
-                f"{found} The key can see no agent, so there will be no calls: if that is not "
-                "what you expect, look at the key's agents in TalkPilot's dashboard."
-            )
-        try:
-            path = f"agents/{agents[0]['id']}/calls"
-            client.get("calls", path, {"page": "1", "limit": "1"})
-        except (AgentNotAccessibleError, PermissionDeniedError) as error:
-            return False, f"The host and the key are right, but may not read calls. {error}"
-        found += f" The key can see {total} agent(s) and read their calls."
-        if client.quota.per_minute:
-            found += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
-        return True, found
 
     def _fields(self) -> ConnectionFields:
         with _unquoted(self.talkpilot_conn_id):

@@ -1,90 +1,175 @@
-"""What the operators share: errors as Airflow understands them, arguments as users give them."""
+"""What the operators share: errors as Airflow understands them, requests within the quota, sums."""
 
 from __future__ import annotations
 
-import json
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import BaseOperator, Stats, conf
 
-from airflow_provider_talkpilot.api import Interval, require_uuid
-from airflow_provider_talkpilot.api.errors import (
-    ConfigurationError,
-    IntervalError,
-    QuotaExhaustedError,
-    TalkPilotError,
-)
+from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
+from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
+from airflow_provider_talkpilot.operators.arguments import (
+    check_unless_template,
+    read_accounts,
+    read_name,
+    read_text,
+    require_duration,
+    require_flag,
+)
+from airflow_provider_talkpilot.staging.names import ledger_folder
 from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
+from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from google.cloud.bigquery import Client
+
+DEFER_AFTER = timedelta(minutes=2)
 
 
 @contextmanager
 def airflow_errors() -> Iterator[None]:
     """Raise our errors as one line, and without retries where a retry cannot help.
 
-    :raises AirflowFailException: for what somebody must mend first.
-    :raises AirflowException: for what can work at the next try.
+    :raises TalkPilotTaskFailError: for what a user must mend first.
+    :raises TalkPilotTaskError: for what can work at the next try.
     """
     try:
         yield
     except QuotaExhaustedError:
         raise  # not a failure: operators defer on it
     except (TalkPilotError, StagingError, BigQueryLoadError) as error:
-        kind = AirflowException if error.retryable else AirflowFailException
-        raise kind(str(error)) from None
+        kind = TalkPilotTaskError if error.retryable else TalkPilotTaskFailError
+        raise kind(str(error), error) from None
 
 
-def resolve_interval(context: Context, start: str | None, end: str | None) -> Interval:
-    """Choose the interval of a run.
+class _UsesBigQuery(Protocol):
+    gcp_conn_id: str
+    location: str | None
+    impersonation_chain: str | Sequence[str] | None
 
-    :param context: the task's context.
-    :param start: explicit start; with it, ``end`` must be given too.
-    :param end: explicit end.
-    :return: the explicit interval, else the run's data interval.
-    :raises IntervalError: when there is neither, or the interval can hold no call.
+
+def warehouse(operator: _UsesBigQuery) -> AbstractContextManager[Client]:
+    """Make a client of BigQuery from an operator's rendered arguments.
+
+    :param operator: one with ``gcp_conn_id``, ``location`` and ``impersonation_chain``.
+    :return: a context manager that gives the client; see :func:`bigquery_client`.
     """
-    if start or end:
-        return Interval.parse(start, end)
-    first, last = context.get("data_interval_start"), context.get("data_interval_end")
-    if first is None or last is None:
-        raise IntervalError(
-            "This run has no data interval (it was triggered by hand, by REST or by an asset "
-            "without one): trigger it with data_interval_start and data_interval_end, or with the "
-            "params start and end."
-        )
-    return Interval.parse(first, last)
+    return bigquery_client(
+        read_name("gcp_conn_id", operator.gcp_conn_id),
+        read_text("location", operator.location),
+        read_accounts(operator.impersonation_chain),
+    )
 
 
-def resolve_agents(agent_ids: Sequence[str] | str | None) -> list[str] | None:
-    """Read the agents as users give them.
-
-    :param agent_ids: UUIDs, or a JSON list of them; nothing means every agent.
-    :return: the UUIDs; None for every agent that the key can see.
-    :raises ConfigurationError: when it is no list of UUIDs.
+class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     """
-    given: Any = agent_ids
-    if isinstance(given, str):
+    Base of the operators that spend requests: they give the worker back while the quota is used up.
+
+    What was fetched is staged before the task defers; it goes on from there.
+
+    :param talkpilot_conn_id: the TalkPilot connection. (templated)
+    :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
+        without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
+    :param defer_after: the longest wait inside the worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        defer_after: timedelta = DEFER_AFTER,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
+        require_flag("deferrable", deferrable)
+        require_duration("defer_after", defer_after)
+        self.talkpilot_conn_id = talkpilot_conn_id
+        self.deferrable = deferrable
+        self.defer_after = defer_after
+        self._connection_figures: dict[str, Any] = {}
+
+    def execute(self, context: Context) -> Any:
+        """Do the work, or as much as the quota allows and defer."""
+        max_wait = self.defer_after.total_seconds() if self.deferrable else None
         try:
-            given = json.loads(given) if given.strip() else None
-        except ValueError:
-            given = [given]
-    if not given:
+            with airflow_errors():
+                conn_id = self.connection_id
+                hook, root = TalkPilotHook(conn_id), self._staging_root()
+                ledger = StagedLedger(ledger_folder(root, conn_id)) if root else None
+                url = hook.dashboard_url()
+                with (
+                    hook.get_conn(max_wait=max_wait, ledger=ledger) as client,
+                    _requests_counted(client, conn_id),
+                ):
+                    figures = {
+                        "connection_id": conn_id,
+                        "requests_per_hour": client.quota.per_hour,
+                        DASHBOARD_KEY: url,
+                    }
+                    self._connection_figures = {k: v for k, v in figures.items() if v is not None}
+                    return self._spend(client, context)
+        except QuotaExhaustedError as exhausted:
+            self.log.info("%s The task defers until then and goes on from there.", exhausted)
+            trigger = QuotaTrigger(exhausted.resume_at.isoformat())
+        self.defer(trigger=trigger, method_name="execute_complete")
+        raise AssertionError("defer() raises")
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on after a deferral; all state is in staging."""
+        return self.execute(context)
+
+    @property
+    def connection_id(self) -> str:
+        """The TalkPilot connection, as it was rendered."""
+        return read_name("talkpilot_conn_id", self.talkpilot_conn_id)
+
+    @abstractmethod
+    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
+        """Do the work; give what the task returns."""
+
+    def _staging_root(self) -> ObjectStoragePath | None:
+        """The root of staging, where the connection's ledger is; None where there is none."""
         return None
-    if not isinstance(given, list | tuple):
-        raise ConfigurationError(
-            "agent_ids is no list: give a JSON list of agent ids, or nothing for every agent."
-        )
-    return [require_uuid("agent id", agent_id) for agent_id in given]
 
 
-def is_true(value: Any) -> bool:
-    """Read a flag that may have been rendered from a template."""
-    return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
+@contextmanager
+def _requests_counted(client: TalkPilotClient, connection_id: str) -> Iterator[None]:
+    """Count in Airflow's metrics what a client spends inside the block, however it ends.
+
+    ``talkpilot.requests`` has the tags ``connection_id`` and ``kind`` (``agents``, ``calls``,
+    ``detail``), ``talkpilot.refused`` the first of them.
+    """
+    try:
+        yield
+    finally:
+        for kind, number in sorted(client.requests.items()):
+            count("requests", number, connection_id, kind=kind)
+        count("refused", client.refused, connection_id)
+
+
+def count(what: str, number: int, connection_id: str, **tags: str) -> None:
+    """Add to a metric of Airflow's.
+
+    :param what: ``requests``, ``refused``, ``calls`` or ``details``.
+    :param number: how many; nothing is sent for none.
+    :param tags: more tags.
+    """
+    if number:
+        Stats.incr(f"talkpilot.{what}", number, tags={"connection_id": connection_id, **tags})
 
 
 def push_summary(

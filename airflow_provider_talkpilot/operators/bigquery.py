@@ -14,8 +14,8 @@ from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.movements import loaded
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
-from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
-from airflow_provider_talkpilot.operators.columns import resolve_object
+from airflow_provider_talkpilot.operators.arguments import read_flag, read_object
+from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -131,7 +131,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
 
         with airflow_errors():
             target = TableId.parse(self.table)
-            tags = checked_tags(resolve_object("policy_tags", self.policy_tags, _EXAMPLE))
+            tags = checked_tags(read_object("policy_tags", self.policy_tags, _EXAMPLE))
             if tags and "extra" not in tags:
                 self.log.warning(
                     "policy_tags does not name extra, which keeps values that do not fit their "
@@ -153,7 +153,9 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                 location=self.location,
                 policy_tags=tags,
                 erasure_limit=ErasureLimit(
-                    self.max_erased_share, self.max_erased, is_true(self.confirm_erasure)
+                    self.max_erased_share,
+                    self.max_erased,
+                    read_flag("confirm_erasure", self.confirm_erasure),
                 ),
                 maximum_bytes_billed=self.maximum_bytes_billed,
                 deferrable=self.deferrable,

@@ -2,121 +2,52 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
-from airflow_provider_talkpilot.bigquery.client import bigquery_client
-from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.compat import render_text
 from airflow_provider_talkpilot.lineage.movements import enriched, extracted
-from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
-from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink
-from airflow_provider_talkpilot.operators.base import (
-    airflow_errors,
-    is_true,
-    push_summary,
-    resolve_agents,
-    resolve_interval,
+from airflow_provider_talkpilot.links.talkpilot import DashboardLink
+from airflow_provider_talkpilot.operators.arguments import (
+    check_unless_template,
+    is_given,
+    read_agents,
+    read_choices,
+    read_columns,
+    read_flag,
+    read_interval,
+    read_table,
+    read_text,
+    require_filter,
+    require_flag,
+    require_number,
 )
-from airflow_provider_talkpilot.operators.columns import is_given, resolve_columns
-from airflow_provider_talkpilot.operators.metrics import report, requests_counted
+from airflow_provider_talkpilot.operators.base import (
+    TalkPilotRequestsOperator,
+    airflow_errors,
+    count,
+    push_summary,
+    warehouse,
+)
+from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.choices import choices_of
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
-from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
-from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
-from airflow_provider_talkpilot.staging.names import (
-    interval_folder,
-    ledger_folder,
-    root_of,
-    scope_of,
-)
+from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
-DEFER_AFTER = timedelta(minutes=2)
 HASH_CONN_ID = "talkpilot_hash"
 # An XCom is no place for long lists.
 SUMMARY_ENTRIES = 100
-
-
-class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
-    """
-    Base of the operators that spend requests: they give the worker back while the quota is used up.
-
-    What was fetched is staged before the task defers; it goes on from there.
-
-    :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
-        without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
-    :param defer_after: the longest wait inside the worker.
-    """
-
-    def __init__(
-        self,
-        *,
-        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        defer_after: timedelta = DEFER_AFTER,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.talkpilot_conn_id = talkpilot_conn_id
-        self.deferrable = deferrable
-        self.defer_after = defer_after
-        self._dashboard_url: str | None = None
-
-    def execute(self, context: Context) -> Any:
-        """Do the work, or as much as the quota allows and defer."""
-        max_wait = self.defer_after.total_seconds() if self.deferrable else None
-        try:
-            with airflow_errors():
-                hook = TalkPilotHook(self.talkpilot_conn_id)
-                self._dashboard_url = hook.dashboard_url()
-                with (
-                    hook.get_conn(max_wait=max_wait, ledger=self._ledger()) as client,
-                    requests_counted(client, self.talkpilot_conn_id),
-                ):
-                    return self._spend(client, context)
-        except QuotaExhaustedError as exhausted:
-            self.log.info("%s The task defers until then and goes on from there.", exhausted)
-            trigger = QuotaTrigger(exhausted.resume_at.isoformat())
-        self.defer(trigger=trigger, method_name="execute_complete")
-        raise AssertionError("defer() raises")
-
-    def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on after a deferral; all state is in staging."""
-        return self.execute(context)
-
-    def _dashboard(self) -> dict[str, Any]:
-        """What the link to the dashboard needs of the summary."""
-        return {DASHBOARD_KEY: self._dashboard_url} if self._dashboard_url else {}
-
-    def _ledger(self) -> StagedLedger | None:
-        """Where the connection's tasks tell each other what they spent of the quota."""
-        root = self._staging_root()
-        if root is None:
-            return None
-        return StagedLedger(ledger_folder(root, self.talkpilot_conn_id))
-
-    @abstractmethod
-    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
-        """Do the work; give what the task returns."""
-
-    def _staging_root(self) -> ObjectStoragePath | None:
-        """The root of staging, where the connection's ledger is; None where there is none."""
-        return None
 
 
 class TalkPilotStagingOperator(TalkPilotRequestsOperator):
@@ -142,6 +73,8 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_flag("compress", compress)
+        check_unless_template(read_choices, columns)
         self.compress = compress
         self.columns = columns
         self.hash_conn_id = hash_conn_id
@@ -197,6 +130,12 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_text, "staging_uri", staging_uri)
+        check_unless_template(read_agents, agent_ids)
+        require_flag("done", done, optional=True)
+        require_filter("phone_number", phone_number)
+        require_filter("search", search)
+        require_number("max_rejects", max_rejects, 0)
         self.staging_uri = staging_uri
         self.agent_ids = agent_ids
         self.start = start
@@ -207,25 +146,25 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         self.max_rejects = max_rejects
 
     def _staging_root(self) -> ObjectStoragePath:
-        return parse_uri(self.staging_uri)
+        return parse_uri(read_text("staging_uri", self.staging_uri) or "")
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         # A caller's number must not be a template field, whose values Airflow stores and shows.
         phone_number, search = (
-            self.render_template(value, context) for value in (self.phone_number, self.search)
+            render_text(self, value, context) for value in (self.phone_number, self.search)
         )
         plan = ExtractPlan(
-            interval=resolve_interval(context, self.start, self.end),
-            agent_ids=resolve_agents(self.agent_ids),
+            interval=read_interval(context, self.start, self.end),
+            agent_ids=read_agents(self.agent_ids),
             filters=CallFilters(self.done, phone_number, search),
             compress=self.compress,
             max_rejects=self.max_rejects,
-            choices=resolve_columns(self.columns, self.hash_conn_id),
+            choices=read_columns(self.columns, self.hash_conn_id),
         )
         folder = interval_folder(
-            parse_uri(self.staging_uri),
+            self._staging_root(),
             dag_id=self.dag_id,
-            connection_id=self.talkpilot_conn_id,
+            connection_id=self.connection_id,
             agent_ids=plan.agent_ids,
             filters=plan.filters,
             interval=plan.interval,
@@ -236,7 +175,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         about: dict[str, Any] = {
             "scope": scope_of(folder),
             "interval": plan.interval,
-            "connection_id": self.talkpilot_conn_id,
+            **self._connection_figures,
             "selection": sorted(plan.filters.active()),
         }
         if plan.agent_ids is None or len(plan.agent_ids) <= SUMMARY_ENTRIES:
@@ -244,7 +183,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         push_summary(context, "calls", **about)
         manifest, path = extract_calls(client, folder, plan)
         self.movement = extracted(client.base_url, path, manifest)
-        report("calls", manifest.rows, self.talkpilot_conn_id)
+        count("calls", manifest.rows, self.connection_id)
         self.log.info(
             "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
             f"{manifest.rows:,}",
@@ -266,8 +205,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             drift=manifest.drift,
             purged=sum(day.purged for day in manifest.days.values()),
             **_breakdown(manifest),
-            **_hour_limit(client),
-            **self._dashboard(),
         )
         return str(path)
 
@@ -280,9 +217,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     asked for again.
 
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
-    :param enabled: whether to; otherwise the task is skipped. (templated)
-    :param table: the table whose details are known; none, and only staging is asked. (templated)
+    :param enabled: False skips the task. (templated)
+    :param table: the table whose details are known; without it, only staged ones are. (templated)
     :param gcp_conn_id: the Google Cloud connection for that. (templated)
+    :param location: where its query runs; where the dataset is by default. (templated)
+    :param impersonation_chain: service account to impersonate, as in the Google provider.
+        (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param rescore_days: a detail without ``final_score`` is asked for again, at most once a day,
         while the call is younger than this; 0 never.
@@ -302,6 +242,8 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         "enabled",
         "table",
         "gcp_conn_id",
+        "location",
+        "impersonation_chain",
         "talkpilot_conn_id",
         "columns",
         "hash_conn_id",
@@ -315,34 +257,47 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         enabled: bool | str = True,
         table: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
+        location: str | None = None,
+        impersonation_chain: str | Sequence[str] | None = None,
         concurrency: int = 32,
         rescore_days: float = 3,
         max_rejects: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_text, "manifest_uri", manifest_uri)
+        check_unless_template(read_flag, "enabled", enabled)
+        if is_given(table):
+            check_unless_template(read_table, table)
+        require_number("concurrency", concurrency, 1, 256)
+        require_number("rescore_days", rescore_days, 0, whole=False)
+        require_number("max_rejects", max_rejects, 0)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
         self.table = table
         self.gcp_conn_id = gcp_conn_id
+        self.location = location
+        self.impersonation_chain = impersonation_chain
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.max_rejects = max_rejects
 
     def execute(self, context: Context) -> Any:
         """Fetch the missing details, unless turned off."""
-        if not is_true(self.enabled):
+        with airflow_errors():
+            enabled = read_flag("enabled", self.enabled)
+        if not enabled:
             raise AirflowSkipException("Details are turned off for this run.")
         return super().execute(context)
 
     def _staging_root(self) -> ObjectStoragePath:
-        return root_of(parse_uri(str(self.manifest_uri)).parent)
+        return root_of(parse_uri(read_text("manifest_uri", self.manifest_uri) or "").parent)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        path = parse_uri(str(self.manifest_uri))
+        path = parse_uri(read_text("manifest_uri", self.manifest_uri) or "")
         calls = CallsManifest.load(path)
         columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
-        choices = resolve_columns(columns, self.hash_conn_id)
+        choices = read_columns(columns, self.hash_conn_id)
         if choices.recorded == calls.columns and not choices.details_are_wanted:
             raise AirflowSkipException(
                 "Details are not asked for: what they have, transcript and final_score, is dropped."
@@ -357,12 +312,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         about: dict[str, Any] = {
             "scope": scope_of(path.parent),
             "interval": calls.interval,
-            "connection_id": self.talkpilot_conn_id,
+            **self._connection_figures,
         }
         push_summary(context, "details", **about)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self.movement = enriched(client.base_url, path, manifest)
-        report("details", manifest.fetched, self.talkpilot_conn_id)
+        count("details", manifest.fetched, self.connection_id)
         self.log.info(
             "%s detail(s) of %s staged, %s fetched, %s request(s) spent.",
             f"{manifest.rows:,}",
@@ -383,18 +338,16 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             vanished=manifest.vanished,
             rejected=manifest.rejected,
             drift=manifest.drift,
-            **_hour_limit(client),
-            **self._dashboard(),
         )
         return str(path)
 
     def _known(self, calls: CallsManifest) -> Iterator[Known]:
-        if not self.table:
+        if not is_given(self.table):
             return
         from airflow_provider_talkpilot.bigquery.queries import known_details
 
-        target = TableId.parse(self.table)
-        with bigquery_client(self.gcp_conn_id) as client:
+        target = read_table(self.table)
+        with warehouse(self) as client:
             yield from known_details(client, target, calls.interval, calls.columns)
 
 
@@ -407,8 +360,3 @@ def _breakdown(manifest: CallsManifest) -> dict[str, Any]:
         days = sorted(manifest.days.items())
         found["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}
     return found
-
-
-def _hour_limit(client: TalkPilotClient) -> dict[str, Any]:
-    limit = client.quota.per_hour
-    return {} if limit is None else {"requests_per_hour": limit}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.task.priority_strategy import PriorityWeightStrategy
+from airflow.utils.types import DagRunType
+
+from airflow_provider_talkpilot.compat import run_type
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
-# What run ids begin with, in Airflow 2 and 3, and how much less their tasks weigh.
-_LESS = {"manual__": 1, "backfill__": 2}
+# How much less the tasks of a run weigh, by its type.
+_LESS = {DagRunType.MANUAL: 1, DagRunType.BACKFILL_JOB: 2}
 
 
 class ScheduledFirst(PriorityWeightStrategy):
@@ -25,5 +28,4 @@ class ScheduledFirst(PriorityWeightStrategy):
     def get_weight(self, ti: TaskInstance) -> int:
         """Weigh a task, when its run is made or cleared."""
         own = int(ti.task.priority_weight) if ti.task else 1
-        kind = "".join((ti.run_id or "").partition("__")[:2])
-        return own - _LESS.get(kind, 0)
+        return own - _LESS.get(run_type(ti), 0)

@@ -1,25 +1,35 @@
-"""Operator that chooses which past days are read again."""
+"""Operators of the re-sync: choose which past days are read again, note that they were."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
-from airflow_provider_talkpilot.api.interval import format_utc
-from airflow_provider_talkpilot.bigquery.client import bigquery_client
-from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.operators.base import push_summary, resolve_agents, resolve_interval
-from airflow_provider_talkpilot.operators.calls import TalkPilotRequestsOperator
-from airflow_provider_talkpilot.operators.look_backs import LookBacks, clipped, resync_end
-from airflow_provider_talkpilot.operators.resync_state import ResyncState
-from airflow_provider_talkpilot.operators.retention import (
+from airflow_provider_talkpilot.operators.arguments import (
+    check_unless_template,
+    is_given,
+    read_agents,
+    read_interval,
+    read_json,
+    read_table,
+    read_text,
+)
+from airflow_provider_talkpilot.operators.base import (
+    TalkPilotRequestsOperator,
+    push_summary,
+    warehouse,
+)
+from airflow_provider_talkpilot.resync import (
     DEFAULT_DAYS,
-    readings,
+    Chosen,
+    LookBacks,
+    ResyncState,
+    choose_intervals,
+    resync_end,
     retentions,
 )
 from airflow_provider_talkpilot.staging.names import scope_name
@@ -27,38 +37,6 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
-    from google.cloud.bigquery import Client
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """An interval that a run reads again.
-
-    :param reason: why, as the log and the page show it.
-    :param agents: ids; None for every agent of the key.
-    """
-
-    reason: str
-    interval: Interval
-    agents: list[str] | None
-
-    @property
-    def of(self) -> str:
-        """Whose calls, in words."""
-        return "every agent" if self.agents is None else f"{len(self.agents)} agent(s)"
-
-    def told(self) -> dict[str, str]:
-        """What the summary says of it."""
-        bounds = {"start": self.interval.start.isoformat(), "end": self.interval.end.isoformat()}
-        return {"reason": self.reason, **bounds}
-
-    def arguments(self) -> dict[str, Any]:
-        """What an extract task is given."""
-        return {
-            "start": format_utc(self.interval.start),
-            "end": format_utc(self.interval.end),
-            "agent_ids": self.agents or "",
-        }
 
 
 class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
@@ -85,6 +63,9 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         key can see. (templated)
     :param table: the target table, ``project.dataset.table``. (templated)
     :param gcp_conn_id: the Google Cloud connection. (templated)
+    :param location: where its queries run; where the dataset is by default. (templated)
+    :param impersonation_chain: service account to impersonate, as in the Google provider.
+        (templated)
     :param staging_uri: root of staging, where the connection's tasks tell each other what they
         spent of the quota; empty for none. (templated)
     :return: intervals, each with ``start`` and ``end``, ISO 8601, and ``agent_ids``, for
@@ -101,6 +82,8 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         "agent_ids",
         "table",
         "gcp_conn_id",
+        "location",
+        "impersonation_chain",
         "staging_uri",
         "talkpilot_conn_id",
     )
@@ -117,10 +100,15 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         end: str | None = None,
         agent_ids: Sequence[str] | str | None = None,
         gcp_conn_id: str = "google_cloud_default",
+        location: str | None = None,
+        impersonation_chain: str | Sequence[str] | None = None,
         staging_uri: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_table, table)
+        check_unless_template(_read_look_backs, look_backs)
+        check_unless_template(read_agents, agent_ids)
         self.table = table
         self.look_backs = look_backs
         self.done = done
@@ -128,68 +116,62 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         self.end = end
         self.agent_ids = agent_ids
         self.gcp_conn_id = gcp_conn_id
+        self.location = location
+        self.impersonation_chain = impersonation_chain
         self.staging_uri = staging_uri
 
     def _staging_root(self) -> ObjectStoragePath | None:
-        return parse_uri(self.staging_uri) if self.staging_uri else None
+        uri = read_text("staging_uri", self.staging_uri)
+        return parse_uri(uri) if uri else None
 
     def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
-        named = resolve_agents(self.agent_ids)
-        if self.start or self.end:
-            chosen, done = [_Chosen("by hand", Interval.parse(self.start, self.end), named)], ""
+        named, done = read_agents(self.agent_ids), ""
+        if is_given(self.start) or is_given(self.end):
+            chosen = [Chosen("by hand", read_interval(context, self.start, self.end), named)]
         else:
-            with bigquery_client(self.gcp_conn_id) as warehouse:
-                chosen, done = self._due(client, warehouse, context, named)
+            chosen, done = self._due(client, context, named)
         for each in chosen:
-            self.log.info("Reading %s again, %s: %s.", each.interval, each.of, each.reason)
+            self.log.info("Reading again %s.", each)
         push_summary(
             context,
             "resync",
-            scope=scope_name(self.talkpilot_conn_id, named),
+            scope=scope_name(self.connection_id, named),
             done=done,
-            intervals=[each.told() for each in chosen],
+            intervals=[each.summary() for each in chosen],
             reasons=[each.reason for each in chosen],
-            connection_id=self.talkpilot_conn_id,
             requests=dict(client.requests),
+            **self._connection_figures,
         )
         return [each.arguments() for each in chosen]
 
     def _due(
-        self,
-        client: TalkPilotClient,
-        warehouse: Client,
-        context: Context,
-        named: list[str] | None,
-    ) -> tuple[list[_Chosen], str]:
+        self, client: TalkPilotClient, context: Context, named: list[str] | None
+    ) -> tuple[list[Chosen], str]:
         """Find what is due, and what is done once that has been read."""
         from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
-        look_backs, state = LookBacks.parse(self.look_backs), ResyncState.parse(self.done)
-        run_end = resolve_interval(context, None, None).end
-        today, end = run_end.date(), resync_end(run_end)
-        target = TableId.parse(self.table)
-        earliest = earliest_call(warehouse, target, end)
-        if earliest is None:
-            raise AirflowSkipException(
-                f"The table has no call before {end}: there is nothing to read again."
+        look_backs = _read_look_backs(self.look_backs)
+        state = ResyncState.parse(read_json(self.done))
+        run_end = read_interval(context, None, None).end
+        target, end = read_table(self.table), resync_end(run_end)
+        with warehouse(self) as bigquery:
+            earliest = earliest_call(bigquery, target, end)
+            if earliest is None:
+                raise AirflowSkipException(
+                    f"The table has no call before {end}: there is nothing to read again."
+                )
+            chosen, after = choose_intervals(
+                run_end,
+                look_backs,
+                state,
+                agents=named,
+                retention=self._retention(client, named),
+                earliest=earliest,
+                unpurged_days=lambda windows: unpurged_days(bigquery, target, windows),
             )
-        read, chosen = state.look_backs, list[_Chosen]()
-        if look_back := look_backs.due(end, read):
-            read = look_back.added_to(read, end)
-            if interval := clipped(look_back.interval(end), earliest):
-                chosen.append(_Chosen(f"look-back of {look_back.days} day(s)", interval, named))
-        retention = self._retention(client, named)
-        windows = state.retention.windows(retention, today)
-        due = readings(
-            windows,
-            unpurged_days(warehouse, target, windows) if windows else (),
-            covered=chosen[0].interval if chosen else None,
-        )
-        # These first: they are short, and a legal duty.
-        chosen = [*(_Chosen("retention", each.interval, [*each.agents]) for each in due), *chosen]
         if not chosen:
             raise AirflowSkipException(f"Nothing is due before {end}; done so far: {state}.")
-        return chosen, str(ResyncState(read, state.retention.after(retention, today)))
+        return chosen, str(after)
 
     def _retention(self, client: TalkPilotClient, named: list[str] | None) -> dict[str, int]:
         """For how many days TalkPilot keeps the calls of each agent that is read."""
@@ -205,3 +187,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
             )
             found = {}
         return found if named is None else {each: found.get(each, DEFAULT_DAYS) for each in named}
+
+
+def _read_look_backs(value: Any) -> LookBacks:
+    return LookBacks.parse(read_json(value))

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.operators.base import airflow_errors, is_true, push_summary
-from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
+from airflow_provider_talkpilot.operators.arguments import (
+    check_unless_template,
+    is_given,
+    read_flag,
+    read_list,
+    read_text,
+    require_duration,
+)
+from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
 from airflow_provider_talkpilot.staging.names import scope_of
+from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -53,6 +60,9 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_text, "staging_uri", staging_uri)
+        check_unless_template(read_flag, "keep", keep)
+        require_duration("max_age", max_age)
         self.staging_uri = staging_uri
         self.manifest_uris = manifest_uris
         self.keep = keep
@@ -61,29 +71,26 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Clean."""
         with airflow_errors():
-            if self.max_age <= timedelta(0):
-                raise ConfigurationError(
-                    f"max_age is {self.max_age}: give a time above zero, such as timedelta(days=7)."
-                )
             manifests = [parse_uri(uri) for uri in _uris(self.manifest_uris)]
-            cleaned = asdict(
-                clean_staging(
-                    parse_uri(self.staging_uri),
-                    manifests,
-                    keep=is_true(self.keep),
-                    max_age=self.max_age,
-                )
+            cleaned = clean_staging(
+                parse_uri(read_text("staging_uri", self.staging_uri) or ""),
+                manifests,
+                keep=read_flag("keep", self.keep),
+                max_age=self.max_age,
             )
+        counts = asdict(cleaned)
         scopes = {scope_of(path.parent) for path in manifests}
-        push_summary(context, "clean", scope=scopes.pop() if len(scopes) == 1 else "", **cleaned)
-        return cleaned
+        push_summary(context, "clean", scope=scopes.pop() if len(scopes) == 1 else "", **counts)
+        return counts
 
 
 def _uris(given: Any) -> Iterator[str]:
     """The URIs in what templates and XComs made of the argument; mapped tasks give lists."""
     if isinstance(given, str):
-        if given not in ("", "None"):
-            yield given
-    elif isinstance(given, Iterable):
-        for each in given:
+        given = read_list("manifest_uris", given, "URIs")
+    for each in given or ():
+        if isinstance(each, str):
+            if is_given(each):
+                yield each.strip()
+        elif isinstance(each, Iterable):
             yield from _uris(each)

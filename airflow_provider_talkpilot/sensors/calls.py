@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -17,12 +15,21 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_talkpilot.api.done import DoneWatch
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.api.http.exchange import run
-from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.operators.base import (
-    airflow_errors,
-    resolve_agents,
-    resolve_interval,
+from airflow_provider_talkpilot.exceptions import (
+    TalkPilotArgumentError,
+    TalkPilotSensorTimeoutError,
+    TalkPilotTaskFailError,
 )
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.arguments import (
+    check_unless_template,
+    read_agents,
+    read_interval,
+    read_name,
+    require_flag,
+    require_number,
+)
+from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
 
 if TYPE_CHECKING:
@@ -73,8 +80,12 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        if not 0 < done_share <= 1:
-            raise ValueError(f"done_share is {done_share}: give a number over 0 and up to 1.")
+        require_number("done_share", done_share, 0, 1, whole=False)
+        if not done_share:
+            raise TalkPilotArgumentError("done_share is 0: give a number over 0 and up to 1.")
+        check_unless_template(read_agents, agent_ids)
+        check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
+        require_flag("deferrable", deferrable)
         self.done_share = done_share
         self.agent_ids = agent_ids
         self.start = start
@@ -96,8 +107,8 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         """
         with airflow_errors():
             if self._watch is None:
-                interval = resolve_interval(context, self.start, self.end)
-                agent_ids = resolve_agents(self.agent_ids)
+                interval = read_interval(context, self.start, self.end)
+                agent_ids = read_agents(self.agent_ids)
                 self._watch = DoneWatch(interval, self.done_share, agent_ids)
             found, next_poke_at = self._ask(self._watch)
         if not found.is_done and self.deferrable:
@@ -116,7 +127,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         frees_worker = self.deferrable or self.reschedule
         max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
         try:
-            with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
+            with self._hook().get_conn(max_wait=max_wait) as client:
                 progress = run(client.fetch, watch.check())
         except QuotaExhaustedError as exhausted:
             self.log.info("%s", exhausted)
@@ -126,10 +137,13 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         counts = {"calls": progress.calls, "done": progress.done}
         return PokeReturnValue(progress.is_done, counts), again
 
+    def _hook(self) -> TalkPilotHook:
+        return TalkPilotHook(read_name("talkpilot_conn_id", self.talkpilot_conn_id))
+
     def _defer(self, watch: DoneWatch, next_poke_at: datetime) -> None:
         timeout = timedelta(seconds=self.timeout)
         trigger = TalkPilotCallsDoneTrigger(
-            talkpilot_conn_id=self.talkpilot_conn_id,
+            talkpilot_conn_id=self._hook().talkpilot_conn_id,
             start=watch.interval.start.isoformat(),
             end=watch.interval.end.isoformat(),
             agent_ids=watch.agent_ids,
@@ -144,11 +158,11 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         """
         End as the trigger's event says.
 
-        :raises AirflowSensorTimeout: when time was up.
-        :raises AirflowFailException: when somebody must mend something first.
+        :raises TalkPilotSensorTimeoutError: when time was up.
+        :raises TalkPilotTaskFailError: when a user must mend something first.
         """
         if event["status"] == "timeout":
-            raise AirflowSensorTimeout(event["message"])
+            raise TalkPilotSensorTimeoutError(event["message"])
         if event["status"] == "error":
-            raise AirflowFailException(event["message"])
+            raise TalkPilotTaskFailError(event["message"])
         return {"calls": event["calls"], "done": event["done"]}

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from airflow_provider_talkpilot.operators.look_backs import LookBack, LookBacks
+from airflow_provider_talkpilot.resync.look_backs import LookBack, LookBacks
 from benchmarks import charts as draw
 from benchmarks.year.calls import Kind
 from benchmarks.year.simulation import PURPOSES, Limits, Result, Scenario, simulate

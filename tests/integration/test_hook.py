@@ -33,7 +33,7 @@ def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     good, message = ask(sandbox, monkeypatch, extra={"quota_share": 0.5})
     assert good
     assert message == (
-        f"TalkPilot answers at {sandbox.base_url} (version 1.0.0). The key can see 2 agent(s) and "
+        f"TalkPilot responds at {sandbox.base_url} (version 1.0.0). The key can see 2 agent(s) and "
         "read their calls. Up to 30 request(s) a minute can be sent."
     )
 
@@ -106,14 +106,14 @@ def test_a_connection_as_a_uri(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri)
     good, message = TalkPilotHook().test_connection()
     assert good
-    assert message.startswith(f"TalkPilot answers at {sandbox.base_url} (version 1.0.0).")
+    assert message.startswith(f"TalkPilot responds at {sandbox.base_url} (version 1.0.0).")
     assert "not used" not in message
 
 
 def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     good, message = ask(sandbox, monkeypatch, login="me", extra={"request_per_hour": 9})
     assert good
-    assert message.startswith("TalkPilot answers at ")
+    assert message.startswith("TalkPilot responds at ")
     assert message.endswith("did you mean requests_per_hour?).")
     assert "login" in message
     good, message = ask(sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url})
@@ -241,3 +241,41 @@ def test_tasks_link_to_the_dashboard_that_the_connection_names(
     connection = {**chain.sandbox.connection, "extra": {"dashboard_url": address}}
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
     assert chain.extract().xcoms["summary"][DASHBOARD_KEY] == address
+
+
+def test_agents_calls_and_a_call_for_code_of_ones_own(sandbox: Sandbox) -> None:
+    agent_ids = sandbox.store.agent_ids
+    with TalkPilotHook() as hook:
+        assert [agent.id for agent in hook.get_agents()] == agent_ids
+        calls = [*hook.iter_calls("2026-03-16", "2026-03-18")]
+        detail = hook.get_call(str(calls[0].agent_id), calls[0].id)
+    truth = {call["id"]: call for call in sandbox.truth("2026-03-16", "2026-03-18")}
+    assert {call.id for call in calls} == set(truth)
+    assert len(calls) == len(truth)
+    assert detail.transcript == truth[detail.id]["transcript"]
+    assert sandbox.counters["agents"] == 2, "every agent: the list of agents again"
+    assert sandbox.counters["detail"] == 1
+
+
+def test_calls_of_named_agents_and_a_selection(sandbox: Sandbox) -> None:
+    first, _ = sandbox.store.agent_ids
+    day = dt.date(2026, 3, 16), dt.datetime(2026, 3, 17, tzinfo=dt.UTC)
+    hook = TalkPilotHook()
+    calls = [*hook.iter_calls(*day, [first])]
+    done = [*hook.iter_calls(*day, [first], done=True)]
+    hook.close()
+    assert {call.agent_id for call in calls} == {first}
+    assert {call.id for call in done} == {call.id for call in calls if call.done}
+    assert not sandbox.counters["agents"]
+
+
+def test_a_list_that_moves_is_read_again(sandbox: Sandbox) -> None:
+    """No call is given twice, and none is missing."""
+    sandbox.reset(calls_per_day=300, days=1, agents=1)
+    [agent] = sandbox.store.agent_ids
+    day = "2026-03-16", "2026-03-17"
+    late = "2026-03-16T12:00:00Z"
+    sandbox.scripts.add("insert_late", after=1, agent_id=agent, created_at=late)
+    with TalkPilotHook() as hook:
+        found = [call.id for call in hook.iter_calls(*day)]
+    assert sorted(found) == sorted(call["id"] for call in sandbox.truth(*day))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_talkpilot.operators import metrics
+from airflow_provider_talkpilot.operators import base
 from tests.integration.chain import Chain
 from tests.support.windows import long_window
 
@@ -26,7 +26,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
             assert tags.pop("connection_id") == "talkpilot_default"
             found[".".join([name, *tags.values()])] += count
 
-    monkeypatch.setattr(metrics, "Stats", Recorder)
+    monkeypatch.setattr(base, "Stats", Recorder)
     return found
 
 

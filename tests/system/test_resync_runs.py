@@ -10,7 +10,7 @@ from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
 
 RESYNC = "talkpilot_resync_calls"
-DONE = "talkpilot_resync_calls_done"
+DONE = "talkpilot_resync_calls_talkpilot_default_done"
 DAYS = [DAY + timedelta(days=number) for number in range(3)]
 
 

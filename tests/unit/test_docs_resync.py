@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_talkpilot.operators.look_backs import LookBack, LookBacks
-from airflow_provider_talkpilot.operators.resync_state import ResyncState
-from airflow_provider_talkpilot.operators.retention import DEFAULT_DAYS
+from airflow_provider_talkpilot.resync.look_backs import LookBack, LookBacks
+from airflow_provider_talkpilot.resync.retention import DEFAULT_DAYS
+from airflow_provider_talkpilot.resync.state import ResyncState
 from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
 from airflow_provider_talkpilot.staging.extract.slices import slices_of
 from airflow_provider_talkpilot.staging.progress import duration, seconds_for

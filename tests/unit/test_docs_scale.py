@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from airflow_provider_talkpilot.operators.look_backs import LookBacks
+from airflow_provider_talkpilot.resync.look_backs import LookBacks
 from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS, LEAST_ROWS
 from airflow_provider_talkpilot.staging.extract.extraction import PART_BYTES
 from benchmarks.year import report

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from airflow_provider_talkpilot.operators.look_backs import LookBacks
+from airflow_provider_talkpilot.resync.look_backs import LookBacks
 from benchmarks import charts
 from benchmarks.year.calls import ERASED, PURGED, RETENTION_DAYS, calls_of
 from benchmarks.year.report import is_carried

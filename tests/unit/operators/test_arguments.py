@@ -1,13 +1,16 @@
-"""Arguments as users and templates give them."""
+"""Arguments: as users write them, and as templates, XComs and native rendering give them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException as AnyAirflowException
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import (
@@ -17,41 +20,106 @@ from airflow_provider_talkpilot.api.errors import (
     ServerError,
 )
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.operators.base import (
-    airflow_errors,
-    is_true,
-    resolve_agents,
-    resolve_interval,
+from airflow_provider_talkpilot.exceptions import (
+    TalkPilotArgumentError,
+    TalkPilotTaskError,
+    TalkPilotTaskFailError,
 )
-from airflow_provider_talkpilot.staging.errors import ManifestError, StagingError
+from airflow_provider_talkpilot.operators.arguments import (
+    read_accounts,
+    read_agents,
+    read_columns,
+    read_flag,
+    read_interval,
+    read_json,
+    read_object,
+    read_table,
+    read_text,
+)
+from airflow_provider_talkpilot.operators.base import airflow_errors
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor
+from airflow_provider_talkpilot.staging.errors import (
+    ColumnChoiceError,
+    ManifestError,
+    StagingError,
+)
 
 A, B = "7b0a2f0c-0000-4000-8000-000000000001", "7b0a2f0c-0000-4000-8000-000000000002"
 WHOLE = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
+SECRET = "0123456789abcdef" * 4
+EXAMPLE = '{"phone_number": "hash"}'
+NOTHING = (None, "", "  \n", "null", "None")
+
+
+def named(read: Callable[[str, Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: read("it", value)
+
+
+def columns(value: Any) -> dict[str, Any]:
+    return read_object("columns", value, EXAMPLE)
 
 
 @pytest.mark.parametrize(
-    ("given", "agents"),
+    ("read", "given", "found"),
     [
-        (None, None),
-        ("", None),
-        ("  ", None),
-        ([], None),
-        ("[]", None),
-        ("null", None),
-        ([A, B], [A, B]),
-        ((A,), [A]),
-        (f'["{A}", "{B}"]', [A, B]),
-        (A, [A]),
+        (read_agents, (*NOTHING, [], "[]", ()), None),
+        (read_agents, ([A, B], (A, B), f'["{A}", "{B}"]', f"['{A}', '{B}']"), [A, B]),
+        (read_agents, (A, f" {A} ", [A]), [A]),
+        (columns, (*NOTHING, "{}", {}), {}),
+        (columns, ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"), {"note": "drop"}),
+        (named(read_flag), (True, "True", "true", " yes ", "1", 1, "on"), True),
+        (named(read_flag), (*NOTHING, False, "False", "no", "0", 0, "off"), False),
+        (named(read_text), NOTHING, None),
+        (named(read_text), ("2026", 2026, " 2026 "), "2026"),
+        (lambda value: str(read_table(value)), ("p1.d.t", " p1.d.t "), "p1.d.t"),
+        (read_accounts, NOTHING, None),
+        (read_accounts, ("a@b", ["a@b"]), "a@b"),
+        (read_accounts, (["a@b", "c@d"], '["a@b", "c@d"]', "['a@b', 'c@d']"), ["a@b", "c@d"]),
+        (read_json, NOTHING, ""),
+        (lambda value: json.loads(read_json(value)), ('{"a": [1]}', {"a": [1]}), {"a": [1]}),
+        (read_json, ("{half",), "{half"),
     ],
 )
-def test_agents(given: Any, agents: list[str] | None) -> None:
-    assert resolve_agents(given) == agents
+def test_text_and_objects_mean_the_same(
+    read: Callable[[Any], Any], given: tuple[Any, ...], found: Any
+) -> None:
+    for value in given:
+        assert read(value) == found, value
 
 
-@pytest.mark.parametrize("given", [["x"], "x", "{}x", [None], '{"a": "b"}', 5, {"a": 1}])
-def test_no_agents(given: Any) -> None:
-    with pytest.raises(ConfigurationError):
-        resolve_agents(given)
+@pytest.mark.parametrize(
+    ("read", "given", "says"),
+    [
+        (read_agents, (["x"], "x", "{}x", [None], [""]), "no UUID"),
+        (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}), "JSON list of agent ids"),
+        (
+            columns,
+            ("drop", "[]", '["note"]', '{"note": "drop"', '{"note": "drop", "note": "keep"}',
+             "[" * 100_000, 5, True, ["note"]),
+            f"columns is no JSON object .* write such as {EXAMPLE}",
+        ),
+        (named(read_flag), ("maybe", 2, [True]), "it is .* give true or false"),
+        (named(read_text), (True, ["x"], {"x": 1}), "it is of type .* give a text"),
+    ],
+)  # fmt: skip
+def test_what_means_nothing(read: Callable[[Any], Any], given: tuple[Any, ...], says: str) -> None:
+    for value in given:
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            read(value)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+RUN = {"data_interval_start": WHOLE.start, "data_interval_end": WHOLE.end}
+ABROAD = {
+    "data_interval_start": pendulum.datetime(2026, 3, 16),
+    "data_interval_end": pendulum.datetime(2026, 3, 17, 9, tz="Asia/Tokyo"),
+}
 
 
 @pytest.mark.parametrize(
@@ -60,21 +128,17 @@ def test_no_agents(given: Any) -> None:
         ({}, "2026-03-16", "2026-03-17"),
         ({}, "2026-03-16T00:00:00Z", "2026-03-17T01:00:00+01:00"),
         ({}, "2026-03-16 00:00", "2026-03-17 00:00:00.000"),
-        ({"data_interval_start": WHOLE.start, "data_interval_end": WHOLE.end}, None, None),
-        ({"data_interval_start": WHOLE.start, "data_interval_end": WHOLE.end}, "", ""),
-        (
-            {
-                "data_interval_start": pendulum.datetime(2026, 3, 16),
-                "data_interval_end": pendulum.datetime(2026, 3, 17, 9, tz="Asia/Tokyo"),
-            },
-            None,
-            None,
-        ),
+        ({}, WHOLE.start, str(WHOLE.end)),
+        ({}, date(2026, 3, 16), 20260317),
+        (RUN, None, None),
+        (RUN, "", ""),
+        (RUN, "None", "None"),
+        (ABROAD, None, None),
         ({"data_interval_start": 1, "data_interval_end": 2}, "2026-03-16", "2026-03-17"),
     ],
 )
-def test_intervals(context: Any, start: str | None, end: str | None) -> None:
-    found = resolve_interval(context, start, end)
+def test_intervals(context: Any, start: Any, end: Any) -> None:
+    found = read_interval(context, start, end)
     assert found == WHOLE
     assert type(found.start) is datetime
 
@@ -82,36 +146,129 @@ def test_intervals(context: Any, start: str | None, end: str | None) -> None:
 @pytest.mark.parametrize("context", [{}, {"data_interval_start": None, "data_interval_end": None}])
 def test_no_interval(context: Any) -> None:
     with pytest.raises(IntervalError, match="data_interval_start and data_interval_end"):
-        resolve_interval(context, None, None)
+        read_interval(context, None, None)
 
 
-@pytest.mark.parametrize("given", [True, "True", "true", " yes ", "1"], ids=repr)
-def test_flags_that_are_set(given: Any) -> None:
-    assert is_true(given)
-
-
-@pytest.mark.parametrize("given", [False, None, "False", "", "None", "0"], ids=repr)
-def test_flags_that_are_not(given: Any) -> None:
-    assert not is_true(given)
+EXTRACT = (TalkPilotExtractCallsOperator, {"staging_uri": "file:///tmp/x"})
+ENRICH = (TalkPilotEnrichCallsOperator, {"manifest_uri": "file:///tmp/x"})
+CHOOSE = (TalkPilotChooseDaysOperator, {"table": "p1.d.t"})
+CLEAN = (TalkPilotCleanStagingOperator, {"staging_uri": "file:///tmp/x"})
+SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {})
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("operator", "name", "wrong", "cure"),
     [
-        (ConfigurationError("x"), AirflowFailException),
-        (ServerError("x", status=500), AirflowException),
-        (StagingError("x"), AirflowException),
-        (ManifestError("x"), AirflowFailException),
-        (BigQueryLoadError("x"), AirflowFailException),
-        (BigQueryLoadError("x", retryable=True), AirflowException),
+        (EXTRACT, "defer_after", (120, timedelta(0), "2m", None), r"timedelta\(minutes=2\)"),
+        (EXTRACT, "deferrable", ("yes", 1, None), "give True or False"),
+        (EXTRACT, "compress", ("yes",), "give True or False"),
+        (EXTRACT, "done", ("yes", 1), "give True, False or None"),
+        (EXTRACT, "max_rejects", (-1, "5", 0.5, True, None), "a whole number from 0"),
+        (EXTRACT, "agent_ids", (5, "x", ["x"]), "no list|no UUID"),
+        (EXTRACT, "columns", (5, "x", {"x": "drop"}, {"note": "hsh"}), "columns"),
+        (EXTRACT, "staging_uri", (True, ["x"]), "staging_uri is of type"),
+        (EXTRACT, "phone_number", (49151, "", ["+49"]), "give a text, or None"),
+        (EXTRACT, "search", (5, " "), "give a text, or None"),
+        (ENRICH, "concurrency", (0, -3, "many", 10_000), "a whole number from 1 to 256"),
+        (ENRICH, "rescore_days", (-1, "3", timedelta(days=3), float("nan")), "a number from 0"),
+        (ENRICH, "max_rejects", (-1,), "a whole number from 0"),
+        (ENRICH, "enabled", ("maybe",), "give true or false"),
+        (ENRICH, "table", ("calls",), "project.dataset.table"),
+        (CHOOSE, "table", ("", "calls", None), "project.dataset.table"),
+        (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
+        (CLEAN, "max_age", (7, timedelta(0), -timedelta(1)), "give a time above zero"),
+        (CLEAN, "keep", ("perhaps",), "give true or false"),
+        (SENSOR, "done_share", (0, -1, 1.1, 50, "1", True, None), "0|1"),
+        (SENSOR, "deferrable", ("yes",), "give True or False"),
+        (SENSOR, "agent_ids", ("x",), "no UUID"),
     ],
-    ids=lambda value: getattr(value, "__name__", repr(value)),
 )
-def test_errors(error: Exception, kind: type[Exception]) -> None:
-    with pytest.raises(kind) as caught, airflow_errors():
+def test_what_can_never_work_is_told_when_the_operator_is_made(
+    operator: tuple[type[BaseOperator], dict[str, Any]],
+    name: str,
+    wrong: tuple[Any, ...],
+    cure: str,
+) -> None:
+    kind, arguments = operator
+    for value in wrong:
+        with pytest.raises(TalkPilotArgumentError, match=cure) as caught:
+            kind(task_id="task", **{**arguments, name: value})
+        assert len(str(caught.value).splitlines()) == 1
+        assert "49151" not in str(caught.value), "a caller's number"
+
+
+def test_templates_and_other_tasks_values_are_read_when_the_task_runs() -> None:
+    with DAG("arguments", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        extract = TalkPilotExtractCallsOperator(
+            task_id="extract",
+            staging_uri="{{ var.value.x }}",
+            agent_ids=["{{ params.agent }}"],
+            columns="{% if x %}{}{% endif %}",
+        )
+        TalkPilotEnrichCallsOperator(
+            task_id="enrich", manifest_uri=extract.output, enabled="{{ x }}", table="{{ x }}"
+        )
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def change(password: str | None, name: str = "TALKPILOT_HASH") -> None:
+        connection = {"conn_type": "generic", "password": password}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
+
+    return change
+
+
+def test_the_secret_is_the_connections_password(connect: Any) -> None:
+    connect(SECRET)
+    connect(SECRET[::-1], "ANOTHER")
+    default, another, again = (
+        read_columns('{"note": "hash"}', name)
+        for name in ("talkpilot_hash", "another", "talkpilot_hash")
+    )
+    assert default.recorded == again.recorded != another.recorded
+
+
+def test_no_secret_is_needed_where_nothing_is_hashed() -> None:
+    assert read_columns({"note": "drop"}, "no_such_connection").recorded == {"note": "drop"}
+    assert read_columns("", "").recorded == {}
+
+
+@pytest.mark.parametrize("name", ["no_such_connection", ""])
+def test_no_connection(name: str) -> None:
+    with pytest.raises(ColumnChoiceError, match=r"no connection .*openssl rand -hex 32") as caught:
+        read_columns({"note": "hash"}, name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("password", [None, "", "short", SECRET[:31]])
+def test_no_secret(connect: Any, password: str | None) -> None:
+    connect(password)
+    with pytest.raises(ColumnChoiceError, match="needs 32 at least") as caught:
+        read_columns({"note": "hash"}, "talkpilot_hash")
+    assert not password or password not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "can_be_tried_again"),
+    [
+        (ConfigurationError("x"), False),
+        (ServerError("x", status=500), True),
+        (StagingError("x"), True),
+        (ManifestError("x"), False),
+        (BigQueryLoadError("x"), False),
+        (BigQueryLoadError("x", retryable=True), True),
+    ],
+    ids=repr,
+)
+def test_errors(error: Exception, can_be_tried_again: bool) -> None:
+    with pytest.raises(AnyAirflowException) as caught, airflow_errors():
         raise error
+    kind = TalkPilotTaskError if can_be_tried_again else TalkPilotTaskFailError
     assert type(caught.value) is kind
+    assert issubclass(kind, AirflowFailException) != can_be_tried_again
     assert str(caught.value) == "x"
+    assert caught.value.error is error
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 

@@ -9,7 +9,7 @@ from datetime import date
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_talkpilot.operators.retention import Watched
+from airflow_provider_talkpilot.resync.retention import Watched
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.operators.look_backs import (
+from airflow_provider_talkpilot.resync.look_backs import (
     LookBack,
     LookBacks,
     clipped,
     resync_end,
 )
-from airflow_provider_talkpilot.operators.resync_state import ResyncState
+from airflow_provider_talkpilot.resync.state import ResyncState
 
 FIRST = date(2026, 3, 1)
 ONE_DAY = timedelta(days=1)

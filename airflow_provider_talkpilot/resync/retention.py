@@ -3,7 +3,7 @@
 An agent's ``retention_days`` tells how old a call may get before TalkPilot purges it. Nothing tells
 that it was purged but reading its day again. So a day is read once all of its calls are that old. A
 call that was not purged by then shows that TalkPilot's own job is late: its day is read in the next
-run too, and then no more. Knows nothing of Airflow.
+run too, and then no more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from airflow_provider_talkpilot.api import Agent, Interval
-from airflow_provider_talkpilot.operators.look_backs import midnight
+from airflow_provider_talkpilot.resync.look_backs import midnight
 
 # What TalkPilot does where an agent says nothing. Source: its documentation, product/settings.
 DEFAULT_DAYS = 90

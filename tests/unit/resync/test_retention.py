@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Agent, Interval
-from airflow_provider_talkpilot.operators.resync_state import ResyncState
-from airflow_provider_talkpilot.operators.retention import (
+from airflow_provider_talkpilot.resync.retention import (
     DEFAULT_DAYS,
     MAX_INTERVALS,
     Reading,
@@ -22,6 +21,7 @@ from airflow_provider_talkpilot.operators.retention import (
     readings,
     retentions,
 )
+from airflow_provider_talkpilot.resync.state import ResyncState
 
 FIRST = date(2026, 3, 1)
 ONE_DAY = timedelta(days=1)

@@ -1,8 +1,7 @@
 """The look-backs of a re-sync: which past days are read again, and how often.
 
 A call's list row changes long after the call: a note, a late score, a soft delete. Only reading
-its day again shows that. Look-backs read young calls often and old ones rarely. Here and not in
-staging, since which interval a run takes is decided where runs are. Knows nothing of Airflow.
+its day again shows that. Look-backs read young calls often and old ones rarely.
 """
 
 from __future__ import annotations

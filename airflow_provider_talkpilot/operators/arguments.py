@@ -1,0 +1,313 @@
+"""Arguments, as users, templates and XComs give them.
+
+A template field is checked twice: when the operator is made, where it holds no template, and when
+the task runs. A rendered template is text, or a Python object in a DAG with
+``render_template_as_native_obj``: the ``read_`` functions give the same for both. All other
+arguments are checked by the ``require_`` functions when the operator is made.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_talkpilot.api import Interval, require_uuid
+from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
+from airflow_provider_talkpilot.staging.choices import HASH, ColumnChoices, Hasher, checked_choices
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+COLUMNS_EXAMPLE = '{"phone_number": "hash"}'
+_YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
+
+
+def is_given(value: object) -> bool:
+    """Whether an argument holds anything: an empty template renders to nothing or to ``None``."""
+    if isinstance(value, str):
+        return value.strip() not in ("", "None", "null")
+    return value is not None
+
+
+def read_text(name: str, value: Any) -> str | None:
+    """Read a text; None where nothing is given. A name of digits may have become a number.
+
+    :param name: the argument, for messages; likewise below.
+    :raises ConfigurationError: when it is anything else.
+    """
+    if not is_given(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: give a text.")
+    return str(value).strip()
+
+
+def read_name(name: str, value: Any) -> str:
+    """As :func:`read_text`, of an argument that must hold something."""
+    text = read_text(name, value)
+    if text is None:
+        raise ConfigurationError(f"{name} is empty: give a text.")
+    return text
+
+
+def read_flag(name: str, value: Any) -> bool:
+    """Read a flag; nothing is False.
+
+    :raises ConfigurationError: when it is neither true nor false.
+    """
+    if not is_given(value):
+        return False
+    text = str(value).strip().lower()
+    if text not in _YES + _NO:
+        raise ConfigurationError(f"{name} is {_shown(value)}: give true or false.")
+    return text in _YES
+
+
+def read_list(name: str, value: Any, of: str) -> list[Any] | None:
+    """Read a list, or the text of one; a text of another kind is a list of itself.
+
+    :param of: what it is a list of, for messages.
+    :return: the list; None where nothing is given.
+    :raises ConfigurationError: when it is anything else.
+    """
+    found = _parsed(value)
+    if found is None:
+        return None
+    if isinstance(found, str):
+        return [found.strip()]
+    if not isinstance(found, list | tuple):
+        raise ConfigurationError(f"{name} is no list: give a JSON list of {of}, or nothing.")
+    return list(found)
+
+
+def read_object(name: str, value: Any, example: str) -> dict[str, Any]:
+    """Read an object, or the text of one; nothing is an empty one.
+
+    :param example: for messages.
+    :raises ConfigurationError: when it is anything else, or names something twice.
+    """
+    found = _parsed(value)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ConfigurationError(
+            f"{name} is no JSON object that names each column once: write such as {example}."
+        )
+    return dict(found)
+
+
+def read_json(value: Any) -> str:
+    """Give the JSON text of an argument, of which its own parser says what is wrong with it."""
+    found = _parsed(value)
+    if found is None:
+        return ""
+    return found if isinstance(found, str) else json.dumps(found, default=str)
+
+
+def read_agents(value: Any) -> list[str] | None:
+    """Read the agents.
+
+    :param value: UUIDs, or a JSON list of them.
+    :return: the UUIDs; None, for every agent that the key can see, where none is given.
+    :raises ConfigurationError: when it is no list of UUIDs.
+    """
+    agents = read_list("agent_ids", value, "agent ids") or None
+    return agents and [require_uuid("agent id", agent_id) for agent_id in agents]
+
+
+def read_interval(context: Context, start: Any, end: Any) -> Interval:
+    """Choose the interval of a run.
+
+    :param context: the task's context.
+    :param start: first moment; where it is given, ``end`` must be too.
+    :param end: first moment after the interval.
+    :return: the given interval, else the run's data interval.
+    :raises IntervalError: when there is neither, or the interval can hold no call.
+    """
+    if is_given(start) or is_given(end):
+        return Interval.parse(_moment("start", start), _moment("end", end))
+    first, last = context.get("data_interval_start"), context.get("data_interval_end")
+    if first is None or last is None:
+        raise IntervalError(
+            "This run has no data interval (it was triggered by hand, by REST or by an asset "
+            "without one): trigger it with data_interval_start and data_interval_end, or with the "
+            "params start and end."
+        )
+    return Interval.parse(first, last)
+
+
+def read_columns(columns: Any, hash_conn_id: Any) -> ColumnChoices:
+    """Read the choices for columns, and the secret where a column is hashed.
+
+    :param columns: ``keep``, ``drop`` or ``hash`` by column, or a JSON object of the same; nothing
+        keeps every column.
+    :param hash_conn_id: the connection whose password is the secret.
+    :return: the choices, ready to be applied.
+    :raises ConfigurationError: when ``columns`` is no object.
+    :raises ColumnChoiceError: when a column or its choice cannot be, or the secret is missing.
+    """
+    choices = read_choices(columns)
+    hashes = HASH in choices.values()
+    return ColumnChoices(choices, _hasher(hash_conn_id) if hashes else None)
+
+
+def read_choices(columns: Any) -> dict[str, str]:
+    """Read the choices for columns alone; see :func:`read_columns`."""
+    return checked_choices(read_object("columns", columns, COLUMNS_EXAMPLE))
+
+
+def read_table(value: Any) -> TableId:
+    """Read a table's name.
+
+    :raises BigQueryLoadError: when it is not ``project.dataset.table``.
+    """
+    return TableId.parse(read_text("table", value))
+
+
+def read_accounts(value: Any) -> str | list[str] | None:
+    """Read an impersonation chain: a service account, or a list of them.
+
+    :raises ConfigurationError: when it is anything else.
+    """
+    accounts = read_list("impersonation_chain", value, "service accounts")
+    return accounts[0] if accounts and len(accounts) == 1 else accounts or None
+
+
+def check_unless_template(read: Callable[..., object], *values: Any) -> None:
+    """Check a template field's value when the operator is made, where it is no template.
+
+    :param read: one of the functions above, or another reader; the value comes last.
+    :param values: what goes before the value, then the value.
+    :raises TalkPilotArgumentError: when it cannot be read.
+    """
+    if _holds_template(values[-1]):
+        return
+    try:
+        read(*values)
+    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
+        raise TalkPilotArgumentError(str(error), error) from None
+
+
+def require_flag(name: str, value: object, *, optional: bool = False) -> None:
+    """Check a flag that is no template.
+
+    :raises TalkPilotArgumentError: when it is neither True nor False; so below.
+    """
+    if not isinstance(value, bool) and not (optional and value is None):
+        choices = "True, False or None" if optional else "True or False"
+        raise TalkPilotArgumentError(f"{name} is {_shown(value)}: give {choices}.")
+
+
+def require_number(
+    name: str,
+    value: object,
+    least: float,
+    most: float | None = None,
+    *,
+    whole: bool = True,
+    optional: bool = False,
+) -> None:
+    """Check a number that is no template.
+
+    :param least: the smallest that is allowed.
+    :param most: the largest, if any.
+    :param whole: whether it must be a whole number.
+    :param optional: whether None is allowed.
+    """
+    if optional and value is None:
+        return
+    kind: Any = int if whole else int | float
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not fits or not least <= value or (most is not None and not value <= most):  # type: ignore[operator]
+        bounds = f"from {least:,}" if most is None else f"from {least:,} to {most:,}"
+        cure = f"{'a whole' if whole else 'a'} number {bounds}{', or None' if optional else ''}"
+        raise TalkPilotArgumentError(f"{name} is {_shown(value)}: give {cure}.")
+
+
+def require_duration(name: str, value: object) -> None:
+    """Check a timedelta that is no template."""
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise TalkPilotArgumentError(
+            f"{name} is {_shown(value)}: give a time above zero, such as timedelta(minutes=2)."
+        )
+
+
+def require_filter(name: str, value: object) -> None:
+    """Check a text whose content must not be shown."""
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        kind = "empty" if isinstance(value, str) else f"of type {type(value).__name__}"
+        raise TalkPilotArgumentError(f"{name} is {kind}: give a text, or None.")
+
+
+def _parsed(value: Any) -> Any:
+    """What a text in JSON, or as Python prints lists and dicts, holds; other values as they are."""
+    if not is_given(value):
+        return None
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, object_pairs_hook=_once_each)
+    except _TwiceError:
+        return value
+    except (ValueError, RecursionError):
+        pass
+    # So a list or a dict looks that went through a template.
+    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        found = ast.literal_eval(value.strip())
+        if isinstance(found, list | tuple | dict):
+            return found
+    return value
+
+
+class _TwiceError(ValueError):
+    """An object names something twice."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError
+    return found
+
+
+def _moment(name: str, value: Any) -> date | str | None:
+    return value if isinstance(value, date) else read_text(name, value)
+
+
+def _holds_template(value: Any) -> bool:
+    """Whether a value is a template or comes from another task."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, Mapping):
+        return any(_holds_template(each) for each in value.values())
+    if isinstance(value, Sequence):
+        return any(_holds_template(each) for each in value)
+    return not isinstance(value, _PLAIN)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _hasher(connection_id: Any) -> Hasher:
+    try:
+        # The connection's password, for Airflow keeps passwords out of its logs.
+        secret = BaseHook.get_connection(str(connection_id)).password
+    except AirflowNotFoundException:
+        raise ColumnChoiceError(
+            f"columns hashes, and there is no connection {connection_id!r} with the secret: make "
+            "one, of any type, whose password is what openssl rand -hex 32 prints."
+        ) from None
+    return Hasher(secret or "")

@@ -1,0 +1,217 @@
+"""The whole chain from TalkPilot to BigQuery, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AssetAlias, TaskGroup
+
+from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    HASH_CONN_ID,
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, DAGNode, XComArg
+
+
+class TalkPilotCallsTaskGroup(TaskGroup):
+    """
+    Bring an interval's calls and their details to a BigQuery table.
+
+    .. code-block:: python
+
+        TalkPilotCallsTaskGroup(staging_uri="gs://my-bucket/talkpilot", table="p.dataset.calls")
+
+    The tasks are ``extract_calls``, ``load_calls``, ``enrich_calls``, ``load_details`` and
+    ``clean_staging``. Calls are loaded without waiting for their details. The tasks that spend
+    requests give their worker back while the quota is used up, unless ``deferrable`` is False.
+
+    It can be used in a mapped task group, where ``start``, ``end``, ``agent_ids`` or
+    ``talkpilot_conn_id`` are what ``expand`` or ``expand_kwargs`` gives. Set ``clean`` to False
+    there, and clean once with :func:`clean_behind`: Airflow 2.11 skips tasks of a mapped group that
+    may run after a skipped one.
+
+    .. code-block:: python
+
+        @task_group
+        def one_month(start: str, end: str) -> None:
+            TalkPilotCallsTaskGroup(staging_uri=URI, table=TABLE, start=start, end=end, clean=False)
+
+
+        months = one_month.expand_kwargs([{"start": "2026-01-01", "end": "2026-02-01"}, ...])
+        clean_behind(months, staging_uri=URI)
+
+    :param group_id: the group.
+    :param staging_uri: root of staging, such as ``gs://bucket/talkpilot``. (templated)
+    :param table: target table, ``project.dataset.table``. (templated)
+    :param start: first moment of the interval; the run's data interval by default. (templated)
+    :param end: first moment after it. (templated)
+    :param agent_ids: UUIDs of agents; nothing for every agent that the key can see. (templated)
+    :param columns: ``keep``, ``drop`` or ``hash`` by column. (templated)
+    :param hash_conn_id: the connection with the secret to hash with. (templated)
+    :param enrich: False leaves the details out. (templated)
+    :param confirm_erasure: erase however many calls are gone. (templated)
+    :param policy_tags: a policy tag by column. (templated)
+    :param clean: whether the group cleans staging.
+    :param keep_staged: keep in staging what is loaded. (templated)
+    :param talkpilot_conn_id: the TalkPilot connection. (templated)
+    :param gcp_conn_id: the Google Cloud connection. (templated)
+    :param location: where BigQuery's jobs run. (templated)
+    :param impersonation_chain: service account to impersonate. (templated)
+    :param deferrable: wait for the quota outside of the worker.
+    :param loads_at_once: how many of its loads, and of its enrichments, may run at once in all runs
+        of the DAG; None for any number.
+    :param assets: names of the asset aliases of ``load_calls`` and of ``load_details``.
+    :param task_arguments: more arguments of single tasks, by task id without the group's.
+    :param kwargs: arguments of Airflow's ``TaskGroup``, such as ``default_args``.
+    """
+
+    extract_calls: TalkPilotExtractCallsOperator
+    load_calls: TalkPilotLoadCallsOperator
+    enrich_calls: TalkPilotEnrichCallsOperator
+    load_details: TalkPilotLoadCallsOperator
+    clean_staging: TalkPilotCleanStagingOperator | None = None
+
+    def __init__(
+        self,
+        group_id: str = "talkpilot_calls",
+        *,
+        staging_uri: str,
+        table: str,
+        start: str | XComArg | None = None,
+        end: str | XComArg | None = None,
+        agent_ids: Sequence[str] | str | XComArg | None = None,
+        columns: dict[str, str] | str | None = None,
+        hash_conn_id: str = HASH_CONN_ID,
+        enrich: bool | str = True,
+        confirm_erasure: bool | str = False,
+        policy_tags: dict[str, str] | str | None = None,
+        clean: bool = True,
+        keep_staged: bool | str = False,
+        talkpilot_conn_id: str | XComArg = TalkPilotHook.default_conn_name,
+        gcp_conn_id: str = "google_cloud_default",
+        location: str | None = None,
+        impersonation_chain: str | Sequence[str] | None = None,
+        deferrable: bool = True,
+        loads_at_once: int | None = 1,
+        assets: tuple[str, str] = ("talkpilot_calls", "talkpilot_details"),
+        task_arguments: dict[str, dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(group_id, **kwargs)
+        google: dict[str, Any] = {
+            "table": table,
+            "gcp_conn_id": gcp_conn_id,
+            "location": location,
+            "impersonation_chain": impersonation_chain,
+            # Tasks that change one table take turns. Of two whose events make the table's asset
+            # in the same moment Airflow 3.3.2 fails one.
+            "max_active_tis_per_dag": loads_at_once,
+        }
+        requests: dict[str, Any] = {
+            "talkpilot_conn_id": talkpilot_conn_id,
+            "hash_conn_id": hash_conn_id,
+            "deferrable": deferrable,
+        }
+        own = dict(task_arguments or {})
+
+        def task(kind: type[BaseOperator], task_id: str, doc_md: str, **arguments: Any) -> Any:
+            given = {"task_group": self, "doc_md": doc_md, **arguments, **own.pop(task_id, {})}
+            return kind(task_id=task_id, **given)
+
+        self.extract_calls = task(
+            TalkPilotExtractCallsOperator,
+            "extract_calls",
+            "Reads the lists of the interval's calls, one request per 100, and stages them.",
+            staging_uri=staging_uri,
+            agent_ids=agent_ids,
+            start=start,
+            end=end,
+            columns=columns,
+            **requests,
+        )
+        self.load_calls = task(
+            TalkPilotLoadCallsOperator,
+            "load_calls",
+            "Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
+            manifest_uri=self.extract_calls.output,
+            policy_tags=policy_tags,
+            confirm_erasure=confirm_erasure,
+            outlets=[AssetAlias(assets[0])],
+            **google,
+        )
+        self.enrich_calls = task(
+            TalkPilotEnrichCallsOperator,
+            "enrich_calls",
+            "Fetches the transcripts and scores that neither staging nor the table has, one "
+            "request a call. Deferred, it waits for the quota, and goes on where it stopped.",
+            manifest_uri=self.extract_calls.output,
+            enabled=enrich,
+            **requests,
+            **google,
+        )
+        self.load_details = task(
+            TalkPilotLoadCallsOperator,
+            "load_details",
+            "Brings transcripts and scores into the table. May be cleared.",
+            manifest_uri=self.enrich_calls.output,
+            policy_tags=policy_tags,
+            outlets=[AssetAlias(assets[1])],
+            **google,
+        )
+        self.load_calls >> self.load_details
+        if clean:
+            self.clean_staging = clean_behind(
+                self,
+                staging_uri=staging_uri,
+                keep_staged=keep_staged,
+                task_group=self,
+                **own.pop("clean_staging", {}),
+            )
+        if own:
+            raise TalkPilotArgumentError(f"task_arguments names no task of the group: {[*own]}.")
+
+
+def clean_behind(
+    group: DAGNode,
+    *,
+    staging_uri: str,
+    keep_staged: bool | str = False,
+    task_id: str = "clean_staging",
+    **kwargs: Any,
+) -> TalkPilotCleanStagingOperator:
+    """Clean staging when all loads of a group are done, of a mapped one too.
+
+    :param group: what ``expand`` or ``expand_kwargs`` of the mapped group returned.
+    :param staging_uri: root of staging, as the group has it. (templated)
+    :param keep_staged: keep in staging what is loaded. (templated)
+    :param task_id: the task.
+    :param kwargs: more arguments of :class:`TalkPilotCleanStagingOperator`.
+    :return: the task that cleans.
+    """
+    if not isinstance(group, TaskGroup):
+        raise TalkPilotArgumentError("group is no task group: give what expand() returned.")
+    tasks = [*group.iter_tasks()]
+    staging = (TalkPilotExtractCallsOperator, TalkPilotEnrichCallsOperator)
+    clean = TalkPilotCleanStagingOperator(
+        task_id=task_id,
+        staging_uri=staging_uri,
+        manifest_uris=[task.output for task in tasks if isinstance(task, staging)],
+        keep=keep_staged,
+        # After a run without details too; never when something failed.
+        **{
+            "trigger_rule": "none_failed_min_one_success",
+            "doc_md": "Deletes what is loaded from staging, and takes calls that TalkPilot purged "
+            "or erased out of all other staged files.",
+            **kwargs,
+        },
+    )
+    [task for task in tasks if isinstance(task, TalkPilotLoadCallsOperator)] >> clean
+    return clean

@@ -1,0 +1,85 @@
+"""The intervals that a run reads again: by retention, and by the longest look-back that is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.api.interval import format_utc
+from airflow_provider_talkpilot.resync.look_backs import LookBacks, clipped, resync_end
+from airflow_provider_talkpilot.resync.retention import Window, readings
+from airflow_provider_talkpilot.resync.state import ResyncState
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An interval that a run reads again.
+
+    :param reason: why, as the log and the page show it.
+    :param agents: ids; None for every agent of the key.
+    """
+
+    reason: str
+    interval: Interval
+    agents: list[str] | None
+
+    def __str__(self) -> str:
+        of = "every agent" if self.agents is None else f"{len(self.agents)} agent(s)"
+        return f"{self.interval}, {of}: {self.reason}"
+
+    def arguments(self) -> dict[str, Any]:
+        """What an extract task is given."""
+        return {
+            "start": format_utc(self.interval.start),
+            "end": format_utc(self.interval.end),
+            "agent_ids": self.agents or "",
+        }
+
+    def summary(self) -> dict[str, str]:
+        """What the task's summary says of it."""
+        start, end = self.interval.start, self.interval.end
+        return {"reason": self.reason, "start": start.isoformat(), "end": end.isoformat()}
+
+
+def choose_intervals(
+    run_end: datetime,
+    look_backs: LookBacks,
+    state: ResyncState,
+    *,
+    agents: list[str] | None,
+    retention: Mapping[str, int],
+    earliest: datetime,
+    unpurged_days: Callable[[Sequence[Window]], Iterable[tuple[str, date]]],
+) -> tuple[list[Chosen], ResyncState]:
+    """Choose what a run reads again.
+
+    :param run_end: end of the run's data interval.
+    :param state: what earlier runs have read.
+    :param agents: whose calls a look-back reads; None for every agent of the key.
+    :param retention: for how many days TalkPilot keeps calls, by agent.
+    :param earliest: the table's first call; days before it are left out.
+    :param unpurged_days: finds the agents and days of windows of which the table has calls that
+        are neither purged nor erased.
+    :return: the intervals, and what has been read once all of them have been; none, and the state
+        as it was, where nothing is due.
+    """
+    today, end = run_end.date(), resync_end(run_end)
+    read, chosen = state.look_backs, list[Chosen]()
+    if look_back := look_backs.due(end, read):
+        read = look_back.added_to(read, end)
+        if interval := clipped(look_back.interval(end), earliest):
+            chosen.append(Chosen(f"look-back of {look_back.days} day(s)", interval, agents))
+    windows = state.retention.windows(retention, today)
+    due = readings(
+        windows,
+        unpurged_days(windows) if windows else (),
+        covered=chosen[0].interval if chosen else None,
+    )
+    # These first: they are short, and a legal duty.
+    chosen = [*(Chosen("retention", each.interval, [*each.agents]) for each in due), *chosen]
+    if not chosen:
+        return [], state
+    return chosen, ResyncState(read, state.retention.after(retention, today))

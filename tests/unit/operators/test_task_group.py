@@ -1,0 +1,91 @@
+"""The chain in one line: alone, mapped, and with arguments of single tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, task_group
+
+from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
+from airflow_provider_talkpilot.operators.task_group import (
+    TalkPilotCallsTaskGroup,
+    clean_behind,
+)
+
+CHAIN = ["clean_staging", "enrich_calls", "extract_calls", "load_calls", "load_details"]
+PLACES: dict[str, Any] = {"staging_uri": "file:///tmp/staging", "table": "project.dataset.calls"}
+
+
+@pytest.fixture
+def dag() -> Iterator[Any]:
+    with DAG("chain", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        yield dag
+
+
+def test_one_line_is_the_whole_chain(dag: Any) -> None:
+    group = TalkPilotCallsTaskGroup(**PLACES)
+    assert sorted(dag.task_ids) == [f"talkpilot_calls.{name}" for name in CHAIN]
+    assert group.clean_staging
+    upstream = {
+        task.task_id.partition(".")[2]: {each.partition(".")[2] for each in task.upstream_task_ids}
+        for task in dag.tasks
+    }
+    assert upstream == {
+        "extract_calls": set(),
+        "load_calls": {"extract_calls"},
+        "enrich_calls": {"extract_calls"},
+        "load_details": {"enrich_calls", "load_calls"},
+        "clean_staging": {"extract_calls", "enrich_calls", "load_calls", "load_details"},
+    }
+
+
+def test_every_argument_reaches_the_tasks_that_have_it(dag: Any) -> None:
+    given: dict[str, Any] = {
+        **PLACES,
+        "agent_ids": ["7b0a2f0c-0000-4000-8000-000000000001"],
+        "start": "2026-03-01",
+        "end": "2026-04-01",
+        "columns": {"note": "drop"},
+        "hash_conn_id": "secret",
+        "confirm_erasure": True,
+        "policy_tags": {"note": "projects/p/locations/eu/taxonomies/1/policyTags/2"},
+        "talkpilot_conn_id": "talkpilot_north",
+        "gcp_conn_id": "google_north",
+        "location": "EU",
+        "impersonation_chain": "loader@project.iam.gserviceaccount.com",
+        "deferrable": False,
+    }
+    TalkPilotCallsTaskGroup(prefix_group_id=False, enrich=False, keep_staged=True, **given)
+    for task in dag.tasks:
+        # The second load has nothing to erase.
+        names = set(given) - ({"confirm_erasure"} if task.task_id == "load_details" else set())
+        for name in names:
+            assert getattr(task, name, given[name]) == given[name], (task.task_id, name)
+    assert dag.get_task("enrich_calls").enabled is False
+    assert dag.get_task("clean_staging").keep is True
+
+
+def test_arguments_of_a_single_task(dag: Any) -> None:
+    own = {"enrich_calls": {"concurrency": 4, "retries": 7}, "clean_staging": {"retries": 1}}
+    TalkPilotCallsTaskGroup(prefix_group_id=False, task_arguments=own, **PLACES)
+    assert dag.get_task("enrich_calls").concurrency == 4
+    assert [dag.get_task(name).retries for name in own] == [7, 1]
+    with pytest.raises(TalkPilotArgumentError, match="no task of the group"):
+        TalkPilotCallsTaskGroup("again", task_arguments={"enrich": {}}, **PLACES)
+
+
+def test_mapped_with_one_task_behind_that_cleans(dag: Any) -> None:
+    @task_group
+    def one_month(start: str, end: str) -> None:
+        TalkPilotCallsTaskGroup(prefix_group_id=False, start=start, end=end, clean=False, **PLACES)
+
+    months = one_month.expand_kwargs([{"start": "2026-01-01", "end": "2026-02-01"}])
+    clean = clean_behind(months, staging_uri=PLACES["staging_uri"])
+    loads = {"one_month.load_calls", "one_month.load_details"}
+    assert clean.upstream_task_ids >= loads
+    assert clean.task_group.is_root
+    with pytest.raises(TalkPilotArgumentError, match="what expand"):
+        clean_behind(clean, staging_uri=PLACES["staging_uri"], task_id="again")
