@@ -26,9 +26,9 @@ from airflow_provider_talkpilot.operators.arguments import (
     require_duration,
     require_flag,
 )
-from airflow_provider_talkpilot.staging.names import ledger_folder
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
+from airflow_provider_talkpilot.staging.names import ledger_folder
 from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 if TYPE_CHECKING:

@@ -34,11 +34,11 @@ from airflow_provider_talkpilot.operators.base import (
     push_summary,
     warehouse,
 )
-from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.choices import choices_of
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
