@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import tomllib
@@ -180,9 +181,8 @@ def test_the_chart_sets_every_variable_that_the_dags_need() -> None:
 
 
 def test_the_variable_that_the_resync_writes_is_named() -> None:
-    source = REPOSITORY.joinpath("dags", "talkpilot_resync_calls.py").read_text(encoding="utf-8")
-    [suffix] = re.findall(r"Variable\.set\(f\"\{dag_id\}(\w+)\"", source)
-    assert f"Not `talkpilot_resync_calls{suffix}`" in section(TEXT, "What it needs")
+    names = runpy.run_path(str(REPOSITORY / "dags" / "talkpilot_resync_calls.py"))
+    assert f"Not `{names['DONE']}`" in section(TEXT, "What it needs")
 
 
 def test_the_connection_that_loads_is_the_one_named_for_staging() -> None:

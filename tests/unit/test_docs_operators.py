@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,11 @@ def test_what_is_templated_is_said(operator: type[Any]) -> None:
     assert said == set(operator.template_fields)
 
 
-def test_the_example_is_a_dag() -> None:
-    [source] = code(TEXT, "python")
+def test_the_examples_are_dags() -> None:
+    one_line, source = code(TEXT, "python")
+    with DAG("one_line", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as short:
+        exec(compile(one_line, "operators.md", "exec"), {})
+    assert len(short.tasks) == 5
     names: dict[str, Any] = {}
     exec(compile(source, str(Path("operators.md")), "exec"), names)
     dag = names["extract"].dag
