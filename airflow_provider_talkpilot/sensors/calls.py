@@ -52,12 +52,12 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
     :param done_share: part of the calls that must be done, over 0 up to 1.
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see, asked for once (by a rescheduled sensor at every poke). (templated)
+        key can see, listed once (by a rescheduled sensor at every poke). (templated)
     :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
         interval by default. (templated)
     :param end: first moment after the interval, likewise. (templated)
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param deferrable: ask in the triggerer after the first poke, instead of in a worker; ``mode``,
+    :param deferrable: check in the triggerer after the first poke, instead of in a worker; ``mode``,
         ``exponential_backoff`` and ``max_wait`` do not matter then.
     :param poke_interval: seconds between two pokes, or a timedelta; every poke costs requests.
     :return: ``calls`` and ``done``: how many there are.
@@ -101,22 +101,22 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
-        Ask once how far the interval is.
+        Check once how many calls are done.
 
-        A deferrable sensor defers where that is not far enough.
+        A deferrable sensor defers if these are too few.
         """
         with airflow_errors():
             if self._watch is None:
                 interval = read_interval(context, self.start, self.end)
                 agent_ids = read_agents(self.agent_ids)
                 self._watch = DoneWatch(interval, self.done_share, agent_ids)
-            found, next_poke_at = self._ask(self._watch)
+            found, next_poke_at = self._check(self._watch)
         if not found.is_done and self.deferrable:
             self._defer(self._watch, next_poke_at)
         return found
 
-    def _ask(self, watch: DoneWatch) -> tuple[PokeReturnValue, datetime]:
-        """What there is to say now, and when to ask again."""
+    def _check(self, watch: DoneWatch) -> tuple[PokeReturnValue, datetime]:
+        """Give what is found now, and when to check again."""
         now = datetime.now(UTC)
         again = now + timedelta(seconds=self.poke_interval)
         if now < watch.interval.end:

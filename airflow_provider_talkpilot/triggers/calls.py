@@ -1,4 +1,4 @@
-"""Trigger that asks, outside of any worker, until the calls of an interval are done."""
+"""Trigger that checks, outside of any worker, until the calls of an interval are done."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
 class TalkPilotCallsDoneTrigger(BaseTrigger):
     """
-    Fire when the calls of an interval are done, when time is up, or when it can never be known.
+    Fire when the calls of an interval are done, when time is up, or when it cannot be found out.
 
-    Refusals (429) are waited out as TalkPilot says. Where network or server fail, it asks again
+    It waits out refusals (429) as TalkPilot says. When network or server fail, it checks again
     after ``poke_interval``. The event's ``status`` is ``success``, ``timeout`` or ``error``;
     ``calls`` and ``done`` come with the first, ``message`` with the others.
 
@@ -29,8 +29,8 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
     :param end: first moment after it, likewise.
     :param agent_ids: UUIDs of agents; None for every agent that the key can see.
     :param done_share: part of the calls that must be done, over 0 up to 1.
-    :param poke_interval: seconds between two times of asking.
-    :param next_poke_at: when to ask first, ISO 8601 in UTC.
+    :param poke_interval: seconds between two checks.
+    :param next_poke_at: when to check first, ISO 8601 in UTC.
     :param timeout_at: when to give up, likewise.
     """
 
@@ -55,10 +55,10 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
         self.poke_interval = poke_interval
         self.next_poke_at = next_poke_at
         self.timeout_at = timeout_at
-        self._last_said = ""
+        self._last_found = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Say how to make this trigger again in another process."""
+        """Give what another process makes this trigger from."""
         names = (
             "talkpilot_conn_id",
             "start",
@@ -75,20 +75,20 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ask until there is an answer."""
+        """Check until one of the three is true."""
         yield TriggerEvent(await self._event())
 
     async def _event(self) -> dict[str, Any]:
         interval = Interval.parse(self.start, self.end)
         watch = DoneWatch(interval, self.done_share, self.agent_ids)
-        self._last_said = f"nothing is known of {interval} yet"
+        self._last_found = f"nothing is known of {interval} yet"
         try:
             async with asyncio.timeout(_seconds_until(self.timeout_at)) as limit:
                 progress = await self._until_done(watch)
         except TimeoutError:
             if not limit.expired():
                 raise
-            message = f"The sensor has timed out. When it last asked: {self._last_said}."
+            message = f"The sensor has timed out. At its last check: {self._last_found}."
             return {"status": "timeout", "message": message}
         except TalkPilotError as error:
             return {"status": "error", "message": str(error)}
@@ -104,10 +104,10 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
             except TalkPilotError as error:
                 if not error.retryable:
                     raise
-                self.log.warning("%s Asked again in %.0f s.", error, self.poke_interval)
+                self.log.warning("%s The sensor checks again in %.0f s.", error, self.poke_interval)
             else:
-                self._last_said = progress.of(watch.interval)
-                self.log.info("%s.", self._last_said)
+                self._last_found = progress.of(watch.interval)
+                self.log.info("%s.", self._last_found)
                 if progress.is_done:
                     return progress
             await asyncio.sleep(self.poke_interval)

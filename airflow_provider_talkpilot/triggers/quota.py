@@ -22,7 +22,7 @@ class QuotaTrigger(BaseTrigger):
         self.resume_at = resume_at
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Say how to make this trigger again in another process."""
+        """Give what another process makes this trigger from."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"resume_at": self.resume_at}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -100,7 +100,7 @@ def test_the_trigger_goes_on_where_the_server_fails(
     connect(extra={"tries": 1})
     sandbox.faults.add(fault, kind="calls", times=3)
     assert fire(trigger)["status"] == "success"
-    assert log_of().count("Asked again in 0 s.") == 3
+    assert log_of().count("checks again in 0 s.") == 3
 
 
 def test_the_trigger_waits_as_long_as_it_is_told(sandbox: Sandbox) -> None:
