@@ -36,10 +36,10 @@ from airflow_provider_talkpilot.operators.base import (
 )
 from airflow_provider_talkpilot.staging.choices import choices_of
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
 from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
-from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
     :param search: only calls with this text in name, phone number or summary. Likewise.
     :param max_rejects: records that may fail validation before the task fails.
-    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
-        ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, ``drift`` (values that
+    :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
+        ``manifest``, ``connection_id``, ``agent_ids``, ``selection``, ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, ``drift`` (values that
         did not fit, by column), up to 100 agents ``by_agent`` and up to 100 days ``by_day``, and
         the connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
     """
@@ -196,8 +196,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             "calls",
             **about,
             manifest=path,
-            start=manifest.start.isoformat(),
-            end=manifest.end.isoformat(),
             requests=manifest.requests,
             agents=len(manifest.agents),
             calls=manifest.rows,
@@ -231,8 +229,8 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     :param columns: nothing, for the choices that the calls were staged with; others are an error.
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
         nothing else. (templated)
-    :return: the manifest's URI; and as XCom ``summary`` ``start``, ``end``, ``connection_id``,
-        ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, ``drift`` (values
+    :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
+        ``manifest``, ``connection_id``, ``details``, ``fetched``, ``vanished``, ``rejected``, ``requests``, ``drift`` (values
         that did not fit, by column), and the connection's ``requests_per_hour`` and
         ``dashboard_url``, if it has them.
     """
@@ -330,8 +328,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             "details",
             **about,
             manifest=path,
-            start=manifest.start.isoformat(),
-            end=manifest.end.isoformat(),
             requests=manifest.requests,
             details=manifest.rows,
             fetched=manifest.fetched,

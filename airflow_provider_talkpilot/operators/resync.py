@@ -70,8 +70,8 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         spent of the quota; empty for none. (templated)
     :return: intervals, each with ``start`` and ``end``, ISO 8601, and ``agent_ids``, for
         ``expand_kwargs``. And as XCom ``summary`` ``done``, to be kept when all of the run has
-        succeeded, empty for an interval of one's own; ``reasons``, for each interval one;
-        ``connection_id``, ``requests``.
+        succeeded, empty for an interval of one's own; ``intervals``, each with its ``reason``;
+        ``kind``, ``scope``, ``connection_id``, ``requests``.
     """
 
     template_fields: Sequence[str] = (
@@ -138,7 +138,6 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
             scope=scope_name(self.connection_id, named),
             done=done,
             intervals=[each.summary() for each in chosen],
-            reasons=[each.reason for each in chosen],
             requests=dict(client.requests),
             **self._connection_figures,
         )

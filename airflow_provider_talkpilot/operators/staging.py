@@ -18,8 +18,8 @@ from airflow_provider_talkpilot.operators.arguments import (
     require_duration,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
-from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
+from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:

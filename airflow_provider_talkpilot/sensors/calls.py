@@ -57,8 +57,8 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         interval by default. (templated)
     :param end: first moment after the interval, likewise. (templated)
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param deferrable: check in the triggerer after the first poke, instead of in a worker; ``mode``,
-        ``exponential_backoff`` and ``max_wait`` do not matter then.
+    :param deferrable: check in the triggerer after the first poke, instead of in a worker; then
+        ``mode``, ``exponential_backoff`` and ``max_wait`` do not matter.
     :param poke_interval: seconds between two pokes, or a timedelta; every poke costs requests.
     :return: ``calls`` and ``done``: how many there are.
     """
