@@ -246,7 +246,7 @@ def test_tasks_link_to_the_dashboard_that_the_connection_names(
 def test_agents_calls_and_a_call_for_code_of_ones_own(sandbox: Sandbox) -> None:
     agent_ids = sandbox.store.agent_ids
     with TalkPilotHook() as hook:
-        assert [agent.id for agent in hook.get_agents()] == agent_ids
+        assert {agent.id for agent in hook.get_agents()} == set(agent_ids)
         calls = [*hook.iter_calls("2026-03-16", "2026-03-18")]
         detail = hook.get_call(str(calls[0].agent_id), calls[0].id)
     truth = {call["id"]: call for call in sandbox.truth("2026-03-16", "2026-03-18")}

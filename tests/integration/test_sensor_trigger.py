@@ -162,6 +162,6 @@ def test_nobody_sees_the_key(
     places = repr([trigger, trigger.serialize(), event, log])
     assert sandbox.api_key not in places
     assert "tp_live_" not in places
-    assert "Asked again" in log
+    assert "checks again" in log
     assert "done=false" not in log
     assert "HTTP Request" not in log
