@@ -100,9 +100,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     :param search: only calls with this text in name, phone number or summary. Likewise.
     :param max_rejects: records that may fail validation before the task fails.
     :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
-        ``manifest``, ``connection_id``, ``agent_ids``, ``selection``, ``agents``, ``calls``, ``rejected``, ``purged``, ``requests``, ``drift`` (values that
-        did not fit, by column), up to 100 agents ``by_agent`` and up to 100 days ``by_day``, and
-        the connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
+        ``manifest``, ``connection_id``, ``agent_ids``, ``selection``, ``agents``, ``calls``,
+        ``rejected``, ``purged``, ``requests``, ``drift`` (values that did not fit, by column), up
+        to 100 agents ``by_agent`` and up to 100 days ``by_day``, and the connection's
+        ``requests_per_hour`` and ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
