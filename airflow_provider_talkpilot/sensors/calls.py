@@ -27,7 +27,6 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_interval,
     read_name,
     require_flag,
-    require_number,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
@@ -80,9 +79,11 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        require_number("done_share", done_share, 0, 1, whole=False)
-        if not done_share:
-            raise TalkPilotArgumentError("done_share is 0: give a number over 0 and up to 1.")
+        is_number = isinstance(done_share, int | float) and not isinstance(done_share, bool)
+        if not (is_number and 0 < done_share <= 1):
+            raise TalkPilotArgumentError(
+                f"done_share is {done_share!r}: give a number over 0 and up to 1."
+            )
         check_unless_template(read_agents, agent_ids)
         check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
         require_flag("deferrable", deferrable)

@@ -178,7 +178,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
         (CLEAN, "max_age", (7, timedelta(0), -timedelta(1)), "give a time above zero"),
         (CLEAN, "keep", ("perhaps",), "give true or false"),
-        (SENSOR, "done_share", (0, -1, 1.1, 50, "1", True, None), "0|1"),
+        (SENSOR, "done_share", (0, -1, 1.1, 50, "1", True, None), "a number over 0 and up to 1"),
         (SENSOR, "deferrable", ("yes",), "give True or False"),
         (SENSOR, "agent_ids", ("x",), "no UUID"),
     ],
