@@ -79,8 +79,8 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        is_number = isinstance(done_share, int | float) and not isinstance(done_share, bool)
-        if not (is_number and 0 < done_share <= 1):
+        share: Any = done_share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise TalkPilotArgumentError(
                 f"done_share is {done_share!r}: give a number over 0 and up to 1."
             )
