@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -22,25 +22,18 @@ class Kind(StrEnum):
     RESYNC = "resync"  # a task that chooses days
 
 
-class Interval(NamedTuple):
-    """A half-open interval."""
-
-    start: datetime
-    end: datetime
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Bounds(_Model):
-    """An interval, as a summary has it."""
+class Interval(_Model):
+    """A half-open interval."""
 
     start: AwareDatetime
     end: AwareDatetime
 
 
-class ReadAgain(Bounds):
+class ReadAgain(Interval):
     """An interval that a re-sync chose, and why."""
 
     reason: str
@@ -71,7 +64,7 @@ class Summary(_Model):
     kind: Kind
     scope: str
     connection_id: str
-    interval: Bounds | None = None
+    interval: Interval | None = None
     manifest: str | None = None
     manifest_kind: Literal["calls", "details"] | None = None
     selection: tuple[str, ...] = ()
@@ -93,10 +86,7 @@ class Summary(_Model):
     @property
     def work(self) -> tuple[str, Interval] | None:
         """Which calls a task works on; None for one that works on no interval."""
-        found = self.interval
-        if found is None or found.start >= found.end:
-            return None
-        return self.scope, Interval(found.start, found.end)
+        return None if self.interval is None else (self.scope, self.interval)
 
 
 def parse_summary(value: Any) -> Summary | None:
