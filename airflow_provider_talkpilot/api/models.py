@@ -23,8 +23,6 @@ from pydantic import (
     Strict,
     StringConstraints,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -64,12 +62,10 @@ Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
-def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """None in place of a value that does not fit: it must not make the whole record unreadable."""
-    try:
-        return None if isinstance(value, bool) else handler(value)
-    except ValidationError:
-        return None
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
 
 
 class TalkPilotModel(BaseModel):
@@ -113,12 +109,12 @@ class Agent(TalkPilotModel):
     """An AI agent that takes telephone calls.
 
     ``retention_days`` is the age at which TalkPilot purges its calls. Older versions of the API do
-    not send it, nor ``organization_id``. A value of another type counts as none.
+    not send it, nor ``organization_id``.
     """
 
     id: Identifier
-    organization_id: Annotated[str | None, WrapValidator(_or_none)] = None
-    retention_days: Annotated[int | None, WrapValidator(_or_none)] = None
+    organization_id: Text | None = None
+    retention_days: Annotated[int | None, BeforeValidator(_no_flag)] = None
     name: Text | None = None
     phone_number: Text | None = None
     is_active: Flag | None = None

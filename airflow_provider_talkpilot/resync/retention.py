@@ -8,6 +8,7 @@ run too, and then no more.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from datetime import date, timedelta
 
 from airflow_provider_talkpilot.api import Agent, Interval
 from airflow_provider_talkpilot.resync.look_backs import midnight
+
+log = logging.getLogger(__name__)
 
 # What TalkPilot does where an agent says nothing. Source: its documentation, product/settings.
 DEFAULT_DAYS = 90
@@ -28,16 +31,26 @@ _Days = dict[date, set[str]]  # the agents of each day
 
 
 def retentions(agents: Iterable[Agent]) -> dict[str, int]:
-    """How many days TalkPilot keeps each agent's calls.
+    """Tell how many days TalkPilot keeps each agent's calls; log where that cannot be read.
 
     :param agents: as the API lists them.
     :return: days by agent id, within 1 day and 100 years.
     """
-    given = ((agent.id, agent.retention_days) for agent in agents)
-    return {
-        agent_id: DEFAULT_DAYS if days is None else min(max(days, _SHORTEST), _LONGEST)
-        for agent_id, days in given
-    }
+    found, unreadable = dict[str, int](), list[str]()
+    for agent in agents:
+        days = DEFAULT_DAYS if agent.retention_days is None else agent.retention_days
+        found[agent.id] = min(max(days, _SHORTEST), _LONGEST)
+        if "retention_days" in (agent.model_extra or {}):
+            unreadable.append(agent.id)
+    if unreadable:
+        log.warning(
+            "retention_days of %d agent(s), such as %s, is no number: %d days are assumed. Report "
+            "it to TalkPilot, or update this package.",
+            len(unreadable),
+            unreadable[0],
+            DEFAULT_DAYS,
+        )
+    return found
 
 
 @dataclass(frozen=True, order=True)

@@ -264,10 +264,16 @@ def test_the_first_run_of_all_reads_what_is_left_unpurged() -> None:
         (10**12, 36_500),
     ],
 )
-def test_retention_as_the_agents_list_tells_it(given_value: object, days: int) -> None:
-    """Whatever it says: a value that does not fit stops no run."""
+def test_retention_as_the_agents_list_tells_it(
+    given_value: object, days: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A value that does not fit stops no run, and is told once."""
     fields = {} if given_value == "absent" else {"retention_days": given_value}
-    agent = Agent.model_validate({"id": A, "organization_id": 7, **fields})
-    assert retentions([agent]) == {A: days}
-    assert agent.organization_id is None
+    agents = [Agent.read({"id": id_, "organization_id": 7, **fields}) for id_ in (A, B)]
+    assert retentions(agents) == {A: days, B: days}
+    assert agents[0].organization_id is None
+    is_unreadable = days == DEFAULT_DAYS and given_value not in (None, "absent")
+    assert [r.getMessage()[:29] for r in caplog.records] == (
+        ["retention_days of 2 agent(s),"] if is_unreadable else []
+    )
     Watched().windows({A: days}, FIRST)
