@@ -14,8 +14,9 @@ from airflow_provider_talkpilot.api.errors import (
     ConfigurationError,
     QuotaExhaustedError,
 )
-from airflow_provider_talkpilot.api.quota.governor import PATIENCE, Governor, Permit
+from airflow_provider_talkpilot.api.quota.governor import Governor
 from airflow_provider_talkpilot.api.quota.ledger import HOUR_SLOTS, Ledger
+from airflow_provider_talkpilot.api.quota.traffic import PATIENCE, Permit
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 # Believing a server whose clock is this close to ours beats correcting by a one-second header.
 CLOCK_TOLERANCE = 2.0
@@ -70,7 +69,6 @@ def _clock_skew(headers: Mapping[str, str], now: float) -> float:
     return skew if abs(skew) > CLOCK_TOLERANCE else 0.0
 
 
-@lru_cache(maxsize=8)  # all responses of a second have the same
 def _http_date(value: str) -> float | None:
     try:
         moment = parsedate_to_datetime(value)

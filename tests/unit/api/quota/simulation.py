@@ -14,7 +14,8 @@ from functools import partial
 from typing import Literal
 
 from airflow_provider_talkpilot.api.quota import LedgerEntry
-from airflow_provider_talkpilot.api.quota.governor import PATIENCE, Governor
+from airflow_provider_talkpilot.api.quota.governor import Governor
+from airflow_provider_talkpilot.api.quota.traffic import PATIENCE
 
 START = 1_770_000_000.0
 MINUTE, HOUR = 60.0, 3600.0

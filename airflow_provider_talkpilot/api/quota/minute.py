@@ -1,0 +1,174 @@
+"""The minute of a key's quota. Every response tells its limit and what is left of it.
+
+Three counts must allow a request:
+
+- our own of the last 60 seconds, below this process's part of the limit;
+- with a ceiling of the connection: all its processes' of the last 60 seconds, below the ceiling;
+- the server's, which also has what other software sent: ``X-RateLimit-Remaining`` less our
+  requests in flight. In a sliding window, our requests that turned a minute old since then make
+  room. In a fixed one, only its end does.
+"""
+
+from __future__ import annotations
+
+import math
+
+from airflow_provider_talkpilot.api.quota.rate_headers import RateHeaders
+from airflow_provider_talkpilot.api.quota.traffic import Permit, Recent, Traffic, wait_for
+
+# After so many responses in a row without rate headers, the server is taken to send none. One is
+# not enough: errors of the edge come without them.
+HEADERLESS_RESPONSES = 3
+# A sliding window always ends a minute from now; one that ends before this part of it is fixed.
+FIXED = 0.97
+# Where only others use the minute, one request looks again after this part of it.
+LOOK_AGAIN = 4
+# Requests left to other software where it is seen to send; it learns of our requests late.
+CAUTION = 2
+# A process that did not write to the ledger for so many slots is taken to be gone.
+LIVE_SLOTS = 3
+
+
+class Minute:
+    """What one process knows of the key's minute.
+
+    :param seconds: length of the minute.
+    :param ceiling: requests a minute for all processes of the connection; None for none.
+    :param share: part of the key's limit to use; the rest stays free for other software.
+    :param writer: the name of this process in the ledger.
+    :param traffic: the requests in flight, and the other processes.
+    """
+
+    def __init__(
+        self, seconds: float, ceiling: int | None, share: float, writer: str, traffic: Traffic
+    ) -> None:
+        self.key_limit: int | None = None  # as a response told it, here or in another process
+        self.recent = Recent(seconds)  # without refused requests: the server need not count them
+        self._seconds, self._ceiling, self._share = seconds, ceiling, share
+        self._writer, self._traffic = writer, traffic
+        # The latest response with rate headers, and what was true when it came.
+        self._rate: RateHeaders | None = None
+        self._rate_at, self._rate_number = -math.inf, -1
+        self._own_then = 0
+        self._others_unseen = False  # software that is not in the ledger sends, too
+        self._headerless = 0
+
+    @property
+    def limit(self) -> int | None:
+        """Requests a minute that may be used; None before the server told its limit."""
+        if self.key_limit is None:
+            return self._ceiling
+        limit = max(1, int(self.key_limit * self._share))
+        return limit if self._ceiling is None else min(limit, self._ceiling)
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether the server is known to send rate headers."""
+        return self._rate is not None and self._headerless < HEADERLESS_RESPONSES
+
+    def part(self, now: float) -> int | None:
+        """Return how many requests a minute this process may send; None for any number.
+
+        The processes that wait for the quota share it evenly. The others keep what they use.
+        """
+        if self.limit is None:
+            return None
+        waiting = [
+            entry
+            for entry in self._traffic.others
+            if entry.is_waiting and entry.written_at > now - LIVE_SLOTS * entry.slot_seconds
+        ]
+        used = self._traffic.others_count(self._seconds, now)
+        used -= sum(entry.count(self._seconds, now) for entry in waiting)
+        equal, rest = divmod(max(0, self.limit - used), len(waiting) + 1)
+        # The processes take turns at what cannot be divided.
+        names = sorted([self._writer, *(entry.writer for entry in waiting)])
+        turn = (names.index(self._writer) + int(now // self._seconds)) % len(names)
+        return equal + (turn < rest)
+
+    def wait(self, part: int | None, now: float) -> float | None:
+        """Return the seconds until a request may leave; None for "when a response has come".
+
+        :param part: as :meth:`part` returns it.
+        :param now: Unix time.
+        """
+        own = self.recent.count(now) + self._traffic.in_flight
+        room = self._room_in_limits(own, part, now)
+        if room <= 0:
+            wait = self._departure(1 - room, now)
+            if wait is None and not self._traffic.in_flight:
+                return self._seconds / LOOK_AGAIN
+            return wait
+        if self._headerless >= HEADERLESS_RESPONSES:
+            return 0
+        if self._rate is None or now >= self._rate_at + self._seconds:
+            return self._traffic.alone(now)
+        return self._servers_wait(self._rate, own, part, now)
+
+    def record_response(self, permit: Permit, rate: RateHeaders | None, now: float) -> None:
+        """Note a response that is no refusal."""
+        self.recent.add(now)
+        if rate:
+            self.observe(permit, rate, now)
+        else:
+            self._headerless += 1
+
+    def observe(self, permit: Permit, rate: RateHeaders, now: float) -> None:
+        """Note the server's count."""
+        if permit.number < self._rate_number and self._rate:
+            # A response that was overtaken does not know of the requests behind it.
+            rate = RateHeaders(rate.limit, min(rate.remaining, self._rate.remaining), rate.reset)
+        self.key_limit, self._headerless = rate.limit, 0
+        self._rate, self._rate_at = rate, now
+        self._rate_number = max(permit.number, self._rate_number)
+        self._own_then = self.recent.count(now)
+        known = self._own_then + self._traffic.in_flight
+        known += self._traffic.others_count(self._seconds, now)
+        self._others_unseen = rate.limit - rate.remaining > known
+
+    def record_refusal(self, retry_after: float | None, now: float) -> float:
+        """Return the seconds to wait after a refusal.
+
+        :param retry_after: what the server says; a whole minute only names the limit.
+        """
+        if retry_after is None or retry_after < FIXED * self._seconds:
+            return retry_after or 0.0
+        wait = self._departure(1, now)
+        return self._seconds / LOOK_AGAIN if wait is None else wait
+
+    def _room_in_limits(self, own: int, part: int | None, now: float) -> int:
+        """Return how many requests our own limits allow, 1 where there are none."""
+        rooms = [] if part is None else [part - own]
+        if self._ceiling is not None:
+            others = self._traffic.others_count(self._seconds, now)
+            rooms.append(self._ceiling - own - others)
+        return min(rooms, default=1)
+
+    def _servers_wait(
+        self, rate: RateHeaders, own: int, part: int | None, now: float
+    ) -> float | None:
+        in_flight = self._traffic.in_flight
+        is_fixed = rate.reset - self._rate_at < FIXED * self._seconds
+        departed = 0 if is_fixed else max(0, self._own_then - self.recent.count(now))
+        reserve = rate.limit - int(rate.limit * self._share)
+        room = rate.remaining - reserve - in_flight + departed
+        has_most = part is not None and own >= part / 2
+        if self._others_unseen and has_most and departed <= in_flight:
+            room -= CAUTION
+        if room > 0:
+            return 0
+        if is_fixed:
+            again_at = rate.reset + self._seconds / 60  # the header has whole seconds
+        elif (wait := self._departure(1 - room, now)) is not None:
+            again_at = now + wait
+        else:
+            again_at = self._rate_at + self._seconds / LOOK_AGAIN
+        return self._traffic.alone(now) if now >= again_at else again_at - now
+
+    def _departure(self, number: int, now: float) -> float | None:
+        """Return the seconds until ``number`` requests are a minute old, ours if they suffice."""
+        own = self.recent.departures(now)
+        wait = wait_for(own, number, now)
+        if wait is None:
+            wait = wait_for(own + self._traffic.others_departures(self._seconds, now), number, now)
+        return wait
