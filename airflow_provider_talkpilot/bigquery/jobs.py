@@ -131,6 +131,7 @@ class Jobs:
                     return self._wait(submit(job_id), deferrable=deferrable)
                 except Conflict:  # another task submitted it since we looked
                     job = self._find(job_id)
+                    return self._wait(job, deferrable=deferrable, is_ours=False)
             if job.state != "DONE":
                 log.info("Waiting for the job %s of an earlier try.", job_id)
                 return self._wait(job, deferrable=deferrable, is_ours=False)

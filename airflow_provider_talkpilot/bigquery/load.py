@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -19,12 +18,9 @@ from airflow_provider_talkpilot.bigquery.reconcile import (
     Balance,
     ErasureLimit,
     agent_parameters,
-    began_at,
-    can_reconcile,
     require_equal,
     require_few_gone,
     total,
-    walked_at,
 )
 from airflow_provider_talkpilot.bigquery.schema import staging_schema
 from airflow_provider_talkpilot.bigquery.staging_table import (
@@ -35,7 +31,7 @@ from airflow_provider_talkpilot.bigquery.staging_table import (
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table
-from airflow_provider_talkpilot.staging.manifests import Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
@@ -111,6 +107,9 @@ class Load:
         options: LoadOptions | None = None,
     ) -> None:
         self._client, self._folder, self._manifest = client, folder, manifest
+        self._walk: CallsManifest | None = None
+        if isinstance(manifest, CallsManifest) and manifest.is_whole_interval:
+            self._walk = manifest  # others do not tell which calls are gone
         self._target, self._options = target, options or LoadOptions()
         tags = self._options.policy_tags
         self._schema = tagged(staging_schema(manifest.kind), staging_tags(tags))
@@ -143,7 +142,7 @@ class Load:
             warn=manifest.kind == "calls" and not options.resumed_job,  # once a run
         )
         ensure_table(self._client, self._jobs, target, manifest.columns, options.policy_tags)
-        if not manifest.parts and not can_reconcile(manifest):
+        if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)
         with log_group("BigQuery jobs, one after the other"):
@@ -196,31 +195,32 @@ class Load:
 
     def _merge(self, load_job: LoadJob | None) -> LoadResult:
         """Merge the staging table into the target, and prove that it has what the walk gave."""
-        manifest, reconciles = self._manifest, can_reconcile(self._manifest)
-        before = self._balances() if reconciles else []
-        require_few_gone(before, manifest, self._target, self._options.erasure_limit)
-        purged = total(before, "purged")
-        # The label tells it to a task that resumes after the MERGE: the target knows by then.
-        labels = {"purged": str(purged)}
-        merge = self._change(f"merge_{manifest.kind}", "merge", labels=labels) if load_job else None
+        manifest, walk = self._manifest, self._walk
+        merge = erase = live = None
+        gone = purged = 0
+        if walk:
+            before = self._balances(walk)
+            require_few_gone(before, walk, self._target, self._options.erasure_limit)
+            gone, purged = total(before, "gone", "gone_from_trash"), total(before, "purged")
+        if load_job:
+            # The label keeps the figure for a task that resumes after the MERGE: by then the target
+            # knows of the purges.
+            config = self._config(labels={**LABELS, "purged": str(purged)})
+            statement = self._statement(f"merge_{manifest.kind}")
+            merge = self._change("merge", statement, config)
+            purged = int(merge.labels.get("purged", purged))
         # Not a clause of the MERGE: it seldom runs, and an UPDATE's WHERE always prunes partitions.
-        erase = (
-            self._change(
-                "erase_calls",
-                "erase",
-                deferrable=False,
-                query_parameters=agent_parameters(manifest),
-                erased_at=walked_at(manifest),
-            )
-            if total(before, "gone", "gone_from_trash")
-            else None
-        )
-        live = self._reconcile(_changed(erase)) if reconciles else None
+        if walk and gone:
+            statement = self._statement("erase_calls", walk, erased_at=walk.walked_at)
+            config = self._config(query_parameters=agent_parameters(walk))
+            erase = self._change("erase", statement, config, deferrable=False)
+        if walk:
+            live = self._reconcile(walk, _changed(erase))
         return LoadResult(
             rows=manifest.rows,
             changed=_changed(merge),
             erased=_changed(erase),
-            purged=int(merge.labels.get("purged", purged)) if merge else purged,
+            purged=purged,
             live=live,
             load_job_id=load_job.job_id if load_job else None,
             merge_job_id=merge.job_id if merge else None,
@@ -228,46 +228,40 @@ class Load:
             location=self._jobs.location,
         )
 
-    def _reconcile(self, erased: int) -> int:
+    def _reconcile(self, walk: CallsManifest, erased: int) -> int:
         """Compare the target with the walk; give the calls that live in it."""
-        after = self._balances()
-        require_equal(after, self._manifest, self._target)
+        after = self._balances(walk)
+        require_equal(after, walk, self._target)
         live = total(after, "live", "others")
         log.info(
             "Reconciled %s: %s call(s) in TalkPilot, %s staged, %s live in the table, %s erased, "
             "%d agent(s).",
-            self._manifest.interval,
-            f"{self._manifest.rows:,}",
+            walk.interval,
+            f"{walk.rows:,}",
             f"{total(after, 'staged'):,}",
             f"{live:,}",
             f"{erased:,}",
-            self._manifest.agent_count,
+            walk.agent_count,
         )
         return live
 
-    def _balances(self) -> list[Balance]:
-        config = self._config(query_parameters=agent_parameters(self._manifest))
-        job = self._jobs.query(self._statement("reconcile_calls"), config)
+    def _balances(self, walk: CallsManifest) -> list[Balance]:
+        config = self._config(query_parameters=agent_parameters(walk))
+        job = self._jobs.query(self._statement("reconcile_calls", walk), config)
         self._bytes_processed += job.total_bytes_processed or 0
         return [Balance(**dict(row)) for row in job.result()]
 
     def _change(
-        self,
-        name: str,
-        verb: str,
-        *,
-        deferrable: bool = True,
-        erased_at: datetime | None = None,
-        **config: Any,
+        self, verb: str, statement: str, config: QueryJobConfig, *, deferrable: bool = True
     ) -> QueryJob:
         """Run a statement that changes the target."""
 
         def submit(job_id: str) -> QueryJob:
             return self._client.query(
-                self._statement(name, erased_at),
+                statement,
                 job_id=job_id,
                 location=self._jobs.location,
-                job_config=self._config(**config),
+                job_config=config,
                 job_retry=None,  # Jobs decides about another attempt
             )
 
@@ -275,20 +269,21 @@ class Load:
         self._bytes_processed += job.total_bytes_processed or 0
         return job
 
-    def _statement(self, name: str, erased_at: datetime | None = None) -> str:
+    def _statement(self, name: str, walk: CallsManifest | None = None, **values: object) -> str:
+        if walk:
+            values["read_before"] = walk.began_at
         return render(
             name,
             target=self._target,
             staging=self._staging,
             interval=self._manifest.interval,
-            read_before=began_at(self._manifest),
-            erased_at=erased_at,
+            **values,
         )
 
-    def _config(self, labels: Mapping[str, str] | None = None, **options: Any) -> QueryJobConfig:
+    def _config(self, **options: Any) -> QueryJobConfig:
         if self._options.maximum_bytes_billed is not None:
             options["maximum_bytes_billed"] = self._options.maximum_bytes_billed
-        return QueryJobConfig(labels={**LABELS, **(labels or {})}, **options)
+        return QueryJobConfig(**{"labels": LABELS, **options})
 
 
 def _changed(job: QueryJob | None) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from google.cloud.bigquery import ArrayQueryParameter
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest
 
 # Agents named in an error; the rest are counted.
 _NAMED = 5
@@ -23,7 +22,7 @@ class ErasureLimit:
 
     :param share: of the interval's calls in the table, 0 to 1.
     :param rows: so many are erased in any case.
-    :param confirmed: somebody has looked: there is no limit.
+    :param confirmed: a person has looked, and there is no limit.
     """
 
     share: float = 0.05
@@ -66,30 +65,14 @@ def total(balances: Sequence[Balance], *counts: str) -> int:
     return sum(getattr(balance, count) for balance in balances for count in counts)
 
 
-def can_reconcile(manifest: Manifest) -> bool:
-    """Whether a manifest tells all calls of its interval: a walk's, without filters."""
-    return manifest.is_whole_interval
-
-
-def walked_at(manifest: Manifest) -> datetime:
-    """When the last of the manifest's walks ended."""
-    return manifest.walked_at if isinstance(manifest, CallsManifest) else manifest.started_at
-
-
-def began_at(manifest: Manifest) -> datetime:
-    """When the first of the manifest's walks began: what was read later proves nothing."""
-    return manifest.began_at if isinstance(manifest, CallsManifest) else manifest.started_at
-
-
-def agent_parameters(manifest: Manifest) -> list[ArrayQueryParameter]:
+def agent_parameters(manifest: CallsManifest) -> list[ArrayQueryParameter]:
     """Give query parameters: the agents that were walked, and those with no rejected record.
 
     A record that failed validation is a call that TalkPilot has, and the parts do not: where one
     was rejected, a call that the parts lack proves nothing.
     """
-    walks = manifest.agents if isinstance(manifest, CallsManifest) else []
-    walked = [walk.agent_id for walk in walks]
-    whole = [walk.agent_id for walk in walks if not walk.rejected]
+    walked = [walk.agent_id for walk in manifest.agents]
+    whole = [walk.agent_id for walk in manifest.agents if not walk.rejected]
     return [
         ArrayQueryParameter("walked_agents", "STRING", walked),
         ArrayQueryParameter("whole_agents", "STRING", whole),
@@ -97,7 +80,7 @@ def agent_parameters(manifest: Manifest) -> list[ArrayQueryParameter]:
 
 
 def require_few_gone(
-    balances: Sequence[Balance], manifest: Manifest, target: object, limit: ErasureLimit
+    balances: Sequence[Balance], manifest: CallsManifest, target: object, limit: ErasureLimit
 ) -> None:
     """Stop before an erasure of live calls that looks like a bad walk.
 
@@ -108,7 +91,7 @@ def require_few_gone(
     :param manifest: the walk.
     :param target: the table, for the message.
     :param limit: how many calls may be gone.
-    :raises BigQueryLoadError: when there are more, and nobody has confirmed it.
+    :raises BigQueryLoadError: when more are gone, and no person has confirmed it.
     """
     gone, trash = total(balances, "gone"), total(balances, "gone_from_trash")
     there = total(balances, "gone", "live", "others")
@@ -125,8 +108,8 @@ def require_few_gone(
     )
 
 
-def require_equal(balances: Sequence[Balance], manifest: Manifest, target: object) -> None:
-    """Insist that the target has what the walk gave, and nothing that is gone.
+def require_equal(balances: Sequence[Balance], manifest: CallsManifest, target: object) -> None:
+    """Check that the target has what the walk gave, and nothing that is gone.
 
     :param balances: from after the MERGE.
     :raises BigQueryLoadError: when it has not; a load may be repeated.
@@ -145,7 +128,7 @@ def require_equal(balances: Sequence[Balance], manifest: Manifest, target: objec
 
 
 def _named(balances: Sequence[Balance], *counts_of: str) -> str:
-    """The agents with the largest counts."""
+    """Name the agents with the largest counts."""
     counts = [(total([each], *counts_of), each.agent_id) for each in balances]
     counts = sorted((each for each in counts if each[0]), reverse=True)
     named = [f"agent {agent_id}: {number:,}" for number, agent_id in counts[:_NAMED]]

@@ -37,7 +37,7 @@ from airflow_provider_talkpilot.hooks.connection_fields import (
     read_fields,
 )
 from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, widgets
-from airflow_provider_talkpilot.lineage.movements import api_uri
+from airflow_provider_talkpilot.lineage.openlineage import api_uri
 
 _WALKS = 3
 """How often a list is read that changes meanwhile."""

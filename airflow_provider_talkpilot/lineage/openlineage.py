@@ -1,58 +1,171 @@
 """What tasks tell OpenLineage: what was read and written, how many rows, which columns.
 
-OpenLineage's provider asks operators for it and is there only where somebody installed it, so all
-of its names are imported when it asks.
+OpenLineage's provider is optional, so its names are imported when it calls these functions.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from airflow_provider_talkpilot.lineage.movements import BIGQUERY, Movement, Place, api_place
+from airflow_provider_talkpilot.staging.names import public_name
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.openlineage.facet import (
-        Dataset,
-        InputDataset,
-        OutputDataset,
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
-    )
-    from airflow.providers.common.compat.sdk import Asset
+    from airflow.providers.common.compat.openlineage.facet import Dataset, SchemaDatasetFacet
+    from airflow.providers.common.compat.sdk import Asset, ObjectStoragePath
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from google.cloud.bigquery import SchemaField
+
+    from airflow_provider_talkpilot.bigquery.load import LoadResult
+    from airflow_provider_talkpilot.bigquery.table_id import TableId
+    from airflow_provider_talkpilot.staging.manifests import Manifest
+    from airflow_provider_talkpilot.staging.names import Kind
+
+BIGQUERY = "bigquery"
+# As TalkPilot's documents write them.
+_RESOURCES: dict[Kind, str] = {
+    "calls": "agents/{agentId}/calls",
+    "details": "agents/{agentId}/calls/{callId}",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Data at rest, named as OpenLineage names data: the same in every run.
+
+    :param namespace: the system that has it.
+    :param name: its name there.
+    """
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What a task read and wrote.
+
+    :param sources: what it read.
+    :param target: what it wrote.
+    :param rows: how many rows it wrote.
+    :param bytes: how large they are, of files.
+    :param files: how many files they are in.
+    :param job_id: the BigQuery job that wrote them.
+    """
+
+    sources: tuple[Place, ...]
+    target: Place
+    rows: int
+    bytes: int | None = None
+    files: int | None = None
+    job_id: str | None = None
 
 
 class OpenLineageMixin:
-    """Of an operator that moves data: answers OpenLineage when the task is done."""
+    """Of an operator that moves data: tells OpenLineage about it when the task is done."""
 
     movement: Movement | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Say what was read and written; nothing of a task that did not get there."""
-        return operator_lineage(self.movement)
+        """Tell what was read and written; nothing where the task did not get that far."""
+        from airflow.providers.common.compat.openlineage import facet
+        from airflow.providers.openlineage.extractors import OperatorLineage
 
-
-def operator_lineage(movement: Movement | None) -> OperatorLineage[Any, Any]:
-    """Write a movement as OpenLineage's provider wants it.
-
-    :param movement: what a task did; None for nothing.
-    """
-    from airflow.providers.common.compat.openlineage.facet import ExternalQueryRunFacet
-    from airflow.providers.openlineage.extractors import OperatorLineage
-
-    if movement is None:
-        return OperatorLineage()
-    run_facets = {}
-    if movement.job_id:
-        run_facets["externalQuery"] = ExternalQueryRunFacet(
-            externalQueryId=movement.job_id, source=BIGQUERY
+        moved = self.movement
+        if moved is None:
+            return OperatorLineage()
+        statistics = facet.OutputStatisticsOutputDatasetFacet(
+            rowCount=moved.rows, size=moved.bytes, fileCount=moved.files
         )
-    return OperatorLineage(
-        inputs=[_input(place) for place in movement.sources],
-        outputs=[_output(movement)],
-        run_facets=run_facets,
+        output = facet.OutputDataset(
+            namespace=moved.target.namespace,
+            name=moved.target.name,
+            facets={"schema": _table_schema()} if moved.target.namespace == BIGQUERY else {},
+            outputFacets={"outputStatistics": statistics},
+        )
+        job = moved.job_id and facet.ExternalQueryRunFacet(
+            externalQueryId=moved.job_id, source=BIGQUERY
+        )
+        return OperatorLineage(
+            inputs=[
+                facet.InputDataset(namespace=place.namespace, name=place.name)
+                for place in moved.sources
+            ],
+            outputs=[output],
+            run_facets={"externalQuery": job} if job else {},
+        )
+
+
+def staged(base_url: str, path: ObjectStoragePath, manifest: Manifest) -> Movement:
+    """Describe an extraction, or an enrichment, which reads the staged list rows too.
+
+    :param base_url: the API's.
+    :param path: of the manifest.
+    :param manifest: what was staged.
+    """
+    sources = [api_place(base_url, _RESOURCES[manifest.kind])]
+    if manifest.kind == "details":
+        sources.append(staging_place(path.parent, "calls"))
+    return Movement(
+        sources=tuple(sources),
+        target=staging_place(path.parent, manifest.kind),
+        rows=manifest.rows,
+        bytes=sum(part.bytes for part in manifest.parts),
+        files=len(manifest.parts),
     )
+
+
+def loaded(
+    path: ObjectStoragePath, manifest: Manifest, target: TableId, result: LoadResult
+) -> Movement:
+    """Describe a load.
+
+    :param path: of the manifest.
+    :param manifest: what was staged.
+    :param target: the table.
+    :param result: what the load did.
+    """
+    return Movement(
+        sources=(staging_place(path.parent, manifest.kind),),
+        target=Place(BIGQUERY, str(target)),
+        rows=result.changed,
+        job_id=result.merge_job_id,
+    )
+
+
+def api_place(base_url: str, resource: str = "") -> Place:
+    """Name a resource of the API.
+
+    :param base_url: the API's.
+    :param resource: below it, as TalkPilot's documents write it; none for the whole API.
+    """
+    url = urlsplit(base_url)
+    path = url.path.strip("/")
+    return Place(f"talkpilot://{url.netloc}", "/".join(filter(None, (path, resource))) or "/")
+
+
+def api_uri(base_url: str) -> str:
+    """Name the API as a URI of an asset, which :func:`api_place` reads too.
+
+    :param base_url: the API's.
+    """
+    place = api_place(base_url)
+    return f"{place.namespace}/{place.name.lstrip('/')}"
+
+
+def staging_place(folder: ObjectStoragePath, kind: Kind) -> Place:
+    """Name what is staged of a kind, for all intervals of a DAG, connection and agents.
+
+    :param folder: of one interval.
+    :param kind: ``calls`` or ``details``.
+    """
+    url = urlsplit(public_name(folder))
+    path = f"{url.path}/{kind}"
+    if url.scheme in ("", "file"):
+        return Place("file", path)
+    # The name before the @ is the connection's.
+    scheme, bucket = url.scheme.replace("gcs", "gs"), url.netloc.rpartition("@")[2]
+    return Place(f"{scheme}://{bucket}", path.lstrip("/"))
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
@@ -67,45 +180,17 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     return Dataset(namespace=place.namespace, name=place.name)
 
 
-def _input(place: Place) -> InputDataset:
-    from airflow.providers.common.compat.openlineage.facet import InputDataset
-
-    return InputDataset(namespace=place.namespace, name=place.name)
-
-
-def _output(movement: Movement) -> OutputDataset:
-    from airflow.providers.common.compat.openlineage.facet import (
-        OutputDataset,
-        OutputStatisticsOutputDatasetFacet,
-    )
-
-    target = movement.target
-    return OutputDataset(
-        namespace=target.namespace,
-        name=target.name,
-        facets={"schema": _table_schema()} if target.namespace == BIGQUERY else {},
-        outputFacets={
-            "outputStatistics": OutputStatisticsOutputDatasetFacet(
-                rowCount=movement.rows, size=movement.bytes, fileCount=movement.files
-            )
-        },
-    )
-
-
 def _table_schema() -> SchemaDatasetFacet:
-    from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet
+    from airflow.providers.common.compat.openlineage import facet
 
     from airflow_provider_talkpilot.bigquery.schema import target_schema
 
-    return SchemaDatasetFacet(fields=[_field(column) for column in target_schema()])
+    def described(column: Any) -> Any:
+        return facet.SchemaDatasetFacetFields(
+            name=column.name,
+            type=column.field_type,
+            description=column.description,
+            fields=[described(field) for field in column.fields],
+        )
 
-
-def _field(column: SchemaField) -> SchemaDatasetFacetFields:
-    from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacetFields
-
-    return SchemaDatasetFacetFields(
-        name=column.name,
-        type=column.field_type,
-        description=column.description,
-        fields=[_field(field) for field in column.fields],
-    )
+    return facet.SchemaDatasetFacet(fields=[described(column) for column in target_schema()])

@@ -11,8 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage.assets import announce
-from airflow_provider_talkpilot.lineage.movements import loaded
-from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
+from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.arguments import read_flag, read_object
 from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary

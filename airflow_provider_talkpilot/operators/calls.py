@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.compat import render_text
-from airflow_provider_talkpilot.lineage.movements import enriched, extracted
+from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
 from airflow_provider_talkpilot.links.talkpilot import DashboardLink
 from airflow_provider_talkpilot.operators.arguments import (
@@ -183,7 +183,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             about["agent_ids"] = plan.agent_ids
         push_summary(context, "calls", **about)
         manifest, path = extract_calls(client, folder, plan)
-        self.movement = extracted(client.base_url, path, manifest)
+        self.movement = staged(client.base_url, path, manifest)
         count("calls", manifest.rows, self.connection_id)
         self.log.info(
             "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
@@ -315,7 +315,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         }
         push_summary(context, "details", **about)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
-        self.movement = enriched(client.base_url, path, manifest)
+        self.movement = staged(client.base_url, path, manifest)
         count("details", manifest.fetched, self.connection_id)
         self.log.info(
             "%s detail(s) of %s staged, %s fetched, %s request(s) spent.",

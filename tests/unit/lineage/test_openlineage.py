@@ -1,4 +1,4 @@
-"""What OpenLineage's provider asks for, where no run shows it: tests/system has the events."""
+"""Names of data are the same in every run, and tell of no person; tests/system has the events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat import sdk
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 
+from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.lineage.openlineage import Place, api_place, api_uri, staging_place
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
+from airflow_provider_talkpilot.staging.names import connection_of, interval_folder
+
+BASE_URL = "https://abc.supabase.co/functions/v1/api/v1"
 
 
 def test_a_task_that_did_nothing_says_nothing() -> None:
@@ -21,7 +27,7 @@ def test_a_task_that_did_nothing_says_nothing() -> None:
     assert load.get_openlineage_facets_on_complete(None) == OperatorLineage()
 
 
-def test_whoever_uses_the_hook_reads_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_uses_the_hook_reads_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = {
         "conn_type": "talkpilot",
         "host": "https://abc.supabase.co/functions/v1/api/v1",
@@ -37,3 +43,42 @@ def test_whoever_uses_the_hook_reads_the_api(monkeypatch: pytest.MonkeyPatch) ->
     assert noted.asset.uri == "talkpilot://abc.supabase.co/functions/v1/api/v1"
     place: Any = translate_airflow_asset(noted.asset, noted.context)
     assert (place.namespace, place.name) == ("talkpilot://abc.supabase.co", "functions/v1/api/v1")
+
+
+def test_the_api() -> None:
+    whole = Place("talkpilot://abc.supabase.co", "functions/v1/api/v1")
+    assert api_place(BASE_URL) == whole
+    assert api_place(api_uri(BASE_URL)) == whole
+    assert api_place(BASE_URL, "agents").name == "functions/v1/api/v1/agents"
+    assert api_place("http://127.0.0.1:8000") == Place("talkpilot://127.0.0.1:8000", "/")
+
+
+@pytest.mark.parametrize(
+    ("root", "namespace", "name"),
+    [
+        ("gs://bucket/talkpilot", "gs://bucket", "talkpilot/dag/conn/all/calls"),
+        ("gs://google@bucket", "gs://bucket", "dag/conn/all/calls"),
+        ("file:///srv/staged", "file", "/srv/staged/dag/conn/all/calls"),
+        ("/srv/staged", "file", "/srv/staged/dag/conn/all/calls"),
+    ],
+)
+def test_staging(root: str, namespace: str, name: str) -> None:
+    folder = ObjectStoragePath(root) / "dag" / "conn" / "all" / "20260316T000000Z_20260317T000000Z"
+    assert staging_place(folder, "calls") == Place(namespace, name)
+
+
+def test_a_selection_by_number() -> None:
+    """A number is short: who has its digest can find it."""
+    folder = interval_folder(
+        ObjectStoragePath("/srv"),
+        dag_id="dag",
+        connection_id="conn",
+        agent_ids=None,
+        filters=CallFilters(phone_number="+4915112345678"),
+        interval=Interval.parse("2026-03-16", "2026-03-17"),
+        columns={"note": "drop"},
+    )
+    name = staging_place(folder, "details").name
+    assert name.startswith("/srv/dag/conn/all-selection-columns-")
+    assert name.endswith("/details")
+    assert connection_of(folder) == "conn"
