@@ -85,8 +85,8 @@ def _tagged(field: SchemaField, path: str, tag: str) -> SchemaField:
     if there and there != [tag]:
         # It may be the stricter one, and set by hand.
         raise BigQueryLoadError(
-            f"The column {path} has the policy tag {there[0]}, and policy_tags asks for {tag}. Ask "
-            "for the one it has, or take that off the column in BigQuery first."
+            f"The column {path} has the policy tag {there[0]}, and policy_tags names {tag}. "
+            "Name the one it has, or take that off the column in BigQuery first."
         )
     return SchemaField.from_api_repr({**described, "policyTags": {"names": [tag]}})
 

@@ -1,4 +1,4 @@
-"""Views on the target table, made on request: what users ask first, of live calls alone."""
+"""Views beside the target table: live calls, their messages, and figures a day."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _ours(client: Client, view_id: TableId, target: TableId) -> Table | None:
         return None
     cure = "rename or drop it, or give the views another prefix."
     if found.table_type != "VIEW":
-        raise BigQueryLoadError(f"{view_id} is there and is no view ({found.table_type}): {cure}")
+        raise BigQueryLoadError(f"{view_id} exists and is no view ({found.table_type}): {cure}")
     if not _LABELS.items() <= found.labels.items():
         raise BigQueryLoadError(
             f"The view {view_id} is not of this provider (no label source=talkpilot): {cure}"
@@ -168,7 +168,7 @@ def _write(
     target: TableId,
     target_fields: Sequence[SchemaField],
 ) -> None:
-    # Named one by one: a view of SELECT * would not tell of columns that come later.
+    # Named one by one: a view of SELECT * would not show columns that are added later.
     columns = view.columns or tuple(_TARGET.get(field.name, field) for field in target_fields)
     table = found or Table(str(view_id))
     table.view_query = render(
@@ -180,7 +180,7 @@ def _write(
         client.update_table(table, ["view_query", "description", "labels"])
     else:
         client.create_table(table)
-    # BigQuery takes no description of a column before the view is there, and a new query drops all.
+    # BigQuery takes descriptions of columns only after the view exists; a new query drops them.
     table = client.get_table(str(view_id))
     # It works out the columns itself; emulators may not.
     known = [field.name for field in table.schema] == [column.name for column in columns]

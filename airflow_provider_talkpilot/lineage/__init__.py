@@ -1,1 +1,1 @@
-"""What data came from where, as Airflow's assets and OpenLineage tell it."""
+"""Where data came from, for Airflow's assets and OpenLineage."""

@@ -1,4 +1,4 @@
-"""Assets: other DAGs can be scheduled on calls, or their details too, being in the table.
+"""Assets: other DAGs can be scheduled on calls, or details, that are in the table.
 
 The table's name is known when a task runs, not when a DAG file is read. So a load task declares an
 alias as its outlet, and names the asset behind it at the end.
@@ -42,10 +42,10 @@ def announce(
     target: TableId,
     result: LoadResult,
 ) -> None:
-    """Say through a task's outlets what is in the table now.
+    """Announce through a task's outlets what was loaded.
 
-    An alias becomes the table's asset; an asset gets the same extra. A selection says nothing
-    through an alias, for the interval's calls are not all there.
+    An alias becomes the table's asset; an asset gets the same extra. A selection adds no
+    event to an alias, for the interval's calls are not all there.
 
     :param context: the task's context.
     :param outlets: the task's.
@@ -66,7 +66,7 @@ def announce(
 def event_extra(
     path: ObjectStoragePath, manifest: Manifest, target: TableId, result: LoadResult
 ) -> dict[str, Any]:
-    """Tell of a load what whoever is scheduled on it may need: texts and numbers, of no person.
+    """Describe a load for DAGs that are scheduled on it: texts and numbers, no personal data.
 
     Flat, because Airflow 2 makes a set of the values.
     """
@@ -88,7 +88,7 @@ def _is_known(alias: AssetAlias) -> bool:
     """Whether Airflow's database has an alias.
 
     On Airflow 2, events through one that no scheduler has read yet, as in ``airflow dags test``,
-    make the task fail. Nobody can wait for them.
+    make the task fail. No DAG can wait for them.
     """
     try:
         from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]

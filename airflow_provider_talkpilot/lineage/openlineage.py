@@ -1,4 +1,4 @@
-"""What tasks tell OpenLineage: what was read and written, how many rows, which columns.
+"""What tasks report to OpenLineage: what was read and written, how many rows, which columns.
 
 OpenLineage's provider is optional, so its names are imported when it calls these functions.
 """
@@ -62,12 +62,12 @@ class Movement:
 
 
 class OpenLineageMixin:
-    """Of an operator that moves data: tells OpenLineage about it when the task is done."""
+    """Makes an operator report to OpenLineage what it moved, when the task is done."""
 
     movement: Movement | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell what was read and written; nothing where the task did not get that far."""
+        """Report what was read and written; nothing where the task did not get that far."""
         from airflow.providers.common.compat.openlineage import facet
         from airflow.providers.openlineage.extractors import OperatorLineage
 

@@ -299,7 +299,7 @@ def foreign_view(client: Client, name: str, source: str) -> None:
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize(
     ("make", "message"),
-    [(foreign_table, "is there and is no view"), (foreign_view, "is not of this provider")],
+    [(foreign_table, "exists and is no view"), (foreign_view, "is not of this provider")],
 )
 def test_what_others_made_stays(
     chain: Chain, name: str, make: Callable[[Client, str, str], None], message: str

@@ -49,7 +49,7 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 )
 {%- endmacro -%}
 
-{#- Constants: by them alone BigQuery tells which partitions it need not read. -#}
+{#- Constants, because BigQuery skips partitions by constants alone. -#}
 {%- macro in_interval() -%}
 T.created_at >= TIMESTAMP '{{ start }}'
   AND T.created_at < TIMESTAMP '{{ end }}'

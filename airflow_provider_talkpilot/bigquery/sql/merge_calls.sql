@@ -16,7 +16,7 @@ THEN UPDATE SET
 {%- for column in list_columns if column not in ('updated_at', 'extra') %}
   {{ column }} = S.{{ column }},
 {%- endfor %}
-  -- A detail can tell updated_at, and have unknown fields, where the list does not. A value that did
+  -- A detail can have updated_at, and unknown fields, where the list does not. A value that did
   -- not fit goes with the row that brought it.
   updated_at = COALESCE(S.updated_at, T.updated_at),
   extra = CASE

@@ -37,7 +37,7 @@ THEN UPDATE SET
   {{ column }} = IF({{ detail_is_newer }}, S.{{ column }}, T.{{ column }}),
 {%- endfor %}
   erased_at = (NULL)
--- TalkPilot has no detail of this version: note that it was asked.
+-- TalkPilot has no detail of this version: note when it was requested.
 WHEN MATCHED AND NOT S.detail_found AND T.erased_at IS NULL THEN UPDATE SET
   detail_updated_at = S.detail_updated_at,
   detail_synced_at = S.detail_synced_at
