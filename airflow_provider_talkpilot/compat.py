@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.utils.types import DagRunType
 
@@ -30,6 +30,10 @@ def render_text(operator: BaseOperator, value: Any, context: Context) -> Any:
     :param value: what the user gave.
     :param context: the task's context.
     """
-    return operator.render_template(
-        value, context, operator.dag.get_template_env(force_sandboxed=True)
+    if not isinstance(value, str):
+        return operator.render_template(value, context)
+    template = operator.dag.get_template_env(force_sandboxed=True).from_string(value)
+    # The context is used as it is: a copy would evaluate all that it holds.
+    return "".join(
+        template.root_render_func(template.new_context(cast(dict[str, Any], context), shared=True))
     )

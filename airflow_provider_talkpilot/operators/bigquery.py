@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_talkpilot.bigquery.client import bigquery_client
-from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
-from airflow_provider_talkpilot.operators.arguments import read_flag, read_object
-from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
+from airflow_provider_talkpilot.operators.arguments import (
+    check_unless_template,
+    read_accounts,
+    read_flag,
+    read_list,
+    read_name,
+    read_object,
+    read_table,
+    read_text,
+    require_flag,
+    require_number,
+)
+from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary, warehouse
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -96,6 +105,14 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_text, "manifest_uri", manifest_uri)
+        check_unless_template(read_table, table)
+        check_unless_template(_read_tags, policy_tags)
+        check_unless_template(read_flag, "confirm_erasure", confirm_erasure)
+        require_number("max_erased_share", max_erased_share, 0, 1, whole=False)
+        require_number("max_erased", max_erased, 0)
+        require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
+        require_flag("deferrable", deferrable)
         self.manifest_uri = manifest_uri
         self.table = table
         self.gcp_conn_id = gcp_conn_id
@@ -129,8 +146,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 
         with airflow_errors():
-            target = TableId.parse(self.table)
-            tags = checked_tags(read_object("policy_tags", self.policy_tags, _EXAMPLE))
+            target = read_table(self.table)
+            tags = checked_tags(_read_tags(self.policy_tags))
             if tags and "extra" not in tags:
                 self.log.warning(
                     "policy_tags does not name extra, which keeps values that do not fit their "
@@ -149,7 +166,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
             }
             push_summary(context, "load", **about)
             options = LoadOptions(
-                location=self.location,
+                location=read_text("location", self.location),
                 policy_tags=tags,
                 erasure_limit=ErasureLimit(
                     self.max_erased_share,
@@ -160,9 +177,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                 deferrable=self.deferrable,
                 resumed_job=resumed_job,
             )
-            with bigquery_client(
-                self.gcp_conn_id, self.location, self.impersonation_chain
-            ) as client:
+            with warehouse(self) as client:
                 load = self._running = Load(client, path.parent, manifest, target, options)
                 try:
                     result = load.run()
@@ -182,12 +197,12 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
 
         self.log.info("The job %s takes long: the worker is free until it is done.", job_id)
         trigger = TalkPilotLoadJobTrigger(
-            conn_id=self.gcp_conn_id,
+            conn_id=read_name("gcp_conn_id", self.gcp_conn_id),
             job_id=job_id,
             project_id=project,
             location=location,
             poll_interval=POLL_SECONDS,
-            impersonation_chain=self.impersonation_chain,
+            impersonation_chain=read_accounts(self.impersonation_chain),
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
@@ -233,6 +248,9 @@ class TalkPilotCreateViewsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_table, table)
+        check_unless_template(_read_views, views)
+        check_unless_template(read_text, "prefix", prefix)
         self.table = table
         self.views = views
         self.prefix = prefix
@@ -245,12 +263,20 @@ class TalkPilotCreateViewsOperator(BaseOperator):
         from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
 
         with airflow_errors():
-            target = TableId.parse(self.table)
-            names = tuple(VIEWS) if self.views is None else self.views
-            names = [names] if isinstance(names, str) else names
-            with bigquery_client(
-                self.gcp_conn_id, self.location, self.impersonation_chain
-            ) as client:
+            target, names = read_table(self.table), _read_views(self.views)
+            with warehouse(self) as client:
                 return create_views(
-                    client, target, names, prefix=self.prefix, location=self.location
+                    client,
+                    target,
+                    tuple(VIEWS) if names is None else names,
+                    prefix=read_text("prefix", self.prefix) or "",
+                    location=read_text("location", self.location),
                 )
+
+
+def _read_tags(policy_tags: Any) -> dict[str, Any]:
+    return read_object("policy_tags", policy_tags, _EXAMPLE)
+
+
+def _read_views(views: Any) -> list[Any] | None:
+    return read_list("views", views, "names of views")

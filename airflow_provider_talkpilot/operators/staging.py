@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -87,10 +87,9 @@ class TalkPilotCleanStagingOperator(BaseOperator):
 def _uris(given: Any) -> Iterator[str]:
     """The URIs in what templates and XComs made of the argument; mapped tasks give lists."""
     if isinstance(given, str):
-        given = read_list("manifest_uris", given, "URIs")
-    for each in given or ():
-        if isinstance(each, str):
+        for each in read_list("manifest_uris", given, "URIs") or ():
             if is_given(each):
-                yield each.strip()
-        elif isinstance(each, Iterable):
+                yield str(each).strip()
+    else:
+        for each in given or ():
             yield from _uris(each)

@@ -53,6 +53,7 @@ def run_task(
     method: str = "execute",
     event: Any = None,
     xcoms: dict[str, Any] | None = None,
+    native: bool = False,
     **arguments: Any,
 ) -> Outcome:
     """Run one task to its end; what it raises comes through.
@@ -63,9 +64,15 @@ def run_task(
     :param method: what to call; the name that a deferral gave.
     :param event: the trigger's, where the task goes on after a deferral.
     :param xcoms: gets what is pushed, where the task fails too.
+    :param native: whether templates give Python objects.
     :param arguments: the operator's.
     """
-    dag = DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
+    dag = DAG(
+        dag_id,
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        render_template_as_native_obj=native,
+    )
     task = operator(task_id=f"task_{next(_numbers)}", dag=dag, **arguments)
     ti = TaskInstance(task.task_id, dag_id, xcoms={} if xcoms is None else xcoms)
     context: Any = {"ti": ti, "task_instance": ti, "dag": dag, "task": task, "params": params or {}}

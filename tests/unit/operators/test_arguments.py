@@ -37,6 +37,10 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_text,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
+from airflow_provider_talkpilot.operators.bigquery import (
+    TalkPilotCreateViewsOperator,
+    TalkPilotLoadCallsOperator,
+)
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
@@ -153,6 +157,8 @@ EXTRACT = (TalkPilotExtractCallsOperator, {"staging_uri": "file:///tmp/x"})
 ENRICH = (TalkPilotEnrichCallsOperator, {"manifest_uri": "file:///tmp/x"})
 CHOOSE = (TalkPilotChooseDaysOperator, {"table": "p1.d.t"})
 CLEAN = (TalkPilotCleanStagingOperator, {"staging_uri": "file:///tmp/x"})
+LOAD = (TalkPilotLoadCallsOperator, {"manifest_uri": "file:///tmp/x", "table": "p1.d.t"})
+VIEWS = (TalkPilotCreateViewsOperator, {"table": "p1.d.t"})
 SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {})
 
 
@@ -178,6 +184,16 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
         (CLEAN, "max_age", (7, timedelta(0), -timedelta(1)), "give a time above zero"),
         (CLEAN, "keep", ("perhaps",), "give true or false"),
+        (LOAD, "table", ("", "calls", None), "project.dataset.table"),
+        (LOAD, "max_erased_share", (-0.1, 5, "0.1", None), "a number from 0 to 1"),
+        (LOAD, "max_erased", (-1, 0.5, "1"), "a whole number from 0"),
+        (LOAD, "maximum_bytes_billed", (0, "1"), "a whole number from 1, or None"),
+        (LOAD, "policy_tags", (5, "x", ["x"]), "policy_tags is no JSON object"),
+        (LOAD, "confirm_erasure", ("perhaps",), "give true or false"),
+        (LOAD, "deferrable", ("yes",), "give True or False"),
+        (VIEWS, "table", ("calls",), "project.dataset.table"),
+        (VIEWS, "views", (5, {"x": 1}), "views is no list"),
+        (VIEWS, "prefix", (["x"],), "prefix is of type list"),
         (SENSOR, "done_share", (0, -1, 1.1, 50, "1", True, None), "a number over 0 and up to 1"),
         (SENSOR, "deferrable", ("yes",), "give True or False"),
         (SENSOR, "agent_ids", ("x",), "no UUID"),
