@@ -62,7 +62,8 @@ def main(calls: int = CALLS, agents: int = AGENTS) -> None:
     print(f"{agents:,} agents; {calls // DAYS:,} calls in a day, then {calls:,} in {DAYS} days")
     ends = [FIRST + timedelta(days) for days in (1, DAYS)]
     intervals = [(FIRST.isoformat(), end.isoformat()) for end in ends]
-    with _services(calls, agents), Jobs(TASK_SECONDS) as jobs:
+    jobs = Jobs(TASK_SECONDS)
+    with _services(calls, agents):
         table = {"table": TABLE}
         staged = {"staging_uri": _staging()}
         lists = _both(

@@ -123,10 +123,9 @@ def anywhere(chain: Chain, request: pytest.FixtureRequest) -> Chain:
 
 
 @pytest.fixture(scope="session")
-def job_server() -> Iterator[Jobs]:
+def job_server() -> Jobs:
     """Makes processes that have Airflow loaded already."""
-    with Jobs() as jobs:
-        yield jobs
+    return Jobs()
 
 
 @pytest.fixture

@@ -8,6 +8,11 @@ from pathlib import Path
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+def read(name: str) -> str:
+    """A document's text."""
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
 def section(text: str, title: str) -> str:
     """What is under a heading, up to the next of its level or above."""
     [(level, start)] = [

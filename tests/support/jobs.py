@@ -19,8 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 # Loaded by the fork server, so that no job has to.
 import airflow_provider_talkpilot.operators.bigquery
@@ -75,7 +74,7 @@ class Ended:
 
 
 class Jobs:
-    """Starts jobs; a context manager.
+    """Starts jobs.
 
     :param seconds: a job that takes longer hangs.
     """
@@ -84,17 +83,6 @@ class Jobs:
         self._seconds = seconds
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     def run(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,14 @@ class Services:
     def staged(self, dag: str) -> list[Path]:
         """Every file that a DAG has staged."""
         return [path for path in (self.staging / dag).rglob("*") if path.is_file()]
+
+    def details_fetched(self) -> Counter[str]:
+        """How often each call's detail was fetched."""
+        return Counter(
+            request.path.rpartition("/")[2]
+            for request in self.sandbox.requests
+            if request.kind == "detail" and request.status == 200
+        )
 
     def truth(self, day: dt.date) -> list[Row]:
         """What the API holds of a day."""

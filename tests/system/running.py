@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
@@ -34,6 +34,7 @@ START_SECONDS = 300
 # On a busy machine the first responses take long.
 REQUEST_SECONDS = 120
 STOP_SECONDS = 15
+PROGRAM_STOP_SECONDS = 180  # a busy machine takes long to end so many processes
 GRACE_SECONDS = 4
 TAIL = 6000
 # What must happen within one day takes less.
@@ -320,27 +321,65 @@ class Standalone(Rest):
         return self._is_healthy()
 
 
-@contextmanager
-def program(
-    command: list[str], environment: Mapping[str, str], output: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs in the background, its output in a file; ended at the end."""
-    with output.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
+class Program:
+    """A program that runs in the background without a terminal; a context manager.
+
+    :param folder: an empty one; gets the output, and two folders that are its HOME and its TMPDIR.
+    :param module: of Python, with its arguments.
+    """
+
+    def __init__(self, folder: Path, *module: str) -> None:
+        self.home, self.temporary = folder / "home", folder / "tmp"
+        self.home.mkdir()
+        self.temporary.mkdir()
+        self._output = folder / "output"
+        self._environment = clean_environment(
+            HOME=str(self.home),
+            TMPDIR=str(self.temporary),
+            PYTHONPATH=str(REPOSITORY),
+            PYTHONUNBUFFERED="1",
         )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=self.home,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
             try:
-                process.wait(STOP_SECONDS)
+                self.stop()
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def stop(self) -> int:
+        """Press Ctrl-C; gives the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PROGRAM_STOP_SECONDS)
+
+    def text(self) -> str:
+        """What it printed."""
+        return self._output.read_text(encoding="utf-8")
+
+    def says(self, pattern: str, seconds: float) -> str:
+        """Wait for a line; gives what the pattern's group matched."""
+
+        def found() -> str | None:
+            match = re.search(pattern, self.text())
+            assert match or self.process.poll() is None, self.text()
+            return match[1] if match else None
+
+        return eventually(found, seconds, pattern, self.text)
+
+    def processes(self) -> list[int]:
+        """Ids of all processes that it started and that still run."""
+        return processes_with("TMPDIR", str(self.temporary))

@@ -36,6 +36,7 @@ from tests.system.running import DAG
 PROGRAM = find_browser()
 pytestmark = [
     pytest.mark.airflow3,
+    pytest.mark.slow,
     pytest.mark.skipif(PROGRAM is None, reason=NONE_FOUND),
 ]
 

@@ -6,6 +6,8 @@ import hmac
 import json
 from datetime import timedelta
 
+import pytest
+
 from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
@@ -25,6 +27,7 @@ def test_a_day_is_in_the_table_as_the_api_has_it(airflow: Airflow, services: Ser
     assert services.staged(DAG) == []
 
 
+@pytest.mark.slow
 def test_params_choose_the_interval_and_turn_details_off(
     airflow: Airflow, services: Services
 ) -> None:
@@ -40,18 +43,15 @@ def test_params_choose_the_interval_and_turn_details_off(
     assert services.staged(DAG) == []
 
 
-def test_staged_files_are_kept_by_choice(airflow: Airflow, services: Services) -> None:
-    settings = {**services.environment, "AIRFLOW_VAR_TALKPILOT_KEEP_STAGED": "true"}
-    airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=settings)
-    services.assert_table_is_truth(DAY)
-    assert len(services.staged(DAG)) == 4
-
-
-def test_variables_choose_what_becomes_of_columns(airflow: Airflow, services: Services) -> None:
+@pytest.mark.slow
+def test_variables_choose_what_becomes_of_columns_and_of_staged_files(
+    airflow: Airflow, services: Services
+) -> None:
     secret = "0123456789abcdef" * 4
     tag = "projects/p/locations/us/taxonomies/1/policyTags/2"
     columns = {"phone_number": "hash", "transcript": "drop", "note": "keep"}
     settings = services.environment | {
+        "AIRFLOW_VAR_TALKPILOT_KEEP_STAGED": "true",
         "AIRFLOW_VAR_TALKPILOT_COLUMNS": json.dumps(columns),
         "AIRFLOW_VAR_TALKPILOT_POLICY_TAGS": json.dumps({"phone_number": tag}),
         "AIRFLOW_CONN_TALKPILOT_HASH": json.dumps({"conn_type": "generic", "password": secret}),
@@ -66,3 +66,4 @@ def test_variables_choose_what_becomes_of_columns(airflow: Airflow, services: Se
             row["phone_number"] = hmac.new(secret.encode(), number.encode(), "sha256").hexdigest()
     assert_equal_rows(services.rows(), expected)
     assert services.sandbox.counters["detail"] == len(expected), "each has a score to bring"
+    assert len(services.staged(DAG)) == 4

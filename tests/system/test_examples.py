@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
+
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import REPOSITORY, Airflow
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = {"AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "examples")}
 NEXT = DAY + timedelta(days=1)

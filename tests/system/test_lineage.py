@@ -15,6 +15,8 @@ from tests.support.personal import forms, personal
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("extract_calls", "load_calls", "enrich_calls", "load_details")
 
 

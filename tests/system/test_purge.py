@@ -13,6 +13,8 @@ import pytest
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
 
+pytestmark = pytest.mark.slow
+
 RESYNC = "talkpilot_resync_calls"
 NUMBER, SAID, NAME = "+49 30 5550 7731", "Kennwort Vogelbeere", "Zaphod Vogelbeere"
 NEXT = DAY + timedelta(days=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
+
 from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
@@ -26,6 +28,7 @@ def noted(airflow: Airflow) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_of_look_backs_and_by_hand(airflow: Airflow, services: Services) -> None:
     sandbox, settings = services.sandbox, services.environment
     sandbox.settings.patch(requests_per_minute=None, requests_per_hour=None)
@@ -58,6 +61,7 @@ def test_runs_of_look_backs_and_by_hand(airflow: Airflow, services: Services) ->
     assert dict(sandbox.counters) == {"agents": 1}
 
 
+@pytest.mark.slow
 def test_purges_by_retention_in_intervals_of_their_own(
     airflow: Airflow, services: Services
 ) -> None:

@@ -8,32 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.bigquery import Client
 
-from tests.system.running import (
-    COMMAND_SECONDS,
-    DAG,
-    Airflow,
-    clean_environment,
-    eventually,
-    program,
-)
+from tests.system.running import COMMAND_SECONDS, DAG, Airflow, Program
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = ["--port", "0", "--start", "2026-03-16", "--days", "1", "--calls-per-day", "12"]
 
 
 def test_its_lines_pasted_into_a_shell_make_the_dag_run(airflow: Airflow, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "airflow_provider_talkpilot.sandbox", "--port", "0"]
-    command += ["--start", "2026-03-16", "--days", "1", "--calls-per-day", "12"]
-    output = tmp_path / "sandbox.out"
-    environment = clean_environment(HOME=str(airflow.home), PYTHONUNBUFFERED="1")
-    with program(command, environment, output):
-
-        def lines() -> str | None:
-            text = output.read_text()
-            return text if "Ready." in text else None
-
-        said = eventually(lines, 60, "the sandbox is ready", output.read_text)
-        pasted = "\n".join(re.findall(r"^export .*$", said, re.MULTILINE))
+    with Program(tmp_path, "airflow_provider_talkpilot.sandbox", *OPTIONS) as sandbox:
+        sandbox.says(r"(Ready)\.", 60)
+        pasted = "\n".join(re.findall(r"^export .*$", sandbox.text(), re.MULTILINE))
         script = (
             f"{pasted}\nexec {shlex.quote(sys.executable)} -m airflow dags test {DAG} 2026-03-17\n"
         )

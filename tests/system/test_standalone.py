@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -28,7 +27,7 @@ from tests.system.running import (
     eventually,
 )
 
-pytestmark = pytest.mark.airflow3
+pytestmark = [pytest.mark.airflow3, pytest.mark.slow]
 
 SCARCE_DAG = "talkpilot_scarce_quota"
 DONE_DAG = "talkpilot_calls_done"
@@ -134,7 +133,7 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     truth = [call for day in days for call in services.truth(day)]
     assert len(truth) >= 3 * 14
     assert_equal_rows(services.rows(), expected_rows(truth))
-    assert set(_details_fetched(services.sandbox).values()) == {1}
+    assert set(services.details_fetched().values()) == {1}
     assert services.staging.exists()
     assert services.staged(DAG) == []
 
@@ -207,12 +206,12 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
         return airflow.states(SCARCE_DAG, run)["enrich_calls"] == "deferred" or None
 
     eventually(deferred, RUN_SECONDS, "deferred", lambda: airflow.logs(SCARCE_DAG, run))
-    before = sum(_details_fetched(scarce.sandbox).values())
+    before = sum(scarce.details_fetched().values())
     assert 0 < before < SCARCE_CALLS
     scarce.sandbox.reset_quota()
     assert stage.end_of("scarce", SCARCE_DAG) == "success", airflow.logs(SCARCE_DAG, run)
     assert_equal_rows(scarce.rows(), expected_rows(scarce.truth(DAY)))
-    assert _details_fetched(scarce.sandbox) == {call["id"]: 1 for call in scarce.truth(DAY)}
+    assert scarce.details_fetched() == {call["id"]: 1 for call in scarce.truth(DAY)}
     assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
     task = airflow.get(f"dags/{SCARCE_DAG}/dagRuns/{run}/taskInstances/enrich_calls")
     assert task["try_number"] == 1, "to wait for the quota is no try"
@@ -309,15 +308,6 @@ def _interval(day: date) -> dict[str, Any]:
 
 def _text(day: date) -> str:
     return f"{day}T00:00:00Z"
-
-
-def _details_fetched(sandbox: Sandbox) -> Counter[str]:
-    """How often each call's detail was fetched."""
-    return Counter(
-        request.path.rpartition("/")[2]
-        for request in sandbox.requests
-        if request.kind == "detail" and request.status == 200
-    )
 
 
 def _phone_number(services: Services) -> str:

@@ -24,10 +24,6 @@ def load(name: str) -> Any:
     return runpy.run_path(str(DAGS / f"{name}.py"))["dag"]
 
 
-def test_all_are_there() -> None:
-    assert [path.stem for path in FILES] == [DAILY, RESYNC]
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_stands_alone(path: Path) -> None:
     """Users copy it as it is: it needs Airflow and the provider, and no file beside it."""
@@ -79,26 +75,19 @@ def test_the_tasks_of_the_resync() -> None:
     assert {"load_calls", "load_details"} <= upstream["note_days"]
     assert {"load_calls", "load_details"} <= upstream["clean_staging"]
     assert dag.get_task("note_days").trigger_rule == "none_failed_min_one_success"
+    # Its intervals share one key and change one table.
     assert dag.max_active_runs == 1
-
-
-def test_intervals_of_a_resync_take_turns() -> None:
-    """They share one key and change one table."""
-    dag = load(RESYNC)
     for task_id in ("extract_calls", "load_calls", "enrich_calls", "load_details"):
         assert dag.get_task(task_id).max_active_tis_per_dag == 1
 
 
-def test_the_resync_gives_way_to_the_daily_dag() -> None:
+def test_the_resync_and_a_backfill_give_way_to_the_newest_day() -> None:
     for task in load(RESYNC).tasks:
         rule = task.weight_rule if isinstance(task.weight_rule, str) else repr(task.weight_rule)
         assert "absolute" in rule.lower()
         assert task.priority_weight == 0
-    assert {task.priority_weight for task in load(DAILY).tasks} == {1}
-
-
-def test_a_backfill_gives_way_to_the_newest_day() -> None:
     dag = load(DAILY)
+    assert {task.priority_weight for task in dag.tasks} == {1}
     rules = {
         rule if isinstance(rule, str) else f"{type(rule).__module__}.{type(rule).__qualname__}"
         for rule in (task.weight_rule for task in dag.tasks)

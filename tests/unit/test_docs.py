@@ -1,4 +1,4 @@
-"""What README and troubleshooting.md quote from the code is in the code."""
+"""What the documents quote, link and show is there; what is written by a script is up to date."""
 
 from __future__ import annotations
 
@@ -9,28 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from scripts.reference import COLUMN_TABLES, with_table
+from scripts.pictures import IMAGES, MOST_BYTES
+from scripts.reference import COLUMN_TABLES, page, with_table
+from tests.support.docs import DOCS, read, section, table
 
-REPOSITORY = Path(__file__).parents[2]
-PACKAGE = REPOSITORY / "airflow_provider_talkpilot"
-README = REPOSITORY.joinpath("README.md").read_text(encoding="utf-8")
-DOCS = [REPOSITORY / "README.md", *sorted(REPOSITORY.joinpath("docs").glob("*.md"))]
-
-
-def section(title: str) -> str:
-    [text] = re.findall(rf"^## {title}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
-    return str(text)
-
-
-TROUBLES = REPOSITORY.joinpath("docs", "troubleshooting.md").read_text(encoding="utf-8")
-MESSAGES = re.findall(r"^\| `(.+?)` \|", TROUBLES, re.MULTILINE)
+REPOSITORY = DOCS.parent
+ALL = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
+TEST_BUTTON = table(section(read("connection"), "The test button"))
+MESSAGES = {
+    *re.findall(r"^\| `(.+?)` \|", read("troubleshooting"), re.MULTILINE),
+    *(quoted for row in TEST_BUTTON for quoted in row[0].split("` … `")),
+}
 
 
 @cache
 def literals() -> str:
     """Every text in the package's source, a line each; a value inside is an ellipsis."""
     texts = []
-    for path in PACKAGE.rglob("*.py"):
+    for path in REPOSITORY.joinpath("airflow_provider_talkpilot").rglob("*.py"):
         if "sandbox" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -45,12 +41,9 @@ def literals() -> str:
     return "\n".join(text.replace("\n", " ") for text in texts)
 
 
-def test_there_are_messages() -> None:
-    assert len(MESSAGES) > 20
-
-
-@pytest.mark.parametrize("message", MESSAGES)
+@pytest.mark.parametrize("message", sorted(MESSAGES))
 def test_a_quoted_message_is_in_the_source(message: str) -> None:
+    assert len(MESSAGES) > 20
     pattern = ".*".join(re.escape(part) for part in message.split("…"))
     assert re.search(pattern, literals()), message
 
@@ -61,6 +54,11 @@ def test_the_tables_of_columns_are_the_schema(path: Path) -> None:
     assert with_table(text, COLUMN_TABLES[path]()) == text, "make reference writes it anew"
 
 
+def test_the_operators_arguments_are_what_the_docstrings_say() -> None:
+    text = read("operators")
+    assert page(text) == text, "make reference writes it anew"
+
+
 def headings(path: Path) -> set[str]:
     """Where links into a document may lead."""
     return {
@@ -69,7 +67,7 @@ def headings(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", path.read_text(encoding="utf-8"))
     for target, heading in links:
@@ -78,3 +76,13 @@ def test_links_lead_somewhere(path: Path) -> None:
         led_to = path.parent / target if target else path
         assert led_to.exists(), target
         assert not heading or heading in headings(led_to), f"{target}#{heading}"
+
+
+def test_every_picture_is_shown_with_words_and_small() -> None:
+    shown = {}
+    for path in ALL:
+        for words, target in re.findall(r"!\[(.*?)\]\((.+?)\)", path.read_text(encoding="utf-8")):
+            shown[(path.parent / target).resolve()] = words
+    assert set(shown) == set(IMAGES.glob("*"))
+    assert all(len(words) > 20 for words in shown.values())
+    assert all(path.stat().st_size < MOST_BYTES for path in shown)

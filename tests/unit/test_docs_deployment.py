@@ -1,8 +1,7 @@
-"""docs/deployment.md: the wheel is the one that is built, and its blocks name what there is."""
+"""docs/deployment.md: the wheel is the one that is built, and its blocks fit together."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import runpy
@@ -10,38 +9,27 @@ import shlex
 import subprocess
 import tomllib
 import zipfile
-from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from tests.support.docs import DOCS, code, section
+from tests.support.docs import DOCS, code, read, section
 
 REPOSITORY = DOCS.parent
-TEXT = (DOCS / "deployment.md").read_text(encoding="utf-8")
-PLATFORMS = ("Cloud Composer", "Astro", "Amazon MWAA", "The official Helm chart")
+TEXT = read("deployment")
+CHART = "The official Helm chart"
 DAG_FILES = sorted(f"dags/{path.name}" for path in REPOSITORY.glob("dags/*.py"))
 [WHEEL] = set(re.findall(r"[\w.-]+\.whl", TEXT))
+PROJECT = tomllib.loads(REPOSITORY.joinpath("pyproject.toml").read_text(encoding="utf-8"))
 
 # Stands for every program: notes how it was called, a line each.
 NOTE = """#!/bin/sh
 { printf '%s' "${0##*/}"; printf '\\t%s' "$@"; echo; } >>"$CALLS"
 """
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(REPOSITORY)
-        name = import_module("flit_core.buildapi").build_wheel(str(folder))
-    return Path(folder, name)
 
 
 def calls(block: str, folder: Path) -> list[list[str]]:
@@ -56,118 +44,85 @@ def calls(block: str, folder: Path) -> list[list[str]]:
     return [line.split("\t") for line in noted.read_text(encoding="utf-8").splitlines()]
 
 
-def blocks(title: str, language: str) -> list[str]:
-    return code(section(TEXT, title), language)
+def block(title: str, language: str) -> str:
+    [found] = code(section(TEXT, title), language)
+    return found
 
 
 def values() -> dict[str, Any]:
-    [text] = blocks("The official Helm chart", "yaml")
-    return dict(import_module("yaml").safe_load(text))
+    return dict(import_module("yaml").safe_load(block(CHART, "yaml")))
 
 
-def test_the_wheel_is_the_one_that_is_built(wheel: Path) -> None:
-    assert wheel.name == WHEEL
-    assert f"{parse_wheel_filename(WHEEL)[1]} is not on PyPI" in TEXT
-    assert WHEEL.endswith("-py3-none-any.whl")
+def test_the_wheel_is_the_one_that_is_built_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout finds its files in any case; an installed package has those that were packed."""
+    monkeypatch.chdir(REPOSITORY)
+    assert import_module("flit_core.buildapi").build_wheel(str(tmp_path)) == WHEEL
+    with zipfile.ZipFile(tmp_path / WHEEL) as packed:
+        names = set(packed.namelist())
+        [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
+        told = packed.read(entry_points).decode()
+    assert "[apache_airflow_provider]" in told
+    assert "[airflow.plugins]" in told
+    package = REPOSITORY / "airflow_provider_talkpilot"
+    needed = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {path for path in needed if path.endswith((".sql", ".js", ".html", "py.typed"))}
+    assert needed <= names
 
 
-def test_the_wheel_has_the_entry_points_that_airflow_looks_for(wheel: Path) -> None:
-    parser = ConfigParser()
-    with zipfile.ZipFile(wheel) as archive:
-        [name] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
-        parser.read_string(archive.read(name).decode())
-    assert {"apache_airflow_provider", "airflow.plugins"} <= set(parser.sections())
-
-
-def test_the_command_that_builds_it(tmp_path: Path) -> None:
-    [block] = blocks("The wheel", "sh")
-    [call] = calls(block, tmp_path)
-    assert call[:4] == ["python", "-m", "pip", "wheel"]
-    assert f"{call[call.index('--wheel-dir') + 1]}/{WHEEL}" in section(TEXT, "The wheel")
-
-
-def test_what_it_needs_is_what_it_asks_for() -> None:
-    project = tomllib.loads(REPOSITORY.joinpath("pyproject.toml").read_text(encoding="utf-8"))
-    asked = {
+def test_the_versions_are_the_projects() -> None:
+    needed = {
         requirement.name: str(requirement.specifier)
-        for requirement in map(Requirement, project["project"]["dependencies"])
+        for requirement in map(Requirement, PROJECT["project"]["dependencies"])
     }
     told = re.findall(r"`(apache-airflow-providers-[\w-]+)` ([\d.]+)", TEXT)
     assert len(told) == 2
     for name, version in told:
-        assert asked[name] == f">={version}"
-    assert f"Python {project['project']['requires-python'].removeprefix('>=')} or newer" in TEXT
+        assert needed[name] == f">={version}"
+    assert f"Python {PROJECT['project']['requires-python'].removeprefix('>=')} or newer" in TEXT
+    version = WHEEL.split("-")[1]
+    assert f"`airflow-provider-talkpilot` with the version `=={version}`" in TEXT
+    [base] = re.findall(r"^FROM apache/airflow:(.+)$", block(CHART, "dockerfile"), re.MULTILINE)
+    locked = REPOSITORY.joinpath("requirements", "airflow-3.3.txt").read_text(encoding="utf-8")
+    assert f"\napache-airflow=={base}\n" in locked
 
 
-def test_composer_gets_the_dag_files(tmp_path: Path) -> None:
-    [block] = blocks("Cloud Composer", "sh")
-    sources = [call[-1].removeprefix("--source=") for call in calls(block, tmp_path)]
-    assert sources == DAG_FILES
-
-
-def test_composers_requirement_is_the_wheels() -> None:
-    name, version = re.findall(r"`([\w-]+)` with the version `(==[\d.]+)`", TEXT)[0]
-    assert (canonicalize_name(name), version.removeprefix("==")) == (
-        parse_wheel_filename(WHEEL)[0],
-        str(parse_wheel_filename(WHEEL)[1]),
-    )
-
-
-def test_mwaa_gets_what_its_requirements_name(tmp_path: Path) -> None:
-    [text], [block] = blocks("Amazon MWAA", "text"), blocks("Amazon MWAA", "sh")
-    *options, line = text.splitlines()
-    requirement = Requirement(line)
-    name, version, *_ = parse_wheel_filename(WHEEL)
-    assert canonicalize_name(requirement.name) == name
-    assert str(requirement.specifier) == f"=={version}"
-
-    zipped, *copied = calls(block, tmp_path)
+def test_composer_and_mwaa_get_the_dag_files_and_the_wheel(tmp_path: Path) -> None:
+    for name in ("composer", "mwaa"):
+        (tmp_path / name).mkdir()
+    composer = calls(block("Cloud Composer", "sh"), tmp_path / "composer")
+    assert [call[-1].removeprefix("--source=") for call in composer] == DAG_FILES
+    zipped, *copied = calls(block("Amazon MWAA", "sh"), tmp_path / "mwaa")
     assert zipped == ["zip", "--junk-paths", "plugins.zip", f"dist/{WHEEL}", "constraints.txt"]
-    files = [call[3] for call in copied]
-    assert files == ["plugins.zip", "requirements.txt", *DAG_FILES]
-
-    plugins = Path("/usr/local/airflow/plugins")
-    assert f"`{plugins}`" in TEXT
-    assert [option.split() for option in options] == [
-        ["--constraint", str(plugins / zipped[-1])],
-        ["--find-links", str(plugins)],
+    assert [call[3] for call in copied] == ["plugins.zip", "requirements.txt", *DAG_FILES]
+    assert block("Amazon MWAA", "text").splitlines() == [
+        "--constraint /usr/local/airflow/plugins/constraints.txt",
+        "--find-links /usr/local/airflow/plugins",
+        f"airflow-provider-talkpilot=={WHEEL.split('-')[1]}",
     ]
 
 
-def test_mwaas_secret_is_where_its_backend_looks() -> None:
-    [options] = re.findall(r"`(\{.+?\})`", section(TEXT, "Amazon MWAA"))
-    prefix = json.loads(options)["connections_prefix"]
-    assert f"`{prefix}/{TalkPilotHook.default_conn_name}`" in TEXT
-
-
-def test_astro_installs_the_wheel() -> None:
-    [line] = blocks("Astro", "dockerfile")
-    assert shlex.split(line) == ["RUN", "pip", "install", "--no-cache-dir", f"./include/{WHEEL}"]
-
-
-def test_the_image_of_the_chart() -> None:
-    [text] = blocks("The official Helm chart", "dockerfile")
-    (_, base), (_, wheel, folder), run, (_, dags, _) = map(shlex.split, text.splitlines())
-    locked = REPOSITORY.joinpath("requirements", "airflow-3.3.txt").read_text(encoding="utf-8")
-    assert f"\napache-airflow=={base.partition(':')[2]}\n" in locked
-    assert wheel == f"dist/{WHEEL}"
-    assert run[-1] == f"{folder}{WHEEL}"
-    assert sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob(dags)) == DAG_FILES
-
-
 def test_the_chart_runs_the_image_and_reads_the_secret(tmp_path: Path) -> None:
-    [block] = blocks("The official Helm chart", "sh")
-    build, push, create, install = calls(block, tmp_path)
+    build, push, create, _ = calls(block(CHART, "sh"), tmp_path)
     image = values()["images"]["airflow"]
     assert build[-2] == push[-1] == f"{image['repository']}:{image['tag']}"
     [secret] = values()["secret"]
     assert create[1:5] == ["create", "secret", "generic", secret["secretName"]]
     assert create[-1].startswith(f"--from-file={secret['secretKey']}=")
     assert secret["envName"] == f"AIRFLOW_CONN_{TalkPilotHook.default_conn_name.upper()}"
-    assert install[0] == "helm"
+    _, (_, wheel, folder), run, (_, dags, _) = map(
+        shlex.split, block(CHART, "dockerfile").splitlines()
+    )
+    assert (wheel, run[-1]) == (f"dist/{WHEEL}", f"{folder}{WHEEL}")
+    assert sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob(dags)) == DAG_FILES
 
 
-def test_the_chart_sets_every_variable_that_the_dags_need() -> None:
+def test_the_variables_are_those_that_the_dags_read_and_write() -> None:
     environment = {entry["name"]: entry["value"] for entry in values()["env"]}
     connection = json.loads(environment.pop("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
     assert connection["conn_type"] == "google_cloud_platform"
@@ -177,21 +132,7 @@ def test_the_chart_sets_every_variable_that_the_dags_need() -> None:
         for name in re.findall(r"var\.value\.(talkpilot_\w+)", Path(REPOSITORY, path).read_text())
     }
     assert set(environment) == {f"AIRFLOW_VAR_{name.upper()}" for name in needed}
-    assert all(f"`{name}`" in section(TEXT, "What it needs") for name in environment)
-
-
-def test_the_variable_that_the_resync_writes_is_named() -> None:
+    needs = section(TEXT, "What it needs")
+    assert all(f"`{name}`" in needs for name in environment)
     names = runpy.run_path(str(REPOSITORY / "dags" / "talkpilot_resync_calls.py"))
-    assert f"Not `{names['DONE']}`" in section(TEXT, "What it needs")
-
-
-def test_the_connection_that_loads_is_the_one_named_for_staging() -> None:
-    parameters = inspect.signature(TalkPilotLoadCallsOperator.__init__).parameters
-    assert f"gs://{parameters['gcp_conn_id'].default}@" in section(TEXT, "What it needs")
-
-
-@pytest.mark.parametrize("title", PLATFORMS)
-def test_what_is_said_of_a_platform_has_its_source(title: str) -> None:
-    said = re.findall(r"^- .+$", section(TEXT, title), re.MULTILINE)
-    assert said
-    assert [line for line in said if "](https://" not in line] == []
+    assert f"Not `{names['DONE']}`" in needs

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from xml.etree import ElementTree
 
 import pytest
 
 from airflow_provider_talkpilot.resync.look_backs import LookBacks
-from benchmarks import charts
 from benchmarks.year.calls import ERASED, PURGED, RETENTION_DAYS, calls_of
 from benchmarks.year.report import is_carried
 from benchmarks.year.simulation import FIRST, Limits, Result, Scenario, simulate
@@ -25,20 +23,14 @@ def years() -> dict[Scenario, Result]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=["easy", "scarce", "lists alone"])
-def test_no_hour_has_more_requests_than_allowed(
+def test_no_hour_has_more_requests_than_allowed_and_no_version_is_fetched_twice(
     years: dict[Scenario, Result], scenario: Scenario
 ) -> None:
     year = years[scenario]
     assert len(year.hourly) == DAYS * 24
     assert 0 < max(year.hourly) <= scenario.limits.an_hour
     assert sum(year.hourly) == sum(year.requests.values())
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=["easy", "scarce", "lists alone"])
-def test_nothing_is_asked_twice_of_a_version(
-    years: dict[Scenario, Result], scenario: Scenario
-) -> None:
-    assert years[scenario].repeats == 0
+    assert year.repeats == 0
 
 
 def test_what_the_quota_carries_does_not_pile_up(years: dict[Scenario, Result]) -> None:
@@ -94,18 +86,3 @@ def test_a_made_up_call_has_a_past_in_order() -> None:
             assert call.is_erased(moments[-1]) == (
                 bool(call.changes) and call.changes[-1].kind == "erasure"
             )
-
-
-def test_bars_are_as_long_as_their_figures() -> None:
-    svg = ElementTree.fromstring(charts.bars("T & t", ["a", "b"], {"s": [1, 4]}, unit=" h"))
-    name = "{http://www.w3.org/2000/svg}rect"
-    widths = [float(bar.get("width", 0)) for bar in svg.iter(name)][2:]
-    assert widths[1] == pytest.approx(4 * widths[0], rel=0.01)
-
-
-def test_lines_have_a_point_for_each_step() -> None:
-    svg = ElementTree.fromstring(
-        charts.lines("T", {"one": [0, 5, 10], "two": [1, 1, 1]}, x_label="day", y_label="h")
-    )
-    found = [line.get("points", "") for line in svg.iter("{http://www.w3.org/2000/svg}polyline")]
-    assert [len(points.split()) for points in found] == [3, 3]

@@ -124,14 +124,18 @@ def test_agents(api: Any, admin: Any) -> None:
 
 
 def test_housekeeping(api: Any, admin: Any) -> None:
+    other = api.sandbox.store.agent_ids[1]
     before = {row["id"] for row in api.truth() if row["deleted_at"]}
-    one = {"agent_ids": [api.agent]}
+    of_other = api.rows(other, include_deleted="true")
+    one = {"agent_ids": [api.agent.upper()]}
     moved = admin("POST", "/calls/auto_delete_done_calls", one).json()["ids"]
     assert moved
+    assert {row["done"] for row in api.rows()} == {False, None}
     gone = admin("POST", "/calls/empty_trash", one).json()["ids"]
     assert set(gone) == before | set(moved)
     assert not {row["id"] for row in api.rows(include_deleted="true")} & set(gone)
     assert api.detail(gone[0]).status_code == 404
+    assert api.rows(other, include_deleted="true") == of_other
     purged = admin("POST", "/calls/purge_by_retention", {"moment": "2026-12-31"}).json()["ids"]
     assert purged
     assert all(row["is_purged"] for row in api.rows())

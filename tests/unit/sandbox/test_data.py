@@ -70,11 +70,6 @@ def test_calls_on_the_edges_of_days_and_ties(calls: list[dict[str, Any]]) -> Non
         assert sum(count > 1 for count in moments.values()) >= 4
 
 
-def test_business_hours(calls: list[dict[str, Any]]) -> None:
-    day = sum(7 <= int(row["created_at"][11:13]) < 18 for row in calls)
-    assert day > len(calls) * 0.8
-
-
 def test_kinds_of_calls(calls: list[dict[str, Any]]) -> None:
     purged = [row for row in calls if row["is_purged"]]
     assert purged

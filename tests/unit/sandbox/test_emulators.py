@@ -21,7 +21,6 @@ from airflow_provider_talkpilot.sandbox.processes import (
     EmulatorError,
     GuardedProcess,
     MissingExtraError,
-    responds,
 )
 from tests.support.waiting import wait_until
 
@@ -62,12 +61,6 @@ def warehouse(bigquery_emulator: BigQueryEmulator) -> BigQueryEmulator:
 @pytest.fixture(scope="module")
 def storage(storage_emulator: StorageEmulator) -> StorageEmulator:
     return storage_emulator
-
-
-def test_query(warehouse: BigQueryEmulator) -> None:
-    with warehouse.client() as client:
-        (row,) = client.query("SELECT 1 + 1 AS two").result(timeout=30)
-    assert row["two"] == 2
 
 
 def test_environment(warehouse: BigQueryEmulator, storage: StorageEmulator) -> None:
@@ -114,28 +107,6 @@ def test_what_is_stored_can_be_loaded(
     assert [row["text"] for row in rows] == ["Grüße"]
 
 
-def test_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    emulator = BigQueryEmulator()
-    homes: list[Path] = []
-    monkeypatch.setattr(bigquery_module, "install_extensions", homes.append)
-    monkeypatch.setattr(bigquery_module, "_START_SECONDS", 0)
-    with pytest.raises(EmulatorError):
-        emulator.start()
-    assert homes
-    assert homes[0].parent.name.startswith("talkpilot-sandbox-")
-    assert not homes[0].parent.exists()
-
-
-def test_installing_extensions_twice(tmp_path: Path) -> None:
-    bigquery_module.install_extensions(tmp_path)
-    (installed,) = tmp_path.rglob("avro.duckdb_extension")
-    first = installed.stat().st_mtime_ns
-    bigquery_module.install_extensions(tmp_path)
-    assert installed.stat().st_mtime_ns == first
-
-
 @pytest.mark.parametrize("emulator", [BigQueryEmulator, StorageEmulator])
 def test_missing_packages_are_named(
     emulator: type[BigQueryEmulator | StorageEmulator], monkeypatch: pytest.MonkeyPatch
@@ -152,10 +123,6 @@ def test_last_words_of_a_command_that_fails() -> None:
     with pytest.raises(EmulatorError, match="no such luck"):
         process.wait_for(lambda: None, 10)
     assert not process.is_running
-
-
-def test_port_that_nobody_answers() -> None:
-    assert responds("http://127.0.0.1:9/") is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -84,11 +83,6 @@ def test_bounds(api: Any, from_in: bool, to_in: bool) -> None:
     assert len(rows) == 29 + from_in + to_in
 
 
-def test_set_bounds(sandbox: Any) -> None:
-    sandbox.settings.set_bounds("inclusive")
-    assert (sandbox.settings.from_bound, sandbox.settings.to_bound) == ("inclusive", "inclusive")
-
-
 def test_bounds_compare_microseconds(api: Any) -> None:
     fine = next(row for row in api.truth() if len(row["created_at"]) == 27)
     moment = fine["created_at"]
@@ -142,7 +136,7 @@ def test_filters(api: Any) -> None:
 
 def test_detail_is_the_row_with_more(api: Any) -> None:
     row = api.rows()[3]
-    detail = api.detail(row["id"]).json()
+    detail = api.detail(row["id"].upper()).json()
     assert detail.keys() == LIST_FIELDS | DETAIL_FIELDS
     assert {name: detail[name] for name in LIST_FIELDS} == row
 
@@ -154,11 +148,6 @@ def test_truth_is_what_the_api_says(api: Any) -> None:
         assert detail == expected
 
 
-def test_uuid_of_a_call_ignores_case(api: Any) -> None:
-    call_id = api.rows()[0]["id"]
-    assert api.detail(call_id.upper()).json()["id"] == call_id
-
-
 @pytest.mark.parametrize("there", [False, True])
 def test_updated_at_can_be_missing(api: Any, there: bool) -> None:
     api.sandbox.settings.list_has_updated_at = there
@@ -166,16 +155,6 @@ def test_updated_at_can_be_missing(api: Any, there: bool) -> None:
     row = api.calls().json()["data"][0]
     assert ("updated_at" in row) == there
     assert ("updated_at" in api.detail(row["id"]).json()) != there
-
-
-def test_unknown_fields(api: Any) -> None:
-    api.sandbox.settings.extra_list_fields = {"sentiment": "glad"}
-    api.sandbox.settings.extra_detail_fields = {"costs": {"cents": 12}}
-    row = api.calls().json()["data"][0]
-    assert row["sentiment"] == "glad"
-    detail = api.detail(row["id"]).json()
-    assert detail["costs"] == {"cents": 12}
-    assert "sentiment" not in detail
 
 
 def test_text_is_sent_as_it_is(api: Any) -> None:
@@ -186,7 +165,7 @@ def test_text_is_sent_as_it_is(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field"),
+    ("query", "fields"),
     [
         ({"page": "0"}, "page"),
         ({"page": "-1"}, "page"),
@@ -199,20 +178,16 @@ def test_text_is_sent_as_it_is(api: Any) -> None:
         ({"to": "2026-03-16T00:00:00 01:00"}, "to"),
         ({"done": "maybe"}, "done"),
         ({"include_deleted": "si"}, "include_deleted"),
+        ({"page": "x", "limit": "500", "to": "?"}, "page limit to"),
     ],
 )
-def test_wrong_queries(api: Any, query: dict[str, str], field: str) -> None:
+def test_wrong_queries(api: Any, query: dict[str, str], fields: str) -> None:
     answer = api.calls(**query)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["code"] == "VALIDATION_ERROR"
-    assert [detail["field"] for detail in error["details"]] == [field]
+    assert {detail["field"] for detail in error["details"]} == set(fields.split())
     assert error["request_id"].startswith("req_")
-
-
-def test_all_wrong_fields_are_named(api: Any) -> None:
-    error = api.calls(page="x", limit="500", to="?").json()["error"]
-    assert {detail["field"] for detail in error["details"]} == {"page", "limit", "to"}
 
 
 def test_wrong_uuids(api: Any) -> None:
@@ -238,13 +213,6 @@ def test_not_found(api: Any) -> None:
         assert answer.status_code == 404
         assert answer.json()["error"]["code"] == "NOT_FOUND"
         assert answer.json()["error"]["request_id"].startswith("req_")
-
-
-def test_transcript_is_json_in_a_string(api: Any) -> None:
-    whole = next(row for row in api.truth() if row["transcript"] and len(row["transcript"]) > 400)
-    messages = json.loads(api.detail(whole["id"]).json()["transcript"])
-    assert {message["role"] for message in messages} == {"agent", "user"}
-    assert all(message.keys() == {"role", "text"} for message in messages)
 
 
 def test_recording_is_on_another_host_and_expires(api: Any) -> None:

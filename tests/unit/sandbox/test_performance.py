@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_talkpilot.sandbox import SandboxSettings
 from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
-from airflow_provider_talkpilot.sandbox.store import CallStore
 
 FIELDS = {
     "id", "call_id", "caller_phone", "agent_phone_number", "agent_id", "duration_seconds",
@@ -57,13 +55,6 @@ def test_one_record_a_call_with_its_data(api: Any) -> None:
     labels = {record["final_result"]["outcome_label"] for record in found if record["final_result"]}
     assert labels == {"success", "failed", "neutral"}
     assert api.sandbox.counters["performance"] == 3
-
-
-def test_same_seed_same_records(api: Any) -> None:
-    store = CallStore(SandboxSettings(days=2, calls_per_day=60))
-    agent = store.agent_ids[0]
-    ordinals, _ = store.page(agent, include_deleted=True, limit=100)
-    assert records(api) == [store.performance(ordinal) for ordinal in ordinals]
 
 
 def test_an_interval(api: Any) -> None:

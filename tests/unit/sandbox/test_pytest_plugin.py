@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.support.docs import code, read
 
 TESTS = """
 import httpx
@@ -20,15 +21,11 @@ def test_two(talkpilot_sandbox):
 """
 
 
-def test_every_test_gets_fresh_data(tmp_path: Path) -> None:
+def test_every_test_gets_fresh_data_and_the_documents_test_passes(tmp_path: Path) -> None:
     (tmp_path / "test_dag.py").write_text(TESTS)
+    (tmp_path / "test_document.py").write_text(code(read("sandbox"), "python")[0])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-p", "airflow_provider_talkpilot.sandbox.pytest_plugin"]
     command += ["--rootdir", str(tmp_path), str(tmp_path)]
-    # As it is on a machine with nothing else: no other plugins.
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=120, env=environment
-    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout

@@ -12,7 +12,6 @@ import pytest
 
 from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
 from airflow_provider_talkpilot.sandbox.eras import Era
-from airflow_provider_talkpilot.sandbox.server import bind
 
 
 @pytest.mark.parametrize(("era", "path"), [("spring", "/functions/v1/api/v1"), ("now", "/v1")])
@@ -51,14 +50,6 @@ def test_stopped_sandbox_starts_again() -> None:
             assert httpx.get(f"{sandbox.base_url}/health").status_code == 200
 
 
-def test_port_in_use() -> None:
-    taken = bind()
-    with taken:
-        taken.listen()
-        with pytest.raises(OSError, match="in use"):
-            Sandbox(port=taken.getsockname()[1]).start()
-
-
 def test_given_settings_are_used() -> None:
     settings = SandboxSettings(days=1, calls_per_day=3)
     sandbox = Sandbox(settings, agents=1)
@@ -89,10 +80,3 @@ def test_sandbox_imports_nothing_of_airflow() -> None:
     )
     assert not [name for name in loaded if name.split(".")[0] == "airflow"]
     assert "airflow_provider_talkpilot.sandbox.server" in loaded
-
-
-def test_unknown_names() -> None:
-    import airflow_provider_talkpilot.sandbox as package
-
-    with pytest.raises(AttributeError, match="Sandpit"):
-        _ = package.Sandpit
