@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from airflow_provider_talkpilot.hooks.connection_form import EXTRAS
 from tests.system.running import Airflow
 
@@ -19,6 +21,7 @@ def test_the_provider_describes_itself(airflow: Airflow) -> None:
         assert name in text
 
 
+@pytest.mark.slow
 def test_the_connection_type_has_a_hook_and_a_form(airflow: Airflow) -> None:
     hooks = airflow.json("providers", "hooks")
     [hook] = [row for row in hooks if row["connection_type"] == "talkpilot"]

@@ -47,7 +47,7 @@ def rows(document: str, title: str) -> list[tuple[str, ...]]:
 
 
 def test_each_public_name_is_where_it_says() -> None:
-    places = {}
+    places: dict[str, str] = {}
     for title in ("In Airflow", "Without Airflow"):
         places |= {row[0]: row[1] for row in rows("api", title) if " " not in row[1].strip()}
     assert len(places) > 20
