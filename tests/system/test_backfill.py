@@ -87,7 +87,7 @@ def _create(airflow: Airflow, services: Services) -> None:
 def _run(airflow: Standalone, services: Services) -> Backfill:
     airflow.unpause(DAG)
     began = time.monotonic()
-    eventually(lambda: _has_begun(airflow) or None, SECONDS, "details come", airflow.tail, 1)
+    eventually(lambda: _has_started(airflow) or None, SECONDS, "details come", airflow.tail, 1)
     # A name of its own: a run like the scheduled one, for a day that is newer than all others.
     bounds = [f"{day}T00:00:00Z" for day in (NEWEST, NEWEST + timedelta(days=1))]
     came_at = time.monotonic()
@@ -128,7 +128,7 @@ def _run(airflow: Standalone, services: Services) -> Backfill:
     return Backfill(airflow, services, by_kind, tasks)
 
 
-def _has_begun(airflow: Standalone) -> bool:
+def _has_started(airflow: Standalone) -> bool:
     """Whether a backfill's details have come, and others wait."""
     chosen = "&".join(f"state={state}" for state in ("scheduled", "queued", "running", "deferred"))
     states = {
@@ -166,7 +166,7 @@ def test_the_quota_is_shared(backfill: Backfill) -> None:
         assert sandbox.counters["refused"] <= 2 * (DAYS + 2)
 
 
-def test_several_runs_at_once_and_one_of_them_asks_for_details(backfill: Backfill) -> None:
+def test_several_runs_at_once_and_one_of_them_fetches_details(backfill: Backfill) -> None:
     runs = backfill.runs["backfill"]
     assert _most_at_once((run["start_date"], run["end_date"]) for run in runs) == ACTIVE_RUNS
     tasks = [

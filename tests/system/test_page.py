@@ -25,7 +25,7 @@ def shown() -> Iterator[Program]:
     avoid_midnight()
     with (
         tempfile.TemporaryDirectory(prefix="ui-", ignore_cleanup_errors=True) as folder,
-        Program(Path(folder), "scripts.ui", "--days", "8", "--user", "nobody:") as running,
+        Program(Path(folder), "scripts.ui", "--days", "8", "--user", "guest:") as running,
     ):
         yield running
 
@@ -60,7 +60,7 @@ def as_user(name: str, shown: Program, http: httpx.Client) -> dict[str, str]:
 def test_the_page_is_for_those_with_a_role(shown: Program, http: httpx.Client, path: str) -> None:
     assert http.get(path).status_code == 401
     assert http.get(path, headers=FORGED).status_code != 200
-    assert http.get(path, headers=as_user("nobody", shown, http)).status_code == 403
+    assert http.get(path, headers=as_user("guest", shown, http)).status_code == 403
     response = http.get(path, headers=as_user("admin", shown, http))
     assert response.status_code == 200
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")

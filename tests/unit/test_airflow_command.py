@@ -20,7 +20,7 @@ def test_ctrl_c_while_a_process_is_started(tmp_path: Path, monkeypatch: pytest.M
         sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
         process = popen(sleep, **options)
         started.append(process)
-        signal.raise_signal(signal.SIGINT)  # it runs, and nobody has been told yet
+        signal.raise_signal(signal.SIGINT)  # it runs, and Airflow() does not know it yet
         return process
 
     monkeypatch.setattr("scripts.airflow_command.subprocess.Popen", start)

@@ -12,7 +12,7 @@ from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
 
 
 class Api:
-    """Short ways to ask the sandbox."""
+    """Short ways to send requests to the sandbox."""
 
     def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
         self.sandbox = sandbox

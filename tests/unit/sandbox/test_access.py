@@ -19,11 +19,11 @@ def test_key_has_talkpilots_shape(sandbox: Any) -> None:
 @pytest.mark.parametrize("path", ["/agents", "/agents/{agent}/calls", "/nothing"])
 @pytest.mark.parametrize("key", [None, "tp_live_wrong"])
 def test_no_key_or_an_unknown_one(api: Any, path: str, key: str | None) -> None:
-    answer = api.get(path.format(agent=api.agent), key=key)
-    assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "UNAUTHORIZED"
-    assert answer.json()["error"]["request_id"].startswith("req_")
-    assert "x-ratelimit-limit" in answer.headers
+    response = api.get(path.format(agent=api.agent), key=key)
+    assert response.status_code == 401
+    assert response.json()["error"]["code"] == "UNAUTHORIZED"
+    assert response.json()["error"]["request_id"].startswith("req_")
+    assert "x-ratelimit-limit" in response.headers
 
 
 def test_inactive_and_expired_keys(api: Any) -> None:
@@ -44,14 +44,14 @@ def test_missing_permission_is_named(api: Any) -> None:
     path = f"/agents/{api.agent}/calls"
     assert api.get("/agents", key=agents_only).status_code == 200
     assert api.get(path, key=calls_only).status_code == 200
-    for answer, name in (
+    for response, name in (
         (api.get("/agents", key=calls_only), "agents:read"),
         (api.get(path, key=agents_only), "calls:read"),
         (api.get(f"{path}/{api.truth()[0]['id']}", key=agents_only), "calls:read"),
     ):
-        assert answer.status_code == 403
-        assert answer.json()["error"]["code"] == "FORBIDDEN"
-        assert name in answer.json()["error"]["message"]
+        assert response.status_code == 403
+        assert response.json()["error"]["code"] == "FORBIDDEN"
+        assert name in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_agents_outside_the_list(
     assert [agent["id"] for agent in api.get("/agents", key=key).json()["data"]] == [mine]
     assert api.get(f"/agents/{mine}/calls", key=key).status_code == 200
     for path in (f"/agents/{other}/calls", f"/agents/{other}/calls/{call_id}"):
-        answer = api.get(path, key=key)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        response = api.get(path, key=key)
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     for path in (f"/agents/{call_id}/calls", f"/agents/{call_id}/calls/{call_id}"):
-        answer = api.get(path, key=key)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+        response = api.get(path, key=key)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "NOT_FOUND")
 
 
 def test_counters_and_log_know_keys_by_prefix_only(api: Any) -> None:

@@ -28,8 +28,8 @@ def test_index_lists_everything(admin: Any) -> None:
 
 def test_settings(api: Any, admin: Any) -> None:
     assert admin("GET", "/settings").json()["requests_per_minute"] is None
-    answer = admin("PATCH", "/settings", {"requests_per_minute": 5, "from_bound": "inclusive"})
-    assert answer.json()["from_bound"] == "inclusive"
+    response = admin("PATCH", "/settings", {"requests_per_minute": 5, "from_bound": "inclusive"})
+    assert response.json()["from_bound"] == "inclusive"
     assert api.sandbox.settings.requests_per_minute == 5
     assert api.get("/agents").headers["x-ratelimit-limit"] == "5"
 
@@ -41,9 +41,9 @@ def test_wrong_settings_change_nothing(api: Any, admin: Any, body: Any) -> None:
     before = api.sandbox.settings.model_dump()
     if isinstance(body, dict):
         body = {"seed": 77, **body}
-    answer = admin("PATCH", "/settings", body)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
+    response = admin("PATCH", "/settings", body)
+    assert response.status_code == 400
+    assert response.json()["error"]
     assert api.sandbox.settings.model_dump() == before
 
 
@@ -125,14 +125,16 @@ def test_agents(api: Any, admin: Any) -> None:
 
 def test_housekeeping(api: Any, admin: Any) -> None:
     other = api.sandbox.store.agent_ids[1]
-    before = {row["id"] for row in api.truth() if row["deleted_at"]}
+    restored, *_ = before = [row["id"] for row in api.truth() if row["deleted_at"]]
+    admin("POST", f"/calls/{restored}/restore")
+    api.sandbox.edit(restored, done=False)
     of_other = api.rows(other, include_deleted="true")
     one = {"agent_ids": [api.agent.upper()]}
     moved = admin("POST", "/calls/auto_delete_done_calls", one).json()["ids"]
     assert moved
     assert {row["done"] for row in api.rows()} == {False, None}
     gone = admin("POST", "/calls/empty_trash", one).json()["ids"]
-    assert set(gone) == before | set(moved)
+    assert set(gone) == {*before[1:], *moved}
     assert not {row["id"] for row in api.rows(include_deleted="true")} & set(gone)
     assert api.detail(gone[0]).status_code == 404
     assert api.rows(other, include_deleted="true") == of_other
@@ -155,8 +157,8 @@ def test_quota_and_reset(api: Any, admin: Any) -> None:
     admin("PATCH", "/settings", {"requests_per_minute": 10, "minute_seconds": 86_400})
     admin("POST", "/spend", {"key": api.sandbox.api_key, "requests": 10})
     assert api.get("/agents").status_code == 429
-    answer = admin("POST", "/reset", {"days": ["2026-01-01"], "calls_per_day": 3, "agents": 1})
-    assert answer.json() == {"agents": api.sandbox.store.agent_ids, "calls": 3}
+    response = admin("POST", "/reset", {"days": ["2026-01-01"], "calls_per_day": 3, "agents": 1})
+    assert response.json() == {"agents": api.sandbox.store.agent_ids, "calls": 3}
     assert api.get("/agents").status_code == 200
     assert len(api.truth()) == 3
 

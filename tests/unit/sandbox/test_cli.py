@@ -54,11 +54,11 @@ def test_everything_starts_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         assert exports(env_file.read_text()) == environment
         connection = json.loads(environment["AIRFLOW_CONN_TALKPILOT_DEFAULT"])
         assert connection["conn_type"] == "talkpilot"
-        answer = httpx.get(
+        response = httpx.get(
             f"{connection['host']}/agents", headers={"X-API-Key": connection["password"]}
         )
-        assert len(answer.json()["data"]) == 1
-        assert answer.headers["x-ratelimit-limit"] == "33"
+        assert len(response.json()["data"]) == 1
+        assert response.headers["x-ratelimit-limit"] == "33"
         assert list((tmp_path / "tmp").rglob("spatial.duckdb_extension"))
         warehouse = environment["BIGQUERY_EMULATOR_HOST"]
         assert httpx.get(f"{warehouse}/readyz").status_code == 200

@@ -83,9 +83,9 @@ def test_failing_hook_is_seen(api: Any) -> None:
         raise LookupError("my mistake")
 
     api.sandbox.before_request = hook
-    answer = api.get("/agents")
-    assert answer.status_code == 500
-    assert "my mistake" in answer.json()["error"]["message"]
+    response = api.get("/agents")
+    assert response.status_code == 500
+    assert "my mistake" in response.json()["error"]["message"]
     api.sandbox.before_request = None
     api.sandbox.scripts.add("edit", after=1, kind="any", call_id="unknown", note="x")
     assert api.get("/agents").status_code == 500

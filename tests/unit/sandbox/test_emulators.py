@@ -1,4 +1,4 @@
-"""The BigQuery and the Cloud Storage emulator, started and asked."""
+"""The BigQuery and the Cloud Storage emulator, started and used."""
 
 from __future__ import annotations
 

@@ -16,22 +16,22 @@ from airflow_provider_talkpilot.sandbox.faults import Faults
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_status_with_envelope(api: Any, status: int) -> None:
     api.sandbox.faults.add("status", status=status)
-    answer = api.get("/agents")
-    assert answer.status_code == status
-    assert answer.json()["error"]["code"] == "INTERNAL_ERROR"
-    assert answer.json()["error"]["request_id"].startswith("req_")
-    assert "x-ratelimit-limit" in answer.headers
+    response = api.get("/agents")
+    assert response.status_code == status
+    assert response.json()["error"]["code"] == "INTERNAL_ERROR"
+    assert response.json()["error"]["request_id"].startswith("req_")
+    assert "x-ratelimit-limit" in response.headers
     assert api.get("/agents").status_code == 200
 
 
 @pytest.mark.parametrize("body", ["html", "empty"])
 def test_status_from_the_edge(api: Any, body: str) -> None:
     api.sandbox.faults.add("status", status=502, body=body)
-    answer = api.get("/agents")
-    assert answer.status_code == 502
-    assert ("<html>" in answer.text) == (body == "html")
-    assert bool(answer.content) == (body == "html")
-    assert "x-ratelimit-limit" not in answer.headers
+    response = api.get("/agents")
+    assert response.status_code == 502
+    assert ("<html>" in response.text) == (body == "html")
+    assert bool(response.content) == (body == "html")
+    assert "x-ratelimit-limit" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_status_from_the_edge(api: Any, body: str) -> None:
 def test_json_of_the_edge(api: Any, fault: dict[str, Any], body: dict[str, Any]) -> None:
     api.sandbox.settings.requests_per_minute = 60
     api.sandbox.faults.add("status", **fault)
-    answer = api.get("/agents")
-    assert answer.status_code == fault.get("status", 500)
-    assert answer.json() == body
-    assert "x-ratelimit-limit" not in answer.headers
+    response = api.get("/agents")
+    assert response.status_code == fault.get("status", 500)
+    assert response.json() == body
+    assert "x-ratelimit-limit" not in response.headers
     after = api.get("/agents")
     assert (after.status_code, after.headers["x-ratelimit-remaining"]) == (200, "59")
 
@@ -93,11 +93,11 @@ def test_connection_cut_in_mid_body(api: Any, kind: str) -> None:
 def test_bodies_that_are_no_json(api: Any) -> None:
     for fault in ("bad_json", "html", "empty"):
         api.sandbox.faults.add(fault, kind="calls")
-        answer = api.calls()
-        assert answer.status_code == 200
+        response = api.calls()
+        assert response.status_code == 200
         with pytest.raises(ValueError, match=r"line \d+ column"):
-            answer.json()
-        assert ("html" in answer.headers["content-type"]) == (fault == "html")
+            response.json()
+        assert ("html" in response.headers["content-type"]) == (fault == "html")
 
 
 def test_rows_with_wrong_shape(api: Any) -> None:
@@ -118,7 +118,7 @@ def test_rows_with_wrong_shape(api: Any) -> None:
     assert isinstance(api.calls().json()["data"][0]["duration"], int), "kept rows are not spoilt"
 
 
-def test_spoilt_bodies_wait_for_a_good_answer(api: Any) -> None:
+def test_spoilt_bodies_wait_for_a_good_response(api: Any) -> None:
     api.sandbox.faults.add("bad_json", kind="calls")
     assert api.calls(limit=500).status_code == 400
     assert len(api.sandbox.faults.waiting) == 1
@@ -127,9 +127,11 @@ def test_spoilt_bodies_wait_for_a_good_answer(api: Any) -> None:
 @pytest.mark.parametrize("location", [None, "http://localhost:9/elsewhere"])
 def test_redirect(api: Any, location: str | None) -> None:
     api.sandbox.faults.add("redirect", status=307, location=location)
-    answer = api.get("/agents")
-    assert answer.status_code == 307
-    assert answer.headers["location"] == location or answer.headers["location"].startswith("/v1/")
+    response = api.get("/agents")
+    assert response.status_code == 307
+    assert response.headers["location"] == location or response.headers["location"].startswith(
+        "/v1/"
+    )
 
 
 def test_429_storm_and_conflict(api: Any) -> None:
@@ -137,15 +139,15 @@ def test_429_storm_and_conflict(api: Any) -> None:
     api.sandbox.faults.add("rate_limited", retry_after=None)
     api.sandbox.faults.add("conflict")
     for seconds in ("7", "7", None):
-        answer = api.get("/agents")
-        assert answer.status_code == 429
-        assert answer.headers.get("retry-after") == seconds
-    answer = api.get("/agents")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "CONFLICT")
+        response = api.get("/agents")
+        assert response.status_code == 429
+        assert response.headers.get("retry-after") == seconds
+    response = api.get("/agents")
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "CONFLICT")
 
 
-def test_slow_answer(api: Any) -> None:
-    with Sandbox() as other:  # of its own: the answer comes late, when another test runs
+def test_slow_response(api: Any) -> None:
+    with Sandbox() as other:  # of its own: the response comes late, when another test runs
         other.faults.add("slow", seconds=30)
         with pytest.raises(httpx.ReadTimeout):
             api.http.get(f"{other.base_url}/health", timeout=0.2)

@@ -101,20 +101,20 @@ def test_other_software_spends_too(clock: Clock, windows: Windows) -> None:
     assert limiter.check("a").retry_after is None
 
 
-def test_headers_on_every_answer(api: Any) -> None:
+def test_headers_on_every_response(api: Any) -> None:
     # A "minute" of a day: its end does not come in the middle of the test.
     api.sandbox.reset(requests_per_minute=60, minute_seconds=86_400)
-    answers = [
+    responses = [
         api.get("/health"),
         api.get("/agents"),
         api.get("/nothing"),
         api.calls(page=0),
         api.calls("00000000-0000-4000-8000-000000000000"),
     ]
-    for used, answer in enumerate(answers, 1):
-        assert answer.headers["x-ratelimit-limit"] == "60"
-        assert answer.headers["x-ratelimit-remaining"] == str(60 - used)
-        assert 0 <= int(answer.headers["x-ratelimit-reset"]) - time.time() <= 86_401
+    for used, response in enumerate(responses, 1):
+        assert response.headers["x-ratelimit-limit"] == "60"
+        assert response.headers["x-ratelimit-remaining"] == str(60 - used)
+        assert 0 <= int(response.headers["x-ratelimit-reset"]) - time.time() <= 86_401
 
 
 def test_refusal_over_http(api: Any) -> None:
@@ -137,7 +137,7 @@ def test_refusal_over_http(api: Any) -> None:
 
 
 def test_headers_off_and_unlimited(api: Any) -> None:
-    answer = api.get("/agents")
-    assert answer.headers["x-ratelimit-limit"] == "1000000"
+    response = api.get("/agents")
+    assert response.headers["x-ratelimit-limit"] == "1000000"
     api.sandbox.settings.rate_headers = False
     assert "x-ratelimit-limit" not in api.get("/agents").headers

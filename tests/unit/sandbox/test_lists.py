@@ -18,12 +18,16 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
 
 
 def test_health_needs_no_key(api: Any) -> None:
-    answer = api.get("/health", key=None)
-    assert answer.status_code == 200
-    assert answer.json()["status"] == "ok"
-    assert answer.json()["version"] == "1.0.0"
-    assert TIMESTAMP.fullmatch(answer.json()["timestamp"])
-    assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
+    response = api.get("/health", key=None)
+    assert response.status_code == 200
+    assert response.json()["status"] == "ok"
+    assert response.json()["version"] == "1.0.0"
+    assert TIMESTAMP.fullmatch(response.json()["timestamp"])
+    added = {"commit", "deployed_at"}
+    assert response.json().keys() == {"status", "version", "timestamp"} | added
+    api.sandbox.settings.era = "spring"
+    assert response.json().keys() - api.get("/health", key=None).json().keys() == added
+    assert not [name for name in response.headers if name.startswith("x-ratelimit")]
 
 
 def test_agents(api: Any) -> None:
@@ -98,7 +102,7 @@ def test_offset_times_are_understood(api: Any) -> None:
     assert len(shifted) == 30
 
 
-def test_soft_deleted_are_hidden_but_answer(api: Any) -> None:
+def test_soft_deleted_are_hidden_but_have_details(api: Any) -> None:
     hidden = [row for row in api.truth() if row["deleted_at"] is not None]
     assert len(hidden) == 3
     assert not {row["id"] for row in hidden} & {row["id"] for row in api.rows()}
@@ -129,7 +133,7 @@ def test_filters(api: Any) -> None:
     assert all(
         name.casefold() in f"{r['customer_name']} {r['call_summary']}".casefold() for r in found
     )
-    assert api.rows(search="nobody is called that") == []
+    assert api.rows(search="not a name") == []
     api.sandbox.edit(open_[0]["id"], done=True)
     assert open_[0]["id"] in {row["id"] for row in api.rows(done="true")}
 
@@ -182,18 +186,18 @@ def test_text_is_sent_as_it_is(api: Any) -> None:
     ],
 )
 def test_wrong_queries(api: Any, query: dict[str, str], fields: str) -> None:
-    answer = api.calls(**query)
-    assert answer.status_code == 400
-    error = answer.json()["error"]
+    response = api.calls(**query)
+    assert response.status_code == 400
+    error = response.json()["error"]
     assert error["code"] == "VALIDATION_ERROR"
     assert {detail["field"] for detail in error["details"]} == set(fields.split())
     assert error["request_id"].startswith("req_")
 
 
 def test_wrong_uuids(api: Any) -> None:
-    answer = api.get("/agents/1/calls/2")
-    assert answer.status_code == 400
-    fields = {detail["field"] for detail in answer.json()["error"]["details"]}
+    response = api.get("/agents/1/calls/2")
+    assert response.status_code == 400
+    fields = {detail["field"] for detail in response.json()["error"]["details"]}
     assert fields == {"agentId", "callId"}
     assert api.get("/agents/nope/calls").status_code == 400
 
@@ -202,7 +206,7 @@ def test_not_found(api: Any) -> None:
     other = "00000000-0000-4000-8000-000000000000"
     agents = api.sandbox.store.agent_ids
     call_id = api.truth(agents[0])[0]["id"]
-    for answer in (
+    for response in (
         api.calls(other),
         api.detail(other),
         api.detail(call_id, agents[1]),
@@ -210,9 +214,9 @@ def test_not_found(api: Any) -> None:
         api.get("/nothing"),
         api.http.post(f"{api.sandbox.base_url}/agents", headers={"X-API-Key": api.sandbox.api_key}),
     ):
-        assert answer.status_code == 404
-        assert answer.json()["error"]["code"] == "NOT_FOUND"
-        assert answer.json()["error"]["request_id"].startswith("req_")
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "NOT_FOUND"
+        assert response.json()["error"]["request_id"].startswith("req_")
 
 
 def test_recording_is_on_another_host_and_expires(api: Any) -> None:
@@ -239,7 +243,7 @@ def test_recording_is_on_another_host_and_expires(api: Any) -> None:
     assert api.detail(row["id"]).json()["audio_file_url"] is None
 
 
-def test_hosts_do_not_answer_for_each_other(api: Any) -> None:
+def test_hosts_do_not_respond_for_each_other(api: Any) -> None:
     for path in ("/functions/v1/api/v1/health", "/v1/health"):
         assert api.http.get(api.sandbox.storage_url + path).status_code != 200
     assert api.http.get(api.sandbox.storage_url + "/__sandbox__/settings").status_code != 200

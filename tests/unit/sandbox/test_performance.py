@@ -110,15 +110,15 @@ def test_what_happens_to_a_call_happens_to_its_record(api: Any) -> None:
 def test_who_may_read_them(api: Any) -> None:
     path = f"/agents/{api.agent}/performance"
     calls_only = api.sandbox.add_key("calls", permissions=["agents:read", "calls:read"])
-    answer = api.get(path, key=calls_only)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
-    assert "performance:read" in answer.json()["error"]["message"]
+    response = api.get(path, key=calls_only)
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "FORBIDDEN")
+    assert "performance:read" in response.json()["error"]["message"]
     other = api.sandbox.add_key("other", allowed_agent_ids=[api.sandbox.store.agent_ids[1]])
     assert api.get(path, key=other).json()["error"]["code"] == "AGENT_NOT_ACCESSIBLE"
     api.sandbox.settings.era = "spring"
     for key in ("", calls_only):
-        answer = api.get(path, key=key)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+        response = api.get(path, key=key)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "NOT_FOUND")
     assert api.get(f"{path}/{api.agent}").status_code == 404
     api.sandbox.settings.performance_records = True
     assert api.get(path).status_code == 200

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -98,7 +97,7 @@ def test_agents_can_be_edited(store: CallStore) -> None:
     with pytest.raises(ValueError, match="id"):
         store.edit_agent(agent, id="x")
     with pytest.raises(KeyError):
-        store.edit_agent("nobody", name="x")
+        store.edit_agent("unknown", name="x")
 
 
 def test_insert_late(store: CallStore) -> None:
@@ -114,7 +113,7 @@ def test_insert_late(store: CallStore) -> None:
     assert call_id in found
     assert hidden not in found
     with pytest.raises(KeyError):
-        store.insert_late("nobody", "2026-03-16")
+        store.insert_late("unknown", "2026-03-16")
     with pytest.raises(ValueError, match="created_at"):
         store.edit(call_id, created_at="2026-03-17T00:00:00Z")
 
@@ -163,35 +162,14 @@ def test_any_history_keeps_lists_and_truth_equal(history: list[tuple[str, int]])
 def test_many_threads(store: CallStore) -> None:
     agent = store.agent_ids[0]
     ids = [row["id"] for row in everything(store)]
-    failures: list[Exception] = []
 
     def work(number: int) -> None:
-        try:
-            for n in range(50):
-                store.edit(ids[(n * 7 + number) % len(ids)], note=str(n))
-                store.insert_late(agent, f"2026-03-16T10:00:{n:02d}Z")
-                ordinals, total = store.page(agent, include_deleted=True, limit=100)
-                assert len(ordinals) == min(100, total)
-        except Exception as failure:  # noqa: BLE001 - told to the main thread
-            failures.append(failure)
+        for n in range(50):
+            store.edit(ids[(n * 7 + number) % len(ids)], note=str(n))
+            store.insert_late(agent, f"2026-03-16T10:00:{n:02d}Z")
+            ordinals, total = store.page(agent, include_deleted=True, limit=100)
+            assert len(ordinals) == min(100, total)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
     assert len(store) == 120 + 200
-
-
-def test_large_lists_stay_quick() -> None:
-    store = CallStore(SandboxSettings(days=5, calls_per_day=60_000, agents=1))
-    agent = store.agent_ids[0]
-    start = time.perf_counter()
-    for page in range(100):
-        assert len(store.page(agent, offset=page * 2800, limit=100)[0]) > 0
-        store.page(agent, offset=page * 2800, limit=100, include_deleted=True)
-    for ordinal in range(100):
-        store.detail(ordinal)
-    store.erase(store.list_row(5)["id"])
-    assert time.perf_counter() - start < 2
