@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked ``both_eras`` run in each, the others in the one of the fixture."""
     if "era" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_eras"):
-        metafunc.parametrize("era", ["spring", "now"])
+        metafunc.parametrize("era", [pytest.param("spring", marks=pytest.mark.slow), "now"])
 
 
 @pytest.fixture
