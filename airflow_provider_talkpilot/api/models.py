@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -24,33 +25,41 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
-from pydantic_core import PydanticCustomError
-
-from airflow_provider_talkpilot.api.moments import read_moment
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 INT64 = range(-(2**63), 2**63)
 # A credential that dies after an hour, and opens the recording until then.
 RECORDING = "audio_file_url"
+# In full, so that a text of digits alone is no moment.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-def _moment(value: object) -> datetime:
+def read_moment(value: object) -> datetime:
+    """Read a moment as JavaScript, Postgres and Python write it: ISO 8601, in UTC where no zone is.
+
+    A number is no moment: nothing says whether it counts seconds or milliseconds.
+
+    :raises ValueError: when it is none, or outside the years 1 to 9999 in UTC.
+    """
+    moment = value
     try:
-        return read_moment(value)
-    except (TypeError, ValueError):
-        raise PydanticCustomError(
-            "moment", "Input should be a moment in the years 1 to 9999 in UTC"
-        ) from None
+        if isinstance(value, str) and _DAY.match(value.strip()):
+            moment = datetime.fromisoformat(value.strip())
+        if isinstance(moment, datetime):
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("it should be a moment in ISO 8601, in the years 1 to 9999 in UTC")
 
 
 def _integer(value: object) -> int:
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     if not isinstance(number, int) or isinstance(number, bool) or number not in INT64:
-        raise PydanticCustomError("integer", "Input should be a whole number of 64 bits")
+        raise ValueError("it should be a whole number of 64 bits")
     return number
 
 
-UtcDatetime = Annotated[datetime, BeforeValidator(_moment)]
+UtcDatetime = Annotated[datetime, BeforeValidator(read_moment)]
 # Ids become parts of addresses, so nothing but a UUID may pass for one. Case says nothing in them.
 Identifier = Annotated[str, StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True)]
 Text = Annotated[str, Strict()]
@@ -64,7 +73,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 def _no_flag(value: Any) -> Any:
     if isinstance(value, bool):
-        raise PydanticCustomError("number", "Input should be a number")
+        raise ValueError("it should be a number")
     return value
 
 
