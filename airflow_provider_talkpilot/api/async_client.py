@@ -21,12 +21,14 @@ from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, CallWalk,
 class AsyncTalkPilotClient(BaseClient):
     """As :class:`TalkPilotClient`, in an event loop; use as an async context manager.
 
-    Its arguments are those of :class:`BaseClient`.
+    Make it in a thread, for it reads certificates. Its arguments are those of :class:`BaseClient`.
     """
 
-    async def __aenter__(self) -> Self:
-        self._http = await asyncio.to_thread(self._new)
+    def _set_up(self) -> None:
+        self._http = transport.make_client(httpx.AsyncClient, self._options)
         self._retrying = tenacity.AsyncRetrying(**self._retries)
+
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,7 +50,7 @@ class AsyncTalkPilotClient(BaseClient):
         As :meth:`TalkPilotClient.walk_calls`, but no page is requested before it is consumed.
         """
         walk = CallWalk(agent_id, interval, filters)
-        yield walk.page(await self.fetch(walk.request(1)))
+        yield walk.page(await self.fetch(walk.request()))
         for request in walk.further_requests():
             yield walk.page(await self.fetch(request))
         walk.require_whole()
@@ -85,7 +87,3 @@ class AsyncTalkPilotClient(BaseClient):
             if isinstance(permit, Permit):
                 return permit
             await asyncio.sleep(permit)
-
-    def _new(self) -> httpx.AsyncClient:
-        with transport.usable_proxy():
-            return httpx.AsyncClient(**self._httpx_options())

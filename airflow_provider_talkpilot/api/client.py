@@ -39,7 +39,6 @@ class TalkPilotClient(BaseClient):
     """
 
     def _set_up(self) -> None:
-        self._options = self._httpx_options()
         self._retrying = tenacity.Retrying(
             sleep=tenacity.sleep_using_event(self.quota.closed), **self._retries
         )
@@ -88,7 +87,7 @@ class TalkPilotClient(BaseClient):
         return self._pages(CallWalk(agent_id, interval, filters))
 
     def _pages(self, walk: CallWalk) -> Iterator[CallPage]:
-        yield walk.page(self.fetch(walk.request(1)))
+        yield walk.page(self.fetch(walk.request()))
         with Prefetch(self.quota, self.fetch, walk.further_requests(), PREFETCHED_PAGES) as bodies:
             for body in bodies:
                 yield walk.page(body)
@@ -149,8 +148,7 @@ class TalkPilotClient(BaseClient):
                 self._close_idle()
 
     def _new(self) -> httpx.Client:
-        with transport.usable_proxy():
-            return httpx.Client(**self._options)
+        return transport.make_client(httpx.Client, self._options)
 
     def _close_idle(self) -> None:
         while self._idle:

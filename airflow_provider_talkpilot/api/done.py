@@ -17,21 +17,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import ValidationError
-
-from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
-from airflow_provider_talkpilot.api.http.exchange import Exchange, Request
+from airflow_provider_talkpilot.api.http.exchange import Exchange
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
-from airflow_provider_talkpilot.api.models import (
-    Flag,
-    TalkPilotModel,
-    UtcDatetime,
-    describe_invalid,
-)
-from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, list_agents, page_params, read_page
-
-# In binary, 0.07 of 100 calls are a little more than 7.
-_ROUNDING = 1e-6
+from airflow_provider_talkpilot.api.models import Flag, TalkPilotModel, UtcDatetime
+from airflow_provider_talkpilot.api.walk import Walk, list_agents
 
 
 @dataclass(frozen=True)
@@ -87,15 +76,16 @@ class DoneWatch:
             self._agents = self._lists(agent.id for agent in agents)
         calls = done = 0
         for agent in self._agents:
-            count = yield from agent.find_open() if self.share == 1 else agent.count()
-            calls += count.calls
-            done += count.done
-            if self.share == 1 and done < calls:
-                is_whole = count.is_whole and agent is self._agents[-1]
+            found = yield from agent.find_open() if self.share == 1 else agent.count()
+            calls += found.calls
+            done += found.done
+            if self.share == 1 and not found.is_done:
+                is_whole = found.is_whole and agent is self._agents[-1]
                 # The next check begins with this agent.
                 self._agents = [agent, *(other for other in self._agents if other is not agent)]
                 return Progress(False, calls, done, is_whole)
-        return Progress(done >= self.share * calls - _ROUNDING, calls, done)
+        # In binary, 0.07 of 100 calls are a little more than 7.
+        return Progress(done >= round(self.share * calls, 6), calls, done)
 
     def _lists(self, agent_ids: Iterable[str]) -> list[_AgentCalls]:
         return [_AgentCalls(agent_id, self.interval) for agent_id in agent_ids]
@@ -108,119 +98,67 @@ class _Row(TalkPilotModel):
     done: Flag | None = None
 
 
-@dataclass(frozen=True)
-class _Page:
-    """A page of a list, and how many rows the whole list has."""
-
-    rows: list[_Row]
-    total: int
-
-
-@dataclass(frozen=True)
-class _Count:
-    """How many calls were counted, how many of them are done, and whether these are all."""
-
-    calls: int
-    done: int
-    is_whole: bool = True
-
-    @property
-    def has_open(self) -> bool:
-        """Whether one of them is not done."""
-        return self.done < self.calls
-
-
 class _AgentCalls:
-    """One agent's calls of an interval."""
+    """One agent's calls of an interval; ``is_done`` says here that none is open."""
 
     def __init__(self, agent_id: str, interval: Interval) -> None:
-        self.agent_id = agent_id
-        self._interval = interval
+        self.agent_id, self._interval = agent_id, interval
         # Whether the last open call that was found is none of the newest 100.
         self._open_is_old = False
 
-    def count(self) -> Exchange[_Count]:
+    def count(self) -> Exchange[Progress]:
         """Count them all: one request, or three where there are over 100."""
-        newest = yield from self._page()
-        return (yield from self._count(newest))
+        newest = yield from self._first_page()
+        return (yield from self._count(*newest))
 
-    def find_open(self) -> Exchange[_Count]:
+    def find_open(self) -> Exchange[Progress]:
         """Look for one that is not done; count them all where there is none."""
-        old = None
-        if self._open_is_old:
-            old = yield from self._find_old()
-            if old.has_open:
-                return old
-        newest = yield from self._page()
-        found = self._inside(newest)
-        if found.has_open or found.is_whole:
+        old = (yield from self._find_old()) if self._open_is_old else None
+        if old and not old.is_done:
+            return old
+        newest, total = yield from self._first_page()
+        found = self._inside(newest, total)
+        if not found.is_done or found.is_whole:
             self._open_is_old = False
             return found
-        if old is None:
-            old = yield from self._find_old()
-            if old.has_open:
-                self._open_is_old = True
-                return old
-        return (yield from self._count(newest))
+        old = old or (yield from self._find_old())
+        self._open_is_old = not old.is_done
+        if self._open_is_old:
+            return old
+        return (yield from self._count(newest, total))
 
-    def _find_old(self) -> Exchange[_Count]:
+    def _find_old(self) -> Exchange[Progress]:
         """Look for one that is not done among all, by the filter; it may not find null."""
-        page = yield from self._page(done="false")
-        return replace(self._inside(page), is_whole=False)
+        page = yield from self._first_page(done="false")
+        return replace(self._inside(*page), is_whole=False)
 
-    def _inside(self, page: _Page) -> _Count:
-        """Count the rows of a page that are in the interval."""
-        done = [row.done is True for row in page.rows if row.created_at in self._interval]
-        return _Count(len(done), sum(done), is_whole=len(page.rows) >= page.total)
-
-    def _count(self, newest: _Page) -> Exchange[_Count]:
+    def _count(self, newest: list[_Row], total: int) -> Exchange[Progress]:
         """Count them all, from the totals of lists where they are more than a page."""
-        count = self._inside(newest)
-        if count.is_whole:
-            return count
-        done = (yield from self._page(done="true", limit=1)).total
+        found = self._inside(newest, total)
+        if found.is_whole:
+            return found
+        _, done = yield from self._first_page(done="true")
         start, end = self._interval.start, self._interval.end
-        later = newest.rows
+        later = newest
         if all(row.created_at >= end for row in later):  # more than a page of them
-            later = yield from self._all(end - MARGIN, self._interval.request_to)
-        earlier = yield from self._all(self._interval.request_from, start + MARGIN)
+            later = yield from self._list(end - MARGIN, self._interval.request_to).read(_Row)
+        earlier = yield from self._list(self._interval.request_from, start + MARGIN).read(_Row)
         outside = [row for row in later if row.created_at >= end]
         outside += [row for row in earlier if row.created_at < start]
-        calls = newest.total - len(outside)
-        return _Count(calls, min(calls, done - sum(row.done is True for row in outside)))
+        calls = total - len(outside)
+        done = min(calls, done - sum(row.done is True for row in outside))
+        return Progress(done == calls, calls, done)
 
-    def _all(self, first: datetime, last: datetime) -> Exchange[list[_Row]]:
-        """Fetch all rows between two moments."""
-        rows: list[_Row] = []
-        number = 0
-        while True:
-            number += 1
-            page = yield from self._page(first, last, number=number)
-            rows += page.rows
-            if not page.rows or len(rows) >= page.total:
-                return rows
+    def _inside(self, rows: list[_Row], total: int) -> Progress:
+        """Count the rows of a page that are in the interval."""
+        done = [row.done is True for row in rows if row.created_at in self._interval]
+        return Progress(all(done), len(done), sum(done), is_whole=len(rows) >= total)
 
-    def _page(
-        self,
-        first: datetime | None = None,
-        last: datetime | None = None,
-        *,
-        done: str | None = None,
-        number: int = 1,
-        limit: int = PAGE_LIMIT,
-    ) -> Exchange[_Page]:
-        path = f"agents/{self.agent_id}/calls"
-        params = {
-            "from": format_utc(first or self._interval.request_from),
-            "to": format_utc(last or self._interval.request_to),
-            **({} if done is None else {"done": done}),
-            **page_params(number, limit),
-        }
-        rows, total = read_page(path, (yield Request("calls", path, params)))
-        try:
-            return _Page([_Row.read(row) for row in rows], total)
-        except ValidationError as error:
-            raise UnexpectedResponseError(
-                f"GET {path} responded with a call that does not fit ({describe_invalid(error)}).",
-                status=200,
-            ) from None
+    def _first_page(self, **filters: str) -> Exchange[tuple[list[_Row], int]]:
+        walk = self._list(self._interval.request_from, self._interval.request_to, **filters)
+        rows = walk.take_records(_Row, (yield walk.request()))
+        return rows, walk.total
+
+    def _list(self, first: datetime, last: datetime, **filters: str) -> Walk:
+        params = {"from": format_utc(first), "to": format_utc(last), **filters}
+        return Walk("calls", f"agents/{self.agent_id}/calls", params)

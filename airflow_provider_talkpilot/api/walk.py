@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.http.address import require_uuid
@@ -25,14 +25,15 @@ from airflow_provider_talkpilot.api.models import (
     Agent,
     Call,
     Pagination,
-    UtcDatetime,
+    TalkPilotModel,
     describe_invalid,
+    read_moment,
 )
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
-_created_at: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
+Model = TypeVar("Model", bound=TalkPilotModel)
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,18 @@ class Walk:
     :param params: query parameters of every page.
     """
 
-    def __init__(self, kind: str, path: str, params: dict[str, str]) -> None:
+    def __init__(self, kind: str, path: str, params: dict[str, str] | None = None) -> None:
         self.total = self._last_page = 0
-        self._kind, self._path, self._params = kind, path, params
+        self._kind, self._path, self._params = kind, path, params or {}
         self._pages = self._seen = 0
         # A hash is shorter than an id. Python salts it per process, so that two ids with the same
         # hash do not have it in the next process.
         self._ids: set[int] = set()
 
-    def request(self, page: int) -> Request:
+    def request(self, page: int = 1) -> Request:
         """Give the request of a page, from 1."""
-        return Request(self._kind, self._path, self._params | page_params(page))
+        paging = {"page": str(page), "limit": str(PAGE_LIMIT)}
+        return Request(self._kind, self._path, self._params | paging)
 
     def further_requests(self) -> Iterator[Request]:
         """Give the requests of all pages after the first, which was taken already."""
@@ -112,7 +114,7 @@ class Walk:
         :raises UnexpectedResponseError: when it is no page.
         :raises WalkMovedError: when the list has moved since the first page.
         """
-        rows, total = read_page(self._path, body)
+        rows, total = self._take_apart(body)
         self._pages += 1
         if self._pages == 1:
             self.total = total
@@ -130,6 +132,25 @@ class Walk:
             )
         return rows
 
+    def take_records(self, model: type[Model], body: dict[str, Any]) -> list[Model]:
+        """As :meth:`take`, for rows that must all fit a model."""
+        try:
+            return [model.read(row) for row in self.take(body)]
+        except ValidationError as error:
+            raise UnexpectedResponseError(
+                f"GET {self._path} responded with a record that does not fit: "
+                f"{describe_invalid(error)}.",
+                status=200,
+            ) from None
+
+    def read(self, model: type[Model]) -> Exchange[list[Model]]:
+        """Fetch the whole list, page after page; its rows must all fit a model."""
+        records = self.take_records(model, (yield self.request()))
+        for request in self.further_requests():
+            records += self.take_records(model, (yield request))
+        self.require_whole()
+        return records
+
     def require_whole(self) -> None:
         """Check that all rows of the list came.
 
@@ -141,16 +162,29 @@ class Walk:
                 f"{self._pages} pages"
             )
 
+    def _take_apart(self, body: dict[str, Any]) -> tuple[list[Any], int]:
+        rows = body.get("data")
+        try:
+            pagination = Pagination.model_validate(body.get("pagination"))
+        except ValidationError:
+            pagination = None
+        if pagination is None or not isinstance(rows, list):
+            missing = "pagination" if pagination is None else "data"
+            raise UnexpectedResponseError(
+                f"GET {self._path} responded with a page without a usable {missing!r}, so it "
+                "cannot be known whether all rows came. Check the base URL (the connection's "
+                "host), and report it to TalkPilot if that is right.",
+                status=200,
+            )
+        return rows, pagination.total
+
     def _moved(self, how: str) -> WalkMovedError:
         return WalkMovedError(f"The list {self._path} changed while it was read: {how}.")
 
 
 class CallWalk(Walk):
-    """The walk of one agent's calls of an interval.
+    """The walk of one agent's calls; its parameters are those of ``TalkPilotClient.walk_calls``.
 
-    :param agent_id: UUID of the agent.
-    :param interval: which calls, by ``created_at``.
-    :param filters: select among them.
     :raises ConfigurationError: when the agent's id is no UUID.
     """
 
@@ -168,11 +202,7 @@ class CallWalk(Walk):
         super().__init__("calls", f"agents/{self._agent_id}/calls", params)
 
     def page(self, body: dict[str, Any]) -> CallPage:
-        """Take the response to the next request; give its calls.
-
-        :raises UnexpectedResponseError: when it is no page.
-        :raises WalkMovedError: when the list has moved since the first page.
-        """
+        """As :meth:`take`, with the calls of the interval and the rejects taken apart."""
         calls, rejects = [], []
         for row in self.take(body):
             try:
@@ -188,58 +218,17 @@ class CallWalk(Walk):
 
     def _is_elsewhere(self, row: Any) -> bool:
         """Whether a row that does not fit still shows that it belongs to another interval."""
-        created_at = row.get("created_at") if isinstance(row, dict) else None
         try:
-            return _created_at.validate_python(created_at) not in self._interval
-        except ValidationError:
+            return (
+                isinstance(row, dict) and read_moment(row.get("created_at")) not in self._interval
+            )
+        except ValueError:
             return False
 
 
 def list_agents() -> Exchange[list[Agent]]:
     """Read the whole list of agents, again where it moved; see :meth:`TalkPilotClient.agents`."""
-    for number in range(1, AGENT_WALKS + 1):
-        walk = Walk("agents", "agents", {})
-        try:
-            rows = walk.take((yield walk.request(1)))
-            for request in walk.further_requests():
-                rows += walk.take((yield request))
-            walk.require_whole()
-            return [Agent.read(row) for row in rows]
-        except WalkMovedError:
-            if number == AGENT_WALKS:
-                raise
-        except ValidationError as error:
-            raise UnexpectedResponseError(
-                f"GET agents responded with an agent that does not fit: {describe_invalid(error)}.",
-                status=200,
-            ) from None
-    raise AssertionError("unreachable")
-
-
-def read_page(path: str, body: dict[str, Any]) -> tuple[list[Any], int]:
-    """Take a page of a list apart.
-
-    :param path: of the list, for the message.
-    :param body: JSON object of the response.
-    :return: its rows as they came, and the length of the whole list.
-    :raises UnexpectedResponseError: when it is no page.
-    """
-    rows = body.get("data")
-    try:
-        pagination = Pagination.model_validate(body.get("pagination"))
-    except ValidationError:
-        pagination = None
-    if pagination is None or not isinstance(rows, list):
-        missing = "pagination" if pagination is None else "data"
-        raise UnexpectedResponseError(
-            f"GET {path} responded with a page without a usable {missing!r}, so it cannot be known "
-            "whether all rows came. Check the base URL (the connection's host), and report it to "
-            "TalkPilot if that is right.",
-            status=200,
-        )
-    return rows, pagination.total
-
-
-def page_params(number: int, limit: int = PAGE_LIMIT) -> dict[str, str]:
-    """Give the query parameters that choose a page, from 1."""
-    return {"page": str(number), "limit": str(limit)}
+    for _ in range(AGENT_WALKS - 1):
+        with suppress(WalkMovedError):
+            return (yield from Walk("agents", "agents").read(Agent))
+    return (yield from Walk("agents", "agents").read(Agent))

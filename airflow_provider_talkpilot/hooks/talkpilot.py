@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -211,7 +212,7 @@ class TalkPilotHook(BaseHook):
         fields = read_fields(connection, self.talkpilot_conn_id)
         if fields.unused:
             self.log.warning("%s", fields.unused)
-        return AsyncTalkPilotClient(**_arguments(fields))
+        return await asyncio.to_thread(AsyncTalkPilotClient, **_arguments(fields))
 
     def dashboard_url(self) -> str | None:
         """

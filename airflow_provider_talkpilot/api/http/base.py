@@ -57,7 +57,8 @@ class BaseClient:
     :param tries: how often a request is sent when the network or the server fails.
     :param backoff: seconds before the first retry at most; each further one may wait twice as
         long, up to 30 seconds.
-    :raises ConfigurationError: when the base URL or the key can never work.
+    :raises ConfigurationError: when one of these can never work, or the environment names
+        certificates or a proxy that cannot be used.
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class BaseClient:
         self.requests: Counter[str] = Counter()
         self.refused = 0
         self._counting = Lock()
-        self._api_key = checked_key(api_key)
-        self._timeouts = {"timeout": timeout, "connect_timeout": connect_timeout}
+        self._options = transport.httpx_options(
+            self.base_url, checked_key(api_key), httpx.Timeout(timeout, connect=connect_timeout)
+        )
         self._retries: dict[str, Any] = {
             "retry": tenacity.retry_if_exception(is_transient),
             "wait": tenacity.wait_random_exponential(multiplier=backoff, max=30),
@@ -89,13 +91,10 @@ class BaseClient:
         self._set_up()
 
     def _set_up(self) -> None:
-        """Prepare what a client needs before it is used, and refuse what can never work."""
+        """Prepare what one kind of client needs."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
-
-    def _httpx_options(self) -> dict[str, Any]:
-        return transport.httpx_options(self.base_url, self._api_key, **self._timeouts)
 
     @contextmanager
     def _sending(self, request: Request, permit: Permit) -> Iterator[None]:
@@ -123,22 +122,13 @@ class BaseClient:
                 self.refused += 1
             self.quota.record_refusal(permit, response.headers)
             attempts.refusals += 1
-            if attempts.refusals < REFUSALS_OF_ONE_REQUEST:
-                return None
-            error = error_of(response)
-            raise errors.RateLimitedError(
-                f"{error} It refused {attempts.refusals} times in a row after waiting as told.",
-                status=429,
-                code=error.code,
-                request_id=error.request_id,
-            )
+            if attempts.refusals == REFUSALS_OF_ONE_REQUEST:
+                raise error_of(response)
+            return None
         self.quota.record_response(permit, response.headers)
         redirect = response.next_request
-        if (
-            redirect
-            and origin(redirect.url) == origin(response.url)
-            and attempts.redirects < REDIRECTS
-        ):
+        is_ours = redirect is not None and origin(redirect.url) == origin(response.url)
+        if redirect and is_ours and attempts.redirects < REDIRECTS:
             attempts.redirects += 1
             attempts.url = str(redirect.url)
             return None

@@ -9,7 +9,6 @@ HTML, text or nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
 from http import HTTPStatus
@@ -25,7 +24,6 @@ from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain,
 
 # Every TalkPilot has these.
 _ALWAYS_THERE = ("/health", "/agents")
-# A web page says what it is at its beginning.
 _MOST_CHARACTERS = 16_384
 _MESSAGES = ("message", "msg", "error_description", "detail", "title", "error")
 _CODES = ("code", "error_code", "error")
@@ -33,11 +31,9 @@ _ERROR_FIELDS = {*_MESSAGES, *_CODES, "status", "statusCode", "success"}
 # TalkPilot's codes, such as NOT_FOUND. Others send such an envelope with other codes.
 _ENVELOPE_CODE = re.compile(r"[A-Z]+(_[A-Z]+)*")
 # A code is one word; a sentence is a message.
-_CODE = re.compile(r"[\w.-]{1,60}")
+_CODE = re.compile(r"[A-Za-z][\w.-]{,60}")
 _TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
-_NO_TEXT = re.compile(
-    r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL
-)
+_TAG = re.compile(r"<[^>]*>")
 
 
 def read_object(response: httpx.Response) -> dict[str, Any]:
@@ -117,7 +113,7 @@ def _get(response: httpx.Response) -> str:
 
 def _describe_no_json(response: httpx.Response) -> str:
     if _is_html(response):
-        title = _title(response.content).rstrip(".")
+        title = quoted(_title(response)).rstrip(".")
         return "with HTML instead of TalkPilot's JSON" + (f": {title}" if title else "")
     if not response.content:
         return "with an empty body"
@@ -163,33 +159,22 @@ def _read_error(response: httpx.Response) -> _ErrorBody:
             ),
             plain(envelope["request_id"]) if envelope.get("request_id") else None,
         )
-    code = response.headers.get("sb-error-code", "")
     if body is None:
-        message = _text_of(response)
+        message, codes = _text_of(response), list[str]()
+    elif isinstance(body, str):
+        message, codes = body, []
     else:
-        message = next(_texts(body, _MESSAGES), "")
-        for text in _texts(body, _CODES):
-            if _CODE.fullmatch(text) and text not in (str(response.status_code), message):
-                code = text
-                break
-    return _ErrorBody(False, plain(code), quoted(message or "JSON without a message", *personal))
+        message = next(iter(_texts(body, _MESSAGES)), "JSON without a message")
+        codes = [text for text in _texts(body, _CODES) if _CODE.fullmatch(text) and text != message]
+    code = codes[0] if codes else response.headers.get("sb-error-code", "")
+    return _ErrorBody(False, plain(code), quoted(message, *personal))
 
 
-def _texts(body: Any, names: tuple[str, ...]) -> Iterator[str]:
-    """The texts and whole numbers under these names, in an error's usual places."""
-    if isinstance(body, str):
-        yield body
-    if not isinstance(body, dict):
-        return
-    errors_ = body.get("errors")
-    first = errors_[0] if isinstance(errors_, list) and errors_ else body.get("error")
-    for place in (body, first if isinstance(first, dict) else {}):
-        for name in names:
-            value = place.get(name)
-            if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-                yield str(value).strip()
-    if isinstance(first, str):
-        yield first
+def _texts(body: Any, names: tuple[str, ...]) -> list[str]:
+    """The texts under these names, in an error or in the ``error`` inside it."""
+    places = [body, body.get("error")] if isinstance(body, dict) else []
+    values = [place.get(name) for place in places if isinstance(place, dict) for name in names]
+    return [value for value in values if isinstance(value, str) and value.strip()]
 
 
 def _text_of(response: httpx.Response) -> str:
@@ -198,12 +183,12 @@ def _text_of(response: httpx.Response) -> str:
     if not content:
         return f"{_phrase(response)}, with an empty body"
     if _is_html(response):
-        return _title(content) or _without_tags(_decoded(content)) or "a web page without text"
+        return _title(response) or "a web page without a title"
     # A record that was cut may have a caller in it.
     if content[:1] in b"{[":
         return "JSON that was cut"
-    text = _decoded(content)
-    return text if text.replace("\n", " ").isprintable() else f"{len(content)} bytes, no text"
+    text = " ".join(_decoded(response).split())
+    return text if text.isprintable() else f"{len(content)} bytes, no text"
 
 
 def _phrase(response: httpx.Response) -> str:
@@ -220,16 +205,11 @@ def _is_html(response: httpx.Response) -> bool:
     return "html" in content_type or response.content.lstrip()[:1] == b"<"
 
 
-def _title(content: bytes) -> str:
+def _title(response: httpx.Response) -> str:
     """A web page's title or first heading; empty where it has none."""
-    found = _TITLE.search(_decoded(content))
-    return quoted(_without_tags(found[2])) if found else ""
+    found = _TITLE.search(_decoded(response))
+    return unescape(" ".join(_TAG.sub(" ", found[2]).split())) if found else ""
 
 
-def _decoded(content: bytes) -> str:
-    text = content[:_MOST_CHARACTERS].decode("utf-8", "replace")
-    return text.replace("\r", " ").replace("\t", " ")
-
-
-def _without_tags(html: str) -> str:
-    return unescape(" ".join(_NO_TEXT.sub(" ", html).split()))
+def _decoded(response: httpx.Response) -> str:
+    return response.content[:_MOST_CHARACTERS].decode("utf-8", "replace")

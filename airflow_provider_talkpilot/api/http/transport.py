@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -25,20 +25,16 @@ from airflow_provider_talkpilot.api.redaction import quoted
 # They log the address of every request, and all headers of the response.
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 
+Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
+
 _is_sending: ContextVar[bool] = ContextVar("talkpilot_is_sending", default=False)
 
 
-def httpx_options(
-    base_url: str, api_key: str, *, timeout: float, connect_timeout: float
-) -> dict[str, Any]:
+def httpx_options(base_url: str, api_key: str, timeout: httpx.Timeout) -> dict[str, Any]:
     """Give the arguments of an ``httpx.Client`` or an ``httpx.AsyncClient``.
 
     This reads the trusted certificates, which takes a while: share the result.
 
-    :param base_url: the API's base URL.
-    :param api_key: the key, sent with every request.
-    :param timeout: seconds to wait for data of a response.
-    :param connect_timeout: seconds to wait for a connection.
     :raises ConfigurationError: when the environment names certificates that cannot be read.
     """
     is_https = base_url.startswith("https:")
@@ -48,7 +44,7 @@ def httpx_options(
             "Accept": "application/json",
             "User-Agent": f"airflow-provider-talkpilot/{__version__}",
         },
-        "timeout": httpx.Timeout(timeout, connect=connect_timeout),
+        "timeout": timeout,
         # httpx would send the key to any host that a redirect names.
         "follow_redirects": False,
         # Plain http goes to this machine only. A proxy would read the key in it.
@@ -76,14 +72,13 @@ def _certificates() -> ssl.SSLContext:
         ) from None
 
 
-@contextmanager
-def usable_proxy() -> Iterator[None]:
-    """Name the cure where httpx cannot be made because of the environment's proxy.
+def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
+    """Make a client of httpx, with the options of :func:`httpx_options`.
 
-    :raises ConfigurationError: instead of what httpx raises.
+    :raises ConfigurationError: when the environment names a proxy that cannot be used.
     """
     try:
-        yield
+        return kind(**options)
     except (ValueError, ImportError, httpx.InvalidURL):
         raise ConfigurationError(
             "The proxy that the environment names (HTTPS_PROXY or ALL_PROXY) cannot be used: "

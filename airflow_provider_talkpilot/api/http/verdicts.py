@@ -60,8 +60,9 @@ _TALKPILOTS = {
     409: Verdict(errors.ConflictError, "Try again later."),
     425: _TROUBLE,
     429: Verdict(
-        errors.ApiError,
-        "Leave this connection a larger part of the quota, or raise the key's limit.",
+        errors.RateLimitedError,
+        "It refused again and again, though the client waited as told. Leave this connection a "
+        "larger part of the quota, or raise the key's limit.",
     ),
 }
 _TALKPILOTS_OTHERS = Verdict(errors.ApiError, "See TalkPilot's documentation.")
@@ -106,7 +107,7 @@ ELSEWHERE: dict[int, Verdict] = {
     410: _NO_API,
     425: _TROUBLE,
     429: Verdict(
-        errors.GatewayError,
+        errors.RateLimitedError,
         "Something in front of TalkPilot limits requests, whatever the key's quota is: set the "
         "connection's requests_per_minute lower.",
     ),

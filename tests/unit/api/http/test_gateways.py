@@ -23,7 +23,7 @@ EDGE_PAGE = (
     b"<body><h1>Error</h1><script>alert('x')</script></body></html>"
 )
 CHALLENGE = b"<html><head><title>Just a moment...</title></head><body>Ray ID: 8f</body></html>"
-PLAIN_PAGE = b"<html><body><script>var a</script><p>Sign in to the guest&nbsp;network</p></body>"
+PLAIN_PAGE = b"<html><body><h1>Sign in to the <b>guest</b>&nbsp;network</h1></body>"
 
 
 class Case(NamedTuple):
