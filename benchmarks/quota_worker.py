@@ -30,7 +30,7 @@ def work(client: TalkPilotClient, agent: str, call: str, most: int, until: float
     def request() -> None:
         try:
             while time.time() < until and next(numbers) <= most:
-                client.get("detail", f"agents/{agent}/calls/{call}")
+                client.call(agent, call)
         except ClosedError:
             pass
 

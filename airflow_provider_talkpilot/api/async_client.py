@@ -45,10 +45,7 @@ class AsyncTalkPilotClient(BaseClient):
     async def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
     ) -> AsyncIterator[CallPage]:
-        """Walk an agent's calls of an interval, page after page.
-
-        As :meth:`TalkPilotClient.walk_calls`, but no page is requested before it is consumed.
-        """
+        """As :meth:`TalkPilotClient.walk_calls`; no page is requested before it is consumed."""
         walk = CallWalk(agent_id, interval, filters)
         yield walk.page(await self.fetch(walk.request()))
         for request in walk.further_requests():
@@ -60,14 +57,8 @@ class AsyncTalkPilotClient(BaseClient):
         request = self._detail_request(agent_id, call_id)
         return self._read_detail(request, agent_id, await self.fetch(request))
 
-    async def get(
-        self, kind: str, path: str, params: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Send one GET within the quota; as :meth:`TalkPilotClient.get`."""
-        return await self.fetch(Request(kind, path, params or {}))
-
     async def fetch(self, request: Request) -> dict[str, Any]:
-        """Send a request; as :meth:`get`."""
+        """Send a request; as :meth:`TalkPilotClient.fetch`."""
         body: dict[str, Any] = await self._retrying(self._exchange, request)
         return body
 

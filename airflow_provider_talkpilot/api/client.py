@@ -78,7 +78,6 @@ class TalkPilotClient(BaseClient):
         Lazy: the first page is requested when it is consumed, and the next few pages while that
         one is read. Only a walk that ends without an error was whole; do not use pages of another.
 
-        :param agent_id: UUID of the agent.
         :param interval: which calls, by ``created_at``.
         :param filters: select among them; then the walk is a selection, not the interval.
         :return: an iterator of pages of at most 100 calls, newest first.
@@ -96,8 +95,6 @@ class TalkPilotClient(BaseClient):
     def call(self, agent_id: str, call_id: str, permit: Permit | None = None) -> CallDetail:
         """Fetch one call with its detail fields (``calls:read``).
 
-        :param agent_id: UUID of the agent.
-        :param call_id: the call's ``id``.
         :param permit: for the request, where the quota gave it already.
         :raises NotFoundError: when the call was erased or the agent is not visible to the key.
         :raises InvalidRecordError: when the response is no call that fits.
@@ -105,21 +102,12 @@ class TalkPilotClient(BaseClient):
         request = self._detail_request(agent_id, call_id)
         return self._read_detail(request, agent_id, self.fetch(request, permit))
 
-    def get(self, kind: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        """Send one GET within the quota, again where the network or the server fails.
-
-        :param kind: what the request is counted as in ``requests``.
-        :param path: path below the base URL.
-        :param params: query parameters.
-        :return: the response's JSON object.
-        :raises TalkPilotError: the typed error of what went wrong.
-        """
-        return self.fetch(Request(kind, path, params or {}))
-
     def fetch(self, request: Request, permit: Permit | None = None) -> dict[str, Any]:
-        """Send a request; as :meth:`get`.
+        """Send a request within the quota, again where the network or the server fails.
 
         :param permit: for the first attempt, where the quota gave it already.
+        :return: the response's JSON object.
+        :raises TalkPilotError: the typed error of what went wrong.
         """
         permits = [permit] if permit else []
         body: dict[str, Any] = self._retrying(self._exchange, request, permits)

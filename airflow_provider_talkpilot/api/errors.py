@@ -13,10 +13,9 @@ from typing import Any
 
 
 class TalkPilotError(Exception):
-    """Base of every error this package raises about the TalkPilot API.
+    """Base of all errors about the TalkPilot API.
 
-    :cvar retryable: whether the same request can succeed later though nothing is changed; where it
-        is false, a task should fail at once.
+    :cvar retryable: whether the same request can succeed later though nothing is changed.
     """
 
     retryable = False
@@ -41,12 +40,11 @@ class FieldError:
 class ApiError(TalkPilotError):
     """A request got an error as its response, from TalkPilot or from something in front of it.
 
-    :param message: what happened and what to do, for a person.
+    :param message: what happened and what to do.
     :param status: HTTP status.
-    :param code: TalkPilot's code, such as ``NOT_FOUND``, or the code of something in front of it,
-        such as ``WORKER_RESOURCE_LIMIT``; empty where there was none.
-    :param details: the envelope's field errors.
-    :param request_id: the envelope's ``request_id``, for TalkPilot's support.
+    :param code: such as ``NOT_FOUND``; empty where there was none.
+    :param details: the field errors of TalkPilot's error body.
+    :param request_id: for TalkPilot's support.
     """
 
     def __init__(
@@ -82,10 +80,7 @@ class AgentNotAccessibleError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404 of TalkPilot: no such agent or call, an erased one, or one of another organization.
-
-    Older TalkPilots say this too of an agent that the key's list does not include.
-    """
+    """404 of TalkPilot: no such agent or call, or one that the key may not see."""
 
 
 class ConflictError(ApiError):
@@ -107,11 +102,7 @@ class ServerError(ApiError):
 
 
 class GatewayError(ApiError):
-    """Something in front of TalkPilot refused: no verdict on the key, an agent or a call.
-
-    It is the edge that hosts TalkPilot, or a proxy, firewall or login page. The same request may
-    get through minutes later.
-    """
+    """TalkPilot's hosting, a proxy, a firewall or a login page refused; later it may not."""
 
     retryable = True
 

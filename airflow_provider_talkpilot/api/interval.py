@@ -48,11 +48,10 @@ class Interval:
 
     @classmethod
     def parse(cls, start: date | str | None, end: date | str | None) -> Interval:
-        """Build an interval from datetimes, dates or ISO 8601 texts.
+        """Make an interval of datetimes, dates or ISO 8601 texts.
 
         :param start: first moment inside; a date means its midnight, no time zone means UTC.
         :param end: first moment outside, likewise.
-        :return: the interval.
         :raises IntervalError: when a bound is missing or unreadable, or as the class does.
         """
         if not start or not end:
@@ -61,11 +60,7 @@ class Interval:
         return cls(_moment("start", start), _moment("end", end))
 
     def require_over(self, now: datetime | None = None) -> None:
-        """Refuse an interval that is not over yet: calls of it can still come.
-
-        :param now: aware datetime; the machine's clock by default.
-        :raises IntervalError: when ``end`` is later than ``now``.
-        """
+        """Refuse an interval that is not over yet: calls of it can still come."""
         now = now or datetime.now(UTC)
         if self.end > now + CLOCK_SKEW:
             raise IntervalError(

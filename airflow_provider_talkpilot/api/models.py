@@ -93,7 +93,6 @@ class TalkPilotModel(BaseModel):
 
         A field that does not fit is None; its value is in ``model_extra`` under its name.
 
-        :param record: the JSON value.
         :raises ValidationError: when it is no object, or a field does not fit that must be there.
         """
         try:
@@ -163,26 +162,17 @@ class Call(TalkPilotModel):
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
-        return self._stored(known=False)
+        return {name: value for name, value in self._kept() if name not in type(self).model_fields}
 
     @property
     def drift(self) -> dict[str, Any]:
-        """Values of known fields that do not fit, by field; the field itself is None.
+        """As :attr:`extra`, of known fields whose values do not fit; the field itself is None."""
+        return {name: value for name, value in self._kept() if name in type(self).model_fields}
 
-        Without the recording's address, and with the same numbers as texts as :attr:`extra`.
-        """
-        return self._stored(known=True)
-
-    def _stored(self, *, known: bool) -> dict[str, Any]:
-        fields = self.__pydantic_extra__
-        if not fields:
-            return {}
-        names = type(self).model_fields
-        return {
-            name: _storable(value)
-            for name, value in fields.items()
-            if name != RECORDING and (name in names) is known
-        }
+    def _kept(self) -> Iterator[tuple[str, Any]]:
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if name != RECORDING:
+                yield name, _storable(value)
 
 
 class CallDetail(Call):
@@ -217,11 +207,7 @@ def _storable(value: Any) -> Any:
 
 
 def describe_invalid(error: ValidationError) -> str:
-    """Say which fields are wrong and how, without their values.
-
-    :param error: what a model raised.
-    :return: such as ``duration: Input should be a valid integer``.
-    """
+    """Say which fields are wrong and how, without their values."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'record'}: {item['msg']}"
         for item in error.errors(include_url=False, include_input=False, include_context=False)

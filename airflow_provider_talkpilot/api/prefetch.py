@@ -17,14 +17,10 @@ Result = TypeVar("Result")
 class Prefetch(Generic[Item, Result]):
     """Fetches items in threads; iterate over it for their results, in the items' order.
 
-    Use it as a context manager: its end waits for the requests in flight. It submits no item
-    without a permit of the quota. Where the quota has none, it first gives all results in flight,
-    and only then waits.
+    A context manager, whose end waits for the requests in flight. No item is submitted without a
+    permit of the quota. Where the quota has none, all results in flight come first; only then is it
+    waited for. An error of ``fetch`` is raised where its result would have come.
 
-    An error of ``fetch`` is raised where its result would have come; then call :meth:`rest`, or
-    leave the context.
-
-    :param quota: gives the permits.
     :param fetch: fetches an item with a permit, in a thread.
     :param items: what to fetch; read no further than needed.
     :param size: items in flight at most.
@@ -76,11 +72,7 @@ class Prefetch(Generic[Item, Result]):
                 yield future.result()
 
     def _submit(self) -> bool:
-        """Fill the window as far as the quota allows; say whether anything is in flight.
-
-        :raises QuotaExhaustedError: when nothing is in flight and the quota is used up for longer
-            than may be waited.
-        """
+        """Fill the window as far as the quota allows; say whether anything is in flight."""
         while len(self._flight) < self._size:
             # Read before a permit is taken, for no permit may be left over.
             self._next = next(self._items, None) if self._next is None else self._next

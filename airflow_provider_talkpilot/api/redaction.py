@@ -27,29 +27,20 @@ _FEWEST_DIGITS = 7
 
 
 def plain(text: object, *secrets: str) -> str:
-    """Make one line of bounded length, without API keys.
-
-    :param text: from a person or from a server.
-    :param secrets: texts to take out as well.
-    """
+    """Make one line of bounded length, without API keys and these secrets."""
     return _shortened(_one_line(text, *secrets), _MOST_CHARACTERS)
 
 
 def quoted(text: object, *secrets: str) -> str:
     """Make a short line of a server's own words, without keys and without personal data.
 
-    Left out are query strings, user names in addresses, tokens, e-mail addresses and what looks
-    like a phone number.
-
     :param text: what a server sent.
     :param secrets: texts to take out as well, also where they are percent-encoded.
     """
     encoded = [form(secret) for secret in secrets for form in (quote, quote_plus)]
     line = _one_line(text, *secrets, *encoded)[:_MOST_READ]
-    line = _QUERY.sub("?…", line)
-    line = _USER_OF_A_URL.sub("//…@", line)
-    line = _E_MAIL.sub("…", line)
-    line = _TOKEN.sub("…", line)
+    for personal in (_QUERY, _USER_OF_A_URL, _E_MAIL, _TOKEN):
+        line = personal.sub("…", line)
     line = _NUMBER.sub(_without_phone_number, line)
     return _shortened(line, _MOST_QUOTED)
 

@@ -10,6 +10,9 @@ from airflow_provider_talkpilot.api.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from airflow_provider_talkpilot.api.http.exchange import Request
+
+_ONE = {"page": "1", "limit": "1"}
 
 
 def describe_access(client: TalkPilotClient) -> tuple[bool, str]:
@@ -23,7 +26,7 @@ def describe_access(client: TalkPilotClient) -> tuple[bool, str]:
     except (InvalidRecordError, NotFoundError) as error:
         return False, f"There is no TalkPilot API at this base URL: mend the host. {error}"
     try:
-        first = client.get("agents", "agents", {"page": "1", "limit": "1"})
+        first = client.fetch(Request("agents", "agents", _ONE))
     except AuthenticationError as error:
         return False, f"The host is right, but the key is not accepted. {error}"
     except PermissionDeniedError as error:
@@ -41,7 +44,7 @@ def describe_access(client: TalkPilotClient) -> tuple[bool, str]:
         )
     try:
         path = f"agents/{agents[0]['id']}/calls"
-        client.get("calls", path, {"page": "1", "limit": "1"})
+        client.fetch(Request("calls", path, _ONE))
     except (AgentNotAccessibleError, PermissionDeniedError) as error:
         return False, f"The host and the key are right, but may not read calls. {error}"
     found += f" The key can see {total} agent(s) and read their calls."

@@ -26,10 +26,8 @@ _PATHS = (
 def checked_base_url(base_url: str) -> str:
     """Return a base URL in its one form, without a slash at the end.
 
-    On TalkPilot's own hosts a missing path, or the missing end of one, is added:
-    ``https://api.talkpilot.io`` becomes ``https://api.talkpilot.io/v1``.
+    On TalkPilot's own hosts a missing path, or the missing end of one, is added.
 
-    :param base_url: as a user typed it.
     :raises ConfigurationError: when it can never work, or would show the key to the network.
     """
     given = (base_url or "").strip()
@@ -63,10 +61,7 @@ def checked_base_url(base_url: str) -> str:
 
 
 def origin(url: httpx.URL) -> str:
-    """Give what two addresses must have in common for the API key to go to both.
-
-    :return: scheme, host and port, such as ``https://api.example:8443``.
-    """
+    """Give what two addresses must have in common for the API key to go to both."""
     return f"{url.scheme}://{url.netloc.decode()}"
 
 
@@ -85,10 +80,7 @@ def require_uuid(name: str, value: object) -> str:
 
 
 def check_options(**options: float) -> None:
-    """Refuse time-outs and numbers of tries that can never work.
-
-    :raises ConfigurationError: naming the option.
-    """
+    """Refuse time-outs and numbers of tries that can never work."""
     for name, value in options.items():
         least = 1 if name == "tries" else 0
         if not least <= value < math.inf or value == 0:
@@ -99,10 +91,7 @@ def check_options(**options: float) -> None:
 
 
 def checked_key(api_key: str) -> str:
-    """Return a key that has the shape of one.
-
-    :raises ConfigurationError: when it has not.
-    """
+    """Return a key without white space around it; refuse what has not the shape of one."""
     api_key = (api_key or "").strip()
     if not _KEY_SHAPE.fullmatch(api_key):
         raise ConfigurationError(

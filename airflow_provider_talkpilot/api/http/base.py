@@ -36,10 +36,7 @@ Model = TypeVar("Model", bound=TalkPilotModel)
 
 @dataclass
 class Attempts:
-    """How far one request has come.
-
-    :param url: where it goes next.
-    """
+    """How far one request has come, and where it goes next."""
 
     url: str
     refusals: int = 0
@@ -115,7 +112,6 @@ class BaseClient:
 
         :return: the JSON object; None where the request is to be sent again: after a refusal, which
             the quota waits out, or to where a redirect leads on the API's own host.
-        :raises TalkPilotError: the typed error of what went wrong.
         """
         if response.status_code == 429:
             with self._counting:

@@ -15,7 +15,7 @@ class Request:
     """One GET.
 
     :param kind: what the request is counted as.
-    :param path: path below the base URL.
+    :param path: below the base URL.
     :param params: query parameters; they can hold a caller's number.
     """
 
@@ -24,7 +24,6 @@ class Request:
     params: dict[str, str] = field(default_factory=dict, repr=False)
 
     def url(self, base_url: str) -> str:
-        """Give the whole address."""
         return f"{base_url}/{self.path}" + (f"?{urlencode(self.params)}" if self.params else "")
 
 
@@ -33,12 +32,7 @@ Exchange = Generator[Request, dict[str, Any], Result]
 
 
 def run(fetch: Callable[[Request], dict[str, Any]], exchange: Exchange[Result]) -> Result:
-    """Send the requests of an exchange, one after the other.
-
-    :param fetch: sends a request, such as :meth:`TalkPilotClient.fetch`.
-    :param exchange: yields the requests.
-    :return: what the exchange returns.
-    """
+    """Send the requests of an exchange with a client's ``fetch``; give what it returns."""
     try:
         request = next(exchange)
         while True:

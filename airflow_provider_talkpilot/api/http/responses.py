@@ -1,9 +1,8 @@
 """From an HTTP response to its JSON object, or to a typed error that says what to do.
 
-An error has TalkPilot's envelope, or the words of something between us and TalkPilot, in a shape of
-its own. Sources: supabase.com/docs/guides/functions/status-codes and error-codes
-(``{"code","message"}``, ``{"msg"}``, header ``sb-error-code``); others send ``{"error":"text"}``,
-HTML, text or nothing.
+An error has TalkPilot's envelope, or another shape: ``{"code","message"}``, ``{"msg"}``, header
+``sb-error-code`` (supabase.com/docs/guides/functions/status-codes and error-codes),
+``{"error":"text"}``, HTML, text or nothing.
 """
 
 from __future__ import annotations
@@ -59,11 +58,7 @@ def read_object(response: httpx.Response) -> dict[str, Any]:
 
 
 def error_of(response: httpx.Response) -> errors.ApiError:
-    """Build the typed error of a response with a status other than 2xx.
-
-    :param response: the response, with the error envelope or with any other body.
-    :return: the error, ready to raise; its message quotes the server and the ``request_id``.
-    """
+    """Make the typed error of a response with a status other than 2xx; it quotes the server."""
     status = response.status_code
     if 300 <= status < 400:
         return _redirect_error(response)

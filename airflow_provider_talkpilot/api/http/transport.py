@@ -54,10 +54,7 @@ def httpx_options(base_url: str, api_key: str, timeout: httpx.Timeout) -> dict[s
 
 
 def _certificates() -> ssl.SSLContext:
-    """Trust the certificates that the environment names, or httpx's own list.
-
-    Airflow's users know ``REQUESTS_CA_BUNDLE``, which httpx does not read.
-    """
+    # Airflow's users know REQUESTS_CA_BUNDLE, which httpx does not read.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
         if not bundle or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
@@ -90,7 +87,6 @@ def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
 def sending(base_url: str) -> Iterator[None]:
     """Raise our errors for those of httpx, and keep its log lines out of all logs meanwhile.
 
-    :param base_url: the API's base URL, for the message.
     :raises ConnectionFailedError: when no whole response comes.
     :raises UnreadableResponseError: when the body cannot be decompressed.
     """

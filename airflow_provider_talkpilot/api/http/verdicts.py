@@ -1,16 +1,12 @@
 """What an error response means: its sender and its status decide type, retry and cure.
 
 Only TalkPilot's own envelope is a verdict on the key, an agent or a call. Everything else comes
-from something in front of TalkPilot: the edge that hosts it, or a proxy, firewall or login page.
+from something in front of TalkPilot. The client sends a request again at once for ``ServerError``;
+for another type with ``retryable`` the task's next try may get through.
+
 Sources: docs.talkpilot.io (authentication, guides/error-handling), supabase.com/docs
 (guides/platform/http-status-codes, guides/functions/status-codes), developers.cloudflare.com
 (support/troubleshooting/http-status-codes).
-
-The type says which retry helps:
-
-- ``ServerError``: the client sends the request again at once, as often as *Tries* says.
-- another type with ``retryable``: the task's next try may get through, minutes later.
-- the rest: none, before a person changes something. The task fails at once.
 """
 
 from __future__ import annotations
@@ -129,8 +125,6 @@ ELSEWHERE: dict[int, Verdict] = {
 def verdict_on(status: int, code: str, *, is_talkpilots: bool) -> Verdict:
     """Give what an error response means.
 
-    :param status: HTTP status, 400 or more.
-    :param code: the error's code, or nothing.
     :param is_talkpilots: whether the body has TalkPilot's envelope.
     """
     if not is_talkpilots:

@@ -45,9 +45,6 @@ class Detail(NamedTuple):
 class DetailBatches:
     """Turns details into parts, and notes each in the manifest and its checkpoint.
 
-    :param folder: where parts go.
-    :param writer: writes them.
-    :param rejects: writes the records that failed validation.
     :param manifest: gets the parts, the requests spent, and counts of all results.
     :param client: counts the requests.
     :param concurrency: requests in flight at most, as far as a batch has room for them.
@@ -115,11 +112,6 @@ def fetch_details(
 
     :param client: the API; after an error its quota is closed.
     :param missing: the calls, in order.
-    :param batches: stages the results, in the same order; bounds the requests in flight.
-    :param progress: is told of every result.
-    :param max_rejects: records that may fail validation.
-    :param choices: what is dropped or hashed.
-    :raises TalkPilotError: what ended it.
     """
 
     def fetch(call: Wanted, permit: Permit) -> Detail:

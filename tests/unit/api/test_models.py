@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
@@ -17,7 +17,6 @@ from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import describe_invalid
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.unit.api.conftest import DAY
-from tests.unit.api.raw_server import RawServer
 
 ID = "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f"
 LEAST: dict[str, Any] = {"id": ID, "created_at": "2026-03-18T00:00:00.000Z"}
@@ -53,11 +52,45 @@ def test_all_but_id_and_start_may_be_missing_or_null() -> None:
     assert CallDetail.model_validate(LEAST | nulls).transcript is None
 
 
-@pytest.mark.parametrize("value", ["2026-03-18T01:00:00+01:00", "2026-03-18T00:00:00"])
-def test_moments_are_in_utc_and_without_a_zone_they_mean_it(value: str) -> None:
-    call = Call.model_validate(LEAST | {"created_at": value})
-    assert call.created_at == datetime(2026, 3, 18, tzinfo=UTC)
-    assert call.created_at.utcoffset() is not None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-03-16 10:00:00+00",
+        "2026-03-16T10:00:00.000000000Z",
+        "2026-03-16T10:00:00+0000",
+        "2026-03-16 10:00:00",
+        "2026-03-16 06:30:00-03:30",
+        "2026-03-16T10:00Z",
+        " 2026-03-16T10:00:00,000Z ",
+    ],
+)
+def test_moments_are_in_utc_and_without_a_zone_they_mean_it(text: str) -> None:
+    call = Call.model_validate(LEAST | {"created_at": text})
+    assert call.created_at == datetime(2026, 3, 16, 10, tzinfo=UTC)
+    assert call.created_at.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1773655200,
+        True,
+        "1710121300",
+        "infinity",
+        "0044-03-15 00:00:00+00 BC",
+        "12026-03-16T10:00:00Z",
+        "2026-02-30T10:00:00Z",
+        "2026-03-16T10:00:00+99:00",
+        "16.03.2026 10:00:00",
+    ],
+)
+def test_what_is_no_moment_is_none(value: Any) -> None:
+    assert Call.read(LEAST | {"updated_at": value}).updated_at is None
+
+
+@given(st.text() | st.datetimes().map(str), st.text())
+def test_any_text_is_a_moment_or_none(text: str, rest: str) -> None:
+    assert Call.read(LEAST | {"updated_at": text + rest}).id == ID
 
 
 @pytest.mark.parametrize(
@@ -68,9 +101,7 @@ def test_moments_are_in_utc_and_without_a_zone_they_mean_it(value: str) -> None:
         ({"id": "../../agents"}, "id"),
         ({"id": 7}, "id"),
         ({"created_at": None}, "created_at"),
-        ({"created_at": "yesterday"}, "created_at"),
         ({"created_at": "0001-01-01T00:00:00+14:00"}, "created_at"),
-        ({"created_at": 1773655200}, "created_at"),
         ({"created_at": "SECRET", "done": "SECRET"}, "created_at"),
     ],
 )
@@ -104,9 +135,6 @@ def test_without_id_or_start_it_is_no_call_and_says_why(wrong: dict[str, Any], f
         ("done", 1, ...),
         ("is_purged", "perhaps", ...),
         ("updated_at", 1773655200000, ...),
-        ("updated_at", "16.03.2026 10:00", ...),
-        ("deleted_at", True, ...),
-        ("deleted_at", "infinity", ...),
     ],
 )
 def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: Any) -> None:
@@ -130,9 +158,9 @@ def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: A
         ("final_score", 7.5, 7.5),
         ("final_score", 10**30, 1e30),
         ("agent_id", ID.upper(), ID),
+        ("id", ID.upper(), ID),
         ("is_purged", "true", True),
         ("is_purged", 1, True),
-        ("updated_at", "2026-03-18 00:00:00+00", datetime(2026, 3, 18, tzinfo=UTC)),
     ],
 )
 def test_what_fits_all_the_same(name: str, value: Any, read: Any) -> None:
@@ -140,10 +168,6 @@ def test_what_fits_all_the_same(name: str, value: Any, read: Any) -> None:
     for call in (CallDetail.read(sent), CallDetail.model_validate_json(json.dumps(sent))):
         assert (getattr(call, name), type(getattr(call, name))) == (read, type(read))
         assert call.drift == {}
-
-
-def test_ids_are_in_small_letters() -> None:
-    assert Call.read(LEAST | {"id": ID.upper()}).id == ID
 
 
 def test_a_recordings_address_is_kept_nowhere() -> None:
@@ -197,18 +221,6 @@ def test_what_is_no_json_is_none(body: bytes) -> None:
 def test_json_is_read_as_the_standard_library_does(value: Any) -> None:
     for ascii_only in (True, False):
         assert parse_json_text(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
-
-
-def test_half_an_emoji_in_a_page_costs_no_other_row(client: TalkPilotClient) -> None:
-    rows = [LEAST, LEAST | {"id": ID.replace("0d", "1d"), "note": "\ud83d"}]
-    body = json.dumps({"data": rows, "pagination": {"total": 2}}).encode()
-    with (
-        RawServer(body) as server,
-        TalkPilotClient(server.url, "tp_live_" + "0" * 32) as other,
-    ):
-        day = type(DAY).parse("2026-03-18", "2026-03-19")
-        (page,) = other.walk_calls(ID, day)
-    assert [call.note for call in page.calls] == [None, "\ufffd"]
 
 
 @pytest.mark.parametrize("levels", [190, 300, 700])

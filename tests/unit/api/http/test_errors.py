@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from airflow_provider_talkpilot.api import CallFilters, errors
+from airflow_provider_talkpilot.api.http.exchange import Request
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.ports import held_port
 from tests.unit.api.conftest import DAY, MakeClient
@@ -57,13 +59,14 @@ def test_unknown_call(sandbox: Sandbox, make_client: MakeClient, agent: str) -> 
 
 def test_wrong_parameter_is_named(sandbox: Sandbox, make_client: MakeClient) -> None:
     with pytest.raises(errors.BadRequestError, match=r"\(limit: Must be at most 100\)") as caught:
-        make_client().get("agents", "agents", {"limit": "1000"})
+        make_client().fetch(Request("agents", "agents", {"limit": "1000"}))
     assert caught.value.details == (errors.FieldError("limit", "Must be at most 100"),)
     assert sandbox.counters["agents"] == 1
 
 
-@pytest.mark.parametrize("body", ["envelope", "html", "empty"])
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("status", "body"), [(500, "envelope"), (502, "html"), (503, "empty"), (504, "html")]
+)
 def test_server_errors_are_tried_again(
     sandbox: Sandbox, make_client: MakeClient, status: int, body: str
 ) -> None:
@@ -72,24 +75,12 @@ def test_server_errors_are_tried_again(
     assert sandbox.counters["agents"] == 3
 
 
-@pytest.mark.parametrize("body", ["envelope", "html", "empty"])
-def test_lasting_server_error(sandbox: Sandbox, make_client: MakeClient, body: str) -> None:
-    sandbox.faults.add("status", status=503, body=body, times=100)
-    with pytest.raises(errors.ServerError, match=r"503.*TalkPilot has a problem") as caught:
+def test_lasting_server_error(sandbox: Sandbox, make_client: MakeClient) -> None:
+    sandbox.faults.add("status", status=503, times=100)
+    with pytest.raises(errors.ServerError, match=r"503.*TalkPilot has a problem.*req_") as caught:
         make_client(tries=4).agents()
     assert sandbox.counters["agents"] == 4
     assert caught.value.retryable
-    assert (caught.value.request_id is not None) == (body == "envelope")
-
-
-@pytest.mark.parametrize("fault", ["cut", "bad_json", "html", "empty"])
-def test_spoiled_bodies_are_tried_again(
-    sandbox: Sandbox, make_client: MakeClient, fault: str
-) -> None:
-    sandbox.faults.add(fault, times=2)  # type: ignore[arg-type]
-    client = make_client()
-    assert len(client.agents()) == 1
-    assert sandbox.counters["agents"] == client.requests["agents"] == 3
 
 
 @pytest.mark.parametrize(
@@ -101,14 +92,17 @@ def test_spoiled_bodies_are_tried_again(
         ("empty", errors.UnreadableResponseError, "empty body"),
     ],
 )
-def test_lasting_spoiled_bodies(
-    sandbox: Sandbox, make_client: MakeClient, fault: str, error: type[Exception], says: str
+def test_spoiled_bodies_are_tried_again(
+    sandbox: Sandbox, make_client: MakeClient, fault: Any, error: type[Exception], says: str
 ) -> None:
-    sandbox.faults.add(fault, times=100)  # type: ignore[arg-type]
+    sandbox.faults.add(fault, times=3)
     with pytest.raises(error, match=f"{says}.*the base URL") as caught:
         make_client(tries=2).agents()
     assert "its shape is https://api.talkpilot.io/v1" in str(caught.value)
     assert "\n" not in str(caught.value)
+    client = make_client(tries=2)
+    assert len(client.agents()) == 1
+    assert client.requests["agents"] == 2
 
 
 def test_nobody_listens(make_client: MakeClient) -> None:
@@ -127,7 +121,7 @@ def test_time_out(make_client: MakeClient) -> None:
     assert client.requests["agents"] == 2
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"1"])
+@pytest.mark.parametrize("body", [b"[]", b'"text"'])
 def test_json_that_is_no_object(make_client: MakeClient, body: bytes) -> None:
     with (
         RawServer(body) as other,
@@ -144,7 +138,7 @@ def test_detail_that_does_not_fit(sandbox: Sandbox, make_client: MakeClient, age
     assert sandbox.counters["detail"] == 1
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("status", [301, 308])
 def test_redirect_to_another_host_never_sees_the_key(
     sandbox: Sandbox, make_client: MakeClient, status: int
 ) -> None:

@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError, ConnectionFailedError
+from airflow_provider_talkpilot.api.http.exchange import Request
 from tests.unit.api.conftest import unlimited_quota
 from tests.unit.api.raw_server import RawServer
 
@@ -121,7 +122,8 @@ def test_each_thread_gets_its_own_responses(*, hangs_up: bool) -> None:
         def work(thread: int) -> None:
             for number in range(rounds):
                 together.wait()
-                assert client.get("x", f"{thread}/{number}") == {"path": f"/{thread}/{number}"}
+                path = f"{thread}/{number}"
+                assert client.fetch(Request("x", path)) == {"path": f"/{path}"}
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(work, range(THREADS)))
