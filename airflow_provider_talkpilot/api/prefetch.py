@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from airflow_provider_talkpilot.api.quota import Permit, Quota
@@ -42,12 +41,7 @@ class Prefetch(Generic[Item, Result]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind and not issubclass(kind, Exception | GeneratorExit):
             # The task is killed or out of time: no thread may go on waiting for the quota.
             self._quota.close()

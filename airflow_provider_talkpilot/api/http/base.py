@@ -29,6 +29,8 @@ from airflow_provider_talkpilot.api.quota import Permit, Quota
 
 REFUSALS_OF_ONE_REQUEST = 10
 REDIRECTS = 3
+# Errors after which the same request may work when it is sent again at once.
+SENT_AGAIN = (errors.ServerError, errors.ConnectionFailedError, errors.UnreadableResponseError)
 HEALTH = Request("health", "health")
 
 Model = TypeVar("Model", bound=TalkPilotModel)
@@ -79,7 +81,7 @@ class BaseClient:
             self.base_url, checked_key(api_key), httpx.Timeout(timeout, connect=connect_timeout)
         )
         self._retries: dict[str, Any] = {
-            "retry": tenacity.retry_if_exception(is_transient),
+            "retry": tenacity.retry_if_exception_type(SENT_AGAIN),
             "wait": tenacity.wait_random_exponential(multiplier=backoff, max=30),
             "stop": tenacity.stop_after_attempt(tries)
             | tenacity.stop_when_event_set(self.quota.closed),
@@ -150,11 +152,3 @@ class BaseClient:
                 record=body,
                 reason=reason,
             ) from None
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same request may work when it is sent again at once."""
-    return isinstance(
-        error,
-        errors.ServerError | errors.ConnectionFailedError | errors.UnreadableResponseError,
-    )

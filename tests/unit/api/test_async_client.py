@@ -14,7 +14,6 @@ from airflow_provider_talkpilot.api import AsyncTalkPilotClient, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     ConnectionFailedError,
     TalkPilotError,
-    WalkMovedError,
 )
 from airflow_provider_talkpilot.api.http.exchange import Request
 from airflow_provider_talkpilot.sandbox import Sandbox
@@ -168,15 +167,3 @@ def test_it_reads_what_the_threads_client_reads(
     assert detail == client.call(agent, detail.id)
     client.requests.subtract(requests)
     assert not client.requests.total(), "at as many requests"
-
-
-def test_a_list_that_moves_is_no_walk(sandbox: Sandbox, agent: str) -> None:
-    async def read() -> None:
-        async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
-            async for _ in client.walk_calls(agent, DAY):
-                pass
-
-    newest = sandbox.truth(DAY.start, DAY.end)[-1]["id"]
-    sandbox.scripts.add("erase", after=1, call_id=newest)
-    with pytest.raises(WalkMovedError):
-        asyncio.run(read())

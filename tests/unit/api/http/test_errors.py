@@ -151,14 +151,6 @@ def test_redirect_to_another_host_never_sees_the_key(
     assert sandbox.counters["agents"] == 1
 
 
-def test_redirect_within_the_host_is_followed(sandbox: Sandbox, make_client: MakeClient) -> None:
-    path = sandbox.base_url.partition(f":{sandbox.port}")[2]
-    sandbox.faults.add("redirect", location=f"{path}/agents?limit=100&page=1")
-    client = make_client()
-    assert len(client.agents()) == 1
-    assert sandbox.counters["agents"] == client.requests["agents"] == 2
-
-
 def test_redirects_in_a_circle_end(make_client: MakeClient) -> None:
     with RawServer(b"", 302, {"Location": "/v1/agents"}) as other:
         with pytest.raises(errors.UnexpectedResponseError, match="redirects again and again"):
