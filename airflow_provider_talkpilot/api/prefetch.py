@@ -72,7 +72,6 @@ class Prefetch(Generic[Item, Result]):
             self._next = next(self._items, None) if self._next is None else self._next
             if self._next is None:
                 break
-            self._quota.exchange()
             permit = self._quota.try_acquire()
             if not isinstance(permit, Permit):
                 if self._flight:

@@ -1,8 +1,7 @@
 """The ledger: what each process of a connection spent of the key's quota, in files in staging.
 
-A file has counts of requests by ten seconds, never a record. Each process writes one of its own, so
-several can write at once; to read is to add them up. A file that tells nothing of the last hour is
-deleted. Without the ledger, or with a torn file, a process knows less: that costs a refusal.
+Each process writes a file of its own, so several can write at once; to read is to add them up.
+Without the ledger, or with a torn file, a process knows less: that costs a refusal.
 """
 
 from __future__ import annotations
@@ -23,30 +22,27 @@ _SUFFIX = ".json"
 
 
 class StagedLedger:
-    """A ledger in a folder of staging.
+    """A ledger in a folder of staging, as :class:`api.quota.Ledger`.
 
-    :param folder: of one connection, as :func:`area.ledger_folder` names it.
+    :param folder: of one connection, as :func:`names.ledger_folder` names it.
     """
 
     def __init__(self, folder: ObjectStoragePath) -> None:
         self._folder = folder
-        # Entries of processes that ended: they do not change any more.
-        self._closed: dict[str, LedgerEntry] = {}
+        self._others: dict[str, LedgerEntry] = {}  # by file, as they were read last
         self._has_failed = False
-        # What was read last: it is better than nothing where the storage fails.
-        self._known: list[LedgerEntry] = []
 
     def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
-        """Write the entry of this process in place of its last one; give those of the others.
+        """Write the entry of this process in place of its last one; return the others' entries.
 
-        :param own: the entry; where nothing was sent yet, only the others' are read.
-        :return: what the others wrote last; where the storage fails, which is logged once, what
-            was read before.
+        :param own: the entry; it is not written before this process sent or waited.
+        :return: what the others wrote in the last hour; where the storage fails, which is logged
+            once, what was read before.
         """
         try:
             if own.slots or own.is_waiting:
                 storage.put_text(own.model_dump_json(), self._folder / f"{own.writer}{_SUFFIX}")
-            self._known = self._read(own)
+            self._others = self._read(own)
         except StagingError as error:
             if not self._has_failed:
                 log.warning(
@@ -55,24 +51,23 @@ class StagedLedger:
                     error,
                 )
             self._has_failed = True
-        return self._known
+        return list(self._others.values())
 
-    def _read(self, own: LedgerEntry) -> list[LedgerEntry]:
-        entries = []
-        for file in storage.list_entries(self._folder):
-            path, writer = self._folder / file.name, file.name.removesuffix(_SUFFIX)
-            if writer in (own.writer, file.name):
+    def _read(self, own: LedgerEntry) -> dict[str, LedgerEntry]:
+        """Read the others' files, and delete those that tell nothing of the last hour."""
+        entries = {}
+        for name, *_ in storage.list_entries(self._folder):
+            if not name.endswith(_SUFFIX) or name == f"{own.writer}{_SUFFIX}":
                 continue
-            entry = self._closed.get(writer) or _parse(path)
+            entry = self._others.get(name)
+            if entry is None or not entry.is_closed:
+                entry = _parse(self._folder / name)
             if entry is None:
                 continue  # torn, or gone meanwhile
-            if _is_worthless(entry, own.written_at):
-                storage.delete(path)
-                self._closed.pop(writer, None)
-                continue
-            if entry.is_closed:
-                self._closed[writer] = entry
-            entries.append(entry)
+            if entry.written_at < own.written_at - entry.slot_seconds * (HOUR_SLOTS + 1):
+                storage.delete(self._folder / name)
+            else:
+                entries[name] = entry
         return entries
 
 
@@ -82,8 +77,3 @@ def _parse(path: ObjectStoragePath) -> LedgerEntry | None:
         return None if text is None else LedgerEntry.model_validate_json(text)
     except (StagingError, ValidationError):
         return None
-
-
-def _is_worthless(entry: LedgerEntry, now: float) -> bool:
-    """Whether all requests that an entry tells of are older than an hour."""
-    return entry.written_at < now - entry.slot_seconds * (HOUR_SLOTS + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -47,8 +46,7 @@ class LedgerEntry(BaseModel):
 
     def count(self, seconds: float, now: float) -> int:
         """Return the number of requests of the last ``seconds``, at most a slot's too many."""
-        first = math.floor((now - seconds) / self.slot_seconds)
-        return sum(count for slot, count in self.slots.items() if slot >= first)
+        return sum(count for _, count in self.departures(seconds, now))
 
 
 class Ledger(Protocol):

@@ -20,9 +20,8 @@ from airflow_provider_talkpilot.api.quota.traffic import PATIENCE, Permit
 
 log = logging.getLogger(__name__)
 
-# A minute's wait is nothing to report every minute; a long one is, once.
-SILENT_SECONDS = 600.0
-SHORT_WAIT, LONG_WAIT = 5.0, 120.0
+# Shorter waits are not logged, nor those that end within SILENT_SECONDS of the last one's end.
+SHORT_WAIT, SILENT_SECONDS = 5.0, 600.0
 EXCHANGE_SECONDS = 10.0
 
 
@@ -42,7 +41,8 @@ class Quota:
     """Decides when requests of one key may leave. Thread-safe; share one per key and process.
 
     :param requests_per_minute: ceiling below the key's limit; None for the key's.
-    :param requests_per_hour: ceiling an hour; None to take 1,000 until the key shows another.
+    :param requests_per_hour: likewise; None to send until the server refuses, and to count from
+        then on.
     :param share: part of the key's minute limit to use, over 0 up to 1: nothing is sent while less
         than the rest is left of a minute, so that other software on the same key finds it.
     :param max_wait: seconds that :meth:`acquire` may wait in all; None for as long as it takes.
@@ -75,10 +75,10 @@ class Quota:
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}: give at least 1, or leave it empty.")
         self.max_wait = max_wait
+        self.per_hour = requests_per_hour
         self.closed = threading.Event()
-        self._own_hour = requests_per_hour
         self._clock = clock or Clock()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # guards the governor
         self._governor = Governor(
             uuid4().hex,
             requests_per_minute=requests_per_minute,
@@ -87,27 +87,16 @@ class Quota:
             minute=minute,
             hour=hour,
         )
-        self._ledger, self._exchange_seconds = ledger, min(EXCHANGE_SECONDS, hour / HOUR_SLOTS)
-        self._exchange_at = 0.0
+        self._ledger = ledger
         self._exchanging = threading.Lock()
-        self._has_exchanged = False
+        self._exchange_seconds = min(EXCHANGE_SECONDS, hour / HOUR_SLOTS)
+        self._exchange_at = 0.0
         self._silent_until = 0.0
-        self._told_until = 0.0
-
-    @property
-    def refused(self) -> int:
-        """How many requests were answered 429."""
-        return self._governor.refused
 
     @property
     def per_minute(self) -> int | None:
         """Requests a minute that may be used here, as far as it is known."""
         return self._governor.usable_limit
-
-    @property
-    def per_hour(self) -> int | None:
-        """Our own ceiling an hour; the key's is not told before it is reached."""
-        return self._own_hour
 
     def acquire(self) -> Permit:
         """Wait until a request may leave, and count it as in flight.
@@ -120,36 +109,32 @@ class Quota:
         while True:
             self.exchange()
             with self._changed:
-                if self.closed.is_set():
-                    raise ClosedError("No more requests are sent: the work was stopped.")
                 now = self._clock.now()
-                wait = self._governor.wait(now)
-                if wait == 0:
-                    return self._governor.send(now)
+                wait = self._permit_or_wait(now)
+                if isinstance(wait, Permit):
+                    return wait
                 if wait is None:
                     wait = PATIENCE
-                else:
-                    self._check_patience(now, now - started, wait)
-                    self._tell(now, wait)
-                if self._ledger:
-                    # What the others spend changes what this one may.
-                    wait = min(wait, max(0.1, self._exchange_at - now))
-                self._clock.wait(self._changed, wait)
+                elif self.max_wait is not None and now + wait > started + self.max_wait:
+                    resume_at = datetime.fromtimestamp(now + wait, UTC)
+                    raise QuotaExhaustedError(
+                        f"The key's quota is used up until {resume_at:%Y-%m-%d %H:%M:%S} UTC, for "
+                        f"longer than the {self.max_wait:.0f} s that may be waited here.",
+                        resume_at=resume_at,
+                    )
+                # What the other processes spend changes the wait.
+                self._clock.wait(self._changed, min(wait, self._exchange_seconds))
 
     def try_acquire(self) -> Permit | float:
-        """As :meth:`acquire` for event loops, which must not wait here.
+        """As :meth:`acquire`, without waiting; an event loop may call it where there is no ledger.
 
         :return: the permit, or the seconds after which to try again.
+        :raises ClosedError: when :meth:`close` was called.
         """
+        self.exchange()
         with self._changed:
-            now = self._clock.now()
-            wait = self._governor.wait(now)
-            if wait == 0 and not self.closed.is_set():
-                return self._governor.send(now)
-            if not wait:
-                return PATIENCE
-            self._tell(now, wait)
-            return wait
+            wait = self._permit_or_wait(self._clock.now())
+            return PATIENCE if wait is None else wait
 
     def record_response(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Note the response to a request in flight, whatever its status but 429."""
@@ -163,18 +148,14 @@ class Quota:
             self._governor.record_failure(permit, self._clock.now())
             self._changed.notify_all()
 
-    def record_refusal(self, permit: Permit, headers: Mapping[str, str]) -> float:
-        """Note a 429 to a request in flight.
-
-        :return: seconds for which nothing leaves now.
-        """
+    def record_refusal(self, permit: Permit, headers: Mapping[str, str]) -> None:
+        """Note a 429 to a request in flight."""
         with self._changed:
-            wait = self._governor.record_refusal(permit, headers, self._clock.now())
+            self._governor.record_refusal(permit, headers, self._clock.now())
             self._changed.notify_all()
-            return wait
 
     def close(self) -> None:
-        """Send nothing any more: who waits, or comes later, gets :class:`ClosedError`."""
+        """Send nothing any more: all that wait now or come later get :class:`ClosedError`."""
         self.closed.set()
         with self._changed:
             self._changed.notify_all()
@@ -186,42 +167,29 @@ class Quota:
         """
         if self._ledger is None:
             return
-        # No request leaves before the first exchange told what was spent before. Later ones hold
-        # up one thread alone.
-        if not self._exchanging.acquire(blocking=is_last or not self._has_exchanged):
-            return
-        try:
+        with self._exchanging:
             with self._changed:
                 now = self._clock.now()
                 if now < self._exchange_at and not is_last:
                     return
                 self._exchange_at = now + self._exchange_seconds
                 entry = self._governor.entry(now, is_closed=is_last)
+            # Responses are recorded while the storage is slow.
             others = self._ledger.exchange(entry)
             with self._changed:
                 self._governor.learn(others, self._clock.now())
-                self._has_exchanged = True
-                self._changed.notify_all()
-        finally:
-            self._exchanging.release()
 
-    def _check_patience(self, now: float, waited: float, wait: float) -> None:
-        if self.max_wait is not None and waited + wait > self.max_wait:
-            resume_at = datetime.fromtimestamp(now + wait, UTC)
-            raise QuotaExhaustedError(
-                f"The key's quota is used up until {resume_at:%Y-%m-%d %H:%M:%S} UTC, for longer "
-                f"than the {self.max_wait:.0f} s that may be waited here.",
-                resume_at=resume_at,
-            )
-
-    def _tell(self, now: float, wait: float) -> None:
-        """Log the wait: a long one once, short ones rarely, for all threads together."""
-        until = now + wait
-        is_long = wait > LONG_WAIT and until > self._told_until + SHORT_WAIT
-        if is_long or (wait > SHORT_WAIT and now >= self._silent_until):
-            self._told_until = until
-            self._silent_until = now + SILENT_SECONDS
+    def _permit_or_wait(self, now: float) -> Permit | float | None:
+        """Give a permit, or the seconds to wait; None for "when a response has come"."""
+        if self.closed.is_set():
+            raise ClosedError("No more requests are sent: the work was stopped.")
+        wait = self._governor.wait(now)
+        if wait == 0:
+            return self._governor.send(now)
+        if wait and wait > SHORT_WAIT and now + wait > self._silent_until:
+            self._silent_until = now + wait + SILENT_SECONDS
             log.info(
                 "The key's quota is used up: waiting for it until %s UTC.",
-                datetime.fromtimestamp(until, UTC).strftime("%H:%M:%S"),
+                datetime.fromtimestamp(now + wait, UTC).strftime("%H:%M:%S"),
             )
+        return wait
