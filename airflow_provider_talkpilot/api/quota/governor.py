@@ -32,12 +32,9 @@ class Governor:
     """The state of one key's quota as one process knows it. Not thread-safe.
 
     :param writer: names the process in the ledger.
-    :param requests_per_minute: ceiling of the connection below the key's limit; None for none.
-    :param requests_per_hour: likewise; None to find out the key's.
-    :param share: part of the key's minute to use; nothing leaves while less than the rest is left.
-    :param minute: seconds of a minute, fewer for a sandbox in a hurry.
-    :param hour: seconds of an hour, likewise.
     :param jitter: gives a number from 0 to 1.
+
+    The others are as in :class:`.quota.Quota`.
     """
 
     def __init__(
@@ -51,13 +48,12 @@ class Governor:
         hour: float = 3600.0,
         jitter: random.Random | None = None,
     ) -> None:
-        self.refused = 0
         self._writer = writer
         self._jitter = jitter or random.Random()  # noqa: S311
         self._traffic = Traffic()
         self._minute = Minute(minute, requests_per_minute, share, writer, self._traffic)
         self._hour = Hour(hour, requests_per_hour, self._traffic)
-        self._minute_seconds, self._hour_seconds = minute, hour
+        self._minute_seconds = minute
         self._slot_seconds = hour / HOUR_SLOTS
         self._blocked_until = -math.inf
         self._refused_in_a_row = 0
@@ -69,19 +65,12 @@ class Governor:
         return self._minute.limit
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until a request may leave.
-
-        :param now: Unix time.
-        :return: 0 for now, None for "when a response has come".
-        """
-        part = self._minute.part(now)
-        waits = [
-            max(0.0, self._blocked_until - now),
-            self._hour.wait(now),
-            self._minute.wait(part, now),
-            self._pace_wait(part, now),
-        ]
-        longest = max(wait or 0.0 for wait in waits)
+        """Return the seconds until a request may leave; None for "when a response has come"."""
+        portion = self._minute.portion(now)
+        waits = [self._blocked_until - now, self._hour.wait(now), self._minute.wait(portion, now)]
+        if portion is not None and not self._traffic.has_room(portion / self._minute_seconds, now):
+            waits.append(None)
+        longest = max(0.0, *(wait or 0.0 for wait in waits))
         wait = None if longest == 0 and None in waits else longest
         self._has_waited = self._has_waited or wait != 0
         return wait
@@ -93,9 +82,10 @@ class Governor:
     def record_response(self, permit: Permit, headers: Mapping[str, str], now: float) -> None:
         """Note a response that is no 429."""
         self._traffic.finish(permit)
-        self._traffic.round_trip = (self._traffic.round_trip + now - permit.sent_at) / 2
+        self._traffic.record_round_trip(now - permit.sent_at)
         self._refused_in_a_row = 0
-        self._minute.record_response(permit, RateHeaders.parse(headers, now), now)
+        self._minute.recent.add(now)
+        self._minute.observe(permit, RateHeaders.parse(headers, now), now)
         self._hour.record_response(permit, now)
 
     def record_failure(self, permit: Permit, now: float) -> None:
@@ -105,12 +95,8 @@ class Governor:
         self._hour.recent.add(now)
 
     def record_refusal(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
-        """Note a 429.
-
-        :return: seconds from now for which nothing leaves.
-        """
+        """Note a 429; return the seconds for which nothing leaves now."""
         self._traffic.finish(permit)
-        self.refused += 1
         self._refused_in_a_row += 1
         rate, told = RateHeaders.parse(headers, now), retry_after(headers, now)
         if rate:
@@ -153,21 +139,10 @@ class Governor:
 
     def learn(self, others: Sequence[LedgerEntry], now: float) -> None:
         """Take over what the other processes wrote."""
-        oldest = now - self._hour_seconds - self._slot_seconds
         # An entry from the future is of a machine whose clock is wrong.
         newest = now + LIVE_SLOTS * self._slot_seconds
-        self._traffic.others = [e for e in others if oldest < e.written_at < newest]
+        self._traffic.others = [entry for entry in others if entry.written_at < newest]
         for entry in self._traffic.others:
             self._hour.learn(entry, now)
             if not self._minute.has_headers:
                 self._minute.key_limit = entry.minute_limit or self._minute.key_limit
-
-    def _pace_wait(self, part: int | None, now: float) -> float | None:
-        """Hold back requests that the pace of the minute does not need in flight.
-
-        They would gain nothing, and all of them are refused when the hour ends.
-        """
-        if part is None:
-            return 0
-        needed = part / self._minute_seconds * self._traffic.round_trip
-        return 0 if self._traffic.pending(now) < max(1, math.ceil(2 * needed)) else None

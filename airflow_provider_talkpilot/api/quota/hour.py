@@ -27,23 +27,19 @@ EXPLAINED = 0.8
 BATCH = 20
 # The first try after a refusal that we cannot explain comes after this part of an hour.
 FIRST_TRY, MOST_DOUBLINGS = 12, 6
-# A ledger that says otherwise is wrong.
-LONGEST_WAIT = 3900.0
 
 
 class Hour:
     """What one process knows of the key's hour.
 
     :param seconds: length of the hour.
-    :param ceiling: requests an hour for all processes of the connection; None to find out.
-    :param traffic: the requests in flight, and the other processes.
+    :param ceiling: requests an hour for all processes of the connection together.
     """
 
     def __init__(self, seconds: float, ceiling: int | None, traffic: Traffic) -> None:
         self.recent = Recent(seconds)  # with refused requests: the server may count them
         self.limit = ceiling or DEFAULT_LIMIT  # as far as it is known
-        self.refused_at = -math.inf
-        self.closed_until = -math.inf
+        self.refused_at = self.closed_until = -math.inf
         self._seconds, self._ceiling, self._traffic = seconds, ceiling, traffic
         self._is_limit_proven = False  # by a refusal
         self._is_trying = False  # one request goes alone, until the server lets one through
@@ -67,7 +63,6 @@ class Hour:
         return wait
 
     def record_response(self, permit: Permit, now: float) -> None:
-        """Note a response that is no refusal."""
         self.recent.add(now)
         if permit.sent_at <= self.refused_at:
             return
@@ -77,10 +72,7 @@ class Hour:
             self.limit = self._capped(spent)
 
     def record_refusal(self, retry_after: float, now: float) -> float:
-        """Note that the hour is used up; return the seconds to wait.
-
-        :param retry_after: what the server says; a whole hour only names the limit.
-        """
+        """Return the seconds to wait; a whole hour in ``Retry-After`` only names the limit."""
         spent = self._spent(now)  # before this request, which no longer is in flight
         self.recent.add(now)
         self.refused_at, self._is_limit_proven = now, True
@@ -98,10 +90,10 @@ class Hour:
         return wait
 
     def learn(self, entry: LedgerEntry, now: float) -> None:
-        """Take over a refusal of another process, where it is later than what is known here."""
+        """Take over a refusal of another process if it is the latest."""
         if entry.refused_at is not None and entry.refused_at > self.refused_at:
-            self.refused_at, self._is_limit_proven = min(entry.refused_at, now), True
-            self.closed_until = min(entry.resume_at or now, now + LONGEST_WAIT)
+            self.refused_at, self._is_limit_proven = entry.refused_at, True
+            self.closed_until = entry.resume_at or now
             self.limit = self._capped(entry.hour_limit)
             self._is_trying = False
 

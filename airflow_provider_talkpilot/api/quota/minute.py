@@ -2,7 +2,7 @@
 
 Three counts must allow a request:
 
-- our own of the last 60 seconds, below this process's part of the limit;
+- our own of the last 60 seconds, below this process's portion of the limit;
 - with a ceiling of the connection: all its processes' of the last 60 seconds, below the ceiling;
 - the server's, which also has what other software sent: ``X-RateLimit-Remaining`` less our
   requests in flight. In a sliding window, our requests that turned a minute old since then make
@@ -33,10 +33,9 @@ class Minute:
     """What one process knows of the key's minute.
 
     :param seconds: length of the minute.
-    :param ceiling: requests a minute for all processes of the connection; None for none.
-    :param share: part of the key's limit to use; the rest stays free for other software.
+    :param ceiling: requests a minute for all processes of the connection together.
+    :param share: part of the key's limit to use.
     :param writer: the name of this process in the ledger.
-    :param traffic: the requests in flight, and the other processes.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Minute:
         """Whether the server is known to send rate headers."""
         return self._rate is not None and self._headerless < HEADERLESS_RESPONSES
 
-    def part(self, now: float) -> int | None:
+    def portion(self, now: float) -> int | None:
         """Return how many requests a minute this process may send; None for any number.
 
         The processes that wait for the quota share it evenly. The others keep what they use.
@@ -86,15 +85,13 @@ class Minute:
         turn = (names.index(self._writer) + int(now // self._seconds)) % len(names)
         return equal + (turn < rest)
 
-    def wait(self, part: int | None, now: float) -> float | None:
-        """Return the seconds until a request may leave; None for "when a response has come".
-
-        :param part: as :meth:`part` returns it.
-        :param now: Unix time.
-        """
+    def wait(self, portion: int | None, now: float) -> float | None:
+        """Return the seconds until a request may leave; None for "when a response has come"."""
         own = self.recent.count(now) + self._traffic.in_flight
-        room = self._room_in_limits(own, part, now)
-        if room <= 0:
+        rooms = [] if portion is None else [portion - own]
+        if self._ceiling is not None:
+            rooms.append(self._ceiling - own - self._traffic.others_count(self._seconds, now))
+        if rooms and (room := min(rooms)) <= 0:
             wait = self._departure(1 - room, now)
             if wait is None and not self._traffic.in_flight:
                 return self._seconds / LOOK_AGAIN
@@ -103,56 +100,38 @@ class Minute:
             return 0
         if self._rate is None or now >= self._rate_at + self._seconds:
             return self._traffic.alone(now)
-        return self._servers_wait(self._rate, own, part, now)
+        return self._servers_wait(self._rate, own, portion, now)
 
-    def record_response(self, permit: Permit, rate: RateHeaders | None, now: float) -> None:
-        """Note a response that is no refusal."""
-        self.recent.add(now)
-        if rate:
-            self.observe(permit, rate, now)
-        else:
+    def observe(self, permit: Permit, rate: RateHeaders | None, now: float) -> None:
+        """Note the server's count, or that a response came without it."""
+        if rate is None:
             self._headerless += 1
-
-    def observe(self, permit: Permit, rate: RateHeaders, now: float) -> None:
-        """Note the server's count."""
-        if permit.number < self._rate_number and self._rate:
-            # A response that was overtaken does not know of the requests behind it.
-            rate = RateHeaders(rate.limit, min(rate.remaining, self._rate.remaining), rate.reset)
+            return
         self.key_limit, self._headerless = rate.limit, 0
-        self._rate, self._rate_at = rate, now
-        self._rate_number = max(permit.number, self._rate_number)
+        if permit.number < self._rate_number:
+            return  # it was overtaken, and does not know of the requests behind it
+        self._rate, self._rate_at, self._rate_number = rate, now, permit.number
         self._own_then = self.recent.count(now)
         known = self._own_then + self._traffic.in_flight
         known += self._traffic.others_count(self._seconds, now)
         self._others_unseen = rate.limit - rate.remaining > known
 
     def record_refusal(self, retry_after: float | None, now: float) -> float:
-        """Return the seconds to wait after a refusal.
-
-        :param retry_after: what the server says; a whole minute only names the limit.
-        """
+        """Return the seconds to wait; a whole minute in ``Retry-After`` only names the limit."""
         if retry_after is None or retry_after < FIXED * self._seconds:
             return retry_after or 0.0
         wait = self._departure(1, now)
         return self._seconds / LOOK_AGAIN if wait is None else wait
 
-    def _room_in_limits(self, own: int, part: int | None, now: float) -> int:
-        """Return how many requests our own limits allow, 1 where there are none."""
-        rooms = [] if part is None else [part - own]
-        if self._ceiling is not None:
-            others = self._traffic.others_count(self._seconds, now)
-            rooms.append(self._ceiling - own - others)
-        return min(rooms, default=1)
-
     def _servers_wait(
-        self, rate: RateHeaders, own: int, part: int | None, now: float
+        self, rate: RateHeaders, own: int, portion: int | None, now: float
     ) -> float | None:
         in_flight = self._traffic.in_flight
         is_fixed = rate.reset - self._rate_at < FIXED * self._seconds
         departed = 0 if is_fixed else max(0, self._own_then - self.recent.count(now))
         reserve = rate.limit - int(rate.limit * self._share)
         room = rate.remaining - reserve - in_flight + departed
-        has_most = part is not None and own >= part / 2
+        has_most = portion is not None and own >= portion / 2
         if self._others_unseen and has_most and departed <= in_flight:
             room -= CAUTION
         if room > 0:

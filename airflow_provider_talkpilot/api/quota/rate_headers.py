@@ -30,11 +30,7 @@ class RateHeaders:
 
     @classmethod
     def parse(cls, headers: Mapping[str, str], now: float) -> RateHeaders | None:
-        """Read ``X-RateLimit-*``; None where one is missing or can be no such figure.
-
-        :param headers: of any response.
-        :param now: Unix time by our clock.
-        """
+        """Read ``X-RateLimit-*``; None where one is missing or can be no such figure."""
         try:
             limit = int(headers["X-RateLimit-Limit"])
             remaining = int(headers["X-RateLimit-Remaining"])
@@ -47,10 +43,8 @@ class RateHeaders:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Read the seconds that ``Retry-After`` says to wait, from its number or its date.
+    """Read the seconds that ``Retry-After`` says to wait, as a number or a date.
 
-    :param headers: of a 429.
-    :param now: Unix time by our clock.
     :return: None where the header is missing, unreadable or not in the future.
     """
     value = headers.get("Retry-After", "").strip()
@@ -63,7 +57,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _clock_skew(headers: Mapping[str, str], now: float) -> float:
-    """Seconds by which our clock is ahead of the server's, 0 where that is next to nothing."""
+    """Return the seconds by which our clock is ahead of the server's; 0 for next to nothing."""
     sent_at = _http_date(headers.get("Date", ""))
     skew = 0.0 if sent_at is None else now - sent_at
     return skew if abs(skew) > CLOCK_TOLERANCE else 0.0

@@ -25,7 +25,7 @@ class Permit:
 
 
 class Recent:
-    """Counts our requests of the last ``seconds``.
+    """Counts our requests of the last ``seconds``, from the moments of their responses.
 
     The server saw a request before it is added here, so the server forgets it first.
     """
@@ -35,7 +35,6 @@ class Recent:
         self._moments: deque[float] = deque()
 
     def add(self, now: float) -> None:
-        """Count a request whose response has come."""
         self._moments.append(now)
 
     def moments(self, now: float) -> deque[float]:
@@ -45,7 +44,6 @@ class Recent:
         return self._moments
 
     def count(self, now: float) -> int:
-        """Return the number of requests of the last ``seconds``."""
         return len(self.moments(now))
 
     def departures(self, now: float) -> list[tuple[float, int]]:
@@ -58,13 +56,12 @@ class Traffic:
 
     def __init__(self) -> None:
         self.others: list[LedgerEntry] = []
-        self.round_trip = 0.0  # average seconds from a request to its response
+        self._round_trip = 0.0  # average seconds from a request to its response
         self._in_flight: dict[int, Permit] = {}
         self._next_number = 0
 
     @property
     def in_flight(self) -> int:
-        """The number of our requests without a response."""
         return len(self._in_flight)
 
     def start(self, now: float) -> Permit:
@@ -78,14 +75,21 @@ class Traffic:
         """Count a request as in flight no longer."""
         del self._in_flight[permit.number]
 
-    def pending(self, now: float) -> int:
-        """Return the number of requests whose response is not overdue."""
-        oldest = now - max(PATIENCE, 4 * self.round_trip)
-        return sum(permit.sent_at > oldest for permit in self._in_flight.values())
+    def record_round_trip(self, seconds: float) -> None:
+        self._round_trip = (self._round_trip + seconds) / 2
+
+    def has_room(self, per_second: float, now: float) -> bool:
+        """Whether another request in flight helps to send ``per_second``.
+
+        More requests than that would gain nothing, and all of them are refused when the hour ends.
+        """
+        oldest = now - max(PATIENCE, 4 * self._round_trip)
+        pending = sum(permit.sent_at > oldest for permit in self._in_flight.values())
+        return pending < max(1.0, 2 * per_second * self._round_trip)
 
     def alone(self, now: float) -> float | None:
         """Return the wait of a request that leaves only while no other is in flight."""
-        return None if self.pending(now) else 0
+        return 0 if self.has_room(0, now) else None
 
     def others_count(self, seconds: float, now: float) -> int:
         """Return the number of requests of the other processes in the last ``seconds``."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.api import Quota
 from airflow_provider_talkpilot.api.quota import LedgerEntry
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 
@@ -72,18 +70,3 @@ def test_storage_that_fails_is_told_once_and_stops_nothing(
         assert list(broken.exchange(entry("own", 1))) == []
     assert len(caplog.records) == 1
     assert "refused" in caplog.text
-
-
-def test_the_next_quota_counts_what_the_last_one_sent(tmp_path: Path) -> None:
-    first = Quota(ledger=ledger(tmp_path), requests_per_hour=5, max_wait=0)
-    for _ in range(3):
-        first.record_response(first.acquire(), {})
-    first.exchange(is_last=True)
-
-    second = Quota(ledger=ledger(tmp_path), requests_per_hour=5, max_wait=0)
-    for _ in range(2):
-        second.record_response(second.acquire(), {})
-    with pytest.raises(Exception, match="used up until") as caught:
-        second.acquire()
-    wait = caught.value.resume_at.timestamp() - time.time()  # type: ignore[attr-defined]
-    assert 3590 <= wait <= 3620

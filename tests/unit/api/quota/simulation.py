@@ -1,4 +1,4 @@
-"""TalkPilot's rate limits and several processes on one key, on a clock that nobody waits for."""
+"""TalkPilot's rate limits and several processes on one key, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from airflow_provider_talkpilot.api.quota.traffic import PATIENCE
 START = 1_770_000_000.0
 MINUTE, HOUR = 60.0, 3600.0
 EXCHANGE_SECONDS = 10.0
+THREADS = 8
 
 Windows = Literal["fixed", "sliding"]
 
@@ -47,8 +48,8 @@ class Server:
     _in_minute: deque[float] = field(default_factory=deque)
     _in_hour: deque[float] = field(default_factory=deque)
 
-    def answer(self, now: float) -> tuple[bool, dict[str, str]]:
-        """Whether the request is accepted, and the headers."""
+    def respond(self, now: float) -> tuple[bool, dict[str, str]]:
+        """Return whether the request is accepted, and the headers."""
         self._let_go(self._in_minute, MINUTE, now)
         self._let_go(self._in_hour, HOUR, now)
         over_minute = len(self._in_minute) >= self.per_minute
@@ -108,9 +109,8 @@ class SharedLedger:
 class Process:
     """One process: threads that take work as long as there is some.
 
-    :param work: requests to be answered.
-    :param threads: in flight at most.
-    :param latency: seconds from sending to the answer, least and most.
+    :param work: requests to send until they succeed.
+    :param latency: seconds from sending to the response, least and most.
     :param begins: seconds after the start of the simulation.
     :param ends: likewise; it sends nothing from then on.
     :param losses: share of requests that get no response, half of them uncounted.
@@ -119,13 +119,13 @@ class Process:
 
     governor: Governor
     work: int
-    threads: int = 8
     latency: tuple[float, float] = (0.05, 0.3)
     begins: float = 0.0
     ends: float = math.inf
     losses: float = 0.0
     ledger: SharedLedger | None = None
     sent: int = 0
+    refused: int = 0
     busy: int = 0
     wakes_at: float = 0.0
     done_at: float = 0.0
@@ -169,7 +169,7 @@ class World:
     def _work(self, process: Process) -> None:
         if self.now >= START + process.ends:
             return
-        while process.work > process.busy and process.busy < process.threads:
+        while process.work > process.busy and process.busy < THREADS:
             wait = process.governor.wait(self.now)
             if wait != 0:
                 pause = PATIENCE if wait is None else max(wait, 1e-6)
@@ -199,7 +199,7 @@ class World:
         is_counted = not lost or self._random.random() < 0.5
 
         def arrive() -> None:
-            accepted, headers = self.server.answer(self.now) if is_counted else (False, {})
+            accepted, headers = self.server.respond(self.now) if is_counted else (False, {})
             self.at(sent + latency, lambda: come_back(accepted, headers))
 
         def come_back(accepted: bool, headers: dict[str, str]) -> None:
@@ -211,6 +211,7 @@ class World:
                 process.work -= 1
                 process.done_at = self.now
             else:
+                process.refused += 1
                 process.governor.record_refusal(permit, headers, self.now)
             self._work(process)
 
