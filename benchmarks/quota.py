@@ -83,13 +83,15 @@ def share_minutes(folder: Path) -> None:
                 groups[kind, processes] = sandbox, start(sandbox, folder / f"{kind}-{processes}")
         for _, worker in groups.values():
             wait_until_ready(worker)
-        # In the first two minutes the processes start, and meet.
-        middle, end = time.time() + 2 * MINUTE, time.time() + 5 * MINUTE
+        until = time.time() + 8 * MINUTE
         for (_, processes), (_, worker) in groups.items():
-            order(worker, f"{processes} {ENDLESS} {end + MINUTE}\n")
-        time.sleep(middle - time.time())
-        before = [Counter(sandbox.counters) for sandbox, _ in groups.values()]
-        time.sleep(end - time.time())
+            order(worker, f"{processes} {ENDLESS} {until}\n")
+        while not all(sandbox.counters["detail"] for sandbox, _ in groups.values()):
+            time.sleep(0.1)
+        # In the first two minutes the processes meet.
+        time.sleep(2 * MINUTE)
+        before = [sandbox.counters for sandbox, _ in groups.values()]
+        time.sleep(3 * MINUTE)
         counts = [
             used_and_refused(sandbox, then)
             for (sandbox, _), then in zip(groups.values(), before, strict=True)

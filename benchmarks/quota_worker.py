@@ -7,6 +7,7 @@ Airflow takes seconds; each has a client, a quota and a ledger of its own.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -66,6 +67,7 @@ def fork(most: int, until: float) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable()  # Airflow logs to the output, which is read no more after "ready"
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:

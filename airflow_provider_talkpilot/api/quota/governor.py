@@ -51,7 +51,7 @@ class Governor:
         self._writer = writer
         self._jitter = jitter or random.Random()  # noqa: S311
         self._traffic = Traffic()
-        self._minute = Minute(minute, requests_per_minute, share, writer, self._traffic)
+        self.minute = Minute(minute, requests_per_minute, share, writer, self._traffic)
         self._hour = Hour(hour, requests_per_hour, self._traffic)
         self._minute_seconds = minute
         self._slot_seconds = hour / HOUR_SLOTS
@@ -59,15 +59,10 @@ class Governor:
         self._refused_in_a_row = 0
         self._has_waited = False  # a request waited for the quota since the last entry
 
-    @property
-    def usable_limit(self) -> int | None:
-        """Requests a minute that may be used; None before the server told its limit."""
-        return self._minute.limit
-
     def wait(self, now: float) -> float | None:
         """Return the seconds until a request may leave; None for "when a response has come"."""
-        portion = self._minute.portion(now)
-        waits = [self._blocked_until - now, self._hour.wait(now), self._minute.wait(portion, now)]
+        portion = self.minute.portion(now)
+        waits = [self._blocked_until - now, self._hour.wait(now), self.minute.wait(portion, now)]
         if portion is not None and not self._traffic.has_room(portion / self._minute_seconds, now):
             waits.append(None)
         longest = max(0.0, *(wait or 0.0 for wait in waits))
@@ -84,14 +79,14 @@ class Governor:
         self._traffic.finish(permit)
         self._traffic.record_round_trip(now - permit.sent_at)
         self._refused_in_a_row = 0
-        self._minute.recent.add(now)
-        self._minute.observe(permit, RateHeaders.parse(headers, now), now)
+        self.minute.recent.add(now)
+        self.minute.observe(permit, RateHeaders.parse(headers, now), now)
         self._hour.record_response(permit, now)
 
     def record_failure(self, permit: Permit, now: float) -> None:
         """Note that a request got no response; the server may have counted it all the same."""
         self._traffic.finish(permit)
-        self._minute.recent.add(now)
+        self.minute.recent.add(now)
         self._hour.recent.add(now)
 
     def record_refusal(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
@@ -100,8 +95,8 @@ class Governor:
         self._refused_in_a_row += 1
         rate, told = RateHeaders.parse(headers, now), retry_after(headers, now)
         if rate:
-            self._minute.observe(permit, rate, now)
-        if rate is None and self._minute.has_headers:
+            self.minute.observe(permit, rate, now)
+        if rate is None and self.minute.has_headers:
             # The API sends rate headers: this one is of a gateway, and says nothing of the quota.
             self._hour.recent.add(now)
             wait = told or 0.0
@@ -109,7 +104,7 @@ class Governor:
             wait = self._hour.record_refusal(told, now)
         else:
             self._hour.recent.add(now)
-            wait = self._minute.record_refusal(told, now)
+            wait = self.minute.record_refusal(told, now)
         # A server that refuses again gets more time each time.
         backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._refused_in_a_row - 1, MOST_DOUBLINGS)
         wait = min(max(wait, backoff), RETRY_AFTER_CEILING) + JITTER * self._jitter.random()
@@ -131,7 +126,7 @@ class Governor:
             slots=+slots,
             is_waiting=has_waited and not is_closed,
             is_closed=is_closed,
-            minute_limit=self._minute.key_limit,
+            minute_limit=self.minute.key_limit,
             hour_limit=self._hour.limit,
             refused_at=refused_at,
             resume_at=resume_at,
@@ -144,5 +139,5 @@ class Governor:
         self._traffic.others = [entry for entry in others if entry.written_at < newest]
         for entry in self._traffic.others:
             self._hour.learn(entry, now)
-            if not self._minute.has_headers:
-                self._minute.key_limit = entry.minute_limit or self._minute.key_limit
+            if not self.minute.has_headers:
+                self.minute.key_limit = entry.minute_limit or self.minute.key_limit

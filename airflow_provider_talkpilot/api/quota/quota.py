@@ -66,14 +66,14 @@ class Quota:
         hour: float = 3600.0,
         clock: Clock | None = None,
     ) -> None:
-        if not 0 < share <= 1:
-            raise ConfigurationError(f"quota_share is {share}: give a number over 0 and up to 1.")
         for name, value in (
             ("requests_per_minute", requests_per_minute),
             ("requests_per_hour", requests_per_hour),
         ):
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}: give at least 1, or leave it empty.")
+        if not 0 < share <= 1:
+            raise ConfigurationError(f"quota_share is {share}: give a number over 0 and up to 1.")
         self.max_wait = max_wait
         self.per_hour = requests_per_hour
         self.closed = threading.Event()
@@ -96,7 +96,7 @@ class Quota:
     @property
     def per_minute(self) -> int | None:
         """Requests a minute that may be used here, as far as it is known."""
-        return self._governor.usable_limit
+        return self._governor.minute.limit
 
     def acquire(self) -> Permit:
         """Wait until a request may leave, and count it as in flight.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 # Believing a server whose clock is this close to ours beats correcting by a one-second header.
 CLOCK_TOLERANCE = 2.0
@@ -14,8 +14,7 @@ CLOCK_TOLERANCE = 2.0
 LONGEST_WINDOW = 3900.0
 
 
-@dataclass(frozen=True, slots=True)
-class RateHeaders:
+class RateHeaders(NamedTuple):
     """The key's minute as one response told it.
 
     :param limit: requests allowed in a minute.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from airflow_provider_talkpilot.api.quota.ledger import LedgerEntry
 
@@ -12,8 +12,7 @@ from airflow_provider_talkpilot.api.quota.ledger import LedgerEntry
 PATIENCE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """Permission for one request.
 
     :param number: permits are numbered in the order in which they are given.
