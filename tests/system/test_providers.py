@@ -11,9 +11,13 @@ PACKAGE = "airflow-provider-talkpilot"
 HOOK = "airflow_provider_talkpilot.hooks.talkpilot.TalkPilotHook"
 
 
-def test_the_provider_describes_itself(airflow: Airflow) -> None:
+def test_the_provider_is_listed(airflow: Airflow) -> None:
     listed = {row["package_name"]: row for row in airflow.json("providers", "list")}
     assert "BigQuery" in listed[PACKAGE]["description"]
+
+
+@pytest.mark.slow
+def test_the_provider_describes_itself(airflow: Airflow) -> None:
     text = airflow.run("providers", "get", PACKAGE, "--full", "--output", "yaml")
     names = ["operators.calls", "operators.bigquery", "sensors.calls"]
     names += ["triggers.calls", "triggers.quota"]
