@@ -139,9 +139,7 @@ def fetch_details(
 def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted, permit: Permit) -> Detail:
     try:
         detail = client.call(call.agent_id, call.id, permit)
-    except NotFoundError as error:
-        if not error.code:  # not TalkPilot's own 404: there is no API at this address
-            raise
+    except NotFoundError:
         if not call.deleted:
             return Detail()
         known = call.id, call.agent_id, call.created_at, call.version
