@@ -1,4 +1,4 @@
-"""What Airflow asks a provider about itself (entry point ``apache_airflow_provider``)."""
+"""What Airflow reads about a provider (entry point ``apache_airflow_provider``)."""
 
 from __future__ import annotations
 

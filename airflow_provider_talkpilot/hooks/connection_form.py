@@ -33,7 +33,7 @@ class Extra:
         return schema if self.most is None else schema | {"maximum": self.most}
 
     def read(self, value: Any) -> Any:
-        """Read what a form or somebody's JSON holds.
+        """Read what the form or a JSON text holds.
 
         :raises ValueError: when it is no such number; the message says what is.
         """
@@ -92,7 +92,7 @@ EXTRAS: dict[str, Extra] = {
         most=1,
     ),
     "timeout": Extra(
-        "Seconds to wait for an answer",
+        "Seconds to wait for a response",
         "Then the request is sent again. Leave it empty for 30.",
         float,
     ),

@@ -213,7 +213,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     Stage the details (transcript, score) of the calls that an extract task staged.
 
     Costs one request per version of a call, ever: what staging or the table already has is not
-    asked for again.
+    fetched again.
 
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
@@ -223,9 +223,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     :param impersonation_chain: service account to impersonate, as in the Google provider.
         (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
-    :param rescore_days: a detail without ``final_score`` is asked for again, at most once a day,
+    :param rescore_days: a detail without ``final_score`` is fetched again, at most once a day,
         while the call is younger than this; 0 never.
-    :param max_rejects: records that may fail validation before the task fails; it asks for the
+    :param max_rejects: records that may fail validation before the task fails; it fetches the
         other details first.
     :param columns: nothing, for the choices that the calls were staged with; others are an error.
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
@@ -299,7 +299,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         choices = read_columns(columns, self.hash_conn_id)
         if choices.recorded == calls.columns and not choices.details_are_wanted:
             raise AirflowSkipException(
-                "Details are not asked for: what they have, transcript and final_score, is dropped."
+                "Details are not fetched: what they have, transcript and final_score, is dropped."
             )
         options = EnrichOptions(
             concurrency=self.concurrency,

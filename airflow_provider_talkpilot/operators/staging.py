@@ -36,7 +36,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     - Expired: folders in which nothing was written for ``max_age``.
 
     Only files named as staging names them are touched. Costs no request of TalkPilot's. Run it
-    after the loads. The enrich task should have its ``table`` then, or it asks for details again
+    after the loads. The enrich task should have its ``table`` then, or it fetches details again
     that were staged and are gone.
 
     :param staging_uri: root of staging, as the extract task has it. (templated)
