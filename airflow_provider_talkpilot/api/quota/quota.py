@@ -48,8 +48,8 @@ class Quota:
     :param max_wait: seconds that :meth:`acquire` may wait in all; None for as long as it takes.
     :param ledger: where the processes of a connection tell each other what they spent; without it
         nothing is known of what was sent before.
-    :param minute: seconds of the server's minute, other than 60 only for a sandbox in a hurry.
-    :param hour: seconds of its hour, likewise.
+    :param minute: seconds of the server's minute; a sandbox may have a shorter one.
+    :param hour: likewise.
     :param clock: source of time.
     :raises ConfigurationError: when a limit is under 1 or the share is out of range.
     """

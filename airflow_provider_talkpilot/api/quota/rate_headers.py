@@ -56,7 +56,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _clock_skew(headers: Mapping[str, str], now: float) -> float:
-    """Return the seconds by which our clock is ahead of the server's; 0 for next to nothing."""
+    """Return the seconds by which our clock is later than the server's; 0 for next to nothing."""
     sent_at = _http_date(headers.get("Date", ""))
     skew = 0.0 if sent_at is None else now - sent_at
     return skew if abs(skew) > CLOCK_TOLERANCE else 0.0

@@ -380,10 +380,12 @@ def test_refusals_without_a_time_back_off() -> None:
 )
 def test_unreadable_headers_are_as_good_as_none(wrong: dict[str, str]) -> None:
     governor = Governor()
-    for _ in range(3):
+    for _ in range(3):  # one by one: an error of the edge has no headers either
         assert governor.wait(START) == 0
         governor.record_response(governor.send(START), headers(0) | wrong, START)
-    assert governor.wait(START) == 0
+    for _ in range(100):
+        assert governor.wait(START) == 0
+        governor.send(START)
 
 
 def test_an_own_ceiling_holds_below_the_keys_limit() -> None:

@@ -136,17 +136,6 @@ def test_endless_refusals_end_in_an_error_that_says_what_to_do(
     assert sandbox.counters["agents"] == 10
 
 
-def test_without_rate_headers_nothing_is_held_back(
-    sandbox: Sandbox, make_client: MakeClient
-) -> None:
-    sandbox.settings.rate_headers = False
-    client = make_client(quota=Quota(max_wait=0))
-    for _ in range(3):  # one by one: an error of the edge has no headers either
-        client.agents()
-    for _ in range(100):
-        client.quota.acquire()
-
-
 def test_waiting_is_told_once_for_all_threads(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "airflow_provider_talkpilot")
     clock, limits, lock = FakeClock(), simulation.Server(per_minute=10), threading.Lock()
