@@ -444,6 +444,7 @@ def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> N
         refusals.chain.extract(staging_uri=folder.as_uri())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_bytes", [0, 5_000, 20_000])
 def test_disk_full_while_extracting(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
     ended = jobs.run(
@@ -460,6 +461,7 @@ def test_disk_full_while_extracting(chain: Chain, jobs: Jobs, file_bytes: int) -
     chain.assert_table_is_truth()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_bytes", [0, 5_000, 20_000])
 def test_disk_full_while_enriching(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
     calls = chain.summaries()
@@ -472,6 +474,7 @@ def test_disk_full_while_enriching(chain: Chain, jobs: Jobs, file_bytes: int) ->
     chain.assert_table_is_truth()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_bytes", [0, 5_000])
 def test_disk_full_while_loading(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
     calls = chain.extract().returned

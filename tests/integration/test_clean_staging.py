@@ -172,6 +172,7 @@ def test_rejects_of_a_run_stay_until_they_expire(chain: Chain) -> None:
     assert names(chain.staging_uri) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_try_never_finished_goes(chain: Chain, jobs: Jobs) -> None:
     """But not what a task may be writing."""
     ended = jobs.run(
@@ -377,6 +378,7 @@ DEATHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("death", DEATHS, ids=lambda d: f"{d.function[45:]}-{d.call}-{d.after}")
 def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     manifests = chain.run()
@@ -399,6 +401,7 @@ def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     chain.assert_table_is_truth()
 
 
+@pytest.mark.slow
 def test_what_a_killed_clean_left_the_next_one_of_any_run_finishes(
     chain: Chain, jobs: Jobs
 ) -> None:

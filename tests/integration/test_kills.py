@@ -22,7 +22,7 @@ from tests.integration.chain import Chain, day, local
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import tables
 
-pytestmark = pytest.mark.both_eras
+pytestmark = [pytest.mark.both_eras, pytest.mark.slow]
 
 # Every finished walk is staged at once, as it is after a minute of work.
 AT_ONCE = {"airflow_provider_talkpilot.staging.extract.extraction:PART_SECONDS": 0.0}

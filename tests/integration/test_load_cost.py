@@ -12,6 +12,8 @@ from google.cloud.bigquery import Client, QueryJob
 
 from tests.integration.chain import DAY, Chain
 
+pytestmark = pytest.mark.slow
+
 DAYS = 1000
 
 

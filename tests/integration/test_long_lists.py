@@ -31,6 +31,8 @@ from tests.support.jobs import Jobs
 from tests.support.lists import listed, pages
 from tests.support.windows import long_window
 
+pytestmark = pytest.mark.slow
+
 DAY = Interval.parse("2026-03-16", "2026-03-17")
 # Over four pages a list is long, and its parts have about two.
 SHORT = 4

@@ -14,6 +14,8 @@ from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOp
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
 from tests.support.jobs import Jobs
 
+pytestmark = pytest.mark.slow
+
 CALLS_A_DAY, DAYS = 2_000, 100
 SPARE_KIB = 30 * 1024
 

@@ -37,6 +37,8 @@ from tests.support.tables import (
     tables,
 )
 
+pytestmark = pytest.mark.slow
+
 DAYS = 3
 ALL: Interval = (day(0)[0], day(DAYS - 1)[1])
 LONG = 1000

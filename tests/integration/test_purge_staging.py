@@ -22,6 +22,8 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, day, local, names, staged_files
 from tests.support.jobs import Death, Jobs
 
+pytestmark = pytest.mark.slow
+
 STATES = ["purged", "erased"]
 HALVES = ("2026-03-16T00:00:00", "2026-03-16T12:00:00"), ("2026-03-16T12:00:00", "2026-03-17")
 
