@@ -11,11 +11,17 @@ import tenacity
 
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.base import HEALTH, Attempts, BaseClient
-from airflow_provider_talkpilot.api.http.exchange import Request, run_async
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health
 from airflow_provider_talkpilot.api.quota import Permit
-from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, CallWalk, list_agents
+from airflow_provider_talkpilot.api.walk import (
+    CallFilters,
+    CallPage,
+    CallWalk,
+    Request,
+    list_agents,
+    run_async,
+)
 
 
 class AsyncTalkPilotClient(BaseClient):

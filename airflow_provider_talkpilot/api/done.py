@@ -17,10 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from airflow_provider_talkpilot.api.http.exchange import Exchange
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
 from airflow_provider_talkpilot.api.models import Flag, TalkPilotModel, UtcDatetime
-from airflow_provider_talkpilot.api.walk import Walk, list_agents
+from airflow_provider_talkpilot.api.walk import Exchange, Walk, list_agents
 
 
 @dataclass(frozen=True)

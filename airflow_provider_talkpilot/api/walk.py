@@ -1,4 +1,4 @@
-"""Walking the pages of a list, and proof that the walk was whole.
+"""Requests, the walks of a list that take several of them, and proof that a walk was whole.
 
 Pages are offsets into a list that can move under the reader: a row that goes shifts the rest up and
 one is skipped, a row that comes shifts it down and one comes twice. A walk counts only when
@@ -10,16 +10,16 @@ Nothing in this module sends a request: the clients do.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.http.address import require_uuid
-from airflow_provider_talkpilot.api.http.exchange import Exchange, Request
 from airflow_provider_talkpilot.api.interval import Interval, format_utc
 from airflow_provider_talkpilot.api.models import (
     Agent,
@@ -34,6 +34,52 @@ PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
 Model = TypeVar("Model", bound=TalkPilotModel)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One GET.
+
+    :param kind: what the request is counted as.
+    :param path: below the base URL.
+    :param params: query parameters; they can hold a caller's number.
+    """
+
+    kind: str
+    path: str
+    params: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def url(self, base_url: str) -> str:
+        return f"{base_url}/{self.path}" + (f"?{urlencode(self.params)}" if self.params else "")
+
+
+Exchange = Generator[Request, dict[str, Any], Result]
+"""Yields requests, is sent the JSON object of each response, and returns a result."""
+
+
+def run(fetch: Callable[[Request], dict[str, Any]], exchange: Exchange[Result]) -> Result:
+    """Send the requests of an exchange with a client's ``fetch``; give what it returns."""
+    try:
+        request = next(exchange)
+        while True:
+            request = exchange.send(fetch(request))
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+
+
+async def run_async(
+    fetch: Callable[[Request], Awaitable[dict[str, Any]]], exchange: Exchange[Result]
+) -> Result:
+    """Send the requests of an exchange in an event loop; as :func:`run`."""
+    try:
+        request = next(exchange)
+        while True:
+            request = exchange.send(await fetch(request))
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
 
 
 @dataclass(frozen=True)

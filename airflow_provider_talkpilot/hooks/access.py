@@ -10,7 +10,7 @@ from airflow_provider_talkpilot.api.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from airflow_provider_talkpilot.api.http.exchange import Request
+from airflow_provider_talkpilot.api.walk import Request
 
 _ONE = {"page": "1", "limit": "1"}
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_talkpilot.api.done import DoneWatch
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
-from airflow_provider_talkpilot.api.http.exchange import run
+from airflow_provider_talkpilot.api.walk import run
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotArgumentError,
     TalkPilotSensorTimeoutError,

@@ -22,10 +22,10 @@ from airflow_provider_talkpilot.api.http.address import (
     origin,
     require_uuid,
 )
-from airflow_provider_talkpilot.api.http.exchange import Request
 from airflow_provider_talkpilot.api.http.responses import error_of, read_object
 from airflow_provider_talkpilot.api.models import CallDetail, TalkPilotModel, describe_invalid
 from airflow_provider_talkpilot.api.quota import Permit, Quota
+from airflow_provider_talkpilot.api.walk import Request
 
 REFUSALS_OF_ONE_REQUEST = 10
 REDIRECTS = 3

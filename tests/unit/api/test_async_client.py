@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.api.errors import (
     ConnectionFailedError,
     TalkPilotError,
 )
-from airflow_provider_talkpilot.api.http.exchange import Request
+from airflow_provider_talkpilot.api.walk import Request
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.windows import long_window
 from tests.unit.api.conftest import DAY, MakeClient

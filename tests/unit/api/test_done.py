@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
-from airflow_provider_talkpilot.api.http.exchange import Request, run
+from airflow_provider_talkpilot.api.walk import Request, run
 from airflow_provider_talkpilot.sandbox.query import read_calls_query
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 from airflow_provider_talkpilot.sandbox.store import CallStore

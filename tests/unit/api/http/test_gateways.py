@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.http.exchange import Request
 from airflow_provider_talkpilot.api.http.verdicts import ELSEWHERE
+from airflow_provider_talkpilot.api.walk import Request
 from tests.support.docs import DOCS, section
 from tests.unit.api.conftest import MakeClient
 from tests.unit.api.raw_server import RawServer

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError, ConnectionFailedError
-from airflow_provider_talkpilot.api.http.exchange import Request
+from airflow_provider_talkpilot.api.walk import Request
 from tests.unit.api.conftest import unlimited_quota
 from tests.unit.api.raw_server import RawServer
 
