@@ -83,7 +83,7 @@ def share_minutes(folder: Path) -> None:
                 groups[kind, processes] = sandbox, start(sandbox, folder / f"{kind}-{processes}")
         for _, worker in groups.values():
             wait_until_ready(worker)
-        until = time.time() + 8 * MINUTE
+        until = time.time() + 10 * MINUTE
         for (_, processes), (_, worker) in groups.items():
             order(worker, f"{processes} {ENDLESS} {until}\n")
         while not all(sandbox.counters["detail"] for sandbox, _ in groups.values()):
@@ -92,6 +92,8 @@ def share_minutes(folder: Path) -> None:
         time.sleep(2 * MINUTE)
         before = [sandbox.counters for sandbox, _ in groups.values()]
         time.sleep(3 * MINUTE)
+        if time.time() > until:
+            sys.exit("This machine is too busy: the processes ended before they were measured.")
         counts = [
             used_and_refused(sandbox, then)
             for (sandbox, _), then in zip(groups.values(), before, strict=True)
