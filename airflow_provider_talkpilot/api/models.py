@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -26,30 +25,12 @@ from pydantic import (
     ValidationError,
 )
 
+from airflow_provider_talkpilot.api.moments import read_moment
+
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 INT64 = range(-(2**63), 2**63)
 # A credential that dies after an hour, and opens the recording until then.
 RECORDING = "audio_file_url"
-# In full, so that a text of digits alone is no moment.
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-def read_moment(value: object) -> datetime:
-    """Read a moment as JavaScript, Postgres and Python write it: ISO 8601, in UTC where no zone is.
-
-    A number is no moment: nothing says whether it counts seconds or milliseconds.
-
-    :raises ValueError: when it is none, or outside the years 1 to 9999 in UTC.
-    """
-    moment = value
-    try:
-        if isinstance(value, str) and _DAY.match(value.strip()):
-            moment = datetime.fromisoformat(value.strip())
-        if isinstance(moment, datetime):
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError("it should be a moment in ISO 8601, in the years 1 to 9999 in UTC")
 
 
 def _integer(value: object) -> int:

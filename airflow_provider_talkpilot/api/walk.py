@@ -27,8 +27,8 @@ from airflow_provider_talkpilot.api.models import (
     Pagination,
     TalkPilotModel,
     describe_invalid,
-    read_moment,
 )
+from airflow_provider_talkpilot.api.moments import read_moment
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3
