@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.compat import is_known
 from airflow_provider_talkpilot.staging.manifests import Manifest
 from airflow_provider_talkpilot.staging.names import Kind, connection_of
 
@@ -58,7 +59,7 @@ def announce(
     for outlet in outlets:
         if isinstance(outlet, Asset):
             context["outlet_events"][outlet].extra = extra
-        elif isinstance(outlet, AssetAlias) and not manifest.selection and _is_known(outlet):
+        elif isinstance(outlet, AssetAlias) and not manifest.selection and is_known(outlet):
             asset = table_asset(target, manifest.kind)
             context["outlet_events"][outlet].add(asset, extra=extra)
 
@@ -82,21 +83,3 @@ def event_extra(
         "erased": result.erased,
         "requests": sum(manifest.requests.values()),
     }
-
-
-def _is_known(alias: AssetAlias) -> bool:
-    """Whether Airflow's database has an alias.
-
-    On Airflow 2, events through one that no scheduler has read yet, as in ``airflow dags test``,
-    make the task fail. No DAG can wait for them.
-    """
-    try:
-        from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]
-    except ImportError:  # Airflow 3 makes the alias where it is missing
-        return True
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        found = select(DatasetAliasModel.id).where(DatasetAliasModel.name == alias.name)
-        return session.scalar(found) is not None

@@ -152,7 +152,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         # A caller's number must not be a template field, whose values Airflow stores and shows.
         phone_number, search = (
-            render_text(self, value, context) for value in (self.phone_number, self.search)
+            self._rendered(value, context) for value in (self.phone_number, self.search)
         )
         plan = ExtractPlan(
             interval=read_interval(context, self.start, self.end),
@@ -206,6 +206,11 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             **_breakdown(manifest),
         )
         return str(path)
+
+    def _rendered(self, value: str | None, context: Context) -> str | None:
+        """A filter as it was rendered; None where a template gave nothing."""
+        text: str | None = render_text(self, value, context)
+        return text if text == value or is_given(text) else None
 
 
 class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):

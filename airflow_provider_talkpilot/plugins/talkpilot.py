@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_talkpilot.compat import IS_AIRFLOW_3
 from airflow_provider_talkpilot.operators.priority import ScheduledFirst
 
 PREFIX = "talkpilot"
@@ -40,7 +40,7 @@ class TalkPilotPlugin(AirflowPlugin):
     priority_weight_strategies: list[Any] = [ScheduledFirst]  # noqa: RUF012
     fastapi_apps: list[Any] = (
         [{"app": LazyApp(), "url_prefix": f"/{PREFIX}", "name": "TalkPilot"}]
-        if AIRFLOW_V_3_0_PLUS
+        if IS_AIRFLOW_3
         else []
     )
     # Relative: Airflow's own address may have a path.
@@ -54,6 +54,6 @@ class TalkPilotPlugin(AirflowPlugin):
                 "icon": f"{PREFIX}/static/icon.svg",
             }
         ]
-        if AIRFLOW_V_3_0_PLUS
+        if IS_AIRFLOW_3
         else []
     )

@@ -54,6 +54,15 @@ def test_a_number_stays_the_number_that_it_is(chain: Chain, native: bool) -> Non
 
 
 @both
+@pytest.mark.parametrize("given", ["{{ none }}", "{{ '' }}"])
+def test_a_filter_that_renders_to_nothing_is_none(chain: Chain, native: bool, given: str) -> None:
+    """Else no call would have it, and the run would end as if the interval were empty."""
+    summary = chain.extract(native=native, phone_number=given, search=given).xcoms["summary"]
+    assert summary["selection"] == []
+    assert summary["calls"] == len(chain.sandbox.truth(*chain.interval))
+
+
+@both
 def test_the_resync(chain: Chain, native: bool) -> None:
     chain.sandbox.reset(days=3)
     chain.interval = "2026-03-16", "2026-03-19"

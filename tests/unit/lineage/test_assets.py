@@ -31,7 +31,7 @@ ALIAS = AssetAlias("talkpilot_calls")
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Airflow's own, as a task's context has them."""
-    monkeypatch.setattr(assets, "_is_known", lambda _: True)
+    monkeypatch.setattr(assets, "is_known", lambda _: True)
     is_new = find_spec("airflow.sdk") is not None
     module = "airflow.sdk.execution_time.context" if is_new else "airflow.utils.context"
     return import_module(module).OutletEventAccessors()
