@@ -99,9 +99,11 @@ def submit_load_job(
 @contextmanager
 def _one_file(folder: ObjectStoragePath, manifest: Manifest) -> Iterator[IO[bytes]]:
     """All parts as one temporary file, because a load job takes one upload."""
-    rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - closed below
+    place = f"a temporary file in {tempfile.gettempdir()}"
+    with storage_errors("write", place):
+        rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - closed below
     try:
-        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+        with storage_errors("write", place):
             for part in manifest.parts:
                 _append(folder / part.name, part.sha256, rows)
             rows.flush()
