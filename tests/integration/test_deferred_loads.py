@@ -186,7 +186,9 @@ def test_a_killed_task_cancels_its_own_job_and_the_next_try_runs_it_again(
         try:
             killed = pool.submit(load)
             wait_until(lambda: gateway.looked_at)
-            TalkPilotLoadCallsOperator(task_id="other", manifest_uri="x", table="p.d.t").on_kill()
+            TalkPilotLoadCallsOperator(
+                task_id="other", manifest_uri="x", table=chain.table
+            ).on_kill()
             assert gateway.cancelled == []
             tasks[0].on_kill()
             [job_id] = gateway.cancelled

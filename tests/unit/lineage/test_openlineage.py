@@ -23,7 +23,7 @@ BASE_URL = "https://abc.supabase.co/functions/v1/api/v1"
 
 
 def test_a_task_that_did_nothing_says_nothing() -> None:
-    load = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="x", table="p.d.t")
+    load = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="x", table="my-project.d.t")
     assert load.get_openlineage_facets_on_complete(None) == OperatorLineage()
 
 
