@@ -19,6 +19,8 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, local, names, staged_files
 from tests.support.jobs import Death, Jobs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
 def test_a_run_leaves_no_file(anywhere: Chain, compress: bool) -> None:
@@ -172,7 +174,6 @@ def test_rejects_of_a_run_stay_until_they_expire(chain: Chain) -> None:
     assert names(chain.staging_uri) == []
 
 
-@pytest.mark.slow
 def test_what_a_killed_try_never_finished_goes(chain: Chain, jobs: Jobs) -> None:
     """But not what a task may be writing."""
     ended = jobs.run(
@@ -378,7 +379,6 @@ DEATHS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("death", DEATHS, ids=lambda d: f"{d.function[45:]}-{d.call}-{d.after}")
 def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     manifests = chain.run()
@@ -401,7 +401,6 @@ def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     chain.assert_table_is_truth()
 
 
-@pytest.mark.slow
 def test_what_a_killed_clean_left_the_next_one_of_any_run_finishes(
     chain: Chain, jobs: Jobs
 ) -> None:

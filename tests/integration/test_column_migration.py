@@ -14,6 +14,8 @@ from tests.integration.chain import Chain
 from tests.integration.test_columns import CALLS, SECRET, assert_table_is_chosen, keep_secret
 from tests.support.tables import tables
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2].joinpath("docs/privacy-columns.md").read_text(encoding="utf-8")
 LABELS = re.compile(r"ALTER TABLE `(.+)` SET OPTIONS \(labels = (\[.+\])\);")
 

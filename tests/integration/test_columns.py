@@ -25,6 +25,8 @@ from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import Row, assert_equal_rows, expected_rows, tables
 
+pytestmark = pytest.mark.slow
+
 SECRET = "correct-horse-battery-staple-0123456789"
 CALLS = 46
 MARK = "Geheim"

@@ -16,6 +16,8 @@ from tests.support.docs import DOCS, code_by_heading, section, table
 from tests.support.tables import Row
 from tests.support.tasks import run_task
 
+pytestmark = pytest.mark.slow
+
 TEXT = (DOCS / "warehouse.md").read_text(encoding="utf-8")
 QUERIES = code_by_heading(section(TEXT, "Queries"), "sql")
 DATASET = "my-project.talkpilot."

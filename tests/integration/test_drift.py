@@ -21,6 +21,8 @@ from tests.integration.test_evolution import create_table
 from tests.support.tables import Row, assert_equal_rows, expected_rows
 from tests.support.tasks import run_task
 
+pytestmark = pytest.mark.slow
+
 DRIFT: dict[str, Any] = {
     "duration": 12.5,
     "done": "true",

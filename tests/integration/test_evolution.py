@@ -12,6 +12,8 @@ from airflow_provider_talkpilot.bigquery.schema import target_schema
 from tests.integration.chain import Chain
 from tests.support.tables import tables
 
+pytestmark = pytest.mark.slow
+
 
 def create_table(chain: Chain, schema: list[SchemaField], **labels: str) -> None:
     chain.bigquery.create_dataset(chain.table.rpartition(".")[0])

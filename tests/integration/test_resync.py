@@ -115,6 +115,7 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
     assert chain.rows() == before
 
 
+@pytest.mark.slow
 def test_the_days_after(chain: Chain, resync: Resync) -> None:
     """Nothing twice on a day; then the three days, and what is older waits for its turn."""
     sandbox = chain.sandbox
@@ -206,6 +207,7 @@ def test_unreadable_notes_of_earlier_runs_cost_requests_and_no_truth(resync: Res
     assert resync.look_backs() == {"90": day(DAYS - 1)[0]}
 
 
+@pytest.mark.slow
 def test_history_that_was_loaded_by_hand_is_read_again_from_then_on(
     chain: Chain, resync: Resync
 ) -> None:
@@ -264,6 +266,7 @@ def test_a_purge_by_retention_arrives_for_list_requests_alone(
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
+@pytest.mark.slow
 def test_each_agent_has_a_retention_of_its_own(chain: Chain, kept_nine_days: Resync) -> None:
     sandbox = chain.sandbox
     long, short = sandbox.store.agent_ids
@@ -279,6 +282,7 @@ def test_each_agent_has_a_retention_of_its_own(chain: Chain, kept_nine_days: Res
     assert_purged(chain, day(0)[0], day(2)[1], agent_ids=[short])
 
 
+@pytest.mark.slow
 def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> None:
     """All days between are due at once, and again where TalkPilot's job comes later."""
     morning(chain, AGES)
@@ -295,6 +299,7 @@ def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> 
     assert len(kept_nine_days.run_all(AGES + 3, look_backs=SHORT)) == 1, "the look-back alone"
 
 
+@pytest.mark.slow
 def test_days_without_a_run_are_caught_up(chain: Chain, kept_nine_days: Resync) -> None:
     morning(chain, AGES)
     kept_nine_days.run_all(AGES, look_backs=SHORT)

@@ -103,6 +103,7 @@ def test_the_trigger_goes_on_where_the_server_fails(
     assert log_of().count("checks again in 0 s.") == 3
 
 
+@pytest.mark.slow
 def test_the_trigger_waits_as_long_as_it_is_told(sandbox: Sandbox) -> None:
     finish(sandbox, but=1)
     _, trigger = defer()

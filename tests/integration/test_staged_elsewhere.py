@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.chain import Chain, Interval, day, local
 
+pytestmark = pytest.mark.slow
+
 BOTH: Interval = (day(0)[0], day(1)[1])
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.chain import Chain, day
 
+pytestmark = pytest.mark.slow
+
 EXTRA: dict[str, Any] = {
     "sentiment": "positiv \u2028 🙂",
     "tags": ["a", {"b": None}],

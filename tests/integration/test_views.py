@@ -21,6 +21,8 @@ from tests.integration.test_loads import live_call
 from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows, tables
 from tests.support.tasks import run_task
 
+pytestmark = pytest.mark.slow
+
 
 def create_views(chain: Chain, **options: Any) -> dict[str, str]:
     arguments = {"table": chain.table, **options}

@@ -24,7 +24,12 @@ def test_ctrl_c_while_a_process_is_started(tmp_path: Path, monkeypatch: pytest.M
         return process
 
     monkeypatch.setattr("scripts.airflow_command.subprocess.Popen", start)
-    with pytest.raises(KeyboardInterrupt):
-        Airflow(tmp_path, tmp_path / "log", {}).run("version", seconds=60)
+    # A shell starts programs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Airflow(tmp_path, tmp_path / "log", {}).run("version", seconds=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
     [process] = started
     assert process.returncode is not None

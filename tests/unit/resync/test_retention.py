@@ -114,6 +114,7 @@ def worlds(draw: st.DrawFn, days: int = 24) -> World:
     return World(retention, late, draw(st.frozensets(each, max_size=20)))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(worlds(), st.data())
 def test_a_purge_arrives_with_the_first_run_after_it(world: World, data: st.DataObject) -> None:

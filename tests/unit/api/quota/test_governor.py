@@ -76,6 +76,7 @@ def test_five_hours_of_the_default_limits_are_used(
     assert share_refused(server) <= most_refused
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     kind=windows,
