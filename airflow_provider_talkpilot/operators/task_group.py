@@ -168,13 +168,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         )
         self.load_calls >> self.load_details
         if clean:
-            self.clean_staging = clean_behind(
-                self,
-                staging_uri=staging_uri,
-                keep_staged=keep_staged,
-                task_group=self,
-                **own.pop("clean_staging", {}),
-            )
+            given = {"staging_uri": staging_uri, "keep_staged": keep_staged, "task_group": self}
+            self.clean_staging = clean_behind(self, **(given | own.pop("clean_staging", {})))
         if own:
             raise TalkPilotArgumentError(f"task_arguments names no task of the group: {[*own]}.")
 
@@ -203,10 +198,10 @@ def clean_behind(
     clean = TalkPilotCleanStagingOperator(
         task_id=task_id,
         staging_uri=staging_uri,
-        manifest_uris=[task.output for task in tasks if isinstance(task, staging)],
-        keep=keep_staged,
         # After a run without details too; never when something failed.
         **{
+            "manifest_uris": [task.output for task in tasks if isinstance(task, staging)],
+            "keep": keep_staged,
             "trigger_rule": "none_failed_min_one_success",
             "doc_md": "Deletes what is loaded from staging, and takes calls that TalkPilot purged "
             "or erased out of all other staged files.",

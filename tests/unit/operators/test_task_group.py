@@ -71,9 +71,13 @@ def test_every_argument_reaches_the_tasks_that_have_it(dag: Any) -> None:
 
 
 def test_arguments_of_a_single_task(dag: Any) -> None:
-    own = {"enrich_calls": {"concurrency": 4, "retries": 7}, "clean_staging": {"retries": 1}}
+    own = {
+        "enrich_calls": {"concurrency": 4, "retries": 7},
+        "clean_staging": {"retries": 1, "keep": True},
+    }
     TalkPilotCallsTaskGroup(prefix_group_id=False, task_arguments=own, **PLACES)
     assert dag.get_task("enrich_calls").concurrency == 4
+    assert dag.get_task("clean_staging").keep is True
     assert [dag.get_task(name).retries for name in own] == [7, 1]
     with pytest.raises(TalkPilotArgumentError, match="no task of the group"):
         TalkPilotCallsTaskGroup("again", task_arguments={"enrich": {}}, **PLACES)
