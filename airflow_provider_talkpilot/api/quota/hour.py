@@ -93,7 +93,8 @@ class Hour:
         """Take over a refusal of another process if it is the latest."""
         if entry.refused_at is not None and entry.refused_at > self.refused_at:
             self.refused_at, self._is_limit_proven = entry.refused_at, True
-            self.closed_until = entry.resume_at or now
+            # Another machine's clock, or a file, may be wrong.
+            self.closed_until = min(entry.resume_at or now, now + self._seconds)
             self.limit = self._capped(entry.hour_limit)
             self._is_trying = False
 

@@ -251,6 +251,17 @@ def test_a_ceiling_above_the_keys_limit_costs_a_refusal_an_hour(kind: Windows) -
     assert len(server.refused) <= 4 + 2 * 2
 
 
+def test_a_ledger_that_makes_no_sense_blocks_for_an_hour_at_most() -> None:
+    wrong = {
+        "refused_at": START,
+        "resume_at": START + 10**9,
+        "slots": {10**12: 5, -5: 10**9},
+    }
+    governor = Governor("own")
+    governor.learn([Governor("other").entry(START).model_copy(update=wrong)], START)
+    assert 0 < (governor.wait(START) or 0) <= HOUR
+
+
 def test_an_entry_from_the_future_is_ignored() -> None:
     """A machine whose clock is wrong must not hold up the others."""
     entry = LedgerEntry(
