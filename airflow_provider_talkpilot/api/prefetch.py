@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, Self, TypeVar
 
 from airflow_provider_talkpilot.api.quota import Permit, Quota
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# No result has come for so long: the quota is used up, or the server is slow.
+IDLE_SECONDS = 5.0
 
 
 class Prefetch(Generic[Item, Result]):
@@ -23,6 +26,8 @@ class Prefetch(Generic[Item, Result]):
     :param fetch: fetches an item with a permit, in a thread.
     :param items: what to fetch; read no further than needed.
     :param size: items in flight at most.
+    :param on_idle: called where the next result takes more than ``IDLE_SECONDS``. Before it, the
+        results that came meanwhile are given, out of their order.
     """
 
     def __init__(
@@ -31,8 +36,9 @@ class Prefetch(Generic[Item, Result]):
         fetch: Callable[[Item, Permit], Result],
         items: Iterable[Item],
         size: int,
+        on_idle: Callable[[], None] | None = None,
     ) -> None:
-        self._quota, self._fetch, self._size = quota, fetch, size
+        self._quota, self._fetch, self._size, self._on_idle = quota, fetch, size, on_idle
         self._items = iter(items)
         self._next: Item | None = None  # read already, and not submitted yet
         self._flight: deque[Future[Result]] = deque()
@@ -50,6 +56,9 @@ class Prefetch(Generic[Item, Result]):
     def __iter__(self) -> Iterator[Result]:
         while self._submit():
             future = self._flight[0]
+            if self._on_idle and wait([future], IDLE_SECONDS).not_done:
+                yield from self._overtaking()
+                self._on_idle()
             try:
                 result = future.result()
             finally:
@@ -65,6 +74,11 @@ class Prefetch(Generic[Item, Result]):
             if future.exception() is None:
                 yield future.result()
 
+    def _overtaking(self) -> Iterator[Result]:
+        for future in [each for each in self._flight if each.done() and not each.exception()]:
+            self._flight.remove(future)
+            yield future.result()
+
     def _submit(self) -> bool:
         """Fill the window as far as the quota allows; say whether anything is in flight."""
         while len(self._flight) < self._size:
@@ -76,6 +90,8 @@ class Prefetch(Generic[Item, Result]):
             if not isinstance(permit, Permit):
                 if self._flight:
                     break
+                if self._on_idle and permit > IDLE_SECONDS:
+                    self._on_idle()
                 permit = self._quota.acquire()
             self._flight.append(self._pool.submit(self._fetch, self._next, permit))
             self._next = None

@@ -13,17 +13,22 @@ from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.enrich.plan import Wanted
+from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import Checkpoint, DetailsManifest
-from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
 
 # A kill costs at most so many details: those in flight and those that are not staged yet. Of these,
-# a part has at least LEAST_ROWS.
+# a part has at least LEAST_ROWS, unless the next detail takes long to come.
 BATCH_ROWS, LEAST_ROWS = 100, 20
 BATCH_SECONDS = 60.0
+# So many small parts become one. Otherwise a million details would be more files than BigQuery
+# loads in a job (10,000: cloud.google.com/bigquery/quotas#load_jobs).
+PACKED_PARTS = 100
 # A few records that do not fit are accidents. More are a change of the API, and further requests
 # would be waste.
 MOST_ACCIDENTS = 10
@@ -94,8 +99,30 @@ class DetailBatches:
         self._manifest.add_requests(self._spent_before, self._client.requests)
         if part:
             self._manifest.parts.append(part)
+            packed = self._pack()
             Checkpoint(manifest=self._manifest, worked_at=datetime.now(UTC)).save(self._folder)
+            for small in packed:
+                storage.delete(self._folder / small.name)
         self._flushed_at = time.monotonic()
+
+    def _pack(self) -> list[Part]:
+        """Make one part of the last small ones, if they are many.
+
+        :return: the small ones, to be deleted once a checkpoint names the large one instead.
+        """
+        small = self._manifest.parts[-PACKED_PARTS:]
+        if len(small) < PACKED_PARTS or any(part.rows > BATCH_ROWS for part in small):
+            return []
+        mark = self._writer.mark()
+        try:
+            for part in small:
+                self._writer.write(read_records(self._folder / part.name))
+        except ManifestError:  # another run of the interval has packed or cleaned them
+            self._writer.rollback(mark)
+            return []
+        large = self._writer.flush()
+        self._manifest.parts[-PACKED_PARTS:] = [large] if large else []
+        return small
 
 
 def fetch_details(
@@ -117,7 +144,8 @@ def fetch_details(
     def fetch(call: Wanted, permit: Permit) -> Detail:
         return _fetch(client, choices, call, permit)
 
-    with Prefetch(client.quota, fetch, missing, batches.in_flight) as details:
+    # What came is staged before a longer wait: a kill in an hour of waiting costs nothing.
+    with Prefetch(client.quota, fetch, missing, batches.in_flight, batches.flush) as details:
         try:
             for detail in details:
                 batches.add(detail)

@@ -12,9 +12,11 @@ from typing import Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient
+from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient, prefetch
 from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
 from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.enrich import details
 from airflow_provider_talkpilot.staging.enrich.details import (
     BATCH_ROWS,
     LEAST_ROWS,
@@ -23,8 +25,10 @@ from airflow_provider_talkpilot.staging.enrich.details import (
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
 from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
-from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.support.waiting import wait_until
+from tests.unit.api.conftest import unlimited_quota
 
 START = datetime(2026, 3, 16, tzinfo=UTC)
 AGENT_ID = "00000000-0000-4000-8000-00000000000a"
@@ -122,6 +126,38 @@ def test_an_api_that_changed_gets_no_more_requests(folder: ObjectStoragePath) ->
     assert len(rejected(folder)) == client.requests["detail"]
 
 
+@pytest.mark.parametrize("slow", [0, 3])
+def test_results_are_staged_while_another_is_waited_for(
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, slow: int
+) -> None:
+    monkeypatch.setattr(prefetch, "IDLE_SECONDS", 0.05)
+
+    class Slow(Client):
+        def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
+            if int(call_id[-12:]) == slow:
+                wait_until(lambda: len(staged(folder)) == 3)
+            return super().call(agent_id, call_id, permit)
+
+    client = Slow()
+    client.quota = unlimited_quota()
+    assert enrich(stage(folder, 4), client).rows == 4
+
+
+def test_results_are_staged_before_the_quota_is_waited_for(
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "IDLE_SECONDS", 0.05)
+
+    class Watching(Client):
+        def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
+            assert len(staged(folder)) == int(call_id[-12:]) // 3 * 3
+            return super().call(agent_id, call_id, permit)
+
+    client = Watching()
+    client.quota = Quota(requests_per_minute=3, minute=1)
+    assert enrich(stage(folder, 6), client).rows == 6
+
+
 @pytest.mark.parametrize("concurrency", [1, 4, 32, 200])
 def test_a_kill_at_any_moment_costs_at_most_a_batch(
     folder: ObjectStoragePath, concurrency: int
@@ -137,6 +173,45 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
     manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency)
     assert manifest.rows == 450
     assert len(manifest.parts) <= 450 / LEAST_ROWS + 1
+
+
+def test_many_small_parts_become_few(
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(details, "PACKED_PARTS", 10)
+    manifest = enrich(stage(folder, 5_250), Client(), concurrency=1)
+    *large, _ = [part.rows for part in manifest.parts if part.rows > BATCH_ROWS]
+    assert len(large) >= 4
+    assert len(manifest.parts) < len(large) + 1 + 10
+    assert sorted(path.name for path in Path(folder.path).glob("details-0*")) == sorted(
+        part.name for part in manifest.parts
+    )
+    assert staged(folder) == [call_id(number) for number in range(5_250)]
+    assert manifest.is_whole(folder)
+
+
+def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The large part is stored, and the small ones too: none is requested or loaded twice."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(details, "PACKED_PARTS", 10)
+    calls = stage(folder, 1_500)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "delete", kill)
+        with pytest.raises(Killed):
+            enrich(calls, Client(), concurrency=1)
+    left = staged(folder)
+    assert len(left) > len(set(left)) > 900
+    again = Client()
+    manifest = enrich(calls, again, concurrency=1)
+    assert again.requests["detail"] == 1_500 - len(set(left))
+    rows = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
+    assert sorted(rows) == [call_id(number) for number in range(1_500)]
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
