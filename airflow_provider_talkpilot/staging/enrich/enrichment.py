@@ -227,12 +227,13 @@ def _take_over(
             parts.append(intact[0])
     # Last: details that an interrupted try copied are known by now.
     for path in (*mixed, *elsewhere):
+        rows = list[dict[str, Any]]()
         with left_alone(strict=False):
             _, rows = read_intact(path) or (None, [])
-            rows = [row for row in rows if plan.can_use(_known(row))]
-            if plan.know(map(_known, rows)):
-                writer.write(rows)
-                parts += [copy] if (copy := writer.flush()) else []
+        rows = [row for row in rows if plan.can_use(_known(row))]
+        if plan.know(map(_known, rows)):
+            writer.write(rows)
+            parts += [copy] if (copy := writer.flush()) else []
     return None if any(storage.size(path) is None for path in mixed) else parts
 
 

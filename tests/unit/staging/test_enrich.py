@@ -12,7 +12,14 @@ from typing import Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient, prefetch
+from airflow_provider_talkpilot.api import (
+    CallDetail,
+    CallFilters,
+    Interval,
+    Quota,
+    TalkPilotClient,
+    prefetch,
+)
 from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.staging import storage
@@ -23,8 +30,9 @@ from airflow_provider_talkpilot.staging.enrich.details import (
     MOST_ACCIDENTS,
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
-from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
+from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
+from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.support.waiting import wait_until
@@ -212,6 +220,35 @@ def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.Mo
     assert again.requests["detail"] == 1_500 - len(set(left))
     rows = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
     assert sorted(rows) == [call_id(number) for number in range(1_500)]
+
+
+def test_details_that_cannot_be_copied_are_not_taken_for_staged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, interval = parse_uri(tmp_path.as_uri()), Interval(START, START + timedelta(days=1))
+    failed, again = (
+        interval_folder(
+            root,
+            dag_id=dag_id,
+            connection_id="c",
+            agent_ids=None,
+            filters=CallFilters(),
+            interval=interval,
+        )
+        for dag_id in ("failed", "again")
+    )
+    enrich(stage(failed, 30), Client())
+    calls, client = stage(again, 30), Client()
+
+    def write(_writer: PartWriter, _rows: object) -> None:
+        raise StagingError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartWriter, "write", write)
+        with pytest.raises(StagingError, match="disk is full"):
+            enrich(calls, client)
+    assert enrich(calls, client).rows == 30
+    assert client.requests["detail"] == 0
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
