@@ -56,6 +56,7 @@ with DAG(
         prefix_group_id=False,
         staging_uri="{{ var.value.talkpilot_staging_uri }}",
         table="{{ var.value.talkpilot_bigquery_table }}",
+        location="{{ var.value.get('talkpilot_bigquery_location', '') }}",
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",

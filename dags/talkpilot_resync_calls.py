@@ -25,6 +25,7 @@ DONE = f"{DAG_ID}_{CONNECTION}_done"
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
 AGENTS = "{{ var.value.get('talkpilot_agent_ids', '') }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
+LOCATION = "{{ var.value.get('talkpilot_bigquery_location', '') }}"
 
 with DAG(
     dag_id=DAG_ID,
@@ -80,6 +81,7 @@ with DAG(
         end="{{ params.end or '' }}",
         agent_ids=AGENTS,
         table=TABLE,
+        location=LOCATION,
         staging_uri=STAGING,
         # Used-up quota frees the worker; the triggerer waits.
         deferrable=True,
@@ -95,6 +97,7 @@ with DAG(
             talkpilot_conn_id=CONNECTION,
             staging_uri=STAGING,
             table=TABLE,
+            location=LOCATION,
             agent_ids=agent_ids,
             start=start,
             end=end,

@@ -62,6 +62,9 @@ def test_what_both_have_in_common(path: Path) -> None:
         assert outlet == AssetAlias(alias)
     for name in ("extract_calls", "enrich_calls"):
         assert dag.get_task(name).deferrable
+    for task in dag.tasks:
+        if hasattr(task, "location"):
+            assert "talkpilot_bigquery_location" in task.location
     assert dag.get_task("load_calls").upstream_task_ids == {"extract_calls"}
     assert {"enrich_calls", "load_calls"} <= dag.get_task("load_details").upstream_task_ids
 
