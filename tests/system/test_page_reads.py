@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tests.system.conftest import DAY, Services
 from tests.system.running import REPOSITORY, Airflow
 
-pytestmark = pytest.mark.airflow3  # the page is Airflow 3's
+pytestmark = [pytest.mark.airflow3, pytest.mark.slow]  # the page is Airflow 3's
 
 OWN_DAGS = REPOSITORY / "tests" / "system" / "dags"
 OWN_DAG = "talkpilot_own_names"
