@@ -33,7 +33,7 @@ def sense(**options: Any) -> Outcome:
 
 
 def poke(**options: Any) -> bool:
-    """Ask once."""
+    """Check once."""
     return bool(sense(method="poke", **options).returned)
 
 

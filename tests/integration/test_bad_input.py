@@ -94,16 +94,16 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 class OtherServer(ThreadingHTTPServer):
-    """A web server that is no TalkPilot: the same answer to every GET."""
+    """A web server that is no TalkPilot: the same response to every GET."""
 
     def __init__(self, status: int, body: bytes, content_type: str) -> None:
-        self.answer = status, body, content_type
+        self.response = status, body, content_type
         super().__init__(("127.0.0.1", 0), OtherServer.Handler)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert isinstance(self.server, OtherServer)
-            status, body, content_type = self.server.answer
+            status, body, content_type = self.server.response
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
@@ -607,7 +607,7 @@ def test_bigquery_refuses(
                 task(calls)
 
 
-@pytest.mark.parametrize("status", [500, 503, None], ids=["500", "503", "nobody listens"])
+@pytest.mark.parametrize("status", [500, 503, None], ids=["500", "503", "no server"])
 def test_bigquery_is_down(
     refusals: Refusals, monkeypatch: pytest.MonkeyPatch, status: int | None
 ) -> None:

@@ -283,7 +283,7 @@ def test_an_age_that_makes_no_sense(chain: Chain, days: int) -> None:
 def test_what_cannot_be_read_is_left_alone_and_the_rest_is_cleaned(
     chain: Chain, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody knows which parts a manifest of another version names."""
+    """It is not known which parts a manifest of another version names."""
     other = local(str(chain.extract(dag_id="another").returned))
     loaded = other.with_name("calls-loaded-0123456789abcdef.json")
     loaded.write_text(other.read_text())

@@ -75,7 +75,7 @@ def test_to_drop(chain: Chain) -> None:
     chain.extract_options["columns"] = columns
     chain.run()
     assert_table_is_chosen(chain, columns)
-    assert chain.sandbox.counters["detail"] == CALLS, "each was asked for once, before"
+    assert chain.sandbox.counters["detail"] == CALLS, "each was fetched once, before"
     assert_refused(chain, {}, "transcript (drop there, keep now)")
 
 

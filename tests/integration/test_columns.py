@@ -190,7 +190,7 @@ def test_changes_purges_and_deletions_arrive(chain: Chain) -> None:
 class TestScores:
     @pytest.fixture(autouse=True)
     def _yesterday(self, chain: Chain) -> None:
-        """Calls so young that a missing score is asked for again."""
+        """Calls so young that a missing score is requested again."""
         yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
         chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
         chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()

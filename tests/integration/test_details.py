@@ -23,11 +23,11 @@ from tests.support.windows import long_window
 CALLS = 46
 
 
-def details_asked(chain: Chain) -> int:
+def details_requested(chain: Chain) -> int:
     """Detail requests since the last time."""
-    asked = chain.sandbox.counters["detail"]
+    requested = chain.sandbox.counters["detail"]
     chain.sandbox.reset_counters()
-    return asked
+    return requested
 
 
 def forget_staging(chain: Chain) -> None:
@@ -35,7 +35,7 @@ def forget_staging(chain: Chain) -> None:
 
 
 def age_details(chain: Chain, days: int) -> None:
-    """As if the table's details had been asked for some days earlier."""
+    """As if the table's details had been fetched some days earlier."""
     chain.bigquery.query(
         f"UPDATE `{chain.table}` SET detail_synced_at ="
         f" TIMESTAMP_SUB(detail_synced_at, INTERVAL {days} DAY) WHERE TRUE"
@@ -44,10 +44,10 @@ def age_details(chain: Chain, days: int) -> None:
 
 def test_the_warehouse_knows_what_staging_forgot(chain: Chain) -> None:
     chain.run()
-    assert details_asked(chain) == CALLS
+    assert details_requested(chain) == CALLS
     forget_staging(chain)
     _, details = chain.run()
-    assert details_asked(chain) == 0
+    assert details_requested(chain) == 0
     assert details.endswith(".json")
     chain.assert_table_is_truth()
 
@@ -55,16 +55,16 @@ def test_the_warehouse_knows_what_staging_forgot(chain: Chain) -> None:
 def test_staging_knows_what_was_never_loaded(chain: Chain) -> None:
     calls = chain.summaries()
     chain.enrich(calls)
-    assert details_asked(chain) == CALLS
+    assert details_requested(chain) == CALLS
     chain.load(str(chain.enrich(calls).returned))
-    assert details_asked(chain) == 0
+    assert details_requested(chain) == 0
     chain.assert_table_is_truth()
 
 
 @pytest.mark.parametrize("keep_staging", [True, False])
 def test_only_changed_versions_are_asked_for(chain: Chain, keep_staging: bool) -> None:
     chain.run()
-    details_asked(chain)
+    details_requested(chain)
     ids = [call["id"] for call in chain.sandbox.truth(*chain.interval)]
     chain.sandbox.edit(ids[3], note="Rückruf erledigt ✓")
     chain.sandbox.score(ids[5], 9)
@@ -72,7 +72,7 @@ def test_only_changed_versions_are_asked_for(chain: Chain, keep_staging: bool) -
     if not keep_staging:
         forget_staging(chain)
     chain.run()
-    assert details_asked(chain) == 3
+    assert details_requested(chain) == 3
     chain.assert_table_is_truth()
 
 
@@ -92,7 +92,7 @@ class TestLateScores:
         chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
         chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
         chain.run()
-        details_asked(chain)
+        details_requested(chain)
         truth = chain.sandbox.truth(*chain.interval)
         count = sum(call["final_score"] is None for call in truth)
         assert count
@@ -101,7 +101,7 @@ class TestLateScores:
     def test_not_twice_a_day(self, chain: Chain, unscored: int) -> None:
         forget_staging(chain)
         chain.run()
-        assert details_asked(chain) == 0
+        assert details_requested(chain) == 0
 
     def test_again_after_a_day(self, chain: Chain, unscored: int) -> None:
         late = [c for c in chain.sandbox.truth(*chain.interval) if c["final_score"] is None]
@@ -110,7 +110,7 @@ class TestLateScores:
         age_details(chain, 1)
         forget_staging(chain)
         chain.run()
-        assert details_asked(chain) == unscored
+        assert details_requested(chain) == unscored
         chain.assert_table_is_truth()
 
     def test_never_when_turned_off(self, chain: Chain, unscored: int) -> None:
@@ -118,16 +118,16 @@ class TestLateScores:
         forget_staging(chain)
         chain.enrich_options["rescore_days"] = 0
         chain.run()
-        assert details_asked(chain) == 0
+        assert details_requested(chain) == 0
 
 
 def test_old_calls_without_a_score_are_left_alone(chain: Chain) -> None:
     chain.run()
-    details_asked(chain)
+    details_requested(chain)
     age_details(chain, 30)
     forget_staging(chain)
     chain.run()
-    assert details_asked(chain) == 0
+    assert details_requested(chain) == 0
 
 
 @pytest.mark.parametrize("in_list", [True, False])
@@ -136,10 +136,10 @@ def test_it_ends_without_updated_at(chain: Chain, in_list: bool, in_detail: bool
     chain.sandbox.settings.list_has_updated_at = in_list
     chain.sandbox.settings.detail_has_updated_at = in_detail
     chain.run()
-    assert details_asked(chain) == CALLS
+    assert details_requested(chain) == CALLS
     forget_staging(chain)
     chain.run()
-    assert details_asked(chain) == 0
+    assert details_requested(chain) == 0
 
 
 def test_a_call_that_vanishes_before_its_detail(chain: Chain) -> None:
@@ -172,12 +172,12 @@ def test_a_key_that_dies_half_way(chain: Chain, change: dict[str, object], says:
     with pytest.raises(AirflowFailException, match=says):
         chain.enrich(calls, concurrency=2)
     sandbox.before_request = None
-    stopped_after = details_asked(chain)
+    stopped_after = details_requested(chain)
     assert stopped_after < CALLS, "it stopped at once"
 
     sandbox.settings.api_keys[sandbox.api_key] = good
     chain.load(str(chain.enrich(calls).returned))
-    assert details_asked(chain) == CALLS - 20, "what was fetched before is not asked for again"
+    assert details_requested(chain) == CALLS - 20, "what was fetched before is not fetched again"
     chain.assert_table_is_truth()
 
 
@@ -189,9 +189,9 @@ def test_two_runs_at_once_do_no_harm(chain: Chain) -> None:
     for manifest in manifests:
         chain.load(manifest)
     chain.assert_table_is_truth()
-    details_asked(chain)
+    details_requested(chain)
     chain.run()
-    assert details_asked(chain) == 0
+    assert details_requested(chain) == 0
 
 
 def test_details_can_be_turned_off(chain: Chain) -> None:
@@ -199,7 +199,7 @@ def test_details_can_be_turned_off(chain: Chain) -> None:
     for off in (False, "False", "false", ""):
         with pytest.raises(AirflowSkipException):
             chain.enrich(calls, enabled=off)
-    assert details_asked(chain) == 0
+    assert details_requested(chain) == 0
 
 
 @pytest.mark.both_eras
@@ -229,7 +229,7 @@ class TestDeferral:
         chain.reset_quota()
         chain.sandbox.settings.requests_per_hour = None
         ended = chain.enrich(calls, method="execute_complete", deferrable=True)
-        assert details_asked(chain) == CALLS + refused, "nothing was answered twice"
+        assert details_requested(chain) == CALLS + refused, "nothing was fetched twice"
         assert ended.xcoms["summary"]["requests"] == {"detail": CALLS + refused}
         chain.load(str(ended.returned))
         chain.assert_table_is_truth()
@@ -238,7 +238,7 @@ class TestDeferral:
         chain.sandbox.settings.requests_per_hour = 2
         with pytest.raises(TaskDeferred):
             chain.extract(deferrable=True, defer_after=dt.timedelta(seconds=2))
-        assert chain.sandbox.counters["calls"] == 2, "one answered, one refused"
+        assert chain.sandbox.counters["calls"] == 2, "one accepted, one refused"
         chain.sandbox.reset_counters()
         chain.reset_quota()
         chain.sandbox.settings.requests_per_hour = None
@@ -257,10 +257,10 @@ class TestStopped:
         with pytest.raises(AirflowTaskTimeout), timeout(seconds=2):
             chain.enrich(calls, concurrency=2)
         chain.sandbox.settings.latency_seconds = 0.0
-        answered = chain.sandbox.counters["detail"]
-        assert answered < CALLS
+        accepted = chain.sandbox.counters["detail"]
+        assert accepted < CALLS
         chain.load(str(chain.enrich(calls).returned))
-        assert details_asked(chain) == CALLS, "what was in flight was kept too"
+        assert details_requested(chain) == CALLS, "what was in flight was kept too"
         chain.assert_table_is_truth()
 
     @pytest.mark.both_eras
@@ -278,9 +278,9 @@ class TestStopped:
         with pytest.raises(AirflowTaskTimeout), timeout(seconds=300):
             chain.enrich(calls)
         chain.sandbox.before_request = None
-        assert details_asked(chain) == 20
+        assert details_requested(chain) == 20
         chain.sandbox.settings.requests_per_minute = None
         chain.reset_quota()
         chain.load(str(chain.enrich(calls).returned))
-        assert details_asked(chain) == CALLS - 20
+        assert details_requested(chain) == CALLS - 20
         chain.assert_table_is_truth()

@@ -75,7 +75,7 @@ def live(chain: Chain) -> list[Row]:
     return [call for call in truth if call["deleted_at"] is None]
 
 
-def ask(chain: Chain, title: str) -> list[Row]:
+def query(chain: Chain, title: str) -> list[Row]:
     dataset = chain.table.rpartition(".")[0]
     query = QUERIES[title].replace(DATASET, f"{dataset}.")
     assert dataset in query
@@ -97,13 +97,13 @@ def success_by_agent(chain: Chain, title: str) -> None:
         known = [c["general_success"] for c in calls if c["general_success"] is not None]
         assert len(known) < len(calls)
         expected[agent_id] = len(calls), pytest.approx(sum(known) / len(known))
-    rows = ask(chain, title)
+    rows = query(chain, title)
     assert {row["agent_id"]: (row["calls"], row["success_rate"]) for row in rows} == expected
     assert rows[0]["success_rate"] >= rows[1]["success_rate"]
 
 
 def day_by_day(chain: Chain, title: str) -> None:
-    rows = ask(chain, title)
+    rows = query(chain, title)
     assert [row["day"].isoformat() for row in rows] == [days_ago(10)] * 2 + [days_ago(9)] * 2
     assert sum(row["calls"] for row in rows) == len(live(chain))
 
@@ -115,7 +115,7 @@ def long_and_low(chain: Chain, title: str) -> None:
         if call["duration"] >= 300 and call["final_score"] and call["final_score"] <= 3
     ]
     assert expected
-    rows = ask(chain, title)
+    rows = query(chain, title)
     assert {row["id"]: row["call_summary"] for row in rows} == {
         call["id"]: call["call_summary"] for call in expected
     }
@@ -130,7 +130,7 @@ def search(chain: Chain, title: str) -> None:
         if message["role"] == "user" and "invoice" in message["text"].lower()
     ]
     assert expected
-    rows = ask(chain, title)
+    rows = query(chain, title)
     assert sorted((row["id"], row["position"], row["text"]) for row in rows) == sorted(expected)
 
 
@@ -138,7 +138,7 @@ def gone(chain: Chain, title: str) -> None:
     truth = chain.sandbox.truth(days_ago(41), days_ago(8))
     erased = live(chain)[0]["id"]
     change(chain, f"UPDATE {{table}} SET erased_at = CURRENT_TIMESTAMP() WHERE id = '{erased}'")
-    [row] = ask(chain, title)
+    [row] = query(chain, title)
     assert row == {
         "calls": len(truth),
         "purged": sum(call["is_purged"] for call in truth),
@@ -150,7 +150,7 @@ def gone(chain: Chain, title: str) -> None:
 
 
 def freshness(chain: Chain, title: str) -> None:
-    [row] = ask(chain, title)
+    [row] = query(chain, title)
     assert row["newest_call"] == max(map(moment, chain.sandbox.truth(days_ago(10), days_ago(8))))
     assert row["last_read"] == max(row["synced_at"] for row in chain.rows(own_times=True))
     # BigQuery counts whole hours, the emulator how often the clock struck.
@@ -159,33 +159,33 @@ def freshness(chain: Chain, title: str) -> None:
         chain,
         "UPDATE {table} SET synced_at = TIMESTAMP_SUB(synced_at, INTERVAL 30 HOUR) WHERE TRUE",
     )
-    assert ask(chain, title)[0]["hours_ago"] in (30, 31)
+    assert query(chain, title)[0]["hours_ago"] in (30, 31)
 
 
 def without_details(chain: Chain, title: str) -> None:
-    assert ask(chain, title) == []
+    assert query(chain, title) == []
     changed = live(chain)[0]
     chain.sandbox.insert_late(changed["agent_id"], f"{days_ago(9)}T12:00:00Z")
     chain.sandbox.edit(changed["id"], note="Changed since.")
     calls = chain.summaries()
-    rows = {row["day"].isoformat(): row for row in ask(chain, title)}
+    rows = {row["day"].isoformat(): row for row in query(chain, title)}
     assert {day: (row["never_read"], row["changed_since"]) for day, row in rows.items()} == {
         days_ago(10): (0, 1),
         days_ago(9): (1, 0),
     }
     chain.load(chain.enrich(calls).returned)
-    assert ask(chain, title) == []
+    assert query(chain, title) == []
 
 
 def twice(chain: Chain, title: str) -> None:
-    assert ask(chain, title) == []
+    assert query(chain, title) == []
     call = live(chain)[0]["id"]
     change(
         chain,
         "INSERT INTO {table} (id, agent_id, created_at) SELECT id, agent_id, created_at FROM "
         f"{{table}} WHERE id = '{call}'",
     )
-    assert ask(chain, title) == [{"id": call, "times": 2}]
+    assert query(chain, title) == [{"id": call, "times": 2}]
 
 
 PROOFS: dict[str, Callable[[Chain, str], Any]] = {

@@ -45,7 +45,7 @@ def test_an_erased_call_keeps_an_empty_row(chain: Chain, caplog: pytest.LogCaptu
 
 
 def test_erased_once(chain: Chain) -> None:
-    """Later loads leave the row and its time alone; details are not asked for."""
+    """Later loads leave the row and its time alone; details are not fetched."""
     chain.run()
     gone = [live_call(chain)]
     erase(chain, gone)

@@ -29,7 +29,7 @@ AT_ONCE = {"airflow_provider_talkpilot.staging.extract.extraction:PART_SECONDS":
 
 
 class Killer:
-    """Kills a process when the sandbox is about to answer its n-th request of a kind."""
+    """Kills a process when the sandbox is about to respond to its n-th request of a kind."""
 
     def __init__(self, sandbox: Sandbox, kind: str, count: int) -> None:
         self._kind, self._count, self._process = kind, count, 0
@@ -126,9 +126,9 @@ def test_enrich_killed(chain: Chain, jobs: Jobs, request_number: int) -> None:
 
     chain.load(chain.enrich(calls).returned)
     chain.assert_table_is_truth()
-    asked = Counter(request.path for request in sandbox.requests if request.kind == "detail")
-    repeated = sum(asked.values()) - len(asked)
-    assert max(asked.values()) <= 2
+    requested = Counter(request.path for request in sandbox.requests if request.kind == "detail")
+    repeated = sum(requested.values()) - len(requested)
+    assert max(requested.values()) <= 2
     assert repeated <= BATCH_ROWS
 
 

@@ -32,12 +32,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def test_a_day(chain: Chain, counted: Counted) -> None:
     chain.run()
-    asked = chain.sandbox.counters
+    spent = chain.sandbox.counters
     calls = len(chain.sandbox.truth(*chain.interval))
     assert counted == {
-        "talkpilot.requests.agents": asked["agents"],
-        "talkpilot.requests.calls": asked["calls"],
-        "talkpilot.requests.detail": asked["detail"],
+        "talkpilot.requests.agents": spent["agents"],
+        "talkpilot.requests.calls": spent["calls"],
+        "talkpilot.requests.detail": spent["detail"],
         "talkpilot.calls": calls,
         "talkpilot.details": calls,
     }
@@ -60,9 +60,9 @@ def test_a_deferral_counts_what_was_spent_before_it_and_no_more(
     chain.sandbox.settings.patch(requests_per_hour=20, hour_seconds=long_window())
     with pytest.raises(TaskDeferred):
         chain.enrich(calls, deferrable=True)
-    asked = chain.sandbox.counters
-    assert counted["talkpilot.requests.detail"] == asked["detail"] > 0
-    assert counted["talkpilot.refused"] == asked["refused"]
+    spent = chain.sandbox.counters
+    assert counted["talkpilot.requests.detail"] == spent["detail"] > 0
+    assert counted["talkpilot.refused"] == spent["refused"]
     assert "talkpilot.details" not in counted
     chain.sandbox.settings.patch(requests_per_hour=None)
     chain.reset_quota()

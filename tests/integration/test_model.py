@@ -183,7 +183,7 @@ class Warehouse(RuleBasedStateMachine):
         self.loaded |= {row["id"] for row in self.chain.rows()}
 
     def teardown(self) -> None:
-        """The last re-sync; then the table equals the API, and there is nothing left to ask."""
+        """The last re-sync; then the table equals the API, and there is nothing left to request."""
         # What was interrupted is finished first: its walks are as old as the interruption.
         self.a_run(ALL)
         self.chain.interval = ALL
@@ -204,7 +204,7 @@ class Warehouse(RuleBasedStateMachine):
 
 
 def is_empty(row: Row) -> bool:
-    """Whether a row tells of nobody any more."""
+    """Whether a row has no personal data any more."""
     return row["erased_at"] == SET and not row["transcript"] and not any(map(row.get, ABOUT_PEOPLE))
 
 

@@ -421,7 +421,7 @@ def test_an_unfinished_file(chain: Chain, jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("harm", ["torn", "shorter"])
 def test_a_part_that_is_not_whole_is_not_made_to_look_whole(chain: Chain, harm: str) -> None:
-    """Nobody can load it, and it may hold the caller: it goes."""
+    """No task can load it, and it may hold the caller: it goes."""
     caller = Caller(chain, "purged")
     failed = str(chain.extract(dag_id="failed").returned)
     chain.enrich(failed, dag_id="failed")

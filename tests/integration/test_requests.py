@@ -19,8 +19,8 @@ def spent(sandbox: Sandbox) -> dict[str, int]:
     return counts
 
 
-def asked(sandbox: Sandbox) -> Counter[str]:
-    """How often each address was asked for since the last time, whatever it answered."""
+def requested(sandbox: Sandbox) -> Counter[str]:
+    """How often each address was requested since the last time, whatever the response."""
     return Counter(f"{request.path} {request.query}" for request in sandbox.requests)
 
 
@@ -33,7 +33,7 @@ def test_a_day(chain: Chain) -> None:
     chain.load(calls.returned)
     assert spent(sandbox) == {}
     details = chain.enrich(calls.returned)
-    assert [path for path, times in asked(sandbox).items() if times > 1] == []
+    assert [path for path, times in requested(sandbox).items() if times > 1] == []
     assert spent(sandbox) == {"detail": 402}
     chain.load(details.returned)
     assert spent(sandbox) == {}
@@ -150,7 +150,7 @@ def test_details_turned_off_cost_nothing(chain: Chain) -> None:
 
 
 def test_the_key_goes_to_the_api_alone(chain: Chain) -> None:
-    """No recording is fetched, no other host asked, no other path tried."""
+    """No recording is fetched, no request goes to another host or path."""
     chain.run()
     sandbox = chain.sandbox
     assert {request.kind for request in sandbox.requests} == {"agents", "calls", "detail"}

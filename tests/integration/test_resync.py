@@ -141,7 +141,7 @@ def test_the_days_after(chain: Chain, resync: Resync) -> None:
 
 
 def test_the_newest_day_is_the_daily_dags(chain: Chain, resync: Resync) -> None:
-    """Both would ask for its details, which the daily DAG may still be fetching."""
+    """Both would fetch its details, which the daily DAG may still be fetching."""
     before = chain.rows()
     chain.sandbox.edit(alive(chain, DAYS - 1)[0], note="a day later")
     resync.run(DAYS)
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_told_in_a_line(chain: Chain, options: dict[str, Any], 
 
 @pytest.mark.parametrize("there", ["no table", "an empty table", "the newest day alone"])
 def test_nothing_to_read_again(chain: Chain, there: str) -> None:
-    """A re-sync loads no history: else the first one would ask for half a year of details."""
+    """A re-sync loads no history: else the first one would fetch half a year of details."""
     if there == "an empty table":
         chain.interval = "2026-01-05", "2026-01-06"
         chain.run()

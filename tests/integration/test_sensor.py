@@ -1,4 +1,4 @@
-"""The sensor fires when staff are through with an interval's calls, and what it asks is counted."""
+"""The sensor fires when staff are through with the calls, and its requests are counted."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_bad_arguments_fail_at_once(
 
 
 def rejected(sandbox: Sandbox, connect: Connect, what: str) -> dict[str, Any]:
-    """Make the API refuse what the sensor asks; gives options of the sensor."""
+    """Make the API refuse the sensor; gives options of the sensor."""
     finish(sandbox, but=1)
     if what == "401":
         sandbox.settings.api_keys[sandbox.api_key].active = False

@@ -1,4 +1,4 @@
-"""A sensor that deferred is woken by its trigger, which asks as little and survives trouble."""
+"""A deferred sensor is woken by its trigger, which spends as little and survives trouble."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[],
     event = fire(trigger)
     count = len(calls_of(sandbox))
     assert event == {"status": "success", "calls": count, "done": count}
-    # It knows the agents, and which of them to ask about first.
+    # It knows the agents, and which of them to check first.
     assert spent(sandbox) == {"calls": 4 + 2}
     assert resume(event).returned == {"calls": count, "done": count}
     assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in log_of()
@@ -69,7 +69,7 @@ def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandb
 
 
 def test_the_trigger_waits_for_its_first_poke(sandbox: Sandbox) -> None:
-    """The worker has asked a moment ago. A triggerer that starts anew asks at once."""
+    """The worker has checked a moment ago. A triggerer that starts anew checks at once."""
     finish(sandbox, but=1)
     _, trigger = defer(poke_interval=300)
     first = datetime.fromisoformat(trigger.next_poke_at) - datetime.now(UTC)
@@ -132,12 +132,12 @@ def test_a_cancelled_trigger_leaves_nothing_behind(sandbox: Sandbox) -> None:
     finish(sandbox, but=1)
     _, trigger = defer()
 
-    asked = threading.Event()
-    sandbox.before_request = lambda kind, count: asked.set() if count == 5 else None
+    requested = threading.Event()
+    sandbox.before_request = lambda kind, count: requested.set() if count == 5 else None
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(anext(aiter(trigger.run())))
-        await asyncio.to_thread(asked.wait, 60)
+        await asyncio.to_thread(requested.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -53,7 +53,7 @@ def test_without_updated_at(chain: Chain, in_list: bool, in_detail: bool) -> Non
     before = chain.rows()
 
     chain.run()
-    assert sandbox.counters["detail"] == spent, "no version shows a change: nothing to ask again"
+    assert sandbox.counters["detail"] == spent, "no version shows a change: nothing to fetch again"
     assert chain.rows() == before
 
 
