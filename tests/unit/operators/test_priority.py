@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from airflow.task.priority_strategy import validate_and_load_priority_weight_strategy
 
+from airflow_provider_talkpilot.compat import IS_AIRFLOW_3
 from airflow_provider_talkpilot.operators.priority import ScheduledFirst
 
+# What Airflow 3 calls an asset.
+DATA = "asset" if IS_AIRFLOW_3 else "dataset"
 RULE = "airflow_provider_talkpilot.operators.priority.ScheduledFirst"
 
 
@@ -22,7 +25,7 @@ def weight(run_id: str, own: int = 1, **more: Any) -> int:
     ("run_id", "expected"),
     [
         ("scheduled__2026-03-18T00:00:00+00:00", 1),
-        ("asset_triggered__2026-03-18T00:00:00+00:00_x", 1),
+        (f"{DATA}_triggered__2026-03-18T00:00:00+00:00_x", 1),
         ("a name of its own", 0),
         ("manual__2026-03-18T00:00:00+00:00", 0),
         ("backfill__2026-03-18T00:00:00+00:00", -1),
