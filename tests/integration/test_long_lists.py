@@ -281,7 +281,7 @@ def test_a_list_that_cannot_be_cut_waits_in_the_worker(
             end="2026-03-16T12:01:00",
             agent_ids=sandbox.store.agent_ids,
             deferrable=True,
-            defer_after=dt.timedelta(0),
+            defer_after=dt.timedelta(milliseconds=1),
         ).returned
     )
     assert len(rows) == 550
