@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import is_known
-from airflow_provider_talkpilot.staging.manifests import Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
 from airflow_provider_talkpilot.staging.names import Kind, connection_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def announce(
     context: Context,
     outlets: Iterable[Any],
     path: ObjectStoragePath,
-    manifest: Manifest,
+    manifest: CallsManifest | DetailsManifest,
     target: TableId,
     result: LoadResult,
 ) -> None:
@@ -65,7 +65,10 @@ def announce(
 
 
 def event_extra(
-    path: ObjectStoragePath, manifest: Manifest, target: TableId, result: LoadResult
+    path: ObjectStoragePath,
+    manifest: CallsManifest | DetailsManifest,
+    target: TableId,
+    result: LoadResult,
 ) -> dict[str, Any]:
     """Describe a load for DAGs that are scheduled on it: texts and numbers, no personal data.
 

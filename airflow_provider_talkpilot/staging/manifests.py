@@ -109,11 +109,6 @@ class Manifest(BaseModel):
         return Interval(self.start, self.end)
 
     @property
-    def agent_count(self) -> int:
-        """How many agents the calls belong to."""
-        raise NotImplementedError
-
-    @property
     def is_whole_interval(self) -> bool:
         """Whether it tells all calls of its interval, so that a call that it lacks is gone."""
         return self.kind == "calls" and not self.selection
@@ -223,20 +218,15 @@ class CallsManifest(Manifest):
 class DetailsManifest(Manifest):
     """What an enrichment staged: details, those of earlier tries included.
 
-    :param of_agents: how many agents' calls they belong to.
+    :param agent_count: how many agents' calls they belong to.
     :param fetched: details that were requested, those of interrupted tries included.
     :param vanished: calls that the list had and whose detail was gone.
     """
 
     kind: Literal["details"] = "details"
-    of_agents: int = 0
+    agent_count: int = 0
     fetched: int = 0
     vanished: int = 0
-
-    @property
-    def agent_count(self) -> int:
-        """How many agents' calls they belong to."""
-        return self.of_agents
 
 
 class Checkpoint(BaseModel):

@@ -173,7 +173,7 @@ def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
         end=calls.end,
         selection=calls.selection,
         columns=calls.columns,
-        of_agents=calls.agent_count,
+        agent_count=calls.agent_count,
         started_at=datetime.now(UTC),
     )
     before = Checkpoint.load(folder, "details")

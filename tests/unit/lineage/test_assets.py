@@ -40,7 +40,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Any:
 def manifest(kind: Kind = "calls", **fields: Any) -> CallsManifest | DetailsManifest:
     now = datetime(2026, 3, 17, 1, tzinfo=UTC)
     walks = [AgentWalk(agent_id=name, calls=3, began_at=now, walked_at=now) for name in "ab"]
-    agents = {"agents": walks} if kind == "calls" else {"of_agents": 2}
+    agents = {"agents": walks} if kind == "calls" else {"agent_count": 2}
     return (CallsManifest if kind == "calls" else DetailsManifest)(
         start=datetime(2026, 3, 16, tzinfo=UTC),
         end=datetime(2026, 3, 17, tzinfo=UTC),
@@ -85,7 +85,7 @@ def test_an_alias_becomes_the_asset(events: Any) -> None:
 
 
 def test_details(events: Any) -> None:
-    staged = manifest("details", of_agents=2)
+    staged = manifest("details", agent_count=2)
     announce({"outlet_events": events}, [ALIAS], PATH, staged, TABLE, LoadResult(rows=6))
     [(uri, extra)] = through_alias(events)
     assert uri == "bigquery://my-project/talkpilot/calls?with=details"
