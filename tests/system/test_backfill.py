@@ -88,7 +88,7 @@ def _run(airflow: Standalone, services: Services) -> Backfill:
     airflow.unpause(DAG)
     began = time.monotonic()
     eventually(lambda: _has_started(airflow) or None, SECONDS, "details come", airflow.tail, 1)
-    # A name of its own: a run like the scheduled one, for a day that is newer than all others.
+    # A day that is newer than all others. Its run's name does not tell its type.
     bounds = [f"{day}T00:00:00Z" for day in (NEWEST, NEWEST + timedelta(days=1))]
     came_at = time.monotonic()
     newest = airflow.trigger(
@@ -178,7 +178,7 @@ def test_several_runs_at_once_and_one_of_them_fetches_details(backfill: Backfill
 
 
 def test_the_newest_day_does_not_wait_for_the_backfill(backfill: Backfill) -> None:
-    for kind, weight in (("scheduled", 1), ("manual", 1), ("backfill", -1)):
+    for kind, weight in (("scheduled", 1), ("manual", 0), ("backfill", -1)):
         tasks = backfill.tasks_of(kind, "extract_calls") + backfill.tasks_of(kind, "load_calls")
         assert {task["priority_weight"] for task in tasks} == {weight}
     [newest] = backfill.tasks_of("manual", "enrich_calls")
