@@ -19,7 +19,9 @@ from tests.unit.api.raw_server import RawServer
 pytestmark = pytest.mark.usefixtures("environment")
 
 
-def tested(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[bool, str]:
+def connection_test(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, **fields: Any
+) -> tuple[bool, str]:
     connection = json.dumps({**sandbox.connection, **fields})
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
     good, message = TalkPilotHook().test_connection()
@@ -30,7 +32,7 @@ def tested(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> 
 
 def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.settings.patch(requests_per_minute=60)
-    good, message = tested(sandbox, monkeypatch, extra={"quota_share": 0.5})
+    good, message = connection_test(sandbox, monkeypatch, extra={"quota_share": 0.5})
     assert good
     assert message == (
         f"TalkPilot responds at {sandbox.base_url} (version 1.0.0). The key can see 2 agent(s) and "
@@ -40,13 +42,13 @@ def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_good_where_no_limit_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.settings.rate_headers = False
-    good, message = tested(sandbox, monkeypatch)
+    good, message = connection_test(sandbox, monkeypatch)
     assert good
     assert message.endswith("The key can see 2 agent(s) and read their calls.")
 
 
 def test_it_costs_three_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    tested(sandbox, monkeypatch)
+    connection_test(sandbox, monkeypatch)
     assert dict(sandbox.counters) == {"health": 1, "agents": 1, "calls": 1}
 
 
@@ -94,7 +96,7 @@ def test_a_key_that_will_not_do(
     key = sandbox.add_key("wanting", **rights or {})
     if rights is None:
         del sandbox.settings.api_keys[key]
-    good, message = tested(sandbox, monkeypatch, password=key)
+    good, message = connection_test(sandbox, monkeypatch, password=key)
     assert not good
     assert says in message
     assert message.startswith("The host")
@@ -111,12 +113,14 @@ def test_a_connection_as_a_uri(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, message = tested(sandbox, monkeypatch, login="me", extra={"request_per_hour": 9})
+    good, message = connection_test(sandbox, monkeypatch, login="me", extra={"request_per_hour": 9})
     assert good
     assert message.startswith("TalkPilot responds at ")
     assert message.endswith("did you mean requests_per_hour?).")
     assert "login" in message
-    good, message = tested(sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url})
+    good, message = connection_test(
+        sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url}
+    )
     assert not good
     assert message.endswith("extra base_url (it belongs into the field host).")
 
@@ -134,14 +138,14 @@ def test_something_in_front_of_talkpilot(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, says: str
 ) -> None:
     with RawServer(body, status) as server:
-        good, message = tested(sandbox, monkeypatch, host=server.url)
+        good, message = connection_test(sandbox, monkeypatch, host=server.url)
     assert not good
     assert says in message
 
 
 def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     key = sandbox.add_key("blind", allowed_agent_ids=[])
-    good, message = tested(sandbox, monkeypatch, password=key)
+    good, message = connection_test(sandbox, monkeypatch, password=key)
     assert good
     assert "The key can see no agent" in message
 
@@ -149,7 +153,7 @@ def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
 def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.settings.patch(requests_per_hour=100, hour_seconds=long_window())
     sandbox.spend(100, sandbox.api_key)
-    good, message = tested(sandbox, monkeypatch)
+    good, message = connection_test(sandbox, monkeypatch)
     assert not good
     assert message.startswith("The host is right, but the key could not be tested now. The key's")
 
@@ -176,27 +180,27 @@ def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.Monke
 def test_a_connection_that_cannot_work(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], says: str
 ) -> None:
-    good, message = tested(sandbox, monkeypatch, **fields)
+    good, message = connection_test(sandbox, monkeypatch, **fields)
     assert not good
     assert says in message
 
 
 def test_a_wrong_path_is_a_wrong_host(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, message = tested(sandbox, monkeypatch, host=sandbox.base_url.removesuffix("/v1"))
+    good, message = connection_test(sandbox, monkeypatch, host=sandbox.base_url.removesuffix("/v1"))
     assert not good
     assert "base URL" in message
 
 
 def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     with held_port() as port:
-        good, message = tested(sandbox, monkeypatch, host=f"http://127.0.0.1:{port}/v1")
+        good, message = connection_test(sandbox, monkeypatch, host=f"http://127.0.0.1:{port}/v1")
     assert not good
     assert "No response" in message
 
 
 def test_another_json_api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(b'{"up": true}') as server:
-        good, message = tested(sandbox, monkeypatch, host=server.url)
+        good, message = connection_test(sandbox, monkeypatch, host=server.url)
     assert not good
     assert message.startswith("There is no TalkPilot API at this base URL: mend the host.")
 
@@ -206,7 +210,7 @@ def test_trouble_is_told_and_not_raised(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     sandbox.faults.add(fault, times=20)
-    good, message = tested(sandbox, monkeypatch)
+    good, message = connection_test(sandbox, monkeypatch)
     assert message
     assert good is (fault == "no_pagination")
 
