@@ -20,6 +20,11 @@ from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOp
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, DAGNode, XComArg
 
+# Staging keeps personal data no longer than the run needs them, so a load cannot repeat for ever.
+_CLEARING = (
+    "After clean_staging, do not clear this task alone: clear extract_calls and the tasks after it."
+)
+
 
 class TalkPilotCallsTaskGroup(TaskGroup):
     """
@@ -140,7 +145,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_calls = task(
             TalkPilotLoadCallsOperator,
             "load_calls",
-            "Makes the table equal to the lists: one load job, one MERGE. May be cleared.",
+            "Makes the table equal to the lists: one load job, one MERGE. " + _CLEARING,
             manifest_uri=self.extract_calls.output,
             policy_tags=policy_tags,
             confirm_erasure=confirm_erasure,
@@ -160,7 +165,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_details = task(
             TalkPilotLoadCallsOperator,
             "load_details",
-            "Brings transcripts and scores into the table. May be cleared.",
+            "Brings transcripts and scores into the table. " + _CLEARING,
             manifest_uri=self.enrich_calls.output,
             policy_tags=policy_tags,
             outlets=[AssetAlias(assets[1])],
