@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -20,6 +21,7 @@ from airflow_provider_talkpilot.sandbox.faults import Fault
 from airflow_provider_talkpilot.sandbox.scripts import Script
 from airflow_provider_talkpilot.sandbox.settings import ApiKey
 from airflow_provider_talkpilot.sandbox.state import State
+from airflow_provider_talkpilot.sandbox.webhooks import deliver
 
 PREFIX = "/__sandbox__"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -103,6 +105,10 @@ def _truth(state: State, request: Request, body: dict[str, Any]) -> Any:
     return state.store.truth(query["start"], query["end"], agent_ids)
 
 
+def _deliver(state: State, request: Request, body: dict[str, Any]) -> Any:
+    return [delivery._asdict() for delivery in deliver(state, **body)]
+
+
 def _add_agent(state: State, request: Request, body: dict[str, Any]) -> Any:
     return {"id": state.store.add_agent(**body)}
 
@@ -150,6 +156,7 @@ _ROUTES: tuple[tuple[str, tuple[str, ...], Handler, str], ...] = (
     ("/spend", ("POST",), _spend, "use up quota as other software would: {key, requests}"),
     ("/reset", ("POST",), _reset, "new data, everything else forgotten; body: settings"),
     ("/truth", ("GET",), _truth, "details in [start, end): ?start=&end=&agent_id=&agent_id="),
+    ("/webhooks", ("POST",), _deliver, "send webhooks: {start, end, agent_ids, clients}"),
     ("/agents", ("POST",), _add_agent, "add an agent; body: its fields"),
     ("/agents/{agent_id}", ("PATCH",), _edit_agent, "change an agent: {retention_days, …}"),
     ("/agents/{agent_id}/calls", ("POST",), _insert_late, "add a call: {created_at, …}"),
@@ -165,7 +172,8 @@ def _endpoint(state: State, handler: Handler) -> Callable[[Request], Any]:
             body = json.loads(content) if content else {}
             if not isinstance(body, dict):
                 raise TypeError("the body must be a JSON object")
-            result = handler(state, request, body)
+            # Not here: webhooks may go to a server that requests something of this one.
+            result = await run_in_threadpool(handler, state, request, body)
         except ValidationError as wrong:
             reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors()]
             return JSONResponse({"error": "; ".join(reasons)}, 400)

@@ -11,6 +11,7 @@ Era = Literal["spring", "now"]
 Windows = Literal["fixed", "sliding"]
 HiddenAgentStatus = Literal[403, 404]
 Recordings = Literal["signed", "stored"]
+Webhooks = Literal["call.completed", "call_ended"]
 BasePath = Literal["/functions/v1/api/v1", "/v1"]
 
 
@@ -28,6 +29,7 @@ class Switches:
     base_path: BasePath
     full_health: bool
     performance_records: bool
+    webhooks: Webhooks
 
 
 ERAS: dict[Era, Switches] = {
@@ -42,6 +44,7 @@ ERAS: dict[Era, Switches] = {
         base_path="/functions/v1/api/v1",
         full_health=False,
         performance_records=False,
+        webhooks="call.completed",
     ),
     "now": Switches(
         windows="sliding",
@@ -54,6 +57,7 @@ ERAS: dict[Era, Switches] = {
         base_path="/v1",
         full_health=True,
         performance_records=True,
+        webhooks="call_ended",
     ),
 }
 """The value of every switch that is not set by itself."""

@@ -51,6 +51,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bind(port: int = 0) -> socket.socket:
+    """A socket bound to the loopback address, so that no other program can take the port.
+
+    :param port: 0 chooses a free one.
+    :raises OSError: when the port is in use.
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
 class GuardedProcess:
     """A command that runs until :meth:`stop`, or until this process is gone.
 

@@ -13,32 +13,17 @@ import uvicorn
 from airflow_provider_talkpilot.sandbox.app import make_app
 from airflow_provider_talkpilot.sandbox.counters import Request
 from airflow_provider_talkpilot.sandbox.faults import Faults
+from airflow_provider_talkpilot.sandbox.processes import HOST, bind
 from airflow_provider_talkpilot.sandbox.scripts import Scripts
 from airflow_provider_talkpilot.sandbox.service import Service
 from airflow_provider_talkpilot.sandbox.settings import ApiKey, SandboxSettings, fake_api_key
 from airflow_provider_talkpilot.sandbox.state import BeforeRequest, State
 from airflow_provider_talkpilot.sandbox.store import CallStore
 from airflow_provider_talkpilot.sandbox.times import Moment
+from airflow_provider_talkpilot.sandbox.webhooks import Delivery, deliver
 
-HOST = "127.0.0.1"
 _START_SECONDS = 20
 _STOP_SECONDS = 10
-
-
-def bind(port: int = 0) -> socket.socket:
-    """A socket bound to the loopback address, so that no other program can take the port.
-
-    :param port: 0 chooses a free one.
-    :raises OSError: when the port is in use.
-    """
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((HOST, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 class Sandbox(Service):
@@ -280,6 +265,12 @@ class Sandbox(Service):
     def insert_late(self, agent_id: str, created_at: Moment, **fields: Any) -> str:
         """See :meth:`CallStore.insert_late`."""
         return self.store.insert_late(agent_id, created_at, **fields)
+
+    def deliver_webhooks(
+        self, start: Moment, end: Moment, agent_ids: list[str] | None = None, *, clients: int = 4
+    ) -> list[Delivery]:
+        """See :func:`deliver`: send the webhooks of the calls that start in ``[start, end)``."""
+        return deliver(self.state, start, end, agent_ids, clients=clients)
 
     def truth(
         self, start: Moment, end: Moment, agent_ids: list[str] | None = None

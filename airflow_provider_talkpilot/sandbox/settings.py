@@ -16,6 +16,7 @@ from airflow_provider_talkpilot.sandbox.eras import (
     HiddenAgentStatus,
     Recordings,
     Switches,
+    Webhooks,
     Windows,
 )
 from airflow_provider_talkpilot.sandbox.times import MomentForm
@@ -85,6 +86,8 @@ class SandboxSettings(BaseModel):
     :param base_path: path of ``base_url``; the API is served at both.
     :param full_health: whether ``GET /health`` has ``commit`` and ``deployed_at``.
     :param performance_records: whether there is ``GET /agents/{id}/performance``.
+    :param webhooks: ``call_ended`` has a list of turns and is tried three times;
+        ``call.completed`` has the transcript in a text and is tried once.
 
     The data (effective at the next ``reset()``):
 
@@ -125,6 +128,9 @@ class SandboxSettings(BaseModel):
     :param transcript_role: how the agent is called in transcripts.
     :param transcript_times: whether messages have ``time_sec``.
     :param transcript_tools: whether transcripts have a tool's call and its result.
+    :param webhook_secret: what webhooks are signed with; None sends them unsigned.
+    :param webhook_headers: whether a secret gives a signature, goes along itself, or both.
+    :param webhooks_started: whether ``call_started`` comes before ``call_ended``.
 
     Trouble:
 
@@ -133,6 +139,12 @@ class SandboxSettings(BaseModel):
     :param random_fault_seed: same seed and order of requests, same faults.
     :param random_fault_streak: never more random faults than this in a row.
     :param audio_url_seconds: life of a signed ``audio_file_url``.
+    :param webhooks_lost: share of calls (0 to 1) whose webhook never arrives.
+    :param webhooks_repeated: share of calls whose webhook comes three times.
+    :param webhooks_forged: share of calls for which somebody sends a wrong transcript, too, signed
+        with a guessed secret.
+    :param webhooks_old: share of calls for which a wrong transcript comes whose signature is right
+        and an hour old.
     :param dead_recording_every: of the stored addresses, every so many-th is dead; 0 is none.
     """
 
@@ -149,6 +161,7 @@ class SandboxSettings(BaseModel):
     base_path: BasePath | None = None
     full_health: bool | None = None
     performance_records: bool | None = None
+    webhooks: Webhooks | None = None
 
     seed: int = 1
     days: int | list[dt.date] = 7
@@ -180,6 +193,9 @@ class SandboxSettings(BaseModel):
     transcript_role: Literal["agent", "assistant"] = "agent"
     transcript_times: bool = False
     transcript_tools: bool = False
+    webhook_secret: str | None = None
+    webhook_headers: Literal["signature", "secret", "both"] = "both"
+    webhooks_started: bool = True
 
     latency_seconds: float = Field(default=0.0, ge=0)
     random_fault_rate: float = Field(default=0.0, ge=0, le=1)
@@ -187,6 +203,10 @@ class SandboxSettings(BaseModel):
     random_fault_streak: int = Field(default=2, ge=1)
     audio_url_seconds: float = 3600.0
     dead_recording_every: int = Field(default=5, ge=0)
+    webhooks_lost: float = Field(default=0.0, ge=0, le=1)
+    webhooks_repeated: float = Field(default=0.0, ge=0, le=1)
+    webhooks_forged: float = Field(default=0.0, ge=0, le=1)
+    webhooks_old: float = Field(default=0.0, ge=0, le=1)
 
     def model_post_init(self, context: Any, /) -> None:
         """Make one valid key where none was given."""

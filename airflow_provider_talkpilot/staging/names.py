@@ -10,6 +10,8 @@
         calls-checkpoint.json              unfinished work
         .<name>.<8 hex digits>             a local file that is still being written
     <staging URI>/_quota/<connection>/     the ledger of the connection's quota
+    <staging URI>/inbox/<agent>/<day>/     what webhooks brought of the calls that started that day
+        <call_id>-<digest>.json            one event
 
 A folder is a function of DAG, connection, agents and interval, never of the run: the next try, or
 another worker, finds what is staged already.
@@ -21,17 +23,22 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import uuid4
-
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.api.errors import IntervalError
 from airflow_provider_talkpilot.staging.errors import StagingUriError
 
+if TYPE_CHECKING:
+    # The receiver of webhooks writes into the inbox, and runs without Airflow.
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
 Kind = Literal["calls", "details"]
+
+INBOX = "inbox"
+"""The folder below the root that webhooks fill; no DAG stages there."""
 
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
 _AGENTS = re.compile(
@@ -39,12 +46,16 @@ _AGENTS = re.compile(
     r"(?P<columns>-columns-[0-9a-f]{12})?"
 )
 _INTERVAL = re.compile(r"[0-9T.]+Z_[0-9T.]+Z")
-LEVELS = (_NAME, _NAME, _AGENTS, _INTERVAL)
+_DAG = re.compile(r"(?!inbox$)" + _NAME.pattern)
+LEVELS = (_DAG, _NAME, _AGENTS, _INTERVAL)
 """The shapes of the folders below the root: DAG, connection, agents, interval."""
 
 _PART = re.compile(r"(calls|details|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl(\.gz)?")
 _RECORD = re.compile(r"(calls|details)-(?:(checkpoint)|(manifest|loaded)-([0-9a-f]{16}))\.json")
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
+_EVENT = re.compile(r"(.+)-([0-9a-f]{16})\.json")
+# What a file may be called on any storage. Other ids of calls are digested.
+_CALL_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}", re.ASCII)
 _DIGITS = 16
 
 
@@ -142,6 +153,39 @@ class FileName(NamedTuple):
         return "-".join(filter(None, (self.kind, self.role, beginning))) + ".json"
 
 
+class EventName(NamedTuple):
+    """The name of an event in the inbox; as a text it is the name itself.
+
+    :param call: :func:`call_name` of the call.
+    :param digest: the beginning of the event's digest.
+    """
+
+    call: str
+    digest: str
+
+    @classmethod
+    def parse(cls, name: str) -> EventName | None:
+        """Read the name of a file; None where it is not one of ours."""
+        found = _EVENT.fullmatch(name)
+        return cls(*found.groups()) if found else None
+
+    def __str__(self) -> str:
+        return f"{self.call}-{self.digest[:_DIGITS]}.json"
+
+
+def call_name(call_id: str) -> str:
+    """Give what stands for a ``call_id`` in names: itself where a file may be called so."""
+    return call_id if _CALL_ID.fullmatch(call_id) else f"sha256~{_digest(call_id)}"
+
+
+def inbox_folder(root: ObjectStoragePath, agent_id: str, day: date) -> ObjectStoragePath:
+    """Name the folder of the events of an agent's calls that started on a day (UTC).
+
+    :param agent_id: a UUID in small letters.
+    """
+    return root / INBOX / agent_id / day.isoformat()
+
+
 def unfinished_name(name: str) -> str:
     """Name a local file while it is being written."""
     return f".{name}.{uuid4().hex[:8]}"
@@ -170,7 +214,8 @@ def interval_folder(
     """
     name = scope_name(connection_id, agent_ids, filters, columns)
     bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
-    return root / _safe(dag_id) / name / bounds
+    dag = _safe(dag_id)
+    return root / (f"{dag}-dag" if dag == INBOX else dag) / name / bounds
 
 
 def scope_name(

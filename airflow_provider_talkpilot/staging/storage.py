@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec import AbstractFileSystem
 from pydantic import TypeAdapter
 
@@ -23,6 +23,10 @@ from airflow_provider_talkpilot.staging.errors import (
     storage_errors,
 )
 from airflow_provider_talkpilot.staging.names import unfinished_name
+
+if TYPE_CHECKING:
+    # The receiver of webhooks stores events, and runs without Airflow.
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 GZIP_SUFFIX = ".gz"
 _READ_BUFFER = 1 << 20
@@ -45,11 +49,14 @@ class Entry(NamedTuple):
     modified: datetime | None
 
 
-def parse_uri(uri: str) -> ObjectStoragePath:
+def parse_uri(
+    uri: str, to_path: Callable[[str], ObjectStoragePath] | None = None
+) -> ObjectStoragePath:
     """Turn a staging URI into a path.
 
     :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``, or
         ``/folder``.
+    :param to_path: makes the path; None is Airflow's, which knows connections.
     :raises StagingUriError: when it is empty or of another shape, or its scheme is unknown.
     """
     uri = (uri or "").strip()
@@ -64,9 +71,13 @@ def parse_uri(uri: str) -> ObjectStoragePath:
             f"The staging URI {uri!r} is malformed: its shape is gs://bucket/folder, or /folder "
             "for a folder that all workers share."
         )
+    if to_path is None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        to_path = ObjectStoragePath
     try:
         with storage_errors("use", uri):
-            path = ObjectStoragePath(uri)
+            path = to_path(uri)
             _ = path.fs  # the scheme's library and the connection are found here, or not
     except StagingError as error:
         if isinstance(error.__cause__, ValueError | ImportError):
@@ -94,14 +105,26 @@ def put(source: IO[bytes], target: ObjectStoragePath) -> None:
             shutil.copyfileobj(source, copy)
 
 
-def put_text(text: str, target: ObjectStoragePath) -> None:
-    """Write a small text file at once, replacing one of the same name."""
+def put_text(text: str, target: ObjectStoragePath, *, durable: bool = False) -> None:
+    """Write a small text file at once, replacing one of the same name.
+
+    :param durable: return when it is on the disk, so that it outlives the machine's end too.
+    """
     with storage_errors("write", target):
         if not is_local(target):
             target.fs.pipe_file(target.path, text.encode())
             return
         with _appearing(target) as file:
             file.write(text.encode())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        if durable:
+            folder = os.open(Path(target.path).parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
 from airflow_provider_talkpilot.sandbox.counters import key_prefix
-from airflow_provider_talkpilot.sandbox.server import bind
+from airflow_provider_talkpilot.sandbox.processes import bind
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.storage import parse_uri

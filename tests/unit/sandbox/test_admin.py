@@ -23,7 +23,7 @@ def admin(api: Any) -> Any:
 def test_index_lists_everything(admin: Any) -> None:
     index = admin("GET", "/").json()
     assert "PATCH /__sandbox__/settings" in index
-    assert len(index) == 22
+    assert len(index) == 23
 
 
 def test_settings(api: Any, admin: Any) -> None:

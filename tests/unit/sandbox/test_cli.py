@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from airflow_provider_talkpilot.sandbox import __main__ as cli
-from airflow_provider_talkpilot.sandbox.server import bind
+from airflow_provider_talkpilot.sandbox.processes import bind
 
 pytestmark = pytest.mark.integration
 

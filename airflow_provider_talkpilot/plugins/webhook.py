@@ -1,0 +1,47 @@
+"""The receiver of webhooks, mounted in Airflow's API server.
+
+It has an authentication of its own, and nothing of Airflow's session. Its settings are those of the
+program, from the API server's environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from functools import cache
+
+from airflow.providers.common.compat.sdk import Variable
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from airflow_provider_talkpilot.webhook.app import make_app
+from airflow_provider_talkpilot.webhook.settings import (
+    STAGING_URI,
+    ReceiverSettings,
+    SettingsError,
+)
+
+log = logging.getLogger(__name__)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Respond to a request (ASGI); with 503 while the settings are wrong."""
+    try:
+        receiver = await asyncio.to_thread(_receiver)
+    except (SettingsError, StagingError) as error:
+        log.error("The receiver of webhooks cannot start: %s", error)
+        scope["path"] = scope.get("root_path", "")  # it may hold a secret
+        await JSONResponse({"error": "not set up"}, 503)(scope, receive, send)
+        return
+    await receiver(scope, receive, send)
+
+
+@cache
+def _receiver() -> ASGIApp:
+    settings = ReceiverSettings.from_environment(os.environ)
+    # As the DAGs have it, unless the environment says so.
+    uri = os.environ.get(STAGING_URI) or Variable.get("talkpilot_staging_uri", None)
+    return make_app(settings, parse_uri(uri or ""))

@@ -1,0 +1,134 @@
+"""The inbox: what webhooks brought, one object an event; written and read without Airflow.
+
+An event that is delivered several times is one object. Receivers with different clocks give it the
+same name: that follows from the event alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_talkpilot.api import require_uuid
+from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.api.moments import read_moment
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.names import EventName, call_name, inbox_folder
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+CALL_STARTED, CALL_ENDED, CALL_COMPLETED = "call_started", "call_ended", "call.completed"
+"""The events that the inbox takes; TalkPilot sent the last one until summer 2026."""
+
+# Recordings' addresses and links to a call's log let anybody in who has them.
+_CREDENTIALS = frozenset(
+    {"recording_url", "recording_multi_channel_url", "public_log_url", "audio_file_url"}
+)
+_LONGEST_CALL_ID = 1000
+
+
+class EventError(ValueError):
+    """A body is no event that the inbox takes; the message has nothing of its content."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a webhook told of a call.
+
+    :param kind: ``call_started``, ``call_ended`` or ``call.completed``.
+    :param agent_id: the agent's UUID in small letters.
+    :param call_id: LiveKit's id, as the API's ``call_id`` has it.
+    :param day: when the call started, in UTC.
+    :param record: all that was sent but for credentials.
+    """
+
+    kind: str
+    agent_id: str
+    call_id: str
+    day: date
+    record: dict[str, Any]
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """The fields of the call: of ``call.completed`` they are one level deeper."""
+        call: dict[str, Any] = self.record["call"] if self.kind == CALL_COMPLETED else self.record
+        return call
+
+    @classmethod
+    def parse(cls, body: bytes | str, now: datetime | None = None) -> Event:
+        """Read the body of a webhook.
+
+        :param now: counts as the call's start where the event tells no time.
+        :raises EventError: when it is none of the events, or without usable ids.
+        """
+        try:
+            record = parse_json_text(body)
+        except ValueError:
+            raise EventError("no JSON in UTF-8") from None
+        kind = record.get("event") if isinstance(record, dict) else None
+        if kind not in (CALL_STARTED, CALL_ENDED, CALL_COMPLETED):
+            raise EventError(f"none of {CALL_STARTED}, {CALL_ENDED} and {CALL_COMPLETED}")
+        call = record.get("call") if kind == CALL_COMPLETED else record
+        if not isinstance(call, dict):
+            raise EventError("no call")
+        try:
+            agent_id = require_uuid("agent_id", call.get("agent_id"))
+        except ConfigurationError:
+            raise EventError("agent_id is no UUID") from None
+        call_id = call.get("call_id")
+        if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
+            raise EventError("no call_id")
+        for name in _CREDENTIALS & call.keys():
+            del call[name]
+        started = _start(call) or now or datetime.now(UTC)
+        return cls(kind, agent_id, call_id, started.date(), record)
+
+    def store(self, root: ObjectStoragePath) -> ObjectStoragePath:
+        """Write it into the inbox, durably, over an earlier delivery of the same event.
+
+        :param root: the root of staging.
+        :raises StagingError: when it cannot be written.
+        """
+        text = json.dumps(self.record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        # The time of sending is another in each delivery.
+        same = json.dumps(
+            {k: v for k, v in self.record.items() if k != "timestamp"}, sort_keys=True
+        )
+        name = EventName(call_name(self.call_id), hashlib.sha256(same.encode()).hexdigest())
+        path = inbox_folder(root, self.agent_id, self.day) / str(name)
+        storage.put_text(text, path, durable=True)
+        return path
+
+
+def list_events(
+    root: ObjectStoragePath, agent_id: str, day: date
+) -> Iterator[tuple[ObjectStoragePath, EventName, datetime | None]]:
+    """List the events of an agent's calls that started on a day: path, name, when last written."""
+    folder = inbox_folder(root, agent_id, day)
+    for entry in storage.list_entries(folder):
+        if not entry.is_folder and (name := EventName.parse(entry.name)):
+            yield folder / entry.name, name, entry.modified
+
+
+def _start(call: dict[str, Any]) -> datetime | None:
+    """When a call started, as far as its event tells, and alike in all deliveries if possible."""
+    turns = call.get("transcript")
+    turns = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+    times = (
+        (call.get("created_at"), 0),
+        *((turn.get("timestamp"), turn.get("time_sec")) for turn in turns[:1]),
+        # Sent when the call has ended; each delivery has a time of its own.
+        (call.get("timestamp"), call.get("duration_seconds") or 0),
+    )
+    for moment, seconds in times:
+        try:
+            return read_moment(moment) - timedelta(seconds=seconds)
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return None

@@ -1,0 +1,69 @@
+"""The receiver of webhooks as processes: the program, and what its container runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+
+PROGRAM = [sys.executable, "-m", "airflow_provider_talkpilot.webhook"]
+_START_SECONDS = 120  # a busy machine
+# As in the container, where there is no Airflow.
+_WITHOUT_AIRFLOW = "import runpy, sys; sys.modules['airflow'] = None; sys.argv = sys.argv[1:]; "
+_RUN = "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+
+
+def container_command() -> list[str]:
+    """What the Containerfile says to run, with this Python, and without Airflow."""
+    containerfile = Path(__file__).parents[2] / "Containerfile"
+    [told] = re.findall(r"^CMD (\[.+\])$", containerfile.read_text("utf-8"), re.MULTILINE)
+    python, dash_m, *rest = json.loads(told)
+    assert (python, dash_m) == ("python", "-m")
+    return [sys.executable, "-c", _WITHOUT_AIRFLOW + _RUN, *rest]
+
+
+class Receiver:
+    """A receiver that runs.
+
+    :param url: its address, with a slash at the end.
+    """
+
+    def __init__(self, process: GuardedProcess) -> None:
+        found = process.wait_for(
+            lambda: re.search(r"running on http://[\d.]+:(\d+)", process.log()), _START_SECONDS
+        )
+        self.url = f"http://127.0.0.1:{found[1]}/"
+        self._process = process
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return self._process.log()
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short."""
+        # The kernel kills the receiver when its guard is gone.
+        os.kill(self._process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def running(
+    command: list[str], staging_uri: str, settings: Mapping[str, str]
+) -> Iterator[Receiver]:
+    """A receiver that runs until the end of the block.
+
+    :param settings: environment variables.
+    """
+    environment = {"TALKPILOT_STAGING_URI": staging_uri, "PORT": "0", **settings}
+    process = GuardedProcess(command, environment)
+    try:
+        yield Receiver(process)
+    finally:
+        process.stop()

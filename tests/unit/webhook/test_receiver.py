@@ -1,0 +1,315 @@
+"""What the receiver takes and refuses, where it stores events, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from upath import UPath
+
+from airflow_provider_talkpilot.webhook.__main__ import main
+from airflow_provider_talkpilot.webhook.app import MAX_BYTES, make_app
+from airflow_provider_talkpilot.webhook.settings import ReceiverSettings, SettingsError
+from tests.support.deliveries import (
+    AGENT,
+    CALL_COMPLETED,
+    CALL_ENDED,
+    PATH_SECRET,
+    SAMPLE_SIGNATURE,
+    SAMPLE_TIME,
+    SECRET,
+    body_of,
+    signed,
+    stored,
+)
+
+SAMPLE = body_of(CALL_ENDED)
+SIGNED = {"X-TalkPilot-Timestamp": str(SAMPLE_TIME), "X-TalkPilot-Signature": SAMPLE_SIGNATURE}
+RIGHT, WRONG = {"X-TalkPilot-Secret": SECRET}, {"X-TalkPilot-Secret": "guessed"}
+
+Receive = Callable[..., TestClient]
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Receive:
+    """Makes a receiver whose clock stands at the sample's time, storing in the test's folder."""
+
+    def make(secrets: tuple[str, ...] = (SECRET,), **settings: Any) -> TestClient:
+        app = make_app(
+            ReceiverSettings(secrets, **settings), UPath(tmp_path), clock=lambda: SAMPLE_TIME
+        )
+        return TestClient(app, raise_server_exceptions=False)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param(SIGNED, 200, id="the-vendors-test-vector"),
+        pytest.param(signed(SAMPLE, at=SAMPLE_TIME - 300), 200, id="as-old-as-may-be"),
+        pytest.param(signed(SAMPLE, at=SAMPLE_TIME + 300), 200, id="a-clock-ahead"),
+        pytest.param(signed(SAMPLE, at=SAMPLE_TIME - 301), 401, id="too-old"),
+        pytest.param(signed(SAMPLE, at=SAMPLE_TIME + 301), 401, id="too-new"),
+        pytest.param(signed(SAMPLE + b" ", at=SAMPLE_TIME), 401, id="of-another-body"),
+        pytest.param(signed(SAMPLE, "guessed", SAMPLE_TIME), 401, id="another-secret"),
+        pytest.param(SIGNED | {"X-TalkPilot-Timestamp": "now"}, 401, id="no-time"),
+        pytest.param({"X-TalkPilot-Signature": SAMPLE_SIGNATURE}, 401, id="time-missing"),
+        pytest.param(SIGNED | {"X-TalkPilot-Signature": ""}, 401, id="empty-signature"),
+        pytest.param(SIGNED | {"X-TalkPilot-Signature": "sha256=ü"}, 401, id="no-ascii"),
+        pytest.param(RIGHT, 200, id="the-secret-itself"),
+        pytest.param(WRONG, 401, id="a-wrong-secret"),
+        pytest.param({}, 401, id="nothing"),
+        pytest.param(
+            signed(SAMPLE, "guessed", SAMPLE_TIME) | RIGHT, 401, id="a-wrong-signature-counts"
+        ),
+    ],
+)
+def test_who_may_deliver(
+    receiver: Receive, tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    encoded = {name: value.encode() for name, value in headers.items()}
+    response = receiver().post("/", content=SAMPLE, headers=encoded)
+    assert response.status_code == status
+    assert len(stored(tmp_path)) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "path", "headers", "status"),
+    [
+        ((), f"/{PATH_SECRET}", {}, 200),
+        ((), "/", {}, 401),
+        ((), "/another-in-the-address", {}, 401),
+        ((), f"/{PATH_SECRET}/", {}, 401),
+        ((), f"/?secret={PATH_SECRET}", {}, 401),
+        ((SECRET,), f"/{PATH_SECRET}", SIGNED, 200),
+        ((SECRET,), f"/{PATH_SECRET}", {}, 401),
+        ((SECRET,), "/", SIGNED, 401),
+    ],
+)
+def test_a_secret_in_the_address(
+    receiver: Receive, secrets: tuple[str, ...], path: str, headers: dict[str, str], status: int
+) -> None:
+    client = receiver(secrets, path_secret=PATH_SECRET)
+    assert client.post(path, content=SAMPLE, headers=headers).status_code == status
+
+
+def test_two_secrets_while_one_is_replaced(receiver: Receive) -> None:
+    client = receiver((SECRET, "the next one"))
+    for secret, status in ((SECRET, 200), ("the next one", 200), ("another", 401)):
+        headers = signed(SAMPLE, secret, SAMPLE_TIME)
+        assert client.post("/", content=SAMPLE, headers=headers).status_code == status
+
+
+def changed(**fields: Any) -> bytes:
+    return body_of(CALL_ENDED | fields)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"no JSON", b"[]", b"null", b'"call_ended"', b"\xff\xfe", b"[" * 100_000),
+        body_of({"event": "call.completed", "call": None}),
+        changed(event="employee.forwarding_created"),
+        changed(event=["call_ended"]),
+        *(changed(agent_id=each) for each in (None, "", "../../other", f"{AGENT}/..", 7)),
+        *(changed(call_id=each) for each in (None, "", 7, ["a"], "a" * 1001)),
+    ],
+)
+def test_what_is_no_event(receiver: Receive, tmp_path: Path, body: bytes) -> None:
+    assert receiver().post("/", content=body, headers=RIGHT).status_code == 400
+    assert stored(tmp_path) == {}
+
+
+def test_other_requests(receiver: Receive, tmp_path: Path) -> None:
+    client = receiver()
+    for method in ("GET", "PUT", "DELETE", "OPTIONS", "TRACE"):
+        response = client.request(method, "/", headers=RIGHT)
+        assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert client.get("/health").json() == {"status": "ok"}
+    assert client.post("/docs", headers=RIGHT).status_code == 401
+    full = b'{"a":"' + b"x" * (MAX_BYTES - 8) + b'"}'
+    assert client.post("/", content=full, headers=RIGHT).status_code == 400  # no event, but read
+    assert client.post("/", content=full + b" ", headers=RIGHT).status_code == 413
+    pieces = (b"x" * 100_000 for _ in range(60))
+    assert client.post("/", content=pieces, headers=RIGHT).status_code == 413
+    assert stored(tmp_path) == {}
+
+
+def test_more_than_the_rate_is_refused(receiver: Receive) -> None:
+    client = receiver(rate=3)
+    statuses = [client.post("/", content=SAMPLE, headers=RIGHT).status_code for _ in range(6)]
+    assert statuses[:3] == [200] * 3
+    assert 429 in statuses[3:]
+
+
+def test_storage_that_fails(receiver: Receive, tmp_path: Path) -> None:
+    tmp_path.joinpath("inbox").write_text("no folder", encoding="utf-8")
+    response = receiver().post("/", content=SAMPLE, headers=SIGNED)
+    assert response.status_code == 503
+    assert "Retry-After" in response.headers
+    tmp_path.joinpath("inbox").unlink()
+    assert receiver().post("/", content=SAMPLE, headers=SIGNED).status_code == 200
+
+
+def test_logs_and_responses_tell_nothing(
+    receiver: Receive, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    client = receiver((SECRET,), path_secret=PATH_SECRET)
+    for path in (f"/{PATH_SECRET}", "/"):
+        for headers in (SIGNED, WRONG):
+            for body in (SAMPLE, SAMPLE[:-1], changed(agent_id="Hans Meier")):
+                said += client.post(path, content=body, headers=headers).text
+    tmp_path.joinpath("inbox").rename(tmp_path / "away")
+    tmp_path.joinpath("inbox").touch()
+    said += client.post(f"/{PATH_SECRET}", content=SAMPLE, headers=SIGNED).text
+    ours = [record for record in caplog.records if not record.name.startswith("httpx")]
+    said += "\n".join(logging.Formatter().format(record) for record in ours)
+    assert "refused with 503" in said
+    for secret in (SECRET, PATH_SECRET, "Rechnung", "Meier", "Erika", "491701234567", "3f9a1c7e"):
+        assert secret not in said
+
+
+def test_where_events_are_stored(receiver: Receive, tmp_path: Path) -> None:
+    client = receiver()
+    started = {
+        name: CALL_ENDED[name]
+        for name in ("call_id", "caller_phone", "agent_id", "timestamp", "pre_call_variables")
+    }
+    for event in (CALL_ENDED, CALL_COMPLETED, {"event": "call_started"} | started):
+        assert client.post("/", content=body_of(event), headers=RIGHT).status_code == 200
+    found = stored(tmp_path)
+    assert [path.rpartition("-")[0] for path in found] == [
+        f"{AGENT}/2026-03-22/lk_call_abc123",
+        *[f"{AGENT}/2026-09-07/call_3f9a1c7e2b8d4e6f"] * 2,
+    ]
+    [ended] = [event for event in found.values() if event["event"] == "call_ended"]
+    kept = CALL_ENDED.keys() - {"recording_url", "recording_multi_channel_url", "public_log_url"}
+    assert ended == {name: CALL_ENDED[name] for name in kept}
+    assert CALL_COMPLETED in found.values()
+
+
+@pytest.mark.parametrize(
+    "call_id",
+    [
+        "..",
+        ".",
+        "../../../outside",
+        "a/b",
+        "C:\\b",
+        "a\x00b",
+        " ",
+        "ä",
+        "-rf",
+        ".hidden",
+        "x" * 999,
+    ],
+)
+def test_no_id_leads_out_of_the_inbox(receiver: Receive, tmp_path: Path, call_id: str) -> None:
+    body = changed(call_id=call_id, agent_id=AGENT.upper())
+    assert receiver().post("/", content=body, headers=RIGHT).status_code == 200
+    [path] = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert path.parent == tmp_path / "inbox" / AGENT / "2026-09-07"
+    assert json.loads(path.read_bytes())["call_id"] == call_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "day"),
+    [
+        pytest.param({}, "2026-09-07", id="first-turn"),
+        pytest.param({"timestamp": "2026-09-08T00:00:10Z"}, "2026-09-07", id="sent-later"),
+        pytest.param(
+            {"transcript": [], "timestamp": "2026-09-08T00:01:02Z"}, "2026-09-07", id="duration"
+        ),
+        pytest.param(
+            {"transcript": [], "timestamp": "2026-09-08T01:00:00+02:00"}, "2026-09-07", id="in-utc"
+        ),
+        pytest.param(
+            {"transcript": None, "duration_seconds": None, "timestamp": "2026-09-08T00:00:00Z"},
+            "2026-09-08",
+            id="time-of-sending",
+        ),
+        pytest.param(
+            {"transcript": ["?"], "duration_seconds": "63", "timestamp": "2026-02-02T09:00:00Z"},
+            "2026-09-07",  # the receiver's own
+            id="wrong-types",
+        ),
+        pytest.param(
+            {"transcript": {}, "duration_seconds": 1e300, "timestamp": "2026-02-02T09:00:00Z"},
+            "2026-09-07",
+            id="too-long-a-call",
+        ),
+        pytest.param({"transcript": [{}], "timestamp": 1788776142}, "2026-09-07", id="no-time"),
+    ],
+)
+def test_the_day_of_the_call(
+    receiver: Receive, tmp_path: Path, fields: dict[str, Any], day: str
+) -> None:
+    assert receiver().post("/", content=changed(**fields), headers=RIGHT).status_code == 200
+    [path] = stored(tmp_path)
+    assert path.split("/")[1] == day
+
+
+def test_an_event_that_comes_three_times_is_stored_once(receiver: Receive, tmp_path: Path) -> None:
+    for second in (42, 52, 59):
+        again = copy.deepcopy(CALL_ENDED) | {"timestamp": f"2026-09-07T10:15:{second}+00:00"}
+        body = body_of(again)
+        headers = signed(body, at=SAMPLE_TIME + second)
+        assert receiver().post("/", content=body, headers=headers).status_code == 200
+    assert len(stored(tmp_path)) == 1
+    receiver().post("/", content=changed(duration_seconds=64), headers=RIGHT)
+    assert len(stored(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "cure"),
+    [
+        ({}, "TALKPILOT_WEBHOOK_SECRET"),
+        ({"TALKPILOT_WEBHOOK_SECRET": " \n "}, "TALKPILOT_WEBHOOK_PATH_SECRET"),
+        ({"TALKPILOT_WEBHOOK_PATH_SECRET": "short"}, "token_urlsafe"),
+        ({"TALKPILOT_WEBHOOK_PATH_SECRET": "with/a/slash/in/it"}, "token_urlsafe"),
+        ({"TALKPILOT_WEBHOOK_SECRET_FILE": "{folder}/nothing"}, "cannot be read"),
+        ({"TALKPILOT_WEBHOOK_SECRET_FILE": "{folder}/empty"}, "empty file"),
+        (
+            {"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_WEBHOOK_SECRET_FILE": "{folder}/secret"},
+            "leave one",
+        ),
+        ({"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_WEBHOOK_RATE": "fast"}, "RATE"),
+        ({"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_WEBHOOK_RATE": "0"}, "RATE"),
+        ({"TALKPILOT_WEBHOOK_SECRET": "a"}, "TALKPILOT_STAGING_URI"),
+        ({"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_STAGING_URI": "relative"}, "staging URI"),
+    ],
+)
+def test_it_refuses_to_start(
+    environment: dict[str, str],
+    cure: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tmp_path.joinpath("empty").touch()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.replace("{folder}", str(tmp_path)))
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert cure in said
+    assert said.count("\n") == 1
+
+
+def test_secrets_from_files(tmp_path: Path) -> None:
+    tmp_path.joinpath("secret").write_text(f"{SECRET}\n\nthe next one\n", encoding="utf-8")
+    settings = ReceiverSettings.from_environment(
+        {"TALKPILOT_WEBHOOK_SECRET_FILE": str(tmp_path / "secret")}
+    )
+    assert settings.secrets == (SECRET, "the next one")
+    assert SECRET not in repr(settings)
+    with pytest.raises(SettingsError):
+        ReceiverSettings()
