@@ -33,9 +33,9 @@ def main(seconds: int = SECONDS) -> None:
     """Measure and print."""
     with StorageEmulator() as storage:
         uri = f"{storage.create_bucket('talkpilot')}/staging"
+        program = (sys.executable, "-m", "airflow_provider_talkpilot.webhook")
         receiver = GuardedProcess(
-            [shutil.which("taskset") or "taskset", "-c", "0", sys.executable]
-            + ["-m", "airflow_provider_talkpilot.webhook", "--staging-uri", uri],
+            [shutil.which("taskset") or "taskset", "-c", "0", *program, "--staging-uri", uri],
             {**storage.environment, "TALKPILOT_WEBHOOK_SECRET": SECRET, "PORT": "0"},
         )
         try:

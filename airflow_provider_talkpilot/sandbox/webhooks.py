@@ -97,6 +97,7 @@ class _Sender:
             statuses = tuple(self._try(url, event, trouble, range(first, first + tries)))
             return Delivery(call["id"], event["event"], trouble, statuses)
 
+        event: Row
         if settings.switches.webhooks == "call.completed":
             shown = {name: call[name] for name in _CALL_FIELDS}
             event, tries = {"event": "call.completed", "call": shown}, 1

@@ -49,9 +49,7 @@ class Entry(NamedTuple):
     modified: datetime | None
 
 
-def parse_uri(
-    uri: str, to_path: Callable[[str], ObjectStoragePath] | None = None
-) -> ObjectStoragePath:
+def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectStoragePath:
     """Turn a staging URI into a path.
 
     :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``, or
@@ -77,7 +75,7 @@ def parse_uri(
         to_path = ObjectStoragePath
     try:
         with storage_errors("use", uri):
-            path = to_path(uri)
+            path: ObjectStoragePath = to_path(uri)
             _ = path.fs  # the scheme's library and the connection are found here, or not
     except StagingError as error:
         if isinstance(error.__cause__, ValueError | ImportError):

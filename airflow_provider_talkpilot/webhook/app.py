@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -28,6 +28,7 @@ from airflow_provider_talkpilot.webhook.settings import ReceiverSettings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from upath import UPath
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +41,17 @@ THREADS = 32
 
 def make_app(
     settings: ReceiverSettings,
-    root: ObjectStoragePath,
+    root: ObjectStoragePath | UPath,
     *,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """Make the application: deliveries at ``/`` or ``/<path secret>``, and ``GET /health``.
 
     :param settings: who may deliver, and how much.
-    :param root: the root of staging: an ObjectStoragePath, or a UPath where there is no Airflow.
+    :param root: the root of staging; a UPath does where there is no Airflow.
     :param clock: gives Unix time.
     """
-    receiver = _Receiver(settings, root, clock)
+    receiver = _Receiver(settings, cast("ObjectStoragePath", root), clock)
     return Starlette(
         routes=[Route("/health", _health, methods=["GET"]), Route("/{given:path}", receiver)]
     )

@@ -74,7 +74,7 @@ def receiver(tmp_path: Path) -> Receive:
 def test_who_may_deliver(
     receiver: Receive, tmp_path: Path, headers: dict[str, str], status: int
 ) -> None:
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     response = receiver().post("/", content=SAMPLE, headers=encoded)
     assert response.status_code == status
     assert len(stored(tmp_path)) == (status == 200)
