@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import resource
 import shutil
 import statistics
 import sys
@@ -54,13 +55,17 @@ def main(seconds: int = SECONDS) -> None:
             took = time.perf_counter() - began
         finally:
             receiver.stop()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         stored = sum(path.is_file() for path in Path(storage.gcs_root, "talkpilot").rglob("*.json"))
     expected = (seconds * CLIENTS + 1) * PER_SECOND // CLIENTS
     if stored != expected:
         raise RuntimeError(f"{stored} events are stored of {expected}")
     shares = statistics.quantiles(times, n=100)
     print(f"{os.cpu_count()} processors; {len(_body(0, 0)):,} bytes an event; {took:.0f} s")
-    print(f"{len(times) / took:.0f} events a second from {CLIENTS} clients, all stored")
+    print(
+        f"{len(times) / took:.0f} events a second from {CLIENTS} clients, all stored; "
+        f"{(used.ru_utime + used.ru_stime) / len(times) * 1e3:.1f} ms of the processor an event"
+    )
     print(
         f"median {shares[49] * 1e3:.1f} ms, p95 {shares[94] * 1e3:.1f} ms, "
         f"p99 {shares[98] * 1e3:.1f} ms, slowest {max(times) * 1e3:.0f} ms"

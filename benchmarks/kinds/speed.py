@@ -72,9 +72,9 @@ CASES = (
         "list-100k",
         "List 100,000 calls",
         "The same with ten times the calls. Less than half of the provider's time goes to the "
-        "rows; most of the rest is httpx. An HTTP client of its own made it four times as fast, and "
-        "was given up: at the default quota these 1,000 pages take an hour, so no user would wait "
-        "less.",
+        "rows; most of the rest is httpx. An HTTP client of its own made it four times as fast, "
+        "and was given up: at the default quota these 1,000 pages take an hour, so no user would "
+        "wait less.",
         "list",
         100_000,
     ),
