@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
@@ -26,8 +24,10 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.manifests import Manifest
+from airflow_provider_talkpilot.staging.scratch import temporary_errors, temporary_file
 
 LIFE = timedelta(days=1)
+_COPY_BUFFER = 1 << 20
 
 
 def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
@@ -99,26 +99,23 @@ def submit_load_job(
 @contextmanager
 def _one_file(folder: ObjectStoragePath, manifest: Manifest) -> Iterator[IO[bytes]]:
     """All parts as one temporary file, because a load job takes one upload."""
-    place = f"a temporary file in {tempfile.gettempdir()}"
-    with storage_errors("write", place):
-        rows = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - closed below
-    try:
-        with storage_errors("write", place):
-            for part in manifest.parts:
-                _append(folder / part.name, part.sha256, rows)
+    with temporary_file() as rows:
+        for part in manifest.parts:
+            _append(folder / part.name, part.sha256, rows)
+        with temporary_errors():
             rows.flush()
         yield rows
-    finally:
-        with suppress(OSError):  # closing writes again what a full disk refused
-            rows.close()
 
 
 def _append(part: ObjectStoragePath, sha256: str, rows: IO[bytes]) -> None:
-    with storage.open_raw(part) as raw:
+    with storage_errors("read", part), storage.open_raw(part) as raw:
         if hashlib.file_digest(raw, "sha256").hexdigest() != sha256:
             raise ManifestError(
                 f"The part {part} was altered since it was staged: run the task that staged it "
                 "again."
             )
         raw.seek(0)
-        shutil.copyfileobj(storage.decompressed(part.name, raw), rows)
+        content = storage.decompressed(part.name, raw)
+        while some := content.read(_COPY_BUFFER):
+            with temporary_errors():
+                rows.write(some)

@@ -95,7 +95,7 @@ class Folder:
             folder
             and (name and name.role == "manifest")
             and type(path.fs) is type(root.fs)
-            and root_of(folder.path).path.rstrip("/") == root.path.rstrip("/")
+            and root_of(folder.path).path == root.path
         ):
             return folder
         raise StagingUriError(
@@ -280,7 +280,9 @@ def _digest(*texts: str) -> str:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+    """A name as a folder; the digest keeps apart what would look alike."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+    return safe if safe == name else f"{safe}-{_digest(name)}"
 
 
 def _compact(moment: datetime) -> str:

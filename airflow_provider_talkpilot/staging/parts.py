@@ -12,7 +12,7 @@ import io
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.names import FileName
+from airflow_provider_talkpilot.staging.scratch import temporary_errors, temporary_file
 
 _COPY_BUFFER = 1 << 20
 
@@ -58,13 +59,23 @@ class PartWriter:
     :param kind: first word of the parts' names, such as ``calls``.
     :param compress: gzip the parts.
     :param first: number of the first part.
+    :param staged: parts that one load job reads with these. They decide in place of ``compress``,
+        for BigQuery takes either kind in a job, and not both.
     """
 
     def __init__(
-        self, folder: ObjectStoragePath, kind: str, *, compress: bool = False, first: int = 0
+        self,
+        folder: ObjectStoragePath,
+        kind: str,
+        *,
+        compress: bool = False,
+        first: int = 0,
+        staged: Sequence[str] = (),
     ) -> None:
+        if staged:
+            compress = storage.is_compressed(staged[0])
         self._folder, self._kind, self._compress, self._number = folder, kind, compress, first
-        with storage_errors("make", "a temporary file"):
+        with temporary_errors():
             # No buffer: what a full disk refused must not be written again by a rollback or close.
             # No name: a kill leaves nothing.
             self._spool = tempfile.TemporaryFile(prefix="talkpilot-", buffering=0)  # noqa: SIM115
@@ -92,7 +103,7 @@ class PartWriter:
         lines = [pydantic_core.to_json(record) + b"\n" for record in records]
         content = b"".join(lines)
         rest = memoryview(content)
-        with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+        with temporary_errors():
             self._spool.seek(self.bytes)
             while rest:
                 rest = rest[self._spool.write(rest) :]
@@ -132,11 +143,12 @@ class PartWriter:
             yield self._spool
             return
         self._spool.seek(0)
-        with tempfile.TemporaryFile(prefix="talkpilot-") as packed:
-            # No time and no name in the header: the same rows make the same part.
-            with gzip.GzipFile("", "wb", 6, packed, mtime=0) as target:
-                shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
-            packed.flush()
+        with temporary_file() as packed:
+            with temporary_errors():
+                # No time and no name in the header: the same rows make the same part.
+                with gzip.GzipFile("", "wb", 6, packed, mtime=0) as target:
+                    shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
+                packed.flush()
             yield packed
 
 

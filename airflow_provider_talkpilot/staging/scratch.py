@@ -1,13 +1,50 @@
-"""A private SQLite file, so that memory does not grow with the number of calls."""
+"""Temporary files, so that memory does not grow with the number of calls."""
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
-from airflow_provider_talkpilot.staging.errors import storage_errors
+from airflow_provider_talkpilot.staging.errors import StagingError
+
+
+@contextmanager
+def temporary_errors() -> Iterator[None]:
+    """Say in one line what is wrong with the folder of temporary files.
+
+    :raises StagingError: instead of an error of the system or of SQLite inside the block.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        place = ""
+        if tempfile.tempdir:  # to look for it would raise where there is none
+            place = f" in {tempfile.tempdir}"
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StagingError(
+            f"Cannot write a temporary file{place} ({said}). Check that there is space left, or "
+            "set TMPDIR on all workers to a folder that they may write to. What was staged before "
+            "is kept, and the next try goes on from it."
+        ) from error
+
+
+@contextmanager
+def temporary_file() -> Iterator[io.BufferedRandom]:
+    """Give a temporary file without a name: a kill leaves nothing.
+
+    :raises StagingError: when no folder can be written to.
+    """
+    with temporary_errors():
+        file = tempfile.TemporaryFile(prefix="talkpilot-")  # noqa: SIM115 - closed below
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # closing writes again what a full disk refused
+            file.close()
 
 
 class Scratch:
@@ -34,7 +71,7 @@ class Scratch:
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error:  # the disk is full
-            with storage_errors("write", f"a temporary file in {tempfile.gettempdir()}"):
+        except sqlite3.Error:  # an OSError is of what gives the rows
+            with temporary_errors():
                 raise
         return self._db.total_changes - before

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     # The receiver of webhooks stores events, and runs without Airflow.
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-GZIP_SUFFIX = ".gz"
 _READ_BUFFER = 1 << 20
-_URI_SHAPE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://[^/].*|(file://)?/.*", re.DOTALL)
 # What the file systems of fsspec call the time of a file's last change.
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated")
 _MKDIR_TRIES = 10
+_LOCAL = ("file", "local")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+# Wildcards of BigQuery and of file systems, fragments, and what no path should hold.
+_NOT_IN_A_PATH = re.compile(r"[*?#\[\]\\\x00-\x1f\x7f]")
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -49,13 +51,16 @@ class Entry(NamedTuple):
     modified: datetime | None
 
 
-def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectStoragePath:
-    """Turn a staging URI into a path.
+def normal_uri(uri: str) -> str:
+    """Give a staging URI its one form, so that two ways to write it are one place.
+
+    Doubled slashes (which BigQuery reads as one:
+    cloud.google.com/bigquery/docs/loading-data-cloud-storage) and those at the end are taken out, a
+    scheme is in small letters, and a path without one gets ``file://``.
 
     :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``, or
         ``/folder``.
-    :param to_path: makes the path; None is Airflow's, which knows connections.
-    :raises StagingUriError: when it is empty or of another shape, or its scheme is unknown.
+    :raises StagingUriError: when it is empty, or another process could read it as another place.
     """
     uri = (uri or "").strip()
     if not uri:
@@ -63,12 +68,40 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
             "No staging URI is given: set staging_uri (for the shipped DAGs the Variable "
             "talkpilot_staging_uri), such as gs://bucket/talkpilot."
         )
-    # A relative folder would be another one for every worker.
-    if not _URI_SHAPE.fullmatch(uri):
-        raise StagingUriError(
-            f"The staging URI {uri!r} is malformed: its shape is gs://bucket/folder, or /folder "
-            "for a folder that all workers share."
-        )
+    scheme, separator, rest = uri.partition("://")
+    if not separator and uri.startswith("/"):
+        scheme, rest = "file", uri
+    scheme, (place, _, path) = scheme.lower(), rest.partition("/")
+    names = [name for name in path.split("/") if name]
+    is_local, wrong = scheme in _LOCAL, ""
+    if not rest or bool(place) == is_local or not _SCHEME.fullmatch(scheme):
+        # A relative folder would be another one for every worker.
+        wrong = "its shape is gs://bucket/folder, or /folder for a folder that all workers share"
+    elif any(name in (".", "..") or name.startswith("~") for name in names):
+        wrong = "write the whole path, without ., .. and ~"
+    elif _NOT_IN_A_PATH.search(rest):
+        wrong = "leave out *, ?, #, [, ], backslashes and control characters"
+    elif is_local and "%" in path:
+        wrong = "write the folder as it is called, without %"
+    if wrong:
+        raise StagingUriError(f"The staging URI {uri!r} is malformed: {wrong}.")
+    if is_local:
+        return f"file:///{'/'.join(names)}"
+    return f"{scheme}://{'/'.join([place, *names])}"
+
+
+def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectStoragePath:
+    """Turn a staging URI into a path.
+
+    :param uri: as :func:`normal_uri` takes it.
+    :param to_path: makes the path; None is Airflow's, which knows connections.
+    :raises StagingUriError: when it is of another shape, or its scheme is unknown.
+    """
+    uri = normal_uri(uri)
+    if uri.startswith(("gs:", "gcs:")):
+        # Else gcsfs asks over gRPC of what kind a bucket is, at each write, and waits a minute each
+        # time where that does not get through. Only zonal buckets need the answer.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     if to_path is None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -213,9 +246,14 @@ def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
         ) from None
 
 
+def is_compressed(name: str) -> bool:
+    """Whether a staged file is, by its name's ending."""
+    return name.endswith(".gz")
+
+
 def decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
-    """The content of a staged file, by its name's ending."""
-    return cast("IO[bytes]", gzip.open(raw)) if name.endswith(GZIP_SUFFIX) else raw
+    """The content of a staged file."""
+    return cast("IO[bytes]", gzip.open(raw)) if is_compressed(name) else raw
 
 
 def size(path: ObjectStoragePath) -> int | None:

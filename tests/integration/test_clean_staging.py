@@ -267,7 +267,7 @@ def test_a_manifest_that_is_not_below_the_staging_uri(chain: Chain, place: str) 
     uri = place.format(
         root=chain.staging_uri, outside="file:///x", interval=path.parent.name, manifest=path.name
     )
-    with pytest.raises(AirflowFailException, match="give the staging_uri of the task that staged"):
+    with pytest.raises(AirflowFailException, match=r"give the staging_uri of|write the whole"):
         chain.clean(uri, *manifests)
     assert names(chain.staging_uri) == before
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
 from tests.integration.chain import Chain, day
 from tests.support.tables import tables
+
+pytestmark = pytest.mark.google
 
 
 def live_call(chain: Chain, number: int = 0) -> dict[str, Any]:
@@ -60,15 +59,6 @@ def test_what_a_load_tells(chain: Chain) -> None:
     assert first["changed"] == 46
     assert first["merge_job_id"].startswith("talkpilot-merge-")
     assert first["merge_job_id"] != second["merge_job_id"]
-
-
-def test_a_machine_without_room_for_temporary_files(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    calls = chain.extract().returned
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(TalkPilotTaskError, match=r"Cannot write a temporary file in .*missing"):
-        chain.load(calls)
 
 
 def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from google.cloud.bigquery import LoadJob
 
-from tests.integration.chain import Chain, staged_files
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
+from airflow_provider_talkpilot.staging.manifests import load_manifest
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, names, staged_files
 
 TEXT = (
     'Größe "42"\\ \u2028 LS \u2029 PS \x85 NEL \x0b VT \x0c FF \x1c FS \r\n CRLF \n LF \t TAB '
@@ -36,14 +43,11 @@ def test_texts_survive_unchanged(chain: Chain) -> None:
     chain.assert_table_is_truth()
 
 
+@pytest.mark.google
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-@pytest.mark.parametrize("where", ["folder", "bucket", "path"])
-def test_the_same_table_from_anywhere(
-    chain: Chain, request: pytest.FixtureRequest, tmp_path: Path, where: str, compress: bool
-) -> None:
-    if where == "bucket":
-        chain.staging_uri = request.getfixturevalue("bucket")
-    elif where == "path":
+def test_the_same_table_from_anywhere(anywhere: Chain, tmp_path: Path, compress: bool) -> None:
+    chain = anywhere
+    if chain.staging_uri.startswith("file:"):
         chain.staging_uri = str(tmp_path / "no scheme, with ümlaut and space")
     chain.extract_options["compress"] = chain.enrich_options["compress"] = compress
     chain.run()
@@ -68,13 +72,70 @@ def test_a_part_is_one_json_record_a_line(chain: Chain, compress: bool) -> None:
         assert all("id" in json.loads(line) for line in lines)
 
 
+@pytest.mark.google
 def test_a_bucket_is_loaded_by_bigquery_itself(chain: Chain, bucket: str) -> None:
     chain.staging_uri = bucket
-    chain.summaries()
-    loads = [job for job in chain.bigquery.list_jobs() if job.job_type == "load"]
-    uris = [uri for job in loads for uri in job.source_uris or []]
-    name = bucket.partition("@")[2].partition("/")[0]
-    assert any(uri.startswith(f"gs://{name}/talkpilot/") for uri in uris)
+    loaded = chain.load(chain.extract().returned).returned
+    job = chain.bigquery.get_job(loaded["load_job_id"])
+    assert isinstance(job, LoadJob)
+    [uri] = job.source_uris
+    assert uri.startswith(f"gs://{bucket.partition('@')[2]}/")
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["then gzip", "then plain"])
+def test_parts_of_one_load_job_are_all_compressed_or_all_not(chain: Chain, first: bool) -> None:
+    """BigQuery takes no mixture: what a try began, the next goes on with."""
+    faults = chain.sandbox.faults
+    chain.sandbox.reset(days=1, agents=6, calls_per_day=150)
+    faults.add("no_pagination", kind="calls", after=4)
+    with pytest.raises(AirflowFailException):
+        chain.extract(compress=first)
+    calls = str(chain.extract(compress=not first).returned)
+    faults.add("status", kind="detail", after=100, status=403)
+    with pytest.raises(AirflowFailException):
+        chain.enrich(calls, compress=first)
+    details = str(chain.enrich(calls, compress=not first).returned)
+    for uri in (calls, details):
+        parts = load_manifest(parse_uri(uri)).parts
+        assert len(parts) > 1
+        assert {part.name.endswith(".gz") for part in parts} == {first}
+
+
+def test_two_ways_to_write_a_uri_are_one_place(anywhere: Chain) -> None:
+    """Else details are requested twice, and cleaning leaves transcripts behind."""
+    chain, uri = anywhere, anywhere.staging_uri
+    first = chain.run()
+    spent = chain.sandbox.counters["detail"]
+    place, _, name = uri.rpartition("/")
+    chain.staging_uri = f"{place}//{name}//"
+    calls = str(chain.extract().returned)
+    details = str(chain.enrich(calls, table=None).returned)
+    assert chain.sandbox.counters["detail"] == spent
+    assert {path.rpartition("/")[0] for path in (*first, calls, details)} == {
+        calls.rpartition("/")[0]
+    }
+    chain.clean(*first, calls, details)
+    assert names(uri) == []
+
+
+def test_a_machine_without_a_temporary_folder(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = str(chain.extract().returned)
+    details = str(chain.enrich(calls, compress=True).returned)
+    chain.load(calls)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/tmp"])
+    tasks: list[Callable[[], object]] = [
+        chain.extract,
+        lambda: chain.load(calls),
+        lambda: chain.load(details),
+        lambda: chain.enrich(calls),
+    ]
+    for task in tasks:
+        with pytest.raises(TalkPilotTaskError, match="set TMPDIR on all workers") as caught:
+            task()
+        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_another_dag_connection_agents_interval_or_filter_stages_elsewhere(chain: Chain) -> None:

@@ -33,6 +33,7 @@ from airflow_provider_talkpilot.staging.progress import (
     log_group,
     seconds_for,
 )
+from airflow_provider_talkpilot.staging.storage import is_compressed
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +136,11 @@ def _fetch_missing(
         own = list_parts(folder, "details")
         elsewhere = _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
+        names = [path.name for path in own]
         with (
-            PartWriter(folder, "details", compress=options.compress, first=len(own)) as writer,
+            PartWriter(
+                folder, "details", compress=options.compress, first=len(names), staged=names
+            ) as writer,
             PartWriter(folder, "rejects", compress=options.compress) as rejects,
         ):
             staged = _take_over(own, elsewhere, plan, writer)
@@ -205,9 +209,9 @@ def _take_over(
 ) -> list[Part] | None:
     """Enter staged details into the plan, so that they are not requested again.
 
-    A part of this folder is used as it is where the lists have all its calls. Calls that they lack
-    may be gone from TalkPilot: of other parts, the details that are wanted are copied. Torn parts
-    are not used.
+    A part of this folder is used as it is where the lists have all its calls, and where it is
+    compressed like the first. Calls that the lists lack may be gone from TalkPilot: of other parts,
+    the details that are wanted are copied. Torn parts are not used.
 
     :param own: detail parts in this folder.
     :param elsewhere: detail parts of other work on the same calls.
@@ -221,7 +225,9 @@ def _take_over(
             if storage.size(path) is None:
                 return None
             log.warning("Not using %s: it is torn.", path)
-        elif not all(plan.wants(row["id"]) for row in intact[1]):
+        elif is_compressed(path.name) != is_compressed(own[0].name) or not all(
+            plan.wants(row["id"]) for row in intact[1]
+        ):
             mixed.append(path)
         elif plan.know(map(_known, intact[1])):
             parts.append(intact[0])

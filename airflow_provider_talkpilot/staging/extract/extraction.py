@@ -88,8 +88,11 @@ def extract_calls(
         agents = [agent.id for agent in client.agents()]
     agents = list(dict.fromkeys(agents))
     manifest, checkpoint = _resume(folder, agents) or _start(plan)
+    staged = [part.name for part in manifest.parts]
     with (
-        PartWriter(folder, "calls", compress=plan.compress, first=len(manifest.parts)) as parts,
+        PartWriter(
+            folder, "calls", compress=plan.compress, first=len(staged), staged=staged
+        ) as parts,
         PartWriter(
             folder, "rejects", compress=plan.compress, first=len(manifest.rejects)
         ) as rejects,

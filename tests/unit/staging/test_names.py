@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.api import CallFilters, Interval
+from airflow_provider_talkpilot.staging.errors import StagingUriError
 from airflow_provider_talkpilot.staging.names import (
     FileName,
     Folder,
     interval_folder,
+    ledger_folder,
     public_name,
     root_of,
     unfinished_name,
 )
-from airflow_provider_talkpilot.staging.storage import parse_uri
+from airflow_provider_talkpilot.staging.storage import normal_uri, parse_uri
 
 DAY = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
 PLAIN = "file:///staging/dag/talkpilot_default/all/20260316T000000Z_20260317T000000Z"
@@ -79,7 +81,7 @@ def test_other_systems_are_not_told_the_digest_of_a_number() -> None:
         "staging/dag/talkpilot_default/some/20260316T000000Z_20260317T000000Z",
         "staging/dag/talkpilot_default/all/2026-03-16_2026-03-17",
         "staging/dag/talkpilot_default/all/20260317T000000Z_20260316T000000Z",
-        "staging/dag/../all/20260316T000000Z_20260317T000000Z",
+        "staging/dag/.hidden/some/20260316T000000Z_20260317T000000Z",
         "",
     ],
 )
@@ -123,3 +125,48 @@ def test_names_are_read_as_they_were_made(given: FileName, name: str) -> None:
 )
 def test_files_that_are_not_ours(name: str) -> None:
     assert FileName.parse(name) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "one"),
+    [
+        (("gs://bucket/a/b", "gs://bucket//a/b", " gs://bucket/a///b// ", "GS://bucket/a/b/"),
+         "gs://bucket/a/b"),
+        (("gs://bucket", "gs://bucket/", "gs://bucket//"), "gs://bucket"),
+        (("s3://conn@bucket/a", "s3://conn@bucket//a/"), "s3://conn@bucket/a"),
+        (("/a/b", "//a//b/", "file:///a/b", "file:////a/b/", "local:///a/b"), "file:///a/b"),
+        (("/ü b/c", "file:///ü b/c"), "file:///ü b/c"),
+        (("gs://bucket/50%/x~", "gs://bucket/50%/x~/"), "gs://bucket/50%/x~"),
+    ],
+)  # fmt: skip
+def test_a_place_has_one_uri(given: tuple[str, ...], one: str) -> None:
+    """Everything that writes or lists staging takes its URI from here."""
+    assert {normal_uri(uri) for uri in given} == {one}
+    assert normal_uri(one) == one
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        (("", "  ", None), "set staging_uri"),
+        (("a/b", "./a", "~/a", "a", "file:a", "file://a/b", "file://~/a", "gs:/bucket", "gs://",
+          "gs:///a", "://a", "local://a", "C:\\a", "bucket//folder"), "shape is gs://bucket/folder"),
+        (("/a/../b", "/./a", "gs://bucket/..", "gs://bucket/./a", "/~/a", "/~kim/a",
+          "gs://bucket/~"), "write the whole path"),
+        (("gs://bucket/a*", "gs://bucket/a?b=c", "gs://bucket/a#1", "/a[1]", "/a\nb", "/a\\b"),
+         "leave out"),
+        (("file:///a%20b", "/100%"), "without %"),
+    ],
+)  # fmt: skip
+def test_a_uri_that_could_be_another_place(given: tuple[Any, ...], cure: str) -> None:
+    for uri in given:
+        with pytest.raises(StagingUriError, match=cure) as caught:
+            normal_uri(uri)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_names_that_look_alike_as_folders_are_kept_apart() -> None:
+    ids = ("a/b", "a b", "a-b", "ü", "ö")
+    assert len({folder_of(connection_id=each) for each in ids}) == len(ids)
+    assert len({folder_of(dag_id=each) for each in ids}) == len(ids)
+    assert len({ledger_folder(parse_uri("/x"), each).path for each in ids}) == len(ids)

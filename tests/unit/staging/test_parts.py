@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.staging.errors import ManifestError, StagingError
+from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.inventory import list_parts
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -149,16 +149,3 @@ def test_a_torn_part_says_so(folder: ObjectStoragePath, stored: bytes, suffix: s
     Path(path.path).write_bytes(stored)
     with pytest.raises(ManifestError, match=r"torn or was altered: .* again"):
         list(read_records(path))
-
-
-@pytest.mark.parametrize("uri", ["", " ", "relative", "gs:/bucket", "gs://", "nope://a/b", "C:\\x"])
-def test_uris_that_never_work(uri: str) -> None:
-    with pytest.raises(StagingError) as caught:
-        parse_uri(uri)
-    assert not caught.value.retryable
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("uri", ["/folder", "file:///folder", " /folder "])
-def test_local_uris(uri: str) -> None:
-    assert parse_uri(uri).path.endswith("/folder")
