@@ -65,6 +65,8 @@ def here(airflow: Airflow, services: Services) -> dict[str, str]:
     """The emulator, and the DAGs folder that the document copies to."""
     emulator = services.bigquery.environment["BIGQUERY_EMULATOR_HOST"]
     return {
+        # The document says what it means in every zone.
+        "AIRFLOW__CORE__DEFAULT_TIMEZONE": "America/New_York",
         "BIGQUERY_EMULATOR_HOST": emulator,
         "AIRFLOW__CORE__DAGS_FOLDER": str(airflow.home / "dags"),
     }
