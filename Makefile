@@ -209,6 +209,15 @@ test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQue
 	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS)); \
 	fi
 
+# Of what the shell says of Google it passes the credentials alone.
+.PHONY: test-google
+test-google: .venv/.ready ## The loads on Google's own BigQuery: PROJECT=… LOCATION=… BUCKET=…
+	@$(if $(and $(PROJECT),$(LOCATION),$(BUCKET)),,echo 'error: make test-google PROJECT=my-project LOCATION=EU BUCKET=my-bucket' >&2; exit 1)
+	$(call step,test,the loads on the BigQuery of $(PROJECT))
+	@$(IN_3_3) TALKPILOT_TEST_GOOGLE='$(if $(GOOGLE_APPLICATION_CREDENTIALS),{"GOOGLE_APPLICATION_CREDENTIALS": "$(GOOGLE_APPLICATION_CREDENTIALS)"})' \
+	    pytest tests/integration -o faulthandler_timeout=0 --bigquery=google --google-project='$(PROJECT)' \
+	    --google-location='$(LOCATION)' --google-bucket='$(BUCKET)' $(ARGS)
+
 # Servers that no Python package brings: where they are missing it is left out.
 .PHONY: can-test-cluster test-cluster
 can-test-cluster:

@@ -28,13 +28,15 @@ _NOT_OURS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `make test-strict` says."""
+    """What `make test-strict` and `make test-google` say."""
     parser.addoption(
         "--bigquery",
-        choices=("sandbox", "strict"),
+        choices=("sandbox", "strict", "google"),
         default="sandbox",
-        help="the BigQuery emulator: the sandbox's, or the stricter one of make test-strict",
+        help="the sandbox's BigQuery, the stricter one of make test-strict, or Google's own",
     )
+    for name in ("project", "location", "bucket"):
+        parser.addoption(f"--google-{name}", help="of make test-google")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from airflow_provider_talkpilot.sandbox import (
     StorageEmulator,
 )
 from airflow_provider_talkpilot.sandbox.eras import Era
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import DAY, Chain
 from tests.integration.sensing import Connect
+from tests.support.google import GoogleProject, cap_bytes
 from tests.support.jobs import Jobs
 from tests.support.strict_bigquery import StrictBigQueryEmulator
 
@@ -29,17 +32,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("integration")
-    if config.getoption("bigquery") != "strict":
-        left_out = [item for item in items if item.get_closest_marker("strict")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    where = config.getoption("bigquery")
+    left_out = [
+        item
+        for item in items
+        if (where == "sandbox" and item.get_closest_marker("strict"))
+        or (where == "google" and not item.get_closest_marker("google"))
+    ]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def google(request: pytest.FixtureRequest) -> GoogleProject | None:
+    """The project of make test-google; None where an emulator stands for it."""
+    if request.config.getoption("bigquery") != "google":
+        return None
+    names = ("project", "location", "bucket")
+    return GoogleProject(*(request.config.getoption(f"google_{name}") for name in names))
 
 
 @pytest.fixture(scope="session")
 def bigquery_emulator(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BigQueryEmulator]:
-    """The BigQuery emulator that `--bigquery` names, one for all tests."""
+    request: pytest.FixtureRequest,
+    google: GoogleProject | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[BigQueryEmulator | GoogleProject]:
+    """The BigQuery that `--bigquery` names, one for all tests."""
+    cap_bytes()
+    if google:
+        yield google
+        return
     is_strict = request.config.getoption("bigquery") == "strict"
     emulator = StrictBigQueryEmulator if is_strict else BigQueryEmulator
     with emulator(gcs_root=tmp_path_factory.mktemp("gcs")) as running:
@@ -76,9 +99,16 @@ def bigquery(bigquery_emulator: BigQueryEmulator) -> Client:
 
 
 @pytest.fixture
-def table() -> str:
-    """A table, not there yet, in a dataset of the test's own, not there yet."""
-    return f"demo.test_{uuid4().hex[:12]}.calls"
+def table(bigquery: Client, google: GoogleProject | None) -> Iterator[str]:
+    """A table, not there yet, in a dataset of the test's own, which goes with it.
+
+    An emulator does not have the dataset yet either.
+    """
+    name = f"{bigquery.project}.talkpilot_test_{uuid4().hex[:12]}"
+    if google:
+        google.create_dataset(name)
+    yield f"{name}.calls"
+    bigquery.delete_dataset(name, delete_contents=True, not_found_ok=True)
 
 
 @pytest.fixture
@@ -102,23 +132,53 @@ def chain(
 
 @pytest.fixture
 def bucket(
-    storage_emulator: StorageEmulator,
+    request: pytest.FixtureRequest,
+    google: GoogleProject | None,
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-) -> str:
-    """A staging URI in an empty bucket."""
-    for name, value in storage_emulator.environment.items():
-        monkeypatch.setenv(name, value)
+) -> Iterator[str]:
+    """A staging URI in an empty bucket, of Google in a folder of its own; it is emptied again."""
     name = f"test-{uuid4().hex[:12]}"
-    storage_emulator.create_bucket(name)
-    return f"gs://google_cloud_default@{name}/talkpilot"
+    if google:
+        name = f"{google.bucket}/{name}"
+    else:
+        storage: StorageEmulator = request.getfixturevalue("storage_emulator")
+        for variable, value in storage.environment.items():
+            monkeypatch.setenv(variable, value)
+        storage.create_bucket(name)
+    uri = f"gs://google_cloud_default@{name}/talkpilot"
+    yield uri
+    root = parse_uri(uri)
+    root.fs.invalidate_cache()
+    if found := root.fs.find(root.path):
+        root.fs.rm(found)
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture
+def gcsfs_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A staging URI in an empty bucket, through gcsfs's default class.
+
+    No emulator has the gRPC service that it asks whether a bucket is flat: this one is.
+    """
+    extended = pytest.importorskip("gcsfs.extended_gcsfs")
+
+    async def flat(*_: object) -> Any:
+        return extended.BucketType.NON_HIERARCHICAL
+
+    monkeypatch.setattr(extended.ExtendedGcsFileSystem, "_get_bucket_type", flat)
+    monkeypatch.setattr("gcsfs.GCSFileSystem", extended.ExtendedGcsFileSystem)
+    # Airflow keeps one file system a connection.
+    monkeypatch.setenv("AIRFLOW_CONN_GCSFS", os.environ["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])
+    uri = bucket.replace("google_cloud_default@", "gcsfs@")
+    assert type(parse_uri(uri).fs) is extended.ExtendedGcsFileSystem
+    return uri
+
+
+@pytest.fixture(params=["folder", "bucket", "gcsfs_bucket"])
 def anywhere(chain: Chain, request: pytest.FixtureRequest) -> Chain:
-    """The chain, staging in a folder or in a bucket."""
-    if request.param == "bucket":
-        chain.staging_uri = request.getfixturevalue("bucket")
+    """The chain, staging in a folder, or in a bucket through either class of gcsfs."""
+    if request.param != "folder":
+        chain.staging_uri = request.getfixturevalue(request.param)
     return chain
 
 

@@ -557,6 +557,7 @@ def test_list_of_agents_without_pagination(refusals: Refusals) -> None:
 # BigQuery
 
 
+@pytest.mark.google
 @pytest.mark.parametrize(
     "given", ["", "calls", "dataset.calls", "a.b.c.d", "p.d.t; DROP TABLE x", "demo.da ta.t", None]
 )
@@ -576,10 +577,11 @@ def test_dataset_in_another_location(refusals: Refusals) -> None:
         chain.load(calls, location="US")
 
 
+@pytest.mark.google
 def test_table_that_is_another(refusals: Refusals) -> None:
     chain = refusals.chain
     calls = chain.extract().returned
-    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0], exists_ok=True)
     chain.bigquery.query(f"CREATE TABLE `{chain.table}` (id INT64, note STRING)").result()
     with refusals.expect(NEVER, "id (INTEGER, not STRING)", "created_at (missing", "Name another"):
         chain.load(calls)

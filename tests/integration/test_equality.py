@@ -14,6 +14,7 @@ pytestmark = pytest.mark.both_eras
 BOUNDS: tuple[Bound, ...] = ("exclusive", "inclusive")
 
 
+@pytest.mark.google
 def test_summaries_then_details(chain: Chain) -> None:
     calls = chain.summaries()
     chain.assert_table_is_truth(details=False)
@@ -115,6 +116,7 @@ def test_a_second_run_changes_nothing(chain: Chain) -> None:
     assert chain.rows() == before
 
 
+@pytest.mark.google
 def test_an_empty_interval_makes_an_empty_table(chain: Chain) -> None:
     chain.interval = "2026-01-05", "2026-01-06"
     calls, details = chain.run()

@@ -17,6 +17,8 @@ from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
 from tests.support.tables import tables
 
+pytestmark = pytest.mark.google
+
 
 def truth_of(chain: Chain, count: int) -> list[dict[str, Any]]:
     """Some calls of the interval that are not in the trash, as they are now."""

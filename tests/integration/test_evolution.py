@@ -16,13 +16,14 @@ pytestmark = pytest.mark.slow
 
 
 def create_table(chain: Chain, schema: list[SchemaField], **labels: str) -> None:
-    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0], exists_ok=True)
     table = Table(chain.table, schema=schema)
     table.time_partitioning = TimePartitioning(field="created_at")
     table.labels = labels
     chain.bigquery.create_table(table)
 
 
+@pytest.mark.google
 def test_a_table_of_an_older_version_grows(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
     lacking = {"extra", "transcript", "transcript_raw", "erased_at", "disconnection_reason"}
     create_table(chain, [field for field in target_schema() if field.name not in lacking])
@@ -33,6 +34,7 @@ def test_a_table_of_an_older_version_grows(chain: Chain, caplog: pytest.LogCaptu
     assert all(f"Adding the column {name} to" in "\n".join(lines) for name in lacking)
 
 
+@pytest.mark.google
 def test_what_users_added_survives(chain: Chain) -> None:
     own = [
         SchemaField("reviewed_by", "STRING", description="Ours."),
@@ -54,6 +56,7 @@ def test_what_users_added_survives(chain: Chain) -> None:
     assert not any(row.pop("tags") for row in rows)
 
 
+@pytest.mark.google
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -81,6 +84,7 @@ def test_a_conflict_stops_before_the_load(chain: Chain, changed: SchemaField, sa
     assert tables(chain.bigquery, chain.table) == ["calls"], "no staging table was made"
 
 
+@pytest.mark.google
 def test_a_key_column_cannot_be_added(chain: Chain) -> None:
     create_table(chain, [field for field in target_schema() if field.name != "id"])
     manifest = chain.extract().returned

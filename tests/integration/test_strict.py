@@ -17,7 +17,7 @@ from tests.integration.chain import Chain
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import tables
 
-pytestmark = pytest.mark.strict
+pytestmark = [pytest.mark.strict, pytest.mark.google]
 
 CALLS = 46
 DELETE = Death("google.cloud.bigquery:Client.delete_table")
@@ -27,7 +27,7 @@ DELETE = Death("google.cloud.bigquery:Client.delete_table")
 def counter(bigquery: Client, table: str) -> str:
     """A table that gets a row each time that a job ran."""
     name = f"{table}_counter"
-    bigquery.create_dataset(table.rpartition(".")[0])
+    bigquery.create_dataset(table.rpartition(".")[0], exists_ok=True)
     bigquery.query(f"CREATE TABLE `{name}` (job STRING)").result()
     return name
 

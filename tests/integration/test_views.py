@@ -21,7 +21,7 @@ from tests.integration.test_loads import live_call
 from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows, tables
 from tests.support.tasks import run_task
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.google]
 
 
 def create_views(chain: Chain, **options: Any) -> dict[str, str]:
@@ -323,7 +323,7 @@ def test_what_others_made_stays(
 @pytest.mark.parametrize("dataset", ["there", "not there"])
 def test_without_a_table(chain: Chain, dataset: str) -> None:
     if dataset == "there":
-        chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+        chain.bigquery.create_dataset(chain.table.rpartition(".")[0], exists_ok=True)
     with pytest.raises(
         AirflowFailException, match=r"There is no table .* load calls into it first"
     ):
@@ -333,7 +333,7 @@ def test_without_a_table(chain: Chain, dataset: str) -> None:
 
 
 def test_a_table_of_something_else(chain: Chain) -> None:
-    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0], exists_ok=True)
     chain.bigquery.query(f"CREATE TABLE `{chain.table}` AS SELECT 'x' AS id").result()
     with pytest.raises(
         AirflowFailException, match=r"lacks what views need \(agent_id, .*load calls"

@@ -25,6 +25,7 @@ from typing import Any
 import airflow_provider_talkpilot.operators.bigquery
 import airflow_provider_talkpilot.operators.calls
 import airflow_provider_talkpilot.operators.staging  # noqa: F401
+from tests.support.google import cap_bytes
 from tests.support.tasks import Outcome, run_task
 
 _SECONDS = 120
@@ -167,6 +168,7 @@ def _job(
             logger = logging.getLogger(name)
             logger.setLevel(logging.DEBUG)
             logger.propagate, logger.disabled = True, False
+    cap_bytes()
     for place, value in constants.items():
         module, _, name = place.partition(":")
         setattr(importlib.import_module(module), name, value)

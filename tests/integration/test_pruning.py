@@ -1,0 +1,64 @@
+"""Dry runs: each statement of a load reads the partitions of its interval alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig
+
+from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.bigquery.schema import staging_schema
+from airflow_provider_talkpilot.bigquery.staging_table import create_staging_table
+from airflow_provider_talkpilot.bigquery.statements import render
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+from tests.integration.chain import Chain, day
+from tests.support.google import GoogleProject
+
+pytestmark = pytest.mark.google
+
+BOUNDS = [datetime(2026, 3, number, tzinfo=UTC) for number in (16, 17, 18)]
+NOW = "2026-03-20 00:00:00+00"
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("merge_calls", "calls"),
+        ("merge_details", "details"),
+        ("erase_calls", "calls"),
+        ("reconcile_calls", "calls"),
+        ("known_details", "calls"),
+    ],
+)
+def test_one_day_costs_less_than_two(
+    chain: Chain, google: GoogleProject | None, statement: str, kind: str
+) -> None:
+    for number in (0, 1):
+        chain.interval = day(number)
+        chain.run()
+    target = TableId.parse(chain.table)
+    staging = target.sibling("calls_staging_of_the_test")
+    create_staging_table(chain.bigquery, staging, staging_schema(kind))
+    agents = [
+        ArrayQueryParameter(name, "STRING", chain.sandbox.store.agent_ids)
+        for name in ("whole_agents", "walked_agents")
+    ]
+
+    def total_bytes(interval: Interval) -> int:
+        text = render(
+            statement,
+            target=target,
+            staging=staging,
+            interval=interval,
+            read_before=NOW,
+            erased_at=NOW,
+        )
+        config = QueryJobConfig(dry_run=True, use_query_cache=False, query_parameters=agents)
+        return int(chain.bigquery.query(text, job_config=config).total_bytes_processed or 0)
+
+    before = chain.rows(own_times=True)
+    one, both = (total_bytes(Interval(BOUNDS[0], end)) for end in BOUNDS[1:])
+    assert chain.rows(own_times=True) == before, "a dry run changes nothing"
+    if google:  # no emulator counts the bytes of a dry run by partition
+        assert 0 < one < both
