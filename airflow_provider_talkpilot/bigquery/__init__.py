@@ -1,1 +1,1 @@
-"""The warehouse: schema, load and MERGE."""
+"""The warehouse: schema, load and merge."""

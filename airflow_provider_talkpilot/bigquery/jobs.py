@@ -29,7 +29,7 @@ SECONDS_BEFORE_DEFERRAL = 5.0
 # Other statements change the table at this moment; BigQuery gives up on one of them. Source:
 # cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts and
 # cloud.google.com/bigquery/docs/error-messages.
-_BUSY = re.compile(r"concurrent update|too many dml statements", re.IGNORECASE)
+_BUSY = re.compile(r"concurrent update|too many dml statements|failed to commit", re.IGNORECASE)
 _BUSY_REASONS = {"backendError", "internalError", "jobRateLimitExceeded", "rateLimitExceeded"}
 BUSY_SECONDS, BUSY_PAUSE = 900.0, 60.0
 _CANCELLED = "stopped"

@@ -1,15 +1,15 @@
-"""A load: parts into a staging table by one load job, then one MERGE into the target table."""
+"""A load: parts into a staging table by one load job, then one merge into the target table."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from google.cloud.bigquery import Client, LoadJob, QueryJob, QueryJobConfig
+from google.api_core.exceptions import NotFound
+from google.cloud.bigquery import Client, LoadJob, QueryJob
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
@@ -26,15 +26,18 @@ from airflow_provider_talkpilot.bigquery.schema import staging_schema
 from airflow_provider_talkpilot.bigquery.staging_table import (
     check_parts,
     create_staging_table,
+    ensure_lock,
     submit_load_job,
 )
-from airflow_provider_talkpilot.bigquery.statements import render
+from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
+
+_MERGE = "talkpilot-merge-"
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,13 @@ class LoadResult:
     """What a load did.
 
     :param rows: rows staged and loaded.
-    :param changed: rows of the target inserted or updated.
+    :param changed: rows of the target inserted or updated, and doubled ones taken out.
     :param erased: rows of the target that were emptied, because their calls are gone.
     :param purged: calls of the walk that TalkPilot purged since the target last read them.
     :param live: the interval's calls that live in the target; None where the manifest does not
         have all calls of its interval.
     :param load_job_id: None where the manifest has no part.
-    :param merge_job_id: likewise.
+    :param merge_job_id: None where the target had all of it.
     :param bytes_processed: bytes that the statements read.
     :param location: where the jobs ran.
     """
@@ -191,36 +194,34 @@ class Load:
         return job
 
     def _staged_rows(self) -> int:
-        return int(self._client.get_table(str(self._staging)).num_rows or 0)
+        try:
+            return int(self._client.get_table(str(self._staging)).num_rows or 0)
+        except NotFound:  # another load of the same manifest is done with it
+            return 0
 
     def _merge(self, load_job: LoadJob | None) -> LoadResult:
         """Merge the staging table into the target, and prove that it has what the walk gave."""
-        manifest, walk = self._manifest, self._walk
-        merge = erase = live = None
-        gone = purged = 0
+        walk, merge = self._walk, None
+        after = before = self._look()
         if walk:
-            before = self._balances(walk)
             require_few_gone(before, walk, self._target, self._options.erasure_limit)
-            gone, purged = total(before, "gone", "gone_from_trash"), total(before, "purged")
-        if load_job:
-            # The label keeps the figure for a task that resumes after the MERGE: by then the target
-            # knows of the purges.
-            config = self._config(labels={**LABELS, "purged": str(purged)})
-            statement = self._statement(f"merge_{manifest.kind}")
-            merge = self._change("merge", statement, config)
-            purged = int(merge.labels.get("purged", purged))
-        # Not a clause of the MERGE: it seldom runs, and an UPDATE's WHERE always prunes partitions.
-        if walk and gone:
-            statement = self._statement("erase_calls", walk, erased_at=walk.walked_at)
-            config = self._config(query_parameters=agent_parameters(walk))
-            erase = self._change("erase", statement, config, deferrable=False)
-        if walk:
-            live = self._reconcile(walk, _changed(erase))
+        counts = {
+            "changed": total(before, "missing", "changed", "doubles"),
+            "erased": total(before, "gone", "gone_from_trash") if walk else 0,
+            "purged": total(before, "purged") if walk else 0,
+        }
+        # A task that resumes after its merge takes that for the figures: they are its labels.
+        is_merged = (self._options.resumed_job or "").startswith(_MERGE)
+        if any(counts[verb] for verb in ("changed", "erased")) or is_merged:
+            merge = self._merge_job(before, counts)
+            counts = {verb: int(merge.labels.get(verb, count)) for verb, count in counts.items()}
+            after = self._look() if walk else []
+        live = self._reconcile(walk, after, counts["erased"]) if walk else None
         return LoadResult(
-            rows=manifest.rows,
-            changed=_changed(merge),
-            erased=_changed(erase),
-            purged=purged,
+            rows=self._manifest.rows,
+            changed=counts["changed"],
+            erased=counts["erased"],
+            purged=counts["purged"],
             live=live,
             load_job_id=load_job.job_id if load_job else None,
             merge_job_id=merge.job_id if merge else None,
@@ -228,9 +229,8 @@ class Load:
             location=self._jobs.location,
         )
 
-    def _reconcile(self, walk: CallsManifest, erased: int) -> int:
+    def _reconcile(self, walk: CallsManifest, after: Sequence[Balance], erased: int) -> int:
         """Compare the target with the walk; give the calls that live in it."""
-        after = self._balances(walk)
         require_equal(after, walk, self._target)
         live = total(after, "live", "others")
         log.info(
@@ -245,16 +245,27 @@ class Load:
         )
         return live
 
-    def _balances(self, walk: CallsManifest) -> list[Balance]:
-        config = self._config(query_parameters=agent_parameters(walk))
-        job = self._jobs.query(self._statement("reconcile_calls", walk), config)
+    def _look(self) -> list[Balance]:
+        """Compare what is staged with the target."""
+        parameters = agent_parameters(self._walk)
+        limit = self._options.maximum_bytes_billed
+        config = query_config(limit, query_parameters=parameters)
+        job = self._jobs.query(self._statement("look"), config)
         self._bytes_processed += job.total_bytes_processed or 0
         return [Balance(**dict(row)) for row in job.result()]
 
-    def _change(
-        self, verb: str, statement: str, config: QueryJobConfig, *, deferrable: bool = True
-    ) -> QueryJob:
-        """Run a statement that changes the target."""
+    def _merge_job(self, balances: Sequence[Balance], counts: Mapping[str, int]) -> QueryJob:
+        """Change the target, all at once."""
+        statement = self._statement(
+            "merge",
+            lock=ensure_lock(self._client, self._jobs, self._target),
+            staged_rows=self._manifest.rows,
+            doubles=total(balances, "doubles"),
+            gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
+            erased_at=self._walk.walked_at if self._walk else None,
+        )
+        labels = {verb: str(count) for verb, count in counts.items()}
+        config = query_config(self._options.maximum_bytes_billed, labels={**LABELS, **labels})
 
         def submit(job_id: str) -> QueryJob:
             return self._client.query(
@@ -265,26 +276,19 @@ class Load:
                 job_retry=None,  # Jobs decides about another attempt
             )
 
-        job = self._jobs.run(f"talkpilot-{verb}-{self._digest}", submit, deferrable=deferrable)
+        job = self._jobs.run(f"{_MERGE}{self._digest}", submit)
         self._bytes_processed += job.total_bytes_processed or 0
         return job
 
-    def _statement(self, name: str, walk: CallsManifest | None = None, **values: object) -> str:
-        if walk:
-            values["read_before"] = walk.began_at
+    def _statement(self, name: str, **values: object) -> str:
+        interval = self._manifest.interval
         return render(
             name,
+            kind=self._manifest.kind,
             target=self._target,
             staging=self._staging,
-            interval=self._manifest.interval,
+            interval=interval,
+            # Without a walk no agent counts as walked, and none of its calls as gone.
+            read_before=self._walk.began_at if self._walk else interval.start,
             **values,
         )
-
-    def _config(self, **options: Any) -> QueryJobConfig:
-        if self._options.maximum_bytes_billed is not None:
-            options["maximum_bytes_billed"] = self._options.maximum_bytes_billed
-        return QueryJobConfig(**{"labels": LABELS, **options})
-
-
-def _changed(job: QueryJob | None) -> int:
-    return (job.num_dml_affected_rows or 0) if job else 0

@@ -7,12 +7,11 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from google.api_core.exceptions import NotFound
-from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJobConfig, Row
+from google.cloud.bigquery import ArrayQueryParameter, Client, Row
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.choices import require_same_choices
-from airflow_provider_talkpilot.bigquery.jobs import LABELS
-from airflow_provider_talkpilot.bigquery.statements import render
+from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 
@@ -36,7 +35,11 @@ class AgentsDays(Protocol):
 
 
 def known_details(
-    client: Client, target: TableId, interval: Interval, columns: Mapping[str, str]
+    client: Client,
+    target: TableId,
+    interval: Interval,
+    columns: Mapping[str, str],
+    maximum_bytes_billed: int | None = None,
 ) -> Iterator[Known]:
     """Read which calls of an interval have their detail in the table: they need no request.
 
@@ -44,6 +47,7 @@ def known_details(
     :param target: the table; it may be missing still.
     :param interval: which calls, by ``created_at``; only its partitions are read.
     :param columns: what the calls' manifest recorded of the choices for columns.
+    :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :return: one entry for every call that has a detail.
     :raises BigQueryLoadError: when the table was made under other choices: details that are
         fetched under these could not be loaded.
@@ -52,22 +56,27 @@ def known_details(
         require_same_choices(client.get_table(str(target)), columns)
     except NotFound:
         return
-    for row in _rows(client, target, render("known_details", target=target, interval=interval)):
+    statement = render("known_details", target=target, interval=interval)
+    for row in _rows(client, target, statement, maximum_bytes_billed):
         yield Known(
             row["id"], row["detail_updated_at"], row["detail_synced_at"], row["scored"], True
         )
 
 
-def earliest_call(client: Client, target: TableId, end: date) -> datetime | None:
+def earliest_call(
+    client: Client, target: TableId, end: date, maximum_bytes_billed: int | None = None
+) -> datetime | None:
     """Read when the table's first call before a day started.
 
     :param client: BigQuery.
     :param target: the table; it may be missing still.
     :param end: the UTC day.
+    :param maximum_bytes_billed: as in :func:`known_details`.
     :return: the call's ``created_at``; None where the table has no such call.
     """
     try:
-        [row] = _rows(client, target, render("earliest_call", target=target, end=end))
+        statement = render("earliest_call", target=target, end=end)
+        [row] = _rows(client, target, statement, maximum_bytes_billed)
     except NotFound:
         return None
     earliest: datetime | None = row["earliest"]
@@ -75,26 +84,36 @@ def earliest_call(client: Client, target: TableId, end: date) -> datetime | None
 
 
 def unpurged_days(
-    client: Client, target: TableId, windows: Sequence[AgentsDays]
+    client: Client,
+    target: TableId,
+    windows: Sequence[AgentsDays],
+    maximum_bytes_billed: int | None = None,
 ) -> Iterator[tuple[str, date]]:
     """Read the agents and days of which the table has calls that are neither purged nor erased.
 
     :param client: BigQuery.
     :param target: the table, which must exist.
     :param windows: which days of which agents, at least one; only their partitions are read.
+    :param maximum_bytes_billed: as in :func:`known_details`.
     :return: agent id and UTC day, oldest first.
     """
     statement = render("unpurged_days", target=target, windows=windows)
     agents = {f"agents_{number}": window.agents for number, window in enumerate(windows)}
-    for row in _rows(client, target, statement, **agents):
+    for row in _rows(client, target, statement, maximum_bytes_billed, **agents):
         yield row["agent_id"], row["day"]
 
 
-def _rows(client: Client, target: TableId, statement: str, **texts: Sequence[str]) -> Iterator[Row]:
+def _rows(
+    client: Client,
+    target: TableId,
+    statement: str,
+    maximum_bytes_billed: int | None,
+    **texts: Sequence[str],
+) -> Iterator[Row]:
     parameters: list[Any] = [
         ArrayQueryParameter(name, "STRING", list(values)) for name, values in texts.items()
     ]
-    config = QueryJobConfig(labels=LABELS, query_parameters=parameters)
+    config = query_config(maximum_bytes_billed, query_parameters=parameters)
     location = client.get_table(str(target)).location
     job = client.query(statement, location=location, job_config=config)
     yield from job.result(page_size=_PAGE_ROWS)

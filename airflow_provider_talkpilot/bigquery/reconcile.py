@@ -13,6 +13,17 @@ from airflow_provider_talkpilot.staging.manifests import CallsManifest
 # Agents named in an error; the rest are counted.
 _NAMED = 5
 
+# What differs though loads are transactions, one after the other: counts of a balance, and why.
+_DIFFERENCES = (
+    (("missing",), "are missing", "deleted since, by other software or because partitions expire"),
+    (
+        ("gone", "gone_from_trash"),
+        "are too many",
+        "written since, by the load of an older walk or by other software",
+    ),
+    (("doubles",), "are there twice", "inserted since, by other software"),
+)
+
 
 @dataclass(frozen=True)
 class ErasureLimit:
@@ -44,6 +55,8 @@ class Balance:
     :param staged: calls that the walk gave.
     :param live: those of them that live in the target.
     :param missing: those of them that the target lacks.
+    :param changed: rows of the target that differ from what is staged and newer.
+    :param doubles: rows of the target beside the newest one of their call.
     :param gone: live calls of the target that TalkPilot no longer has.
     :param gone_from_trash: likewise, those that the target last saw soft-deleted.
     :param others: calls that the target got from elsewhere since the walk began.
@@ -54,6 +67,8 @@ class Balance:
     staged: int
     live: int
     missing: int
+    changed: int
+    doubles: int
     gone: int
     gone_from_trash: int
     others: int
@@ -65,14 +80,17 @@ def total(balances: Sequence[Balance], *counts: str) -> int:
     return sum(getattr(balance, count) for balance in balances for count in counts)
 
 
-def agent_parameters(manifest: CallsManifest) -> list[ArrayQueryParameter]:
+def agent_parameters(manifest: CallsManifest | None) -> list[ArrayQueryParameter]:
     """Give query parameters: the agents that were walked, and those with no rejected record.
 
     A record that failed validation is a call that TalkPilot has, and the parts do not: where one
     was rejected, a call that the parts lack proves nothing.
+
+    :param manifest: of a walk; without one there is no such agent.
     """
-    walked = [walk.agent_id for walk in manifest.agents]
-    whole = [walk.agent_id for walk in manifest.agents if not walk.rejected]
+    agents = manifest.agents if manifest else []
+    walked = [walk.agent_id for walk in agents]
+    whole = [walk.agent_id for walk in agents if not walk.rejected]
     return [
         ArrayQueryParameter("walked_agents", "STRING", walked),
         ArrayQueryParameter("whole_agents", "STRING", whole),
@@ -87,7 +105,7 @@ def require_few_gone(
     A call that was moved to the trash and emptied out of it between two walks counts as live: the
     table never saw it in the trash.
 
-    :param balances: from before the MERGE.
+    :param balances: from before the merge.
     :param manifest: the walk.
     :param target: the table, for the message.
     :param limit: how many calls may be gone.
@@ -109,20 +127,24 @@ def require_few_gone(
 
 
 def require_equal(balances: Sequence[Balance], manifest: CallsManifest, target: object) -> None:
-    """Check that the target has what the walk gave, and nothing that is gone.
+    """Check that the target has what the walk gave, once each, and nothing that is gone.
 
-    :param balances: from after the MERGE.
+    :param balances: from after the merge.
     :raises BigQueryLoadError: when it has not; a load may be repeated.
     """
-    missing, staged = total(balances, "missing"), total(balances, "staged")
-    gone = total(balances, "gone", "gone_from_trash")
-    if missing or gone or staged != manifest.rows:
+    problems = [
+        f"{number:,} {what} ({_named(balances, *counts)}), {why}"
+        for counts, what, why in _DIFFERENCES
+        if (number := total(balances, *counts))
+    ]
+    if (staged := total(balances, "staged")) != manifest.rows:
+        problems.append(
+            f"{staged:,} are in the staging table, emptied by another load of the same walk since"
+        )
+    if problems:
         raise BigQueryLoadError(
-            f"{target} is not equal to the walk of {manifest.interval}: {manifest.rows:,} call(s) "
-            f"in TalkPilot, {staged:,} staged, {missing:,} missing in the table "
-            f"({_named(balances, 'missing')}), {gone:,} too many "
-            f"({_named(balances, 'gone', 'gone_from_trash')}). "
-            "Another program may write to the table; the next try merges again.",
+            f"{target} was made equal to the walk of {manifest.interval}, and no longer is. "
+            f"Of {manifest.rows:,} call(s) {'; '.join(problems)}. The next try merges again.",
             retryable=True,
         )
 

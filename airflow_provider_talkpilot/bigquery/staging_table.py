@@ -1,4 +1,4 @@
-"""The staging table: one load job puts the parts of a manifest there, for the MERGE to read."""
+"""The tables beside the target: what a load job fills for the merge to read, and the lock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import (
     Client,
     LoadJob,
@@ -19,7 +20,9 @@ from google.cloud.bigquery import (
     WriteDisposition,
 )
 
-from airflow_provider_talkpilot.bigquery.jobs import LABELS
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
+from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
@@ -51,6 +54,29 @@ def create_staging_table(client: Client, name: TableId, schema: Sequence[SchemaF
     table.expires = datetime.now(UTC) + LIFE
     table.labels = LABELS
     client.create_table(table, exists_ok=True)
+
+
+def ensure_lock(client: Client, jobs: Jobs, target: TableId) -> TableId:
+    """Create the table whose one row every load changes, where it is missing.
+
+    Its row comes with it: without a row there would be nothing to wait for.
+
+    :return: its name.
+    :raises BigQueryLoadError: when it cannot be made.
+    """
+    lock = target.sibling(f"{target.table}_lock")
+    try:
+        client.get_table(str(lock))
+    except NotFound:
+        try:
+            jobs.query(render("create_lock", target=target, lock=lock))
+        except BigQueryLoadError:
+            # Another load may have done it at the same moment.
+            with suppress(NotFound):
+                client.get_table(str(lock))
+                return lock
+            raise
+    return lock
 
 
 def submit_load_job(

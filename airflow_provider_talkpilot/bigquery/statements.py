@@ -1,13 +1,16 @@
-"""The SQL files of ``sql/``, filled in."""
+"""The SQL files of ``sql/``, filled in, and how statements are sent."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
+from google.cloud.bigquery import QueryJobConfig, ScriptOptions
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.columns import PERSONAL, Source, drift_columns, names
 
@@ -42,6 +45,21 @@ def render(
             },
         )
     )
+
+
+def query_config(maximum_bytes_billed: int | None, **options: Any) -> QueryJobConfig:
+    """Make the configuration of a statement that reads.
+
+    :param maximum_bytes_billed: a job that would read more fails; None for no such limit.
+    :param options: others of its options.
+    """
+    if maximum_bytes_billed is not None:
+        options["maximum_bytes_billed"] = maximum_bytes_billed
+        # Of a script, what is documented is the budget of each statement. Source:
+        # cloud.google.com/bigquery/docs/reference/rest/v2/Job#ScriptOptions
+        budget = ScriptOptions(statement_byte_budget=maximum_bytes_billed)
+        options["script_options"] = budget
+    return QueryJobConfig(**{"labels": LABELS, **options})
 
 
 @cache

@@ -42,7 +42,7 @@ class BigQueryTableLink(_ReturnedLink):
 
 
 class BigQueryJobLink(_ReturnedLink):
-    """The MERGE of a load, or its load job where there was no MERGE."""
+    """The merge of a load, or its load job where there was no merge."""
 
     name = "BigQuery job"
 

@@ -40,13 +40,14 @@ _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}
 
 class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
     """
-    Load staged calls or details: one load job into a staging table, one MERGE into the table.
+    Load staged calls or details: one load job into a staging table, one merge into the table.
 
     Idempotent: job ids follow from the manifest, a retry waits for a job that still runs, and the
-    MERGE gives the same table however often it runs. Dataset and table are created where they are
-    missing, and columns that an older table lacks are added. A table keeps the choices for its
-    columns that it was made with; a manifest of other choices is refused. Parts in ``gs://`` are
-    read by BigQuery itself, others are uploaded.
+    merge gives the same table however often it runs, and writes only rows that changed. Loads into
+    one table at the same time wait for each other: no call is there twice. Dataset and table are
+    created where they are missing, and columns that an older table lacks are added. A table keeps
+    the choices for its columns that it was made with; a manifest of other choices is refused. Parts
+    in ``gs://`` are read by BigQuery itself, others are uploaded.
 
     A walk without filters tells which calls TalkPilot no longer has. Their rows get ``erased_at``
     and lose all personal data. When those are suspiciously many, the task stops before it changes
@@ -69,7 +70,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
     :param confirm_erasure: erase however many are gone. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param deferrable: give the worker back while BigQuery works for more than a few seconds on the
-        load job or the MERGE; without it, wait in the worker. By default what
+        load job or the merge; without it, wait in the worker. By default what
         ``[operators] default_deferrable`` says.
     :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, their ``project`` and
         ``location``, ``bytes_processed``, ``table``, ``manifest_uri``.

@@ -230,6 +230,8 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param rescore_days: a detail without ``final_score`` is fetched again, at most once a day,
         while the call is younger than this; 0 never.
+    :param maximum_bytes_billed: a query of the table that would read more fails; None for no such
+        limit.
     :param max_rejects: records that may fail validation before the task fails; it fetches the
         other details first.
     :param columns: nothing, for the choices that the calls were staged with; others are an error.
@@ -265,6 +267,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         impersonation_chain: str | Sequence[str] | None = None,
         concurrency: int = 32,
         rescore_days: float = 3,
+        maximum_bytes_billed: int | None = None,
         max_rejects: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -275,6 +278,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             check_unless_template(read_table, table)
         require_number("concurrency", concurrency, 1, 256)
         require_number("rescore_days", rescore_days, 0, whole=False)
+        require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
         require_number("max_rejects", max_rejects, 0)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
@@ -284,6 +288,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         self.impersonation_chain = impersonation_chain
         self.concurrency = concurrency
         self.rescore_days = rescore_days
+        self.maximum_bytes_billed = maximum_bytes_billed
         self.max_rejects = max_rejects
 
     def execute(self, context: Context) -> Any:
@@ -350,7 +355,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
 
         target = read_table(self.table)
         with warehouse(self) as client:
-            yield from known_details(client, target, calls.interval, calls.columns)
+            yield from known_details(
+                client, target, calls.interval, calls.columns, self.maximum_bytes_billed
+            )
 
 
 def _breakdown(manifest: CallsManifest) -> dict[str, Any]:

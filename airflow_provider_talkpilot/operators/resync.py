@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_json,
     read_table,
     read_text,
+    require_number,
 )
 from airflow_provider_talkpilot.operators.base import (
     TalkPilotRequestsOperator,
@@ -66,6 +67,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     :param location: where its queries run; where the dataset is by default. (templated)
     :param impersonation_chain: service account to impersonate, as in the Google provider.
         (templated)
+    :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param staging_uri: root of staging, where the connection's tasks tell each other what they
         spent of the quota; empty for none. (templated)
     :return: intervals, each with ``start`` and ``end``, ISO 8601, and ``agent_ids``, for
@@ -102,6 +104,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         gcp_conn_id: str = "google_cloud_default",
         location: str | None = None,
         impersonation_chain: str | Sequence[str] | None = None,
+        maximum_bytes_billed: int | None = None,
         staging_uri: str = "",
         **kwargs: Any,
     ) -> None:
@@ -109,6 +112,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         check_unless_template(read_table, table)
         check_unless_template(_read_look_backs, look_backs)
         check_unless_template(read_agents, agent_ids)
+        require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
         self.table = table
         self.look_backs = look_backs
         self.done = done
@@ -118,6 +122,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         self.gcp_conn_id = gcp_conn_id
         self.location = location
         self.impersonation_chain = impersonation_chain
+        self.maximum_bytes_billed = maximum_bytes_billed
         self.staging_uri = staging_uri
 
     def _staging_root(self) -> ObjectStoragePath | None:
@@ -154,7 +159,8 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         run_end = read_interval(context, None, None).end
         target, end = read_table(self.table), resync_end(run_end)
         with warehouse(self) as bigquery:
-            earliest = earliest_call(bigquery, target, end)
+            limit = self.maximum_bytes_billed
+            earliest = earliest_call(bigquery, target, end, limit)
             if earliest is None:
                 raise AirflowSkipException(
                     f"The table has no call before {end}: there is nothing to read again."
@@ -166,7 +172,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
                 agents=named,
                 retention=self._retention(client, named),
                 earliest=earliest,
-                unpurged_days=lambda windows: unpurged_days(bigquery, target, windows),
+                unpurged_days=lambda windows: unpurged_days(bigquery, target, windows, limit),
             )
         if not chosen:
             raise AirflowSkipException(f"Nothing is due before {end}; done so far: {state}.")

@@ -145,7 +145,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_calls = task(
             TalkPilotLoadCallsOperator,
             "load_calls",
-            "Makes the table equal to the lists: one load job, one MERGE. " + _CLEARING,
+            "Makes the table equal to the lists: one load job, one merge. " + _CLEARING,
             manifest_uri=self.extract_calls.output,
             policy_tags=policy_tags,
             confirm_erasure=confirm_erasure,

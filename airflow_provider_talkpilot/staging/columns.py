@@ -111,7 +111,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail has.", Is.NEEDED),
     Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last requested.", Is.NEEDED),
     Column("erased_at", "TIMESTAMP", Source.LOAD, "When the call was found to be gone.", Is.NEEDED),
-    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot.", Is.NEEDED),
+    Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, came from TalkPilot.", Is.NEEDED),
 )
 
 # Values that do not fit their column, by name; a load puts them into extra.

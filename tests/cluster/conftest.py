@@ -47,7 +47,9 @@ def scene(bigquery_emulator: BigQueryEmulator, tmp_path: Path) -> Iterator[Scene
     """Four organisations with ten agents each, and one key with little quota."""
     # The servers that go away for a while come back under the same address.
     with (
-        Gate(bigquery_emulator.url, ["MERGE", ".cluster.calls`", "detail_found"]) as gate,
+        Gate(
+            bigquery_emulator.url, ["BEGIN TRANSACTION", ".cluster.calls`", "detail_found"]
+        ) as gate,
         held_port() as storage_port,
         held_port() as port,
         StorageEmulator(bigquery_emulator.gcs_root, port=storage_port) as storage,

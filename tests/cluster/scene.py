@@ -52,7 +52,7 @@ def add_organisations(sandbox: Sandbox) -> dict[str, str]:
 class Scene:
     """A running cluster and its services.
 
-    :param gate: the way to BigQuery; holds the MERGE of details back.
+    :param gate: the way to BigQuery; holds the merge of details back.
     :param runs: run ids by DAG.
     :param died: by DAG, every task that was on a worker when it was killed.
     """

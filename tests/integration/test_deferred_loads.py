@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_talkpilot.bigquery import jobs
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
 from tests.integration.chain import Chain
 from tests.support.bigquery_gateway import Gateway, gateway_to
@@ -66,6 +67,11 @@ def resume(chain: Chain, manifest: str, event: dict[str, Any], **options: Any) -
     return returned
 
 
+def undo(chain: Chain) -> None:
+    """The emulator did at once what BigQuery, as the gateway shows it, has not done."""
+    chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
+
+
 def test_a_load_whose_jobs_take_long(chain: Chain, gateway: Gateway, bucket: str) -> None:
     """It defers twice, each job runs once, and it tells the same as a load that waits."""
     chain.staging_uri = bucket
@@ -108,6 +114,7 @@ def test_a_job_that_fails_meanwhile(
         resume(chain, manifest, event)
     assert not isinstance(caught.value, AirflowFailException)
     assert "Secret" not in f"{event} {caught.value} {capfd.readouterr()}"
+    undo(chain)
     chain.load(manifest)
     assert attempts(gateway, MERGE) == ["0", "1"]
     chain.assert_table_is_truth(details=False)
@@ -166,6 +173,17 @@ def test_too_many_bytes_name_the_cure(chain: Chain, gateway: Gateway) -> None:
     assert gateway.limits == {10**9}
 
 
+def test_whatever_reads_the_table_has_a_limit(chain: Chain, gateway: Gateway) -> None:
+    limit: dict[str, Any] = {"maximum_bytes_billed": 10**9}
+    calls = str(chain.extract().returned)
+    for _ in range(2):
+        chain.load(calls, **limit)
+        chain.load(str(chain.enrich(calls, **limit).returned), **limit)
+    interval = ("2026-04-15", "2026-04-16")
+    run_task(TalkPilotChooseDaysOperator, interval=interval, table=chain.table, **limit)
+    assert gateway.limits == {10**9}
+
+
 def test_a_killed_task_cancels_its_own_job_and_the_next_try_runs_it_again(
     chain: Chain, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,6 +211,7 @@ def test_a_killed_task_cancels_its_own_job_and_the_next_try_runs_it_again(
             tasks[0].on_kill()
             [job_id] = gateway.cancelled
             # BigQuery takes its time: the next try finds the job running.
+            undo(chain)
             again = pool.submit(load)
             wait_until(lambda: f"Waiting for the job {job_id}" in caplog.text)
         finally:

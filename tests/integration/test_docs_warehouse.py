@@ -152,7 +152,7 @@ def gone(chain: Chain, title: str) -> None:
 def freshness(chain: Chain, title: str) -> None:
     [row] = query(chain, title)
     assert row["newest_call"] == max(map(moment, chain.sandbox.truth(days_ago(10), days_ago(8))))
-    assert row["last_read"] == max(row["synced_at"] for row in chain.rows(own_times=True))
+    assert row["last_change"] == max(row["synced_at"] for row in chain.rows(own_times=True))
     # BigQuery counts whole hours, the emulator how often the clock struck.
     assert row["hours_ago"] in (0, 1)
     change(

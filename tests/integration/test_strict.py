@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,11 +16,12 @@ from airflow_provider_talkpilot.bigquery.jobs import Jobs as BigQueryJobs
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from tests.integration.chain import Chain
 from tests.support.jobs import Death, Jobs
-from tests.support.tables import tables
+from tests.support.tables import assert_equal_rows, expected_rows, table_rows, tables
 
 pytestmark = [pytest.mark.strict, pytest.mark.google]
 
 CALLS = 46
+ROUNDS = 50
 DELETE = Death("google.cloud.bigquery:Client.delete_table")
 
 
@@ -46,7 +48,7 @@ def run_job(client: Client, name: str, submit: Callable[[str], QueryJob]) -> Que
 
 
 def left_by_a_killed_load(chain: Chain, jobs: Jobs, calls: str) -> Table:
-    """The staging table of a load that was killed after its MERGE."""
+    """The staging table of a load that was killed after its merge."""
     ended = jobs.run(
         TalkPilotLoadCallsOperator, death=DELETE, manifest_uri=calls, table=chain.table
     )
@@ -57,13 +59,18 @@ def left_by_a_killed_load(chain: Chain, jobs: Jobs, calls: str) -> Table:
 
 def test_ids_of_finished_jobs_are_not_used_again(chain: Chain) -> None:
     calls = chain.extract().returned
-    results = [chain.load(calls).returned for _ in range(3)]
-    for kind in ("load_job_id", "merge_job_id"):
-        ids = [result[kind] for result in results]
-        assert [one.rpartition("-")[2] for one in ids] == ["0", "1", "2"]
-        assert len({one.rpartition("-")[0] for one in ids}) == 1
+    ids: dict[str, list[str]] = {"load_job_id": [], "merge_job_id": []}
+    for _ in range(3):
+        result = chain.load(calls).returned
+        for kind, found in ids.items():
+            found.append(result[kind])
+        chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
+    for found in ids.values():
+        assert [one.rpartition("-")[2] for one in found] == ["0", "1", "2"]
+        assert len({one.rpartition("-")[0] for one in found}) == 1
         with pytest.raises(Conflict):
-            chain.bigquery.query("SELECT 1", job_id=ids[0], job_retry=None)
+            chain.bigquery.query("SELECT 1", job_id=found[0], job_retry=None)
+    chain.load(calls)
     chain.assert_table_is_truth(details=False)
 
 
@@ -117,13 +124,16 @@ def test_the_id_of_a_failed_job_is_used_up(bigquery: Client, counter: str) -> No
 
 
 def changes(chain: Chain, job_id: str) -> tuple[int, int, int]:
-    """Rows that a MERGE inserted, updated and deleted."""
+    """Rows of the target that a merge inserted, updated and deleted."""
     job = chain.bigquery.get_job(job_id)
-    assert isinstance(job, QueryJob)
     assert job.labels["source"] == "talkpilot"
-    done = job.dml_stats
-    assert done
-    return done.inserted_row_count, done.updated_row_count, done.deleted_row_count
+    statements = chain.bigquery.list_jobs(parent_job=job_id)
+    done = [each.dml_stats for each in statements if each.job_id[-1] != "1"]  # the lock
+    return (
+        sum(stats.inserted_row_count for stats in done if stats),
+        sum(stats.updated_row_count for stats in done if stats),
+        sum(stats.deleted_row_count for stats in done if stats),
+    )
 
 
 def test_what_the_jobs_did(chain: Chain) -> None:
@@ -140,8 +150,29 @@ def test_what_the_jobs_did(chain: Chain) -> None:
     assert changes(chain, result["merge_job_id"]) == (0, CALLS, 0)
 
     chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
+    chain.sandbox.edit(chain.sandbox.truth(*chain.interval)[0]["id"], note="edited")
     result = chain.load(chain.extract().returned).returned
-    assert changes(chain, result["merge_job_id"]) == (1, result["changed"] - 1, 0)
+    assert result["changed"] == 2
+    assert changes(chain, result["merge_job_id"]) == (1, 1, 0)
+
+
+@pytest.mark.slow
+def test_two_processes_that_load_one_day_at_the_same_time(chain: Chain, jobs: Jobs) -> None:
+    """As on Google's, statements of two transactions that only insert run side by side here."""
+    wanted = expected_rows(chain.sandbox.truth(*chain.interval), details=False)
+
+    def load(manifest: str, table: str) -> int:
+        ended = jobs.run(TalkPilotLoadCallsOperator, manifest_uri=manifest, table=table)
+        if ended.error and "Failed to commit" in ended.error[1]:  # here tables conflict, too
+            return load(manifest, table)
+        return int(ended.returned["live"])
+
+    manifests = [str(chain.extract().returned) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(ROUNDS):
+            table = f"{chain.table}_{number}"
+            assert list(pool.map(load, manifests, [table, table])) == [CALLS, CALLS]
+            assert_equal_rows(table_rows(chain.bigquery, table), wanted)
 
 
 def test_what_a_killed_load_leaves_goes_by_itself(chain: Chain, jobs: Jobs) -> None:

@@ -1,6 +1,6 @@
 """A stricter BigQuery on this machine: local-bigquery, in a process of its own.
 
-It refuses a job's id the second time, lets tables expire and tells what a MERGE did, as Google's
+It refuses a job's id the second time, lets tables expire and tells what a merge did, as Google's
 does and the sandbox's emulator does not. It needs a newer Python than Airflow runs on everywhere,
 so ``make test-strict`` gives it an environment of its own.
 """

@@ -31,6 +31,9 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
     ], ','), '}'], ''), '{}'))
 {%- endmacro -%}
 
+{#- What a look leaves out, for they are most of a table's bytes: they change only beside others. -#}
+{%- set transcripts = ['transcript', 'transcript_raw'] -%}
+
 {#- In extra is what the target's extra gets: fields that are unknown, and values of the others that do
     not fit. The two are beside it too. -#}
 {%- macro newest_staged_rows(columns, drift) -%}
@@ -49,23 +52,26 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 )
 {%- endmacro -%}
 
+{#- Of several rows of one call in the target the first is kept. -#}
+{%- macro newest_first() -%}
+PARTITION BY T.id
+    ORDER BY
+      IFNULL(T.is_purged, FALSE) DESC, T.updated_at DESC NULLS LAST,
+      T.detail_synced_at DESC NULLS LAST, T.synced_at DESC
+{%- endmacro -%}
+
 {#- Constants, because BigQuery skips partitions by constants alone. -#}
 {%- macro in_interval() -%}
 T.created_at >= TIMESTAMP '{{ start }}'
   AND T.created_at < TIMESTAMP '{{ end }}'
 {%- endmacro -%}
 
-{%- macro same_call_in_interval() -%}
-T.id = S.id
-  AND {{ in_interval() }}
-{%- endmacro -%}
-
 {#- Of the calls that a walk lacks: those that TalkPilot no longer has. A row that was read after
     the walk began proves nothing, nor does one of an agent whose walk was not staged whole. -#}
-{%- macro is_gone() -%}
+{%- macro is_gone(whole_agents) -%}
 T.erased_at IS NULL
   AND T.synced_at < TIMESTAMP '{{ read_before }}'
-  AND T.agent_id IN UNNEST(@whole_agents)
+  AND T.agent_id IN UNNEST({{ whole_agents }})
 {%- endmacro -%}
 
 {#- Where TalkPilot gives no updated_at, the row read later is the newer. -#}
@@ -81,4 +87,19 @@ IF(
 {%- macro forgets_nothing_forgotten() -%}
 (IFNULL(S.is_purged, FALSE) OR NOT IFNULL(T.is_purged, FALSE))
   AND (T.erased_at IS NULL OR S.synced_at > T.erased_at)
+{%- endmacro -%}
+
+{#- Whether a staged row S changes the target's row T. Having been read again is no change: it would
+    write the whole day anew.
+    kind: the template of the kind of rows. -#}
+{%- macro changes(kind) -%}
+{{ kind.may_change() }}
+  AND (
+{%- for column in kind.updated if column not in transcripts + ['extra', 'synced_at'] %}
+    {{ 'OR ' if not loop.first }}T.{{ column }} IS DISTINCT FROM {{ kind.new(column) }}
+{%- endfor %}
+{%- if kind.extra_changes %}
+    OR {{ kind.extra_changes() }}
+{%- endif %}
+  )
 {%- endmacro -%}

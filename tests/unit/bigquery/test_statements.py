@@ -19,50 +19,60 @@ BERLIN = timezone(timedelta(hours=1))
 INTERVAL = Interval(
     datetime(2026, 3, 16, 1, 0, 0, 1, tzinfo=BERLIN), datetime(2026, 3, 17, tzinfo=UTC)
 )
-MERGES = ("merge_calls", "merge_details")
+KINDS = ("calls", "details")
 
 
-@pytest.mark.parametrize("name", [*MERGES, "known_details", "reconcile_calls", "erase_calls"])
-def test_only_the_intervals_partitions_are_read(name: str) -> None:
-    """BigQuery prunes partitions by constants alone."""
-    sql = render(
+def filled_in(name: str, kind: str) -> str:
+    return render(
         name,
+        kind=kind,
         target=TARGET,
         staging=STAGING,
+        lock=TARGET.sibling("calls_lock"),
         interval=INTERVAL,
         read_before=INTERVAL.end,
         erased_at=INTERVAL.end,
+        staged_rows=46,
+        doubles=1,
+        gone_agents=["a"],
     )
-    assert re.search(r"created_at >= TIMESTAMP '2026-03-16 00:00:00\.000001\+00'", sql)
-    assert re.search(r"created_at < TIMESTAMP '2026-03-17 00:00:00\.000000\+00'", sql)
-
-
-@pytest.mark.parametrize("name", MERGES)
-def test_a_merge_names_its_tables_once(name: str) -> None:
-    sql = render(name, target=TARGET, staging=STAGING, interval=INTERVAL)
-    assert sql.count("`demo.calls.calls`") == 1
-    assert sql.count("`demo.calls.calls_staging_0123`") == 1
-    assert not re.search(r"\{[{%#]", sql), "JSON has braces too"
-    assert "created_at = S.created_at" not in sql, "a call stays in its partition"
 
 
 @pytest.mark.parametrize(
-    ("name", "sources"),
+    ("name", "kind", "times"),
+    [("known_details", "", 1), *(("look", k, 1) for k in KINDS), *(("merge", k, 5) for k in KINDS)],
+)
+def test_only_the_intervals_partitions_are_read(name: str, kind: str, times: int) -> None:
+    """BigQuery prunes partitions by constants alone."""
+    sql = filled_in(name, kind)
+    first = re.findall(r"created_at >= TIMESTAMP '2026-03-16 00:00:00\.000001\+00'", sql)
+    end = re.findall(r"created_at < TIMESTAMP '2026-03-17 00:00:00\.000000\+00'", sql)
+    assert len(first) == len(end) == times
+    assert not re.search(r"\{[{%#]", sql), "JSON has braces too"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_look_leaves_transcripts_out(kind: str) -> None:
+    """They are most of what is stored, and BigQuery bills whole columns."""
+    assert "transcript" not in filled_in("look", kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sources"),
     [
-        ("merge_calls", (Source.KEY, Source.LIST)),
-        ("merge_details", (Source.KEY, Source.LIST, Source.DETAIL)),
+        ("calls", (Source.KEY, Source.LIST)),
+        ("details", (Source.KEY, Source.LIST, Source.DETAIL)),
     ],
 )
-def test_every_column_is_inserted_and_updated(name: str, sources: tuple[Source, ...]) -> None:
-    sql = render(name, target=TARGET, staging=STAGING, interval=INTERVAL)
-    inserted = re.search(r"INSERT \(([^)]*)\)", sql)
+def test_every_column_is_inserted_and_updated(kind: str, sources: tuple[Source, ...]) -> None:
+    sql = filled_in("merge", kind)
+    inserted = re.search(r"INSERT INTO \S+ \(([^)]*)\)\nSELECT (.*)", sql)
     assert inserted
     assert sorted(inserted[1].split(", ")) == sorted(names(*sources))
-    values = re.search(r"VALUES \(([^)]*)\)", sql)
-    assert values
-    assert values[1].split(", ") == [f"S.{name}" for name in inserted[1].split(", ")]
-    updated = set(re.findall(r"^\s+(\w+) = ", sql, re.MULTILINE))
+    assert inserted[2].split(", ") == [f"S.{name}" for name in inserted[1].split(", ")]
+    updated = set(re.findall(r"^  (\w+) = ", sql, re.MULTILINE))
     assert set(names(*sources)) - set(names(Source.KEY)) <= updated
+    assert "created_at" not in updated, "a call stays in its partition"
 
 
 def test_the_target_has_every_staged_column() -> None:

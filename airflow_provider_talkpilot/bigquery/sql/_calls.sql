@@ -1,0 +1,60 @@
+{#- What list rows make of the target's rows: the newest row of a call wins, its details stay as they
+    are, and a purge empties them. -#}
+{%- from '_rows.sql' import
+    newest_staged_rows, staged_is_newer, forgets_nothing_forgotten,
+    without, members, members_of, object_of
+    with context -%}
+{%- set inserted = key_columns + list_columns -%}
+{%- set staged = inserted -%}
+{%- set drift = ['drift'] -%}
+{%- set updated
+    = list_columns + ['transcript', 'transcript_raw', 'detail_updated_at', 'erased_at'] -%}
+{%- set makes_a_row = 'TRUE' -%}
+{%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set now = members(without('S.unknown', detail_drift)) -%}
+
+{%- macro may_change() -%}
+{{ forgets_nothing_forgotten() }}
+  AND {{ staged_is_newer() }}
+{%- endmacro -%}
+
+{#- Beside details, extra changes with other columns alone, but for the first unknown field. -#}
+{%- macro extra_changes() -%}
+IF(
+      T.detail_synced_at IS NULL,
+      TO_JSON_STRING(T.extra) IS DISTINCT FROM TO_JSON_STRING(S.extra),
+      T.extra IS NULL AND COALESCE({{ now }}, {{ members('S.drift') }}) IS NOT NULL
+    )
+{%- endmacro -%}
+
+{%- macro new(column) -%}
+{%- if column == 'updated_at' -%}
+{#- A detail can have it, and unknown fields, where the list does not. -#}
+COALESCE(S.updated_at, T.updated_at)
+{%- elif column == 'extra' -%}
+{#- A value that did not fit goes with the row that brought it. -#}
+CASE
+    WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
+    WHEN T.detail_synced_at IS NULL THEN S.extra
+    ELSE {{ object_of([
+      'COALESCE(IF(S.updated_at > T.updated_at, %s, NULL), %s, %s)' % (now, before, now),
+      members('S.drift'),
+      members_of('T.extra', detail_drift),
+    ]) }}
+  END
+{%- elif column == 'transcript' -%}
+IF(IFNULL(S.is_purged, FALSE), [], T.transcript)
+{%- elif column == 'transcript_raw' -%}
+IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw)
+{%- elif column == 'detail_updated_at' -%}
+{#- What a purge leaves of a detail is known: it is not requested again. -#}
+IF(
+    IFNULL(S.is_purged, FALSE) AND T.detail_synced_at IS NOT NULL,
+    COALESCE(S.updated_at, T.updated_at), T.detail_updated_at
+  )
+{%- elif column == 'erased_at' -%}
+CAST(NULL AS TIMESTAMP)
+{%- else -%}
+S.{{ column }}
+{%- endif -%}
+{%- endmacro -%}

@@ -1,0 +1,49 @@
+{#- What details make of the target's rows: of two details of a call the one read later wins, and what
+    else the row says changes only where the detail is the newer. Of a version that TalkPilot has no
+    detail of, it is noted when that was requested. -#}
+{%- from '_rows.sql' import
+    newest_staged_rows, staged_is_newer, forgets_nothing_forgotten,
+    without, members, members_of, object_of
+    with context -%}
+{%- set inserted = key_columns + list_columns + detail_columns -%}
+{%- set staged = inserted + ['detail_found'] -%}
+{%- set drift = ['drift', 'detail_drift'] -%}
+{%- set updated = list_columns + detail_columns + ['erased_at'] -%}
+{%- set makes_a_row = 'S.detail_found' -%}
+{%- set row_is_newer = '(S.detail_found AND %s)' % staged_is_newer() -%}
+{%- set detail_is_newer =
+    '(T.detail_synced_at IS NULL OR S.detail_synced_at >= T.detail_synced_at)' -%}
+{%- set found_newer = '(S.detail_found AND %s)' % detail_is_newer -%}
+{%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set now = members('S.unknown') -%}
+{%- set of_detail = 'IF(%s, %s, %s)'
+    % (detail_is_newer, members('S.detail_drift'), members_of('T.extra', detail_drift)) -%}
+
+{%- macro may_change() -%}
+IF(S.detail_found, {{ forgets_nothing_forgotten() }}, T.erased_at IS NULL)
+{%- endmacro -%}
+
+{#- It changes with other columns alone. -#}
+{%- set extra_changes = none -%}
+
+{%- macro new(column) -%}
+{%- if column == 'extra' -%}
+{#- A list row can have unknown fields that the detail lacks; a purge leaves none behind. A value
+    that did not fit goes with the row that brought it. -#}
+CASE
+    WHEN NOT S.detail_found THEN T.extra
+    WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
+    ELSE {{ object_of([
+      'COALESCE(IF(%s, %s, NULL), %s, %s)' % (staged_is_newer(), now, before, now),
+      'IF(%s, %s, %s)' % (staged_is_newer(), members('S.drift'), members_of('T.extra', list_drift)),
+      of_detail,
+    ]) }}
+  END
+{%- elif column == 'erased_at' -%}
+CAST(NULL AS TIMESTAMP)
+{%- elif column in ('detail_updated_at', 'detail_synced_at') -%}
+IF({{ detail_is_newer }}, S.{{ column }}, T.{{ column }})
+{%- else -%}
+IF({{ found_newer if column in detail_columns else row_is_newer }}, S.{{ column }}, T.{{ column }})
+{%- endif -%}
+{%- endmacro -%}

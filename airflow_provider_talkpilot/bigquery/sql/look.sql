@@ -1,0 +1,37 @@
+{% from '_rows.sql' import in_interval, is_gone, newest_first, newest_staged_rows, changes, transcripts
+    with context -%}
+{% import '_' ~ kind ~ '.sql' as rows with context -%}
+-- What is staged beside the target, by agent: calls in both, calls that the target lacks, rows to
+-- change, rows too many of a call, calls that are gone from TalkPilot (apart those that the target
+-- last saw in the trash), calls that the target got from somewhere else since the walk began, and
+-- calls whose purge the target does not know yet.
+SELECT
+  IFNULL(S.agent_id, T.agent_id) AS agent_id,
+  COUNTIF(S.id IS NOT NULL) AS staged,
+  COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND T.erased_at IS NULL) AS live,
+  COUNTIF(T.id IS NULL AND {{ rows.makes_a_row }}) AS missing,
+  COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND {{ changes(rows) }}) AS changed,
+  SUM(IFNULL(T.twins, 0)) AS doubles,
+  COUNTIF(S.id IS NULL AND T.is_gone AND T.deleted_at IS NULL) AS gone,
+  COUNTIF(S.id IS NULL AND T.is_gone AND T.deleted_at IS NOT NULL) AS gone_from_trash,
+  COUNTIF(
+    S.id IS NULL AND NOT T.is_gone AND T.erased_at IS NULL
+    AND T.agent_id IN UNNEST(@walked_agents)
+  ) AS others,
+  COUNTIF(S.is_purged AND NOT IFNULL(T.is_purged, FALSE)) AS purged
+FROM (
+  SELECT
+    {{ (key_columns + list_columns + detail_columns + ['erased_at'])
+      | reject('in', transcripts) | join(', ') }},
+    {{ is_gone('@whole_agents') }} AS is_gone,
+    COUNT(*) OVER (PARTITION BY T.id) - 1 AS twins
+  FROM `{{ target }}` AS T
+  WHERE {{ in_interval() }}
+  QUALIFY ROW_NUMBER() OVER (
+    {{ newest_first() }}
+  ) = 1
+) AS T
+FULL JOIN {{ newest_staged_rows(rows.staged | reject('in', transcripts) | list, rows.drift) }} AS S
+  ON S.id = T.id
+GROUP BY 1
+ORDER BY 1

@@ -1,0 +1,65 @@
+{% from '_rows.sql' import in_interval, is_gone, newest_first, newest_staged_rows, changes
+    with context -%}
+{% import '_' ~ kind ~ '.sql' as rows with context -%}
+{% set source = newest_staged_rows(rows.staged, rows.drift) -%}
+-- What is staged into the target, all of it or nothing.
+BEGIN TRANSACTION;
+
+-- Every load into the target changes this row, so BigQuery cancels all but one of those that run at
+-- the same time. Without it, two that only insert would run side by side, and insert the same calls.
+UPDATE `{{ lock }}` SET loads = loads + 1 WHERE TRUE;
+{%- if doubles %}
+
+-- Of the rows of one call the newest stays.
+CREATE TEMP TABLE kept AS
+SELECT *
+FROM `{{ target }}` AS T
+WHERE {{ in_interval() }}
+QUALIFY COUNT(*) OVER (PARTITION BY T.id) > 1 AND ROW_NUMBER() OVER (
+    {{ newest_first() }}
+  ) = 1;
+
+DELETE FROM `{{ target }}` AS T
+WHERE {{ in_interval() }}
+  AND T.id IN (SELECT id FROM kept);
+
+INSERT INTO `{{ target }}` SELECT * FROM kept;
+{%- endif %}
+
+UPDATE `{{ target }}` AS T
+SET
+{%- for column in rows.updated %}
+  {{ column }} = {{ rows.new(column) }}{{ ',' if not loop.last }}
+{%- endfor %}
+FROM {{ source }} AS S
+WHERE T.id = S.id
+  AND {{ in_interval() }}
+  AND {{ changes(rows) }};
+
+INSERT INTO `{{ target }}` ({{ rows.inserted | join(', ') }})
+SELECT S.{{ rows.inserted | join(', S.') }}
+FROM {{ source }} AS S
+WHERE {{ rows.makes_a_row }}
+  AND S.id NOT IN (
+    SELECT T.id FROM `{{ target }}` AS T WHERE {{ in_interval() }}
+  );
+{%- if gone_agents %}
+
+-- Calls that are gone from TalkPilot lose all personal data.
+UPDATE `{{ target }}` AS T
+SET
+{%- for column in personal_columns %}
+  {{ column.name }} = {{ 'IF(TRUE, [], T.%s)' % column.name if column.mode == 'REPEATED' else 'NULL' }},
+{%- endfor %}
+  -- If a call comes back, its detail is requested again.
+  detail_updated_at = NULL,
+  detail_synced_at = NULL,
+  erased_at = TIMESTAMP '{{ erased_at }}'
+WHERE {{ in_interval() }}
+  AND {{ is_gone(gone_agents | tojson) }}
+  AND T.id NOT IN (SELECT id FROM `{{ staging }}`)
+  -- Another load of the same walk may have emptied the staging table: that proves nothing.
+  AND {{ staged_rows }} = (SELECT COUNT(*) FROM `{{ staging }}`);
+{%- endif %}
+
+COMMIT TRANSACTION;
