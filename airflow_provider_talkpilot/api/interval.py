@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -36,7 +35,7 @@ class Interval:
             bound = getattr(self, name)
             if bound.tzinfo is None:
                 raise IntervalError(f"The interval's {name} {bound} has no time zone; give UTC.")
-            object.__setattr__(self, name, _plain_utc(name, bound))
+            object.__setattr__(self, name, _bound(name, bound))
         if self.start == self.end:
             raise IntervalError(
                 f"The interval {self} has zero length, so it can hold no call. Give an end after "
@@ -57,7 +56,7 @@ class Interval:
         if not start or not end:
             given = f"start={start or 'none'}, end={end or 'none'}"
             raise IntervalError(f"The interval is missing a bound ({given}): give both.")
-        return cls(_moment("start", start), _moment("end", end))
+        return cls(_bound("start", start), _bound("end", end))
 
     def require_over(self, now: datetime | None = None) -> None:
         """Refuse an interval that is not over yet: calls of it can still come."""
@@ -94,28 +93,32 @@ def format_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _moment(name: str, value: date | str) -> datetime:
-    moment: object = value
-    if isinstance(value, str):
-        moment = None
-        with suppress(ValueError):
-            moment = datetime.fromisoformat(value.strip())
-    if isinstance(moment, datetime):
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if isinstance(moment, date):
-        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    raise IntervalError(
-        f"The interval's {name} {plain(value)!r} is no date or time: write it as ISO 8601, such "
-        "as 2026-03-18 or 2026-03-18T00:00:00Z."
-    )
+def read_moment(value: object) -> datetime:
+    """Read a moment: a datetime, or ISO 8601 as Postgres, JavaScript and Python write it.
 
+    Digits of a second beyond six are cut off. Without a zone it is in UTC, and a date alone is its
+    midnight. A number is no moment: nothing says whether it counts seconds or milliseconds.
 
-def _plain_utc(name: str, moment: datetime) -> datetime:
-    """A standard-library datetime in UTC, whatever subclass (pendulum) came in."""
+    :return: the moment in UTC, a datetime of the standard library.
+    :raises ValueError: when it is none, or outside the years 1 to 9999 in UTC.
+    """
+    moment = datetime.fromisoformat(value.strip().upper()) if isinstance(value, str) else value
+    if not isinstance(moment, datetime):
+        raise ValueError("a moment is a text")
     try:
-        utc = moment.astimezone(UTC)
+        utc = moment.astimezone(UTC) if moment.tzinfo else moment
     except (OverflowError, ValueError):
+        raise ValueError("the moment is outside the years 1 to 9999 in UTC") from None
+    return datetime.combine(utc.date(), utc.time(), UTC)  # of pendulum's subclass, too
+
+
+def _bound(name: str, value: object) -> datetime:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = value.isoformat()
+    try:
+        return read_moment(value)
+    except ValueError:
         raise IntervalError(
-            f"The interval's {name} is outside the years 1 to 9999 in UTC: give a moment inside."
+            f"The interval's {name} {plain(value)!r} is no date or time within the years 1 to 9999 "
+            "in UTC: write it as ISO 8601, such as 2026-03-18 or 2026-03-18T00:00:00Z."
         ) from None
-    return datetime.combine(utc.date(), utc.time(), UTC)

@@ -9,9 +9,6 @@ from typing import Any
 import pydantic_core
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
-# The parser of pydantic reads 200 levels, and BigQuery 500. A record adds some around a value.
-_LEVELS = 150
 
 
 def parse_json_text(content: bytes | str) -> Any:
@@ -19,35 +16,19 @@ def parse_json_text(content: bytes | str) -> Any:
 
     JavaScript cuts texts between the two halves of an emoji and writes the half that is left as
     ``\ud83d``, which is no character and which no file in UTF-8 can hold. ``NaN`` and
-    ``Infinity``, which are no JSON, become texts. So does a value that is nested very deeply.
+    ``Infinity``, which are no JSON, become texts.
 
     :param content: the JSON, bytes in UTF-8.
     :return: plain Python values whose texts can all be encoded.
-    :raises ValueError: when it is no JSON.
+    :raises ValueError: when it is no JSON, or nested more than 200 levels deep.
     """
     try:
         return pydantic_core.from_json(content, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
-        return _parse_leniently(content)
-
-
-def _parse_leniently(content: bytes | str) -> Any:
-    text = content if isinstance(content, str) else content.decode("utf-8-sig", "replace")
+        text = content if isinstance(content, str) else content.decode("utf-8-sig", "replace")
     try:
-        parsed = json.loads(text, parse_constant=str)
         # Escapes are characters now, so one replacement reaches every text and every key.
-        plain = json.dumps(_shallow(parsed, _LEVELS), ensure_ascii=False)
+        text = json.dumps(json.loads(text, parse_constant=str), ensure_ascii=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return pydantic_core.from_json(_LONE_SURROGATE.sub(_REPLACEMENT, plain))
-
-
-def _shallow(value: Any, levels: int) -> Any:
-    """The value, with the JSON text of whatever is nested deeper than so many levels."""
-    if not isinstance(value, dict | list):
-        return value
-    if not levels:
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, list):
-        return [_shallow(item, levels - 1) for item in value]
-    return {name: _shallow(item, levels - 1) for name, item in value.items()}
+    return pydantic_core.from_json(_LONE_SURROGATE.sub("\ufffd", text))

@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
-from airflow_provider_talkpilot.api.moments import read_moment
+from airflow_provider_talkpilot.api.interval import read_moment
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 INT64 = range(-(2**63), 2**63)

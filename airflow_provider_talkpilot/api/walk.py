@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.http.address import require_uuid
-from airflow_provider_talkpilot.api.interval import Interval, format_utc
+from airflow_provider_talkpilot.api.interval import Interval, format_utc, read_moment
 from airflow_provider_talkpilot.api.models import (
     Agent,
     Call,
@@ -28,7 +28,6 @@ from airflow_provider_talkpilot.api.models import (
     TalkPilotModel,
     describe_invalid,
 )
-from airflow_provider_talkpilot.api.moments import read_moment
 
 PAGE_LIMIT = 100
 AGENT_WALKS = 3

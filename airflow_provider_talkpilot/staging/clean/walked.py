@@ -12,8 +12,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.models import LenientFlag
-from airflow_provider_talkpilot.api.moments import read_moment
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
 from airflow_provider_talkpilot.staging.parts import read_records

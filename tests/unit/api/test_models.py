@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,13 +179,3 @@ def test_what_is_no_json_is_none(body: bytes) -> None:
 def test_json_is_read_as_the_standard_library_does(value: Any) -> None:
     for ascii_only in (True, False):
         assert parse_json_text(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
-
-
-@pytest.mark.parametrize("levels", [190, 300, 700])
-def test_a_value_that_is_nested_deeply_is_no_obstacle(levels: int) -> None:
-    """Neither to the other records of its page nor to reading what was staged."""
-    sent = b'[{"mood":' + b"[" * levels + b"7" + b"]" * levels + b"}, 8]"
-    parsed = parse_json_text(sent)
-    assert parsed[1] == 8
-    assert "7" in str(parsed[0])
-    assert parse_json_text(pydantic_core.to_json(parsed)) == parsed
