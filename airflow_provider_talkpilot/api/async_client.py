@@ -10,7 +10,7 @@ import httpx
 import tenacity
 
 from airflow_provider_talkpilot.api.http import transport
-from airflow_provider_talkpilot.api.http.base import HEALTH, Attempts, BaseClient
+from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health
 from airflow_provider_talkpilot.api.quota import Permit
@@ -42,7 +42,7 @@ class AsyncTalkPilotClient(BaseClient):
 
     async def health(self) -> Health:
         """Fetch the API's health; needs no valid key."""
-        return self._read(Health, HEALTH, await self.fetch(HEALTH))
+        return await run_async(self.fetch, self._health())
 
     async def agents(self) -> list[Agent]:
         """List every agent that the key can see; as :meth:`TalkPilotClient.agents`."""
@@ -60,27 +60,20 @@ class AsyncTalkPilotClient(BaseClient):
 
     async def call(self, agent_id: str, call_id: str) -> CallDetail:
         """Fetch one call with its detail fields; as :meth:`TalkPilotClient.call`."""
-        request = self._detail_request(agent_id, call_id)
-        return self._read_detail(request, agent_id, await self.fetch(request))
+        return await run_async(self.fetch, self._call(agent_id, call_id))
 
     async def fetch(self, request: Request) -> dict[str, Any]:
         """Send a request; as :meth:`TalkPilotClient.fetch`."""
-        body: dict[str, Any] = await self._retrying(self._exchange, request)
-        return body
 
-    async def _exchange(self, request: Request) -> dict[str, Any]:
-        attempts = Attempts(request.url(self.base_url))
-        while True:
-            permit = await self._acquire()
-            with self._sending(request, permit):
-                response = await self._http.get(attempts.url)
-            body = self._receive(attempts, permit, response)
-            if body is not None:
-                return body
-
-    async def _acquire(self) -> Permit:
-        while True:
+        async def send(url: str) -> Sent:
             permit = self.quota.try_acquire()
-            if isinstance(permit, Permit):
-                return permit
-            await asyncio.sleep(permit)
+            while not isinstance(permit, Permit):
+                await asyncio.sleep(permit)
+                permit = self.quota.try_acquire()
+            with self._sending(request, permit):
+                return permit, await self._http.get(url)
+
+        async def attempt() -> dict[str, Any]:
+            return await run_async(send, self._attempts(request))
+
+        return await self._retrying(attempt)

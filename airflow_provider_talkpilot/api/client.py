@@ -14,13 +14,14 @@ Usable without Airflow::
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Self
 
 import httpx
 import tenacity
 
 from airflow_provider_talkpilot.api.http import transport
-from airflow_provider_talkpilot.api.http.base import HEALTH, Attempts, BaseClient
+from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health
 from airflow_provider_talkpilot.api.prefetch import Prefetch
@@ -67,7 +68,7 @@ class TalkPilotClient(BaseClient):
 
     def health(self) -> Health:
         """Fetch the API's health; needs no valid key."""
-        return self._read(Health, HEALTH, self.fetch(HEALTH))
+        return run(self.fetch, self._health())
 
     def agents(self) -> list[Agent]:
         """List every agent that the key can see (``agents:read``), in the API's order.
@@ -105,8 +106,7 @@ class TalkPilotClient(BaseClient):
         :raises NotFoundError: when the call was erased or the agent is not visible to the key.
         :raises InvalidRecordError: when the response is no call that fits.
         """
-        request = self._detail_request(agent_id, call_id)
-        return self._read_detail(request, agent_id, self.fetch(request, permit))
+        return run(partial(self.fetch, permit=permit), self._call(agent_id, call_id))
 
     def fetch(self, request: Request, permit: Permit | None = None) -> dict[str, Any]:
         """Send a request within the quota, again where the network or the server fails.
@@ -116,18 +116,13 @@ class TalkPilotClient(BaseClient):
         :raises TalkPilotError: the typed error of what went wrong.
         """
         permits = [permit] if permit else []
-        body: dict[str, Any] = self._retrying(self._exchange, request, permits)
-        return body
 
-    def _exchange(self, request: Request, permits: list[Permit]) -> dict[str, Any]:
-        attempts = Attempts(request.url(self.base_url))
-        while True:
+        def send(url: str) -> Sent:
             permit = permits.pop() if permits else self.quota.acquire()
             with self._sending(request, permit):
-                response = self._send(attempts.url)
-            body = self._receive(attempts, permit, response)
-            if body is not None:
-                return body
+                return permit, self._send(url)
+
+        return self._retrying(lambda: run(send, self._attempts(request)))
 
     def _send(self, url: str) -> httpx.Response:
         try:

@@ -33,7 +33,7 @@ PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
 Model = TypeVar("Model", bound=TalkPilotModel)
-Result = TypeVar("Result")
+Out, In, Result = TypeVar("Out"), TypeVar("In"), TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,25 @@ Exchange = Generator[Request, dict[str, Any], Result]
 """Yields requests, is sent the JSON object of each response, and returns a result."""
 
 
-def run(fetch: Callable[[Request], dict[str, Any]], exchange: Exchange[Result]) -> Result:
-    """Send the requests of an exchange with a client's ``fetch``; give what it returns."""
+def run(send: Callable[[Out], In], exchange: Generator[Out, In, Result]) -> Result:
+    """Send what an exchange yields, and give it the responses; return its result."""
     try:
-        request = next(exchange)
+        out = next(exchange)
         while True:
-            request = exchange.send(fetch(request))
+            out = exchange.send(send(out))
     except StopIteration as stop:
         result: Result = stop.value
         return result
 
 
 async def run_async(
-    fetch: Callable[[Request], Awaitable[dict[str, Any]]], exchange: Exchange[Result]
+    send: Callable[[Out], Awaitable[In]], exchange: Generator[Out, In, Result]
 ) -> Result:
-    """Send the requests of an exchange in an event loop; as :func:`run`."""
+    """As :func:`run`, in an event loop."""
     try:
-        request = next(exchange)
+        out = next(exchange)
         while True:
-            request = exchange.send(await fetch(request))
+            out = exchange.send(await send(out))
     except StopIteration as stop:
         result: Result = stop.value
         return result

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -23,9 +22,14 @@ from airflow_provider_talkpilot.api.http.address import (
     require_uuid,
 )
 from airflow_provider_talkpilot.api.http.responses import error_of, read_object
-from airflow_provider_talkpilot.api.models import CallDetail, TalkPilotModel, describe_invalid
+from airflow_provider_talkpilot.api.models import (
+    CallDetail,
+    Health,
+    TalkPilotModel,
+    describe_invalid,
+)
 from airflow_provider_talkpilot.api.quota import Permit, Quota
-from airflow_provider_talkpilot.api.walk import Request
+from airflow_provider_talkpilot.api.walk import Exchange, Request
 
 REFUSALS_OF_ONE_REQUEST = 10
 REDIRECTS = 3
@@ -34,15 +38,7 @@ SENT_AGAIN = (errors.ServerError, errors.ConnectionFailedError, errors.Unreadabl
 HEALTH = Request("health", "health")
 
 Model = TypeVar("Model", bound=TalkPilotModel)
-
-
-@dataclass
-class Attempts:
-    """How far one request has come, and where it goes next."""
-
-    url: str
-    refusals: int = 0
-    redirects: int = 0
+Sent = tuple[Permit, httpx.Response]
 
 
 class BaseClient:
@@ -107,37 +103,38 @@ class BaseClient:
             self.quota.record_failure(permit)
             raise
 
-    def _receive(
-        self, attempts: Attempts, permit: Permit, response: httpx.Response
-    ) -> dict[str, Any] | None:
-        """Tell the quota of a response, and read it.
+    def _attempts(self, request: Request) -> Generator[str, Sent, dict[str, Any]]:
+        """Give the URLs of a request; take its responses, and return the JSON object of the last.
 
-        :return: the JSON object; None where the request is to be sent again: after a refusal, which
-            the quota waits out, or to where a redirect leads on the API's own host.
+        It is sent again after a refusal, which the quota waits out, and to where a redirect leads
+        on the API's own host.
         """
-        if response.status_code == 429:
-            with self._counting:
-                self.refused += 1
-            self.quota.record_refusal(permit, response.headers)
-            attempts.refusals += 1
-            if attempts.refusals == REFUSALS_OF_ONE_REQUEST:
-                raise error_of(response)
-            return None
-        self.quota.record_response(permit, response.headers)
-        redirect = response.next_request
-        is_ours = redirect is not None and origin(redirect.url) == origin(response.url)
-        if redirect and is_ours and attempts.redirects < REDIRECTS:
-            attempts.redirects += 1
-            attempts.url = str(redirect.url)
-            return None
-        return read_object(response)
+        url, refusals, redirects = request.url(self.base_url), 0, 0
+        while True:
+            permit, response = yield url
+            if response.status_code == 429:
+                with self._counting:
+                    self.refused += 1
+                self.quota.record_refusal(permit, response.headers)
+                refusals += 1
+                if refusals == REFUSALS_OF_ONE_REQUEST:
+                    raise error_of(response)
+                continue
+            self.quota.record_response(permit, response.headers)
+            redirect = response.next_request
+            is_ours = redirect is not None and origin(redirect.url) == origin(response.url)
+            if not redirect or not is_ours or redirects == REDIRECTS:
+                return read_object(response)
+            redirects += 1
+            url = str(redirect.url)
 
-    def _detail_request(self, agent_id: str, call_id: str) -> Request:
+    def _health(self) -> Exchange[Health]:
+        return self._read(Health, HEALTH, (yield HEALTH))
+
+    def _call(self, agent_id: str, call_id: str) -> Exchange[CallDetail]:
         agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
-        return Request("detail", f"agents/{agent_id}/calls/{call_id}")
-
-    def _read_detail(self, request: Request, agent_id: str, body: dict[str, Any]) -> CallDetail:
-        detail = self._read(CallDetail, request, body)
+        request = Request("detail", f"agents/{agent_id}/calls/{call_id}")
+        detail = self._read(CallDetail, request, (yield request))
         detail.agent_id = detail.agent_id or agent_id
         return detail
 

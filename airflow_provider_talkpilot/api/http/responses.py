@@ -1,38 +1,118 @@
 """From an HTTP response to its JSON object, or to a typed error that says what to do.
 
-An error has TalkPilot's envelope, or another shape: ``{"code","message"}``, ``{"msg"}``, header
-``sb-error-code`` (supabase.com/docs/guides/functions/status-codes and error-codes),
-``{"error":"text"}``, HTML, text or nothing.
+Only TalkPilot's own envelope is a verdict on the key, an agent or a call. Everything else comes
+from something in front of TalkPilot. The client sends a request again at once for ``ServerError``;
+for another type with ``retryable`` the task's next try may get through.
+
+Sources: docs.talkpilot.io (authentication, guides/error-handling), supabase.com/docs
+(guides/platform/http-status-codes).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from html import unescape
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.http.address import origin
-from airflow_provider_talkpilot.api.http.verdicts import CHECK_HOST, NO_API_HERE, verdict_on
+from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE, origin
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain, quoted
+
+CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
+NO_API_HERE = f"There is no TalkPilot API at this address. {CHECK_HOST}"
 
 # Every TalkPilot has these.
 _ALWAYS_THERE = ("/health", "/agents")
 _MOST_CHARACTERS = 16_384
 _MESSAGES = ("message", "msg", "error_description", "detail", "title", "error")
-_CODES = ("code", "error_code", "error")
-_ERROR_FIELDS = {*_MESSAGES, *_CODES, "status", "statusCode", "success"}
+_ERROR_FIELDS = {*_MESSAGES, "code", "error_code", "status", "statusCode", "success"}
 # TalkPilot's codes, such as NOT_FOUND. Others send such an envelope with other codes.
 _ENVELOPE_CODE = re.compile(r"[A-Z]+(_[A-Z]+)*")
-# A code is one word; a sentence is a message.
-_CODE = re.compile(r"[A-Za-z][\w.-]{,60}")
 _TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
+
+
+class Verdict(NamedTuple):
+    """What an error is: its type, and what to do in one or two sentences."""
+
+    error: type[errors.ApiError]
+    cure: str
+
+
+_TROUBLE = Verdict(errors.ServerError, "TalkPilot has a problem; the same request may work later.")
+
+# Responses with TalkPilot's envelope, by code or status. Of the rest, 5xx is trouble.
+_TALKPILOTS: dict[str | int, Verdict] = {
+    400: Verdict(errors.BadRequestError, "Correct the named parameter."),
+    401: Verdict(
+        errors.AuthenticationError,
+        "The API key is unknown, inactive or expired: renew it, and set the connection's password.",
+    ),
+    403: Verdict(
+        errors.PermissionDeniedError,
+        "Grant the key the permission named, in TalkPilot's dashboard (Settings, API).",
+    ),
+    "AGENT_NOT_ACCESSIBLE": Verdict(
+        errors.AgentNotAccessibleError,
+        "The key's list of agents does not include this agent: add it to the key in TalkPilot's "
+        "dashboard (Settings, API), or take it out of agent_ids (for the shipped DAGs the Variable "
+        "talkpilot_agent_ids).",
+    ),
+    404: Verdict(
+        errors.NotFoundError,
+        "It does not exist, was erased, belongs to another organization, or the key is not allowed "
+        "to see this agent: check the agent ids.",
+    ),
+    408: _TROUBLE,
+    409: Verdict(errors.ConflictError, "Try again later."),
+    425: _TROUBLE,
+    429: Verdict(
+        errors.RateLimitedError,
+        "It refused again and again, though the client waited as told. Leave this connection a "
+        "larger part of the quota, or raise the key's limit.",
+    ),
+}
+_TALKPILOTS_OTHERS = Verdict(errors.ApiError, "See TalkPilot's documentation.")
+
+_NO_VERDICT_ON_THE_KEY = Verdict(
+    errors.GatewayError,
+    "This is no verdict on the API key: something in front of TalkPilot refused, such as its "
+    "hosting, or a firewall, proxy or login page of yours. Check the way out to the base URL (the "
+    "connection's host), and tell TalkPilot's support.",
+)
+_STOPPED = Verdict(
+    errors.GatewayBlockedError,
+    "TalkPilot's hosting has stopped it, and no retry helps before it runs again: tell TalkPilot's "
+    "support, and clear this task afterwards.",
+)
+_REFUSED = Verdict(
+    errors.GatewayBlockedError,
+    "It was not TalkPilot that refused, but something in front of it, such as a proxy (its login "
+    f"goes into HTTPS_PROXY) or another server. {CHECK_HOST}",
+)
+_NO_API = Verdict(errors.GatewayBlockedError, NO_API_HERE)
+
+# Responses without TalkPilot's envelope, by status. Of the rest, 5xx is trouble, and 4xx a refusal.
+ELSEWHERE: dict[int, Verdict] = {
+    401: _NO_VERDICT_ON_THE_KEY,
+    402: _STOPPED,
+    403: _NO_VERDICT_ON_THE_KEY,
+    404: _NO_API,
+    408: _TROUBLE,
+    410: _NO_API,
+    425: _TROUBLE,
+    429: Verdict(
+        errors.RateLimitedError,
+        "Something in front of TalkPilot limits requests, whatever the key's quota is: set the "
+        "connection's requests_per_minute lower.",
+    ),
+    511: _REFUSED,
+    540: _STOPPED,
+}
 
 
 def read_object(response: httpx.Response) -> dict[str, Any]:
@@ -45,15 +125,16 @@ def read_object(response: httpx.Response) -> dict[str, Any]:
     try:
         body = parse_json_text(response.content)
     except ValueError:
-        raise _unreadable(response, f"responded {_describe_no_json(response)}.") from None
+        # Other text is not quoted: a record that was cut may have a caller in it.
+        found = f"HTML ({quoted(_said(response))})" if _is_html(response) else "no JSON"
+        raise _unreadable(response, f"{found}, {len(response.content)} bytes") from None
     if not isinstance(body, dict):
         raise errors.UnexpectedResponseError(
             f"{_get(response)} responded with JSON that is no object. {CHECK_HOST}",
             status=response.status_code,
         )
     if set(body) <= _ERROR_FIELDS and {"message", "msg", "error"} & set(body):
-        said = _read_error(response).message.rstrip(".")
-        raise _unreadable(response, f"responded with an error that is not TalkPilot's: {said}.")
+        raise _unreadable(response, f"an error: {quoted(_said(response)).rstrip('.')}")
     return body
 
 
@@ -62,20 +143,37 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     status = response.status_code
     if 300 <= status < 400:
         return _redirect_error(response)
-    said = _read_error(response)
-    kind, cure = verdict_on(status, said.code, is_talkpilots=said.is_talkpilots)
+    # A server may quote what it was sent.
+    sent = response.url.params
+    personal = [text for name in PERSONAL_PARAMETERS for text in sent.get_list(name)]
+    envelope = _envelope(response)
+    code, details, request_id = "", list[errors.FieldError](), ""
+    if envelope is None:
+        kind, cure = ELSEWHERE.get(status, _TROUBLE if status >= 500 else _REFUSED)
+        message = quoted(_said(response), *personal)
+    else:
+        code, request_id = plain(envelope["code"]), plain(envelope.get("request_id") or "")
+        kind, cure = _TALKPILOTS.get(code) or _TALKPILOTS.get(
+            status, _TROUBLE if status >= 500 else _TALKPILOTS_OTHERS
+        )
+        message = quoted(envelope.get("message") or _phrase(response), *personal)
+        given = envelope.get("details")
+        details = [
+            errors.FieldError(
+                plain(each.get("field", "")), quoted(each.get("message", ""), *personal)
+            )
+            for each in (given if isinstance(given, list) else ())
+            if isinstance(each, dict)
+        ]
     if kind is errors.NotFoundError and response.url.path.endswith(_ALWAYS_THERE):
         cure = NO_API_HERE
-    text = f"{_get(response)} responded {f'{status} {said.code}'.strip()}"
-    text += f": {said.message.rstrip('.')}"
-    if said.details:
-        text += " (" + "; ".join(f"{d.field}: {d.message}" for d in said.details) + ")"
+    text = f"{_get(response)} responded {f'{status} {code}'.strip()}: {message.rstrip('.')}"
+    if details:
+        text += " (" + "; ".join(f"{each.field}: {each.message}" for each in details) + ")"
     text += f". {cure}"
-    if said.request_id:
-        text += f" Request id for TalkPilot's support: {said.request_id}."
-    return kind(
-        text, status=status, code=said.code, details=said.details, request_id=said.request_id
-    )
+    if request_id:
+        text += f" Request id for TalkPilot's support: {request_id}."
+    return kind(text, status=status, code=code, details=details, request_id=request_id or None)
 
 
 def _redirect_error(response: httpx.Response) -> errors.ApiError:
@@ -95,9 +193,11 @@ def _redirect_error(response: httpx.Response) -> errors.ApiError:
     )
 
 
-def _unreadable(response: httpx.Response, said: str) -> errors.UnreadableResponseError:
+def _unreadable(response: httpx.Response, found: str) -> errors.UnreadableResponseError:
     return errors.UnreadableResponseError(
-        f"{_get(response)} {said} {CHECK_HOST}", status=response.status_code
+        f"{_get(response)} responded with {found}, instead of TalkPilot's JSON: it was cut, or "
+        f"comes from something else. {CHECK_HOST}",
+        status=response.status_code,
     )
 
 
@@ -106,84 +206,35 @@ def _get(response: httpx.Response) -> str:
     return f"GET {str(response.url).partition('?')[0]}"
 
 
-def _describe_no_json(response: httpx.Response) -> str:
-    if _is_html(response):
-        title = quoted(_title(response)).rstrip(".")
-        return "with HTML instead of TalkPilot's JSON" + (f": {title}" if title else "")
-    if not response.content:
-        return "with an empty body"
-    # It is not quoted: a record that was cut may have a caller in it.
-    return (
-        f"with a body that is no JSON ({len(response.content)} bytes): it was cut, or comes from "
-        "something else"
-    )
-
-
-@dataclass(frozen=True)
-class _ErrorBody:
-    """What the body of an error says, ready to be quoted: short and without personal data."""
-
-    is_talkpilots: bool
-    code: str
-    message: str
-    details: tuple[errors.FieldError, ...] = ()
-    request_id: str | None = None
-
-
-def _read_error(response: httpx.Response) -> _ErrorBody:
-    # A server may quote what it was sent.
-    sent = response.url.params
-    personal = [text for name in PERSONAL_PARAMETERS for text in sent.get_list(name)]
+def _envelope(response: httpx.Response) -> dict[str, Any] | None:
+    """TalkPilot's own error; None where another server responded."""
     try:
         body = parse_json_text(response.content)
     except ValueError:
-        body = None
-    envelope = body.get("error") if isinstance(body, dict) else None
-    if isinstance(envelope, dict) and _ENVELOPE_CODE.fullmatch(str(envelope.get("code"))):
-        details = envelope.get("details")
-        return _ErrorBody(
-            True,
-            plain(envelope["code"]),
-            quoted(envelope.get("message") or _phrase(response), *personal),
-            tuple(
-                errors.FieldError(
-                    plain(detail.get("field", "")), quoted(detail.get("message", ""), *personal)
-                )
-                for detail in (details if isinstance(details, list) else ())
-                if isinstance(detail, dict)
-            ),
-            plain(envelope["request_id"]) if envelope.get("request_id") else None,
-        )
-    if body is None:
-        message, codes = _text_of(response), list[str]()
-    elif isinstance(body, str):
-        message, codes = body, []
-    else:
-        message = next(iter(_texts(body, _MESSAGES)), "JSON without a message")
-        codes = [text for text in _texts(body, _CODES) if _CODE.fullmatch(text) and text != message]
-    code = codes[0] if codes else response.headers.get("sb-error-code", "")
-    return _ErrorBody(False, plain(code), quoted(message, *personal))
+        return None
+    error = body.get("error") if isinstance(body, dict) else None
+    is_ours = isinstance(error, dict) and _ENVELOPE_CODE.fullmatch(str(error.get("code")))
+    return error if is_ours else None
 
 
-def _texts(body: Any, names: tuple[str, ...]) -> list[str]:
-    """The texts under these names, in an error or in the ``error`` inside it."""
-    places = [body, body.get("error")] if isinstance(body, dict) else []
-    values = [place.get(name) for place in places if isinstance(place, dict) for name in names]
-    return [value for value in values if isinstance(value, str) and value.strip()]
-
-
-def _text_of(response: httpx.Response) -> str:
-    """The words of a body that is no JSON."""
-    content = response.content.strip()
+def _said(response: httpx.Response) -> str:
+    """What another server said: a page's title or first heading, JSON's message, or its text."""
+    content = response.content[:_MOST_CHARACTERS].strip()
+    text = content.decode("utf-8", "replace")
     if not content:
         return f"{_phrase(response)}, with an empty body"
     if _is_html(response):
-        return _title(response) or "a web page without a title"
-    # A record that was cut may have a caller in it.
-    if content[:1] in b"{[":
-        return "JSON that was cut"
-    text = " ".join(_decoded(response).split())
-    return text if text.isprintable() else f"{len(content)} bytes, no text"
+        found = _TITLE.search(text)
+        return unescape(_TAG.sub(" ", found[2])) if found else "a web page without a title"
+    try:
+        body = parse_json_text(response.content)
+    except ValueError:
+        # A record that was cut may have a caller in it.
+        is_text = content[:1] not in b"{[" and " ".join(text.split()).isprintable()
+        return text if is_text else f"{len(content)} bytes"
+    while isinstance(body, dict):
+        body = next((body[name] for name in _MESSAGES if body.get(name)), None)
+    return body if isinstance(body, str) else "JSON without a message"
 
 
 def _phrase(response: httpx.Response) -> str:
@@ -198,13 +249,3 @@ def _is_html(response: httpx.Response) -> bool:
     """Whether a body is a web page, whatever its header says."""
     content_type = response.headers.get("Content-Type", "")
     return "html" in content_type or response.content.lstrip()[:1] == b"<"
-
-
-def _title(response: httpx.Response) -> str:
-    """A web page's title or first heading; empty where it has none."""
-    found = _TITLE.search(_decoded(response))
-    return unescape(" ".join(_TAG.sub(" ", found[2]).split())) if found else ""
-
-
-def _decoded(response: httpx.Response) -> str:
-    return response.content[:_MOST_CHARACTERS].decode("utf-8", "replace")

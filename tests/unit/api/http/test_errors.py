@@ -87,9 +87,9 @@ def test_lasting_server_error(sandbox: Sandbox, make_client: MakeClient) -> None
     ("fault", "error", "says"),
     [
         ("cut", errors.ConnectionFailedError, "No response from http://127.0.0.1"),
-        ("bad_json", errors.UnreadableResponseError, r"no JSON \(\d+ bytes\): it was cut"),
-        ("html", errors.UnreadableResponseError, "HTML instead of TalkPilot's JSON"),
-        ("empty", errors.UnreadableResponseError, "empty body"),
+        ("bad_json", errors.UnreadableResponseError, r"no JSON, \d\d+ bytes, .*: it was cut"),
+        ("html", errors.UnreadableResponseError, "HTML .*instead of TalkPilot's JSON"),
+        ("empty", errors.UnreadableResponseError, "no JSON, 0 bytes"),
     ],
 )
 def test_spoiled_bodies_are_tried_again(

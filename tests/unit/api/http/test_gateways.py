@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.http.verdicts import ELSEWHERE
+from airflow_provider_talkpilot.api.http.responses import ELSEWHERE
 from airflow_provider_talkpilot.api.walk import Request
 from tests.support.docs import DOCS, section
 from tests.unit.api.conftest import MakeClient
@@ -50,42 +50,33 @@ Blocked, Gateway, Server = errors.GatewayBlockedError, errors.GatewayError, erro
 
 NOT_FOUND = said(code="NOT_FOUND", message="Requested function was not found")
 BOOT_ERROR = said(code="BOOT_ERROR", message="Worker failed to boot")
-NO_MEMORY = said(code="WORKER_RESOURCE_LIMIT", message="Not enough compute resources")
 NO_ENTRY = said(error={"code": 403, "message": "No entry", "status": "PERMISSION_DENIED"})
 BAD_TOKEN = said(code=401, message="Invalid JWT")
 
 ELSEWHERES = [
     Case(400, b"<html><h1>Bad Request</h1></html>", Blocked, NEVER, "400: Bad Request.", "proxy"),
     Case(401, BAD_TOKEN, Gateway, LATER, "401: Invalid JWT.", "no verdict"),
-    Case(401, said(msg="Error: Missing header"), Gateway, LATER, "Missing header", "no verdict"),
     Case(401, b"", Gateway, LATER, "401: Unauthorized, with an empty body.", "no verdict on the"),
     Case(402, said(message="Restricted"), Blocked, NEVER, "402: Restricted.", "support"),
     Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "no verdict on the API key"),
     Case(403, NO_ENTRY, Gateway, LATER, "403: No entry.", "firewall"),
-    Case(404, NOT_FOUND, Blocked, NEVER, "404 NOT_FOUND: Requested", "no TalkPilot API at this"),
-    Case(404, b"The page\n\nNOT_FOUND\n", Blocked, NEVER, "The page NOT_FOUND", "no TalkPilot"),
+    Case(404, NOT_FOUND, Blocked, NEVER, "404: Requested", "no TalkPilot API at this"),
+    Case(410, b"The page\n\nNOT_FOUND\n", Blocked, NEVER, "The page NOT_FOUND", "no TalkPilot"),
     Case(405, b"", Blocked, NEVER, "405: Method Not Allowed", "not TalkPilot that refused"),
     Case(407, b"<title>Proxy login</title>", Blocked, NEVER, "407: Proxy login.", "HTTPS_PROXY"),
     Case(408, b"", Server, AT_ONCE, "408: Request Timeout", "may work later"),
-    Case(425, b"", Server, AT_ONCE, "425: Too Early", "may work later"),
-    Case(451, b"blocked", Blocked, NEVER, "451: blocked.", "not TalkPilot that refused"),
     Case(500, said(error="relation calls"), Server, AT_ONCE, "relation calls", "may work later"),
     Case(500, b'"it broke"', Server, AT_ONCE, "500: it broke.", "may work later"),
     Case(500, b"[1]", Server, AT_ONCE, "500: JSON without a message.", "may work later"),
-    Case(500, b'{"error": {"code": "INT', Server, AT_ONCE, "500: JSON that was cut.", "may work"),
-    Case(500, b"\x00\x01\x02", Server, AT_ONCE, "500: 3 bytes, no text.", "may work later"),
-    Case(501, b"", Blocked, NEVER, "501: Not Implemented", "not TalkPilot that refused"),
+    Case(500, b'{"error": {"code": "INT', Server, AT_ONCE, "500: 22 bytes.", "may work"),
+    Case(500, b"\x00\x01\x02", Server, AT_ONCE, "500: 3 bytes.", "may work later"),
     Case(502, EDGE_PAGE, Server, AT_ONCE, "502: 502 Bad Gateway.", "may work later"),
-    Case(503, BOOT_ERROR, Server, AT_ONCE, "503 BOOT_ERROR: Worker failed to boot.", "may work"),
-    Case(505, b"", Blocked, NEVER, "505: HTTP Version Not Supported", "not TalkPilot that"),
-    Case(511, PLAIN_PAGE, Blocked, NEVER, "511: Sign in to the guest network.", "wants a login"),
-    Case(522, b"<title>Timed out</title>", Server, AT_ONCE, "522: Timed out.", "may work later"),
-    Case(525, b"", Gateway, LATER, "525: no message, with an empty body.", "certificate"),
-    Case(530, b"error code: 1016", Gateway, LATER, "530: error code: 1016.", "cannot reach it"),
+    Case(503, BOOT_ERROR, Server, AT_ONCE, "503: Worker failed to boot.", "may work"),
+    Case(511, PLAIN_PAGE, Blocked, NEVER, "511: Sign in to the guest network.", "HTTPS_PROXY"),
+    Case(530, b"error code: 1016", Server, AT_ONCE, "530: error code: 1016.", "may work later"),
     Case(540, said(message="Project paused"), Blocked, NEVER, "540: Project paused.", "stopped it"),
-    Case(546, NO_MEMORY, Server, AT_ONCE, "546 WORKER_RESOURCE_LIMIT: Not enough", "ran out of"),
     Case(
-        200, said(error="is down"), errors.UnreadableResponseError, AT_ONCE, "is down.", "base URL"
+        200, said(error="is down"), errors.UnreadableResponseError, AT_ONCE, "is down", "base URL"
     ),
 ]
 TALKPILOTS = [
@@ -121,17 +112,11 @@ def error_of(make_client: MakeClient, server: RawServer) -> errors.ApiError:
     return caught.value
 
 
-def test_the_code_that_supabase_sends_as_a_header_is_quoted(make_client: MakeClient) -> None:
-    error = error_of(make_client, RawServer(b"", 503, {"sb-error-code": "IDLE_TIMEOUT"}))
-    assert "503 IDLE_TIMEOUT: Service Unavailable" in str(error)
-    assert error.code == "IDLE_TIMEOUT"
-
-
 def test_a_login_page_instead_of_json_is_named(make_client: MakeClient) -> None:
     page = b"<html><head><title>Sign in &middot; Example Ltd</title></head><body>...</body></html>"
     error = error_of(make_client, RawServer(page, headers={"Content-Type": "text/html"}))
     assert type(error) is errors.UnreadableResponseError
-    assert "HTML instead of TalkPilot's JSON: Sign in · Example Ltd." in str(error)
+    assert "HTML (Sign in · Example Ltd), " in str(error)
 
 
 @pytest.mark.parametrize(
