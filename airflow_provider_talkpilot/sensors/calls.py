@@ -46,8 +46,8 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
     A call whose ``done`` is null is not done; a soft-deleted one does not count. An interval that
     is not over yet is waited for, since calls of it can still come; one that is over and has no
-    calls is done. While any call is not done, a poke costs one request in most cases, however
-    many agents and calls there are: docs/sensor.md has the numbers.
+    calls is done. While any call is not done, a poke costs one request in most cases:
+    docs/sensor.md has the numbers.
 
     :param done_share: part of the calls that must be done, over 0 up to 1.
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the

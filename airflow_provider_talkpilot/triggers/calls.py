@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from airflow_provider_talkpilot.api.walk import run_async
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TalkPilotCallsDoneTrigger(BaseTrigger):
     """
     Fire when the calls of an interval are done, when time is up, or when it cannot be found out.
@@ -34,45 +36,22 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
     :param timeout_at: when to give up, likewise.
     """
 
-    def __init__(
-        self,
-        *,
-        talkpilot_conn_id: str,
-        start: str,
-        end: str,
-        agent_ids: list[str] | None,
-        done_share: float,
-        poke_interval: float,
-        next_poke_at: str,
-        timeout_at: str,
-    ) -> None:
+    talkpilot_conn_id: str
+    start: str
+    end: str
+    agent_ids: list[str] | None
+    done_share: float
+    poke_interval: float
+    next_poke_at: str
+    timeout_at: str
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.talkpilot_conn_id = talkpilot_conn_id
-        self.start = start
-        self.end = end
-        self.agent_ids = agent_ids
-        self.done_share = done_share
-        self.poke_interval = poke_interval
-        self.next_poke_at = next_poke_at
-        self.timeout_at = timeout_at
         self._last_found = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what another process makes this trigger from."""
-        names = (
-            "talkpilot_conn_id",
-            "start",
-            "end",
-            "agent_ids",
-            "done_share",
-            "poke_interval",
-            "next_poke_at",
-            "timeout_at",
-        )
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {name: getattr(self, name) for name in names},
-        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", asdict(self)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Check until one of the three is true."""

@@ -50,7 +50,7 @@ def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[],
     # It knows the agents, and which of them to check first.
     assert spent(sandbox) == {"calls": 4 + 2}
     assert resume(event).returned == {"calls": count, "done": count}
-    assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in log_of()
+    assert "call(s) looked at in [2026-03-16T00:00:00Z, " in log_of()
 
 
 def test_done_at_the_first_poke_needs_no_trigger(sandbox: Sandbox) -> None:
@@ -83,7 +83,7 @@ def test_time_is_up_in_the_trigger(sandbox: Sandbox) -> None:
     trigger.timeout_at = (datetime.now(UTC) + ENOUGH_TO_ASK).isoformat()
     event = fire(trigger)
     assert event["status"] == "timeout"
-    assert "At least 1 call(s) of [2026-03-16T00:00:00Z, " in event["message"]
+    assert "call(s) looked at in [2026-03-16T00:00:00Z, " in event["message"]
     with pytest.raises(AirflowSensorTimeout, match="has timed out"):
         resume(event)
     with pytest.raises(AirflowSkipException):
