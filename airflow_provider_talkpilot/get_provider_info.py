@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_talkpilot import __version__
-from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, conn_fields
+from airflow_provider_talkpilot.hooks.connection import FIELD_BEHAVIOUR, conn_fields
 
 _PACKAGE = "airflow_provider_talkpilot"
 _INTEGRATION = "TalkPilot"

@@ -32,12 +32,13 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
 from airflow_provider_talkpilot.hooks.access import describe_access
-from airflow_provider_talkpilot.hooks.connection_fields import (
+from airflow_provider_talkpilot.hooks.connection import (
+    FIELD_BEHAVIOUR,
     URI_SHAPE,
     ConnectionFields,
     read_fields,
+    widgets,
 )
-from airflow_provider_talkpilot.hooks.connection_form import FIELD_BEHAVIOUR, widgets
 from airflow_provider_talkpilot.lineage.openlineage import api_uri
 
 _WALKS = 3
@@ -176,11 +177,7 @@ class TalkPilotHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Labels, placeholders and hidden fields of the form, for Airflow 2."""
-        return {
-            "hidden_fields": FIELD_BEHAVIOUR["hidden-fields"],
-            "relabeling": FIELD_BEHAVIOUR["relabeling"],
-            "placeholders": FIELD_BEHAVIOUR["placeholders"],
-        }
+        return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
     def get_conn(
         self, *, max_wait: float | None = None, ledger: Ledger | None = None, **options: Any
@@ -220,8 +217,7 @@ class TalkPilotHook(BaseHook):
 
         :raises ConfigurationError: when an extra of the connection can never work.
         """
-        found: str | None = self._fields().extras.get("dashboard_url")
-        return found
+        return self._fields().options.dashboard_url
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -229,25 +225,19 @@ class TalkPilotHook(BaseHook):
 
         :return: whether a DAG can use it; and what was found and what is not used, in a line.
         """
+        is_good, message, unused = False, "", ""
         try:
             fields = self._fields()
-        except TalkPilotError as error:
-            return False, str(error)
-        except Exception as error:  # noqa: BLE001  # it may quote a secret
-            return False, f"{type(error).__name__}: the connection could not be read."
-        is_good, message = self._test_fields(fields)
-        return is_good, f"{message} {fields.unused}".rstrip()
-
-    def _test_fields(self, fields: ConnectionFields) -> tuple[bool, str]:
-        try:
+            unused = fields.unused
             with self._client(fields, max_wait=5, tries=2, timeout=10) as client:
-                return describe_access(client)
+                is_good, message = describe_access(client)
         except QuotaExhaustedError as error:
-            return False, f"The host is right, but the key could not be tested now. {error}"
+            message = f"The host is right, but the key could not be tested now. {error}"
         except TalkPilotError as error:
-            return False, str(error)
-        except Exception as error:  # noqa: BLE001  # the form shows whatever it was
-            return False, f"{type(error).__name__}: the connection could not be tested."
+            message = str(error)
+        except Exception as error:  # noqa: BLE001  # it may quote a secret
+            message = f"{type(error).__name__}: the connection could not be tested."
+        return is_good, f"{message} {unused}".rstrip()
 
     def _fields(self) -> ConnectionFields:
         with _unquoted(self.talkpilot_conn_id):
@@ -286,20 +276,15 @@ def _arguments(
     fields: ConnectionFields, max_wait: float | None = None, ledger: Ledger | None = None
 ) -> dict[str, Any]:
     """What both clients want to know."""
-    extras = fields.extras
+    options = fields.options
     quota = Quota(
-        requests_per_minute=extras.get("requests_per_minute"),
-        requests_per_hour=extras.get("requests_per_hour"),
-        share=extras.get("quota_share", 1.0),
+        requests_per_minute=options.requests_per_minute,
+        requests_per_hour=options.requests_per_hour,
+        share=options.quota_share or 1.0,
         max_wait=max_wait,
         ledger=ledger,
-        minute=extras.get("minute_seconds", 60.0),
-        hour=extras.get("hour_seconds", 3600.0),
+        minute=options.minute_seconds or 60.0,
+        hour=options.hour_seconds or 3600.0,
     )
-    names = ("timeout", "connect_timeout", "tries")
-    return {
-        "base_url": fields.base_url,
-        "api_key": fields.api_key,
-        "quota": quota,
-        **{name: extras[name] for name in names if name in extras},
-    }
+    times = options.model_dump(include={"timeout", "connect_timeout", "tries"}, exclude_none=True)
+    return {"base_url": fields.base_url, "api_key": fields.api_key, "quota": quota, **times}

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, expect
 
-from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR
+from airflow_provider_talkpilot.hooks.connection import FIELD_BEHAVIOUR, conn_fields
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from scripts.ui import AGENTS, BUCKET, CALLS_PER_DAY, CONNECTION, Show, show
@@ -131,12 +131,12 @@ def test_a_connection_is_made_in_the_form(stage: Stage) -> None:
     values = {"host": sandbox.base_url, "port": f"{sandbox.port}", "password": WRONG_KEY}
     for name, value in values.items():
         form.get_by_label(labels[name], exact=True).fill(value)
-    visit.open_extras(form, {EXTRAS["requests_per_hour"].label: "1000"})
+    visit.open_extras(form, {conn_fields()["requests_per_hour"]["label"]: "1000"})
     # Airflow's labels are not tied to fields of text.
     form.locator("input[name=element_dashboard_url]").fill(DASHBOARD)
-    for extra in EXTRAS.values():
-        expect(form.get_by_text(extra.label, exact=True)).to_be_visible()
-        expect(form.get_by_text(extra.description).first).to_be_visible()
+    for option in conn_fields().values():
+        expect(form.get_by_text(option["label"], exact=True)).to_be_visible()
+        expect(form.get_by_text(option["description"]).first).to_be_visible()
     visit.save(form)
     stored = stage.shown.airflow.get(f"connections/{CONNECTION}")
     assert (stored["conn_type"], stored["host"]) == ("talkpilot", sandbox.base_url)

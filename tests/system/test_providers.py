@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_talkpilot.hooks.connection_form import EXTRAS
+from airflow_provider_talkpilot.hooks.connection import conn_fields
 from tests.system.running import Airflow
 
 PACKAGE = "airflow-provider-talkpilot"
@@ -38,7 +38,7 @@ def test_the_connection_type_has_a_hook_and_a_form(airflow: Airflow) -> None:
         for row in airflow.json("providers", "widgets")
         if row["package_name"] == PACKAGE
     }
-    assert set(found) == {f"extra__talkpilot__{name}" for name in EXTRAS}
+    assert set(found) == {f"extra__talkpilot__{name}" for name in conn_fields()}
     whole = str(found["extra__talkpilot__tries"])
     assert whole != str(found["extra__talkpilot__quota_share"])
     assert "integer" in whole.lower()

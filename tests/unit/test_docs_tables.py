@@ -18,7 +18,7 @@ from airflow_provider_talkpilot.bigquery.load import LoadResult
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.get_provider_info import get_provider_info
-from airflow_provider_talkpilot.hooks.connection_form import EXTRAS, FIELD_BEHAVIOUR
+from airflow_provider_talkpilot.hooks.connection import FIELD_BEHAVIOUR, conn_fields
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.assets import event_extra, table_asset
 from airflow_provider_talkpilot.sandbox import Sandbox
@@ -77,13 +77,13 @@ def test_each_public_name_is_where_it_says() -> None:
 def test_the_connections_fields_and_defaults() -> None:
     fields = rows("connection", "Fields")
     assert {name: label for name, label, *_ in fields} == FIELD_BEHAVIOUR["relabeling"] | {
-        f"extra.{name}": extra.label for name, extra in EXTRAS.items()
+        f"extra.{name}": field["label"] for name, field in conn_fields().items()
     }
     defaults = TalkPilotClient.__init__.__kwdefaults__ or {}
     written = {name: default for name, *_, default in fields}
     for name in ("timeout", "connect_timeout", "tries"):
         assert float(written[f"extra.{name}"]) == defaults[name]
-        assert f" {defaults[name]:g}." in EXTRAS[name].description
+        assert f" {defaults[name]:g}." in conn_fields()[name]["description"]
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda each: each.__name__)

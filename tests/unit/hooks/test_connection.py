@@ -83,19 +83,13 @@ def test_fields_that_complete_or_repeat_each_other(
 @pytest.mark.parametrize(
     ("fields", "names"),
     [
-        ({"schema": "v2"}, ["schema", "the whole base URL"]),
-        ({"schema": "http"}, ["schema"]),
-        ({"host": "https://api.talkpilot.io:444/v1", "port": 443}, ["port 443", "port 444"]),
-        ({"login": "me"}, ["login", "the password"]),
+        ({"schema": "v2"}, ["schema"]),
+        ({"host": "https://api.talkpilot.io:444/v1", "port": 443}, ["port"]),
+        ({"login": "me"}, ["login"]),
         ({"login": KEY}, ["login"]),
-        ({"extra": {"request_per_minute": 5}}, ["request_per_minute", "requests_per_minute?"]),
-        ({"extra": {"extra__talkpilot__tries": 5}}, ["did you mean tries?"]),
-        ({"extra": {"Requests-Per-Hour": 5}}, ["did you mean requests_per_hour?"]),
-        ({"extra": {"base_url": NOW}}, ["base_url", "field host"]),
-        ({"extra": {"api_key": KEY}}, ["api_key", "field password"]),
-        ({"extra": {"port": 8443}}, ["extra port", "field port"]),
-        ({"extra": {"colour": "red"}}, ["colour", "dashboard_url"]),
-        ({"extra": {"retry": 1, "shore": 2}, "login": "me"}, ["retry", "shore", "login"]),
+        ({"extra": {"request_per_minute": 5}}, ["extra request_per_minute", "requests_per_minute"]),
+        ({"extra": {"api_key": KEY}}, ["extra api_key"]),
+        ({"extra": {"retry": 1, "shore": 2}, "login": "me"}, ["login, extra retry, extra shore"]),
         ({"extra": {KEY: "x"}}, ["tp_live_…"]),
     ],
     ids=str,
@@ -151,7 +145,7 @@ def test_options_of_a_uri_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> N
     """Numbers come as numbers on one Airflow, as texts on the other."""
     uri = f"talkpilot://:{KEY}@api.talkpilot.io/v1?dashboard_url=https%3A%2F%2Fapp.example%2Fx&tries=0"
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri)
-    with pytest.raises(ConfigurationError, match="tries of the connection"):
+    with pytest.raises(ConfigurationError, match=r"has an option that cannot be.*tries: "):
         TalkPilotHook().get_conn()
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri.replace("tries=0", "tries=2"))
     assert TalkPilotHook().dashboard_url() == "https://app.example/x"
