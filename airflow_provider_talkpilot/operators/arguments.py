@@ -2,8 +2,9 @@
 
 A template field is checked twice: when the operator is made, where it holds no template, and when
 the task runs. A rendered template is text, or a Python object in a DAG with
-``render_template_as_native_obj``: the ``read_`` functions give the same for both. All other
-arguments are checked by the ``require_`` functions when the operator is made.
+``render_template_as_native_obj``: the ``read_`` functions give the same for both, and raise a
+:class:`ConfigurationError` that names the argument. All others are checked by
+:func:`check_argument` when the operator is made.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api import Interval, require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
+from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
@@ -33,6 +36,34 @@ _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
 
 
+def check_argument(name: str, value: object, kind: Any, **bounds: Any) -> None:
+    """Check an argument that is no template.
+
+    :param kind: its type, strictly; with bounds of :func:`pydantic.Field`.
+    :raises TalkPilotArgumentError: when it is something else; the message does not show it.
+    """
+    try:
+        TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
+    except ValidationError as error:
+        said = "; or ".join(each["msg"] for each in error.errors(include_url=False))
+        raise TalkPilotArgumentError(f"{name} is of no use as it is. {said}.") from None
+
+
+def check_unless_template(read: Callable[..., object], *values: Any) -> None:
+    """Check a template field's value when the operator is made, where it is no template.
+
+    :param read: one of the functions below, or another reader; the value comes last.
+    :param values: what goes before the value, then the value.
+    :raises TalkPilotArgumentError: when it cannot be read.
+    """
+    if _holds_template(values[-1]):
+        return
+    try:
+        read(*values)
+    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
+        raise TalkPilotArgumentError(str(error), error) from None
+
+
 def is_given(value: object) -> bool:
     """Whether an argument holds anything: an empty template renders to nothing or to ``None``."""
     if isinstance(value, str):
@@ -41,11 +72,7 @@ def is_given(value: object) -> bool:
 
 
 def read_text(name: str, value: Any) -> str | None:
-    """Read a text; None where nothing is given. A name of digits may have become a number.
-
-    :param name: the argument, for messages; likewise below.
-    :raises ConfigurationError: when it is anything else.
-    """
+    """Read a text; None where nothing is given. A name of digits may have become a number."""
     if not is_given(value):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -62,15 +89,10 @@ def read_name(name: str, value: Any) -> str:
 
 
 def read_flag(name: str, value: Any) -> bool:
-    """Read a flag; nothing is False.
-
-    :raises ConfigurationError: when it is neither true nor false.
-    """
-    if not is_given(value):
-        return False
-    text = str(value).strip().lower()
+    """Read a flag; nothing is False."""
+    text = str(value).strip().lower() if is_given(value) else "false"
     if text not in _YES + _NO:
-        raise ConfigurationError(f"{name} is {_shown(value)}: give true or false.")
+        raise ConfigurationError(f"{name} is {plain(repr(value))}: give true or false.")
     return text in _YES
 
 
@@ -79,7 +101,6 @@ def read_list(name: str, value: Any, of: str) -> list[Any] | None:
 
     :param of: what it is a list of, for messages.
     :return: the list; None where nothing is given.
-    :raises ConfigurationError: when it is anything else.
     """
     found = _parsed(value)
     if found is None:
@@ -92,18 +113,12 @@ def read_list(name: str, value: Any, of: str) -> list[Any] | None:
 
 
 def read_object(name: str, value: Any, example: str) -> dict[str, Any]:
-    """Read an object, or the text of one; nothing is an empty one.
-
-    :param example: for messages.
-    :raises ConfigurationError: when it is anything else, or names something twice.
-    """
+    """Read an object, or the text of one; nothing is an empty one."""
     found = _parsed(value)
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        raise ConfigurationError(
-            f"{name} is no JSON object that names each column once: write such as {example}."
-        )
+        raise ConfigurationError(f"{name} is no JSON object: write such as {example}.")
     return dict(found)
 
 
@@ -116,12 +131,7 @@ def read_json(value: Any) -> str:
 
 
 def read_agents(value: Any) -> list[str] | None:
-    """Read the agents.
-
-    :param value: UUIDs, or a JSON list of them.
-    :return: the UUIDs; None, for every agent that the key can see, where none is given.
-    :raises ConfigurationError: when it is no list of UUIDs.
-    """
+    """Read UUIDs of agents; None, for every agent that the key can see, where none is given."""
     agents = read_list("agent_ids", value, "agent ids") or None
     return agents and [require_uuid("agent id", agent_id) for agent_id in agents]
 
@@ -150,16 +160,12 @@ def read_interval(context: Context, start: Any, end: Any) -> Interval:
 def read_columns(columns: Any, hash_conn_id: Any) -> ColumnChoices:
     """Read the choices for columns, and the secret where a column is hashed.
 
-    :param columns: ``keep``, ``drop`` or ``hash`` by column, or a JSON object of the same; nothing
-        keeps every column.
+    :param columns: ``keep``, ``drop`` or ``hash`` by column; nothing keeps every column.
     :param hash_conn_id: the connection whose password is the secret.
-    :return: the choices, ready to be applied.
-    :raises ConfigurationError: when ``columns`` is no object.
     :raises ColumnChoiceError: when a column or its choice cannot be, or the secret is missing.
     """
     choices = read_choices(columns)
-    hashes = HASH in choices.values()
-    return ColumnChoices(choices, _hasher(hash_conn_id) if hashes else None)
+    return ColumnChoices(choices, _hasher(hash_conn_id) if HASH in choices.values() else None)
 
 
 def read_choices(columns: Any) -> dict[str, str]:
@@ -176,78 +182,9 @@ def read_table(value: Any) -> TableId:
 
 
 def read_accounts(value: Any) -> str | list[str] | None:
-    """Read an impersonation chain: a service account, or a list of them.
-
-    :raises ConfigurationError: when it is anything else.
-    """
+    """Read an impersonation chain: a service account, or a list of them."""
     accounts = read_list("impersonation_chain", value, "service accounts")
     return accounts[0] if accounts and len(accounts) == 1 else accounts or None
-
-
-def check_unless_template(read: Callable[..., object], *values: Any) -> None:
-    """Check a template field's value when the operator is made, where it is no template.
-
-    :param read: one of the functions above, or another reader; the value comes last.
-    :param values: what goes before the value, then the value.
-    :raises TalkPilotArgumentError: when it cannot be read.
-    """
-    if _holds_template(values[-1]):
-        return
-    try:
-        read(*values)
-    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
-        raise TalkPilotArgumentError(str(error), error) from None
-
-
-def require_flag(name: str, value: object, *, optional: bool = False) -> None:
-    """Check a flag that is no template.
-
-    :raises TalkPilotArgumentError: when it is neither True nor False; so below.
-    """
-    if not isinstance(value, bool) and not (optional and value is None):
-        choices = "True, False or None" if optional else "True or False"
-        raise TalkPilotArgumentError(f"{name} is {_shown(value)}: give {choices}.")
-
-
-def require_number(
-    name: str,
-    value: object,
-    least: float,
-    most: float | None = None,
-    *,
-    whole: bool = True,
-    optional: bool = False,
-) -> None:
-    """Check a number that is no template.
-
-    :param least: the smallest that is allowed.
-    :param most: the largest, if any.
-    :param whole: whether it must be a whole number.
-    :param optional: whether None is allowed.
-    """
-    if optional and value is None:
-        return
-    kind: Any = int if whole else int | float
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    if not fits or not least <= value or (most is not None and not value <= most):  # type: ignore[operator]
-        bounds = f"from {least:,}" if most is None else f"from {least:,} to {most:,}"
-        cure = f"{'a whole' if whole else 'a'} number {bounds}{', or None' if optional else ''}"
-        raise TalkPilotArgumentError(f"{name} is {_shown(value)}: give {cure}.")
-
-
-def require_duration(name: str, value: object) -> None:
-    """Check a timedelta that is no template."""
-    if not isinstance(value, timedelta) or value <= timedelta(0):
-        raise TalkPilotArgumentError(
-            f"{name} is {_shown(value)}: give a time above zero, such as timedelta(minutes=2)."
-        )
-
-
-def require_filter(name: str, value: object) -> None:
-    """Check a text whose content must not be shown."""
-    if value is not None and (not isinstance(value, str) or not value.strip()):
-        kind = "empty" if isinstance(value, str) else f"of type {type(value).__name__}"
-        raise TalkPilotArgumentError(f"{name} is {kind}: give a text, or None.")
 
 
 def _parsed(value: Any) -> Any:
@@ -256,29 +193,14 @@ def _parsed(value: Any) -> Any:
         return None
     if not isinstance(value, str):
         return value
-    try:
-        return json.loads(value, object_pairs_hook=_once_each)
-    except _TwiceError:
-        return value
-    except (ValueError, RecursionError):
-        pass
+    with suppress(ValueError, RecursionError):
+        return json.loads(value)
     # So a list or a dict looks that went through a template.
     with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
         found = ast.literal_eval(value.strip())
         if isinstance(found, list | tuple | dict):
             return found
     return value
-
-
-class _TwiceError(ValueError):
-    """An object names something twice."""
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _TwiceError
-    return found
 
 
 def _moment(name: str, value: Any) -> date | str | None:
@@ -294,11 +216,6 @@ def _holds_template(value: Any) -> bool:
     if isinstance(value, Sequence):
         return any(_holds_template(each) for each in value)
     return not isinstance(value, _PLAIN)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _hasher(connection_id: Any) -> Hasher:

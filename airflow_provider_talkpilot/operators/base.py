@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Stats, conf
 
@@ -19,12 +19,11 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
     check_unless_template,
     read_accounts,
     read_name,
     read_text,
-    require_duration,
-    require_flag,
 )
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
@@ -54,23 +53,36 @@ def airflow_errors() -> Iterator[None]:
         raise kind(str(error), error) from None
 
 
-class _UsesBigQuery(Protocol):
-    gcp_conn_id: str
-    location: str | None
-    impersonation_chain: str | Sequence[str] | None
-
-
-def warehouse(operator: _UsesBigQuery) -> AbstractContextManager[Client]:
-    """Make a client of BigQuery from an operator's rendered arguments.
-
-    :param operator: one with ``gcp_conn_id``, ``location`` and ``impersonation_chain``.
-    :return: a context manager that gives the client; see :func:`bigquery_client`.
+class TalkPilotBigQueryOperator(BaseOperator):
     """
-    return bigquery_client(
-        read_name("gcp_conn_id", operator.gcp_conn_id),
-        read_text("location", operator.location),
-        read_accounts(operator.impersonation_chain),
-    )
+    Base of the operators that talk to BigQuery.
+
+    :param gcp_conn_id: the Google Cloud connection. (templated)
+    :param location: where its jobs run; where the dataset is by default. (templated)
+    :param impersonation_chain: service account to impersonate, as in the Google provider.
+        (templated)
+    """
+
+    def __init__(
+        self,
+        *,
+        gcp_conn_id: str = "google_cloud_default",
+        location: str | None = None,
+        impersonation_chain: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.gcp_conn_id = gcp_conn_id
+        self.location = location
+        self.impersonation_chain = impersonation_chain
+
+    def warehouse(self) -> AbstractContextManager[Client]:
+        """Make a client of BigQuery from the rendered arguments; see :func:`bigquery_client`."""
+        return bigquery_client(
+            read_name("gcp_conn_id", self.gcp_conn_id),
+            read_text("location", self.location),
+            read_accounts(self.impersonation_chain),
+        )
 
 
 class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
@@ -95,8 +107,8 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
-        require_flag("deferrable", deferrable)
-        require_duration("defer_after", defer_after)
+        check_argument("deferrable", deferrable, bool)
+        check_argument("defer_after", defer_after, timedelta, gt=timedelta(0))
         self.talkpilot_conn_id = talkpilot_conn_id
         self.deferrable = deferrable
         self.defer_after = defer_after

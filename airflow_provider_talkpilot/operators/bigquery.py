@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
     check_unless_template,
     read_accounts,
     read_flag,
@@ -20,10 +21,12 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_object,
     read_table,
     read_text,
-    require_flag,
-    require_number,
 )
-from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary, warehouse
+from airflow_provider_talkpilot.operators.base import (
+    TalkPilotBigQueryOperator,
+    airflow_errors,
+    push_summary,
+)
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -38,7 +41,7 @@ POLL_SECONDS = 10.0
 _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
 
 
-class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
+class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
     """
     Load staged calls or details: one load job into a staging table, one merge into the table.
 
@@ -58,10 +61,6 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
 
     :param manifest_uri: of an extract or enrich task: ``extract.output``. (templated)
     :param table: target table, ``project.dataset.table``. (templated)
-    :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where jobs run; where the dataset is by default. (templated)
-    :param impersonation_chain: service account to impersonate, as in the Google provider.
-        (templated)
     :param policy_tags: who may read a column: a policy tag's full name,
         ``projects/P/locations/L/taxonomies/T/policyTags/N``, by column; or a JSON object of the
         same. Set where a column has none. (templated)
@@ -94,9 +93,6 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         *,
         manifest_uri: str | XComArg,
         table: str,
-        gcp_conn_id: str = "google_cloud_default",
-        location: str | None = None,
-        impersonation_chain: str | Sequence[str] | None = None,
         policy_tags: dict[str, str] | str | None = None,
         max_erased_share: float = 0.05,
         max_erased: int = 10,
@@ -110,15 +106,12 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         check_unless_template(read_table, table)
         check_unless_template(_read_tags, policy_tags)
         check_unless_template(read_flag, "confirm_erasure", confirm_erasure)
-        require_number("max_erased_share", max_erased_share, 0, 1, whole=False)
-        require_number("max_erased", max_erased, 0)
-        require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
-        require_flag("deferrable", deferrable)
+        check_argument("max_erased_share", max_erased_share, float, ge=0, le=1)
+        check_argument("max_erased", max_erased, int, ge=0)
+        check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
+        check_argument("deferrable", deferrable, bool)
         self.manifest_uri = manifest_uri
         self.table = table
-        self.gcp_conn_id = gcp_conn_id
-        self.location = location
-        self.impersonation_chain = impersonation_chain
         self.policy_tags = policy_tags
         self.max_erased_share = max_erased_share
         self.max_erased = max_erased
@@ -178,7 +171,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                 deferrable=self.deferrable,
                 resumed_job=resumed_job,
             )
-            with warehouse(self) as client:
+            with self.warehouse() as client:
                 load = self._running = Load(client, path.parent, manifest, target, options)
                 try:
                     result = load.run()
@@ -208,7 +201,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
 
-class TalkPilotCreateViewsOperator(BaseOperator):
+class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
     """
     Create views beside the table: live calls, their messages, figures a day.
 
@@ -219,10 +212,6 @@ class TalkPilotCreateViewsOperator(BaseOperator):
     :param views: which of ``calls_live``, ``call_messages`` and ``calls_daily``; all by
         default. (templated)
     :param prefix: goes before their names; needed where one dataset has two target tables.
-        (templated)
-    :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where the dataset is to be; wherever it is by default. (templated)
-    :param impersonation_chain: service account to impersonate, as in the Google provider.
         (templated)
     :return: whole names of the views, by their names without prefix.
     """
@@ -243,9 +232,6 @@ class TalkPilotCreateViewsOperator(BaseOperator):
         table: str,
         views: Sequence[str] | str | None = None,
         prefix: str = "",
-        gcp_conn_id: str = "google_cloud_default",
-        location: str | None = None,
-        impersonation_chain: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -255,9 +241,6 @@ class TalkPilotCreateViewsOperator(BaseOperator):
         self.table = table
         self.views = views
         self.prefix = prefix
-        self.gcp_conn_id = gcp_conn_id
-        self.location = location
-        self.impersonation_chain = impersonation_chain
 
     def execute(self, context: Context) -> dict[str, str]:
         """Create or update the views."""
@@ -265,7 +248,7 @@ class TalkPilotCreateViewsOperator(BaseOperator):
 
         with airflow_errors():
             target, names = read_table(self.table), _read_views(self.views)
-            with warehouse(self) as client:
+            with self.warehouse() as client:
                 return create_views(
                     client,
                     target,

@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
 from airflow_provider_talkpilot.links.talkpilot import DashboardLink
 from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
     check_unless_template,
     is_given,
     read_agents,
@@ -23,16 +24,13 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_interval,
     read_table,
     read_text,
-    require_filter,
-    require_flag,
-    require_number,
 )
 from airflow_provider_talkpilot.operators.base import (
+    TalkPilotBigQueryOperator,
     TalkPilotRequestsOperator,
     airflow_errors,
     count,
     push_summary,
-    warehouse,
 )
 from airflow_provider_talkpilot.staging.choices import choices_of
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
@@ -73,7 +71,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_flag("compress", compress)
+        check_argument("compress", compress, bool)
         check_unless_template(read_choices, columns)
         self.compress = compress
         self.columns = columns
@@ -133,10 +131,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         super().__init__(**kwargs)
         check_unless_template(read_text, "staging_uri", staging_uri)
         check_unless_template(read_agents, agent_ids)
-        require_flag("done", done, optional=True)
-        require_filter("phone_number", phone_number)
-        require_filter("search", search)
-        require_number("max_rejects", max_rejects, 0)
+        check_argument("done", done, bool | None)
+        check_argument("phone_number", phone_number, str | None, pattern=r"\S")
+        check_argument("search", search, str | None, pattern=r"\S")
+        check_argument("max_rejects", max_rejects, int, ge=0)
         self.staging_uri = staging_uri
         self.agent_ids = agent_ids
         self.start = start
@@ -213,7 +211,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         return text if text == value or is_given(text) else None
 
 
-class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
+class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
@@ -223,10 +221,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
     :param table: the table whose details are known; without it, only staged ones are. (templated)
-    :param gcp_conn_id: the Google Cloud connection for that. (templated)
-    :param location: where its query runs; where the dataset is by default. (templated)
-    :param impersonation_chain: service account to impersonate, as in the Google provider.
-        (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param rescore_days: a detail without ``final_score`` is fetched again, at most once a day,
         while the call is younger than this; 0 never.
@@ -262,9 +256,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         manifest_uri: str | XComArg,
         enabled: bool | str = True,
         table: str | None = None,
-        gcp_conn_id: str = "google_cloud_default",
-        location: str | None = None,
-        impersonation_chain: str | Sequence[str] | None = None,
         concurrency: int = 32,
         rescore_days: float = 3,
         maximum_bytes_billed: int | None = None,
@@ -276,16 +267,13 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         check_unless_template(read_flag, "enabled", enabled)
         if is_given(table):
             check_unless_template(read_table, table)
-        require_number("concurrency", concurrency, 1, 256)
-        require_number("rescore_days", rescore_days, 0, whole=False)
-        require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
-        require_number("max_rejects", max_rejects, 0)
+        check_argument("concurrency", concurrency, int, ge=1, le=256)
+        check_argument("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
+        check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
+        check_argument("max_rejects", max_rejects, int, ge=0)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
         self.table = table
-        self.gcp_conn_id = gcp_conn_id
-        self.location = location
-        self.impersonation_chain = impersonation_chain
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.maximum_bytes_billed = maximum_bytes_billed
@@ -354,7 +342,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         from airflow_provider_talkpilot.bigquery.queries import known_details
 
         target = read_table(self.table)
-        with warehouse(self) as client:
+        with self.warehouse() as client:
             yield from known_details(
                 client, target, calls.interval, calls.columns, self.maximum_bytes_billed
             )

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
     check_unless_template,
     is_given,
     read_agents,
@@ -17,12 +18,11 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_json,
     read_table,
     read_text,
-    require_number,
 )
 from airflow_provider_talkpilot.operators.base import (
+    TalkPilotBigQueryOperator,
     TalkPilotRequestsOperator,
     push_summary,
-    warehouse,
 )
 from airflow_provider_talkpilot.resync import (
     DEFAULT_DAYS,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
 
-class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
+class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
     """
     Choose the past days that a run reads again: by retention, and by the longest look-back due.
 
@@ -63,10 +63,6 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
         key can see. (templated)
     :param table: the target table, ``project.dataset.table``. (templated)
-    :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where its queries run; where the dataset is by default. (templated)
-    :param impersonation_chain: service account to impersonate, as in the Google provider.
-        (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param staging_uri: root of staging, where the connection's tasks tell each other what they
         spent of the quota; empty for none. (templated)
@@ -112,16 +108,13 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         check_unless_template(read_table, table)
         check_unless_template(_read_look_backs, look_backs)
         check_unless_template(read_agents, agent_ids)
-        require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
+        check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
         self.table = table
         self.look_backs = look_backs
         self.done = done
         self.start = start
         self.end = end
         self.agent_ids = agent_ids
-        self.gcp_conn_id = gcp_conn_id
-        self.location = location
-        self.impersonation_chain = impersonation_chain
         self.maximum_bytes_billed = maximum_bytes_billed
         self.staging_uri = staging_uri
 
@@ -158,7 +151,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         state = ResyncState.parse(read_json(self.done))
         run_end = read_interval(context, None, None).end
         target, end = read_table(self.table), resync_end(run_end)
-        with warehouse(self) as bigquery:
+        with self.warehouse() as bigquery:
             limit = self.maximum_bytes_billed
             earliest = earliest_call(bigquery, target, end, limit)
             if earliest is None:

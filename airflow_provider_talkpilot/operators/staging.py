@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
     check_unless_template,
     is_given,
     read_flag,
     read_list,
     read_text,
-    require_duration,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
 from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
@@ -62,7 +62,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         super().__init__(**kwargs)
         check_unless_template(read_text, "staging_uri", staging_uri)
         check_unless_template(read_flag, "keep", keep)
-        require_duration("max_age", max_age)
+        check_argument("max_age", max_age, timedelta, gt=timedelta(0))
         self.staging_uri = staging_uri
         self.manifest_uris = manifest_uris
         self.keep = keep

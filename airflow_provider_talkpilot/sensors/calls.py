@@ -16,17 +16,16 @@ from airflow_provider_talkpilot.api.done import DoneWatch
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.api.walk import run
 from airflow_provider_talkpilot.exceptions import (
-    TalkPilotArgumentError,
     TalkPilotSensorTimeoutError,
     TalkPilotTaskFailError,
 )
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
     check_unless_template,
     read_agents,
     read_interval,
     read_name,
-    require_flag,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
@@ -79,14 +78,10 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        share: Any = done_share
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise TalkPilotArgumentError(
-                f"done_share is {done_share!r}: give a number over 0 and up to 1."
-            )
+        check_argument("done_share", done_share, float, gt=0, le=1)
         check_unless_template(read_agents, agent_ids)
         check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
-        require_flag("deferrable", deferrable)
+        check_argument("deferrable", deferrable, bool)
         self.done_share = done_share
         self.agent_ids = agent_ids
         self.start = start

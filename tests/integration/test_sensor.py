@@ -161,7 +161,7 @@ def test_a_running_interval_costs_nothing(sandbox: Sandbox, log_of: Callable[[],
 
 @pytest.mark.parametrize("share", [0, -1, 1.01, 95])
 def test_a_share_out_of_range(share: float) -> None:
-    with pytest.raises(ValueError, match="give a number over 0 and up to 1"):
+    with pytest.raises(ValueError, match="done_share is of no use as it is"):
         sense(done_share=share)
 
 
