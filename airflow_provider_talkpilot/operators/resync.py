@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
+from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_unless_template,
@@ -24,15 +25,9 @@ from airflow_provider_talkpilot.operators.base import (
     TalkPilotRequestsOperator,
     push_summary,
 )
-from airflow_provider_talkpilot.resync import (
-    DEFAULT_DAYS,
-    Chosen,
-    LookBacks,
-    ResyncState,
-    choose_intervals,
-    resync_end,
-    retentions,
-)
+from airflow_provider_talkpilot.resync.choice import Chosen, ResyncState, choose_intervals
+from airflow_provider_talkpilot.resync.look_backs import LookBacks, resync_end
+from airflow_provider_talkpilot.resync.retention import DEFAULT_DAYS, retentions
 from airflow_provider_talkpilot.staging.names import scope_name
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -135,11 +130,11 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
             "resync",
             scope=scope_name(self.connection_id, named),
             done=done,
-            intervals=[each.summary() for each in chosen],
+            intervals=[{"reason": each.reason, **_bounds(each)} for each in chosen],
             requests=dict(client.requests),
             **self._connection_figures,
         )
-        return [each.arguments() for each in chosen]
+        return [{**_bounds(each), "agent_ids": each.agents or ""} for each in chosen]
 
     def _due(
         self, client: TalkPilotClient, context: Context, named: list[str] | None
@@ -189,3 +184,10 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
 
 def _read_look_backs(value: Any) -> LookBacks:
     return LookBacks.parse(read_json(value))
+
+
+def _bounds(chosen: Chosen) -> dict[str, Any]:
+    return {
+        "start": format_utc(chosen.interval.start),
+        "end": format_utc(chosen.interval.end),
+    }

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.resync.look_backs import LookBacks, clipped, resync_end
-from airflow_provider_talkpilot.resync.retention import Window, readings
-from airflow_provider_talkpilot.resync.state import ResyncState
+from airflow_provider_talkpilot.resync.retention import Watched, Window, readings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ResyncState:
+    """What earlier runs have read, as it is kept between them.
+
+    :param look_backs: the first day not read, by length of the look-back in days.
+    :param retention: the days that were read because their calls became too old.
+    """
+
+    look_backs: Mapping[int, date] = field(default_factory=dict)
+    retention: Watched = Watched()
+
+    @classmethod
+    def parse(cls, text: str) -> ResyncState:
+        """Read what :meth:`__str__` wrote. From anything else nothing is known: all is due."""
+        try:
+            return _state.validate_json(text or "{}")
+        except ValidationError:
+            log.warning("What earlier re-syncs have read is unreadable: everything is read again.")
+            return cls()
+
+    def __str__(self) -> str:
+        return _state.dump_json(self).decode()
+
+
+_state = TypeAdapter(ResyncState)
 
 
 @dataclass(frozen=True)
@@ -29,19 +58,6 @@ class Chosen:
     def __str__(self) -> str:
         of = "every agent" if self.agents is None else f"{len(self.agents)} agent(s)"
         return f"{self.interval}, {of}: {self.reason}"
-
-    def arguments(self) -> dict[str, Any]:
-        """What an extract task is given."""
-        return {
-            "start": format_utc(self.interval.start),
-            "end": format_utc(self.interval.end),
-            "agent_ids": self.agents or "",
-        }
-
-    def summary(self) -> dict[str, str]:
-        """What the task's summary says of it."""
-        start, end = self.interval.start, self.interval.end
-        return {"reason": self.reason, "start": start.isoformat(), "end": end.isoformat()}
 
 
 def choose_intervals(

@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.models import describe_invalid
 
-MAX_LOOK_BACKS = 10
-_DAY = timedelta(days=1)
-_CURE = (
-    'Write a JSON list such as [{"days": 3, "every": 1}, {"days": 30, "every": 7}] (for the '
-    "shipped DAG in the Variable talkpilot_resync_look_backs)."
-)
+ONE_DAY = timedelta(days=1)
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 
@@ -43,8 +37,11 @@ class LookBack:
     days: Days
     every: Days
 
-    def __str__(self) -> str:
-        return f"{self.days} day(s) every {self.every} day(s)"
+    @model_validator(mode="after")
+    def _leaves_no_day_out(self) -> LookBack:
+        if self.every > self.days:
+            raise ValueError("it would never read the days between: every is over days")
+        return self
 
     @property
     def sure_age(self) -> int:
@@ -57,7 +54,7 @@ class LookBack:
     def interval(self, end: date) -> Interval:
         """The whole UTC days before ``end`` that are read again."""
         last = midnight(end)
-        return Interval(last - self.days * _DAY, last)
+        return Interval(last - self.days * ONE_DAY, last)
 
     def last_read(self, read: Read) -> date | None:
         """Until when this look-back, or a longer one, was read; None where it never was."""
@@ -71,7 +68,7 @@ class LookBack:
 
 @dataclass(frozen=True)
 class LookBacks:
-    """Look-backs, shortest and most frequent first."""
+    """Look-backs, shortest first."""
 
     each: tuple[LookBack, ...] = (LookBack(3, 1), LookBack(30, 7), LookBack(90, 30))
 
@@ -81,28 +78,19 @@ class LookBacks:
 
         :param text: a JSON list of objects with ``days`` and ``every``; empty for the default: 3
             days every day, 30 every week, 90 every month.
-        :return: the look-backs.
         :raises ConfigurationError: when they are none, or leave days out.
         """
         if not text.strip():
             return cls()
         try:
-            each = tuple(sorted(_look_backs.validate_json(text)))
+            return cls(tuple(sorted(_look_backs.validate_json(text))))
         except ValidationError as error:
-            raise _invalid(f"do not fit ({describe_invalid(error)})") from None
-        if not each:
-            raise _invalid("are none. To turn the re-sync off, pause the DAG")
-        if len(each) > MAX_LOOK_BACKS:
-            raise _invalid(f"are {len(each)}, and at most {MAX_LOOK_BACKS} are allowed")
-        for look_back in each:
-            if look_back.every > look_back.days:
-                raise _invalid(f"read {look_back} and never the days between")
-        for shorter, longer in pairwise(each):
-            if shorter.days == longer.days:
-                raise _invalid(f"name {longer.days} days twice")
-            if shorter.every >= longer.every:
-                raise _invalid(f"read {longer}, which leaves nothing to do for {shorter}")
-        return cls(each)
+            raise ConfigurationError(
+                f"The re-sync's look-backs do not fit ({describe_invalid(error)}). Write a JSON "
+                'list such as [{"days": 3, "every": 1}, {"days": 30, "every": 7}] (for the shipped '
+                "DAG in the Variable talkpilot_resync_look_backs). To turn the re-sync off, pause "
+                "the DAG."
+            ) from None
 
     def due(self, end: date, read: Read) -> LookBack | None:
         """Choose the longest look-back that is due; it covers the shorter ones.
@@ -112,26 +100,23 @@ class LookBacks:
 
         :param end: the first day that is not to be read.
         :param read: what was read before.
-        :return: the look-back; None where none is due.
         """
         due = [
             look_back
             for look_back in self.each
-            if (last := look_back.last_read(read)) is None or end - last >= look_back.every * _DAY
+            if (last := look_back.last_read(read)) is None
+            or end - last >= look_back.every * ONE_DAY
         ]
         return max(due, default=None)
 
 
 def resync_end(run_end: datetime) -> date:
-    """The first day that a run does not read again.
+    """The first UTC day that a run does not read again.
 
     The newest whole day is the daily DAG's, which may still be fetching its details: both would
     request them.
-
-    :param run_end: aware end of the run's data interval.
-    :return: a UTC day.
     """
-    return run_end.astimezone(UTC).date() - _DAY
+    return run_end.astimezone(UTC).date() - ONE_DAY
 
 
 def clipped(interval: Interval, earliest: datetime) -> Interval | None:
@@ -145,8 +130,4 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-_look_backs = TypeAdapter(list[LookBack])
-
-
-def _invalid(what: str) -> ConfigurationError:
-    return ConfigurationError(f"The re-sync's look-backs {what}. {_CURE}")
+_look_backs = TypeAdapter(Annotated[list[LookBack], Field(min_length=1)])

@@ -10,32 +10,24 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
+from typing import NamedTuple
 
 from airflow_provider_talkpilot.api import Agent, Interval
-from airflow_provider_talkpilot.resync.look_backs import midnight
+from airflow_provider_talkpilot.resync.look_backs import ONE_DAY, midnight
 
 log = logging.getLogger(__name__)
 
 # What TalkPilot does where an agent says nothing. Source: its documentation, product/settings.
 DEFAULT_DAYS = 90
-# More intervals than this cost more in tasks than days between them cost in requests.
-MAX_INTERVALS = 20
 
 _SHORTEST, _LONGEST = 1, 36_500
-_DAY = timedelta(days=1)
-
-_Days = dict[date, set[str]]  # the agents of each day
 
 
 def retentions(agents: Iterable[Agent]) -> dict[str, int]:
-    """Tell how many days TalkPilot keeps each agent's calls; log where that cannot be read.
-
-    :param agents: as the API lists them.
-    :return: days by agent id, within 1 day and 100 years.
-    """
+    """Tell how many days TalkPilot keeps each agent's calls; log where that cannot be read."""
     found, unreadable = dict[str, int](), list[str]()
     for agent in agents:
         days = DEFAULT_DAYS if agent.retention_days is None else agent.retention_days
@@ -80,17 +72,16 @@ class Watched:
     agents: Mapping[str, tuple[date, date]] = field(default_factory=dict)
 
     def windows(self, retention: Mapping[str, int], today: date) -> list[Window]:
-        """The days that are due in a run.
+        """The days that are due in a run, in one window for all agents that have the same.
 
         :param retention: days by agent, as the API tells them now.
         :param today: the day on which the run's data interval ends.
-        :return: one window for all agents that have the same days due.
         """
         alike = defaultdict[tuple[date, date], list[str]](list)
         for agent_id, days in retention.items():
             twice, once = self._of(agent_id)
             # What was read once is read again, even where the retention has become longer since.
-            if twice < (end := max(_end(days, today), once)):
+            if twice < (end := max(today - days * ONE_DAY, once)):
                 alike[twice, end].append(agent_id)
         return sorted(Window(*days, tuple(sorted(ids))) for days, ids in alike.items())
 
@@ -99,28 +90,20 @@ class Watched:
 
         A longer retention takes days back: they will be due again. A second run on one day counts
         for nothing, since TalkPilot's job may not have run between the two.
-
-        :param retention: as :meth:`windows` got it.
-        :param today: likewise.
         """
         if today <= self.on:
             return self
-        agents = {}
-        for agent_id, days in retention.items():
-            end = _end(days, today)
-            agents[agent_id] = min(end, self._of(agent_id)[1]), end
-        return Watched(today, agents)
+        ends = {agent_id: today - days * ONE_DAY for agent_id, days in retention.items()}
+        return Watched(
+            today, {each: (min(end, self._of(each)[1]), end) for each, end in ends.items()}
+        )
 
     def _of(self, agent_id: str) -> tuple[date, date]:
         return self.agents.get(agent_id, (date.min, date.min))
 
 
-@dataclass(frozen=True)
-class Reading:
-    """An interval to read, of some agents.
-
-    :param agents: the agents' ids, sorted.
-    """
+class Reading(NamedTuple):
+    """An interval to read, of some agents."""
 
     interval: Interval
     agents: tuple[str, ...]
@@ -129,43 +112,22 @@ class Reading:
 def readings(
     windows: Sequence[Window], unpurged: Iterable[tuple[str, date]], covered: Interval | None
 ) -> list[Reading]:
-    """Make as few intervals as possible of the days that are due.
+    """Make an interval of each window: from the first of its days that has to be read to the last.
 
     :param windows: of :meth:`Watched.windows`.
     :param unpurged: agents and days, within the windows, of which the table has calls that are
         neither purged nor erased. Of others there is nothing to learn.
     :param covered: the interval of a look-back that the run reads anyway, of all agents.
-    :return: the intervals, oldest first: days that follow one another and have the same agents
-        make one. Where those would be too many, one for each window that has such days.
+    :return: the intervals, oldest first.
     """
     window_of = {agent_id: window for window in windows for agent_id in window.agents}
-    due = defaultdict[Window, _Days](lambda: defaultdict(set))
+    due = defaultdict[Window, list[tuple[str, date]]](list)
     for agent_id, day in unpurged:
         if covered is None or midnight(day) not in covered:
-            due[window_of[agent_id]][day].add(agent_id)
-    spans = [span for days in due.values() for span in _spans(days)]
-    if len(spans) > MAX_INTERVALS:
-        spans = list(due.values())
-    alike = defaultdict[tuple[date, date], set[str]](set)
-    for span in spans:
-        alike[min(span), max(span)].update(*span.values())
-    return [
-        Reading(Interval(midnight(first), midnight(last + _DAY)), tuple(sorted(agents)))
-        for (first, last), agents in sorted(alike.items())
-    ]
-
-
-def _end(days: int, today: date) -> date:
-    """The first day of which, at midnight, some call is younger than so many days."""
-    return today - days * _DAY
-
-
-def _spans(days: _Days) -> Iterator[_Days]:
-    """Cut days where one is missing between two, and where the agents change."""
-    span: _Days = {}
-    for day in sorted(days):
-        if span and span.get(day - _DAY) != days[day]:
-            yield span
-            span = {}
-        span[day] = days[day]
-    yield span
+            due[window_of[agent_id]].append((agent_id, day))
+    found = []
+    for pairs in due.values():
+        agents, days = zip(*pairs, strict=True)
+        interval = Interval(midnight(min(days)), midnight(max(days) + ONE_DAY))
+        found.append(Reading(interval, tuple(sorted(set(agents)))))
+    return sorted(found)

@@ -21,6 +21,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.resync.choice import ResyncState
 from airflow_provider_talkpilot.resync.look_backs import (
     LookBack,
     LookBacks,
@@ -29,7 +30,6 @@ from airflow_provider_talkpilot.resync.look_backs import (
     resync_end,
 )
 from airflow_provider_talkpilot.resync.retention import Window, readings
-from airflow_provider_talkpilot.resync.state import ResyncState
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
 from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
 from airflow_provider_talkpilot.staging.extract.slices import slices_of

@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.resync.choice import ResyncState
 from airflow_provider_talkpilot.resync.look_backs import LookBacks
-from airflow_provider_talkpilot.resync.state import ResyncState
 from benchmarks.year import report
 from tests.support.docs import DOCS, code, read
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.resync.choice import ResyncState
 from airflow_provider_talkpilot.resync.look_backs import (
     LookBack,
     LookBacks,
     clipped,
     resync_end,
 )
-from airflow_provider_talkpilot.resync.state import ResyncState
 
 FIRST = date(2026, 3, 1)
 ONE_DAY = timedelta(days=1)
@@ -103,13 +103,6 @@ def test_the_default_month() -> None:
     assert chosen[:30].count(THREE) == 25
 
 
-def test_the_same_day_again_and_earlier_days_are_not_due() -> None:
-    read = QUARTER.added_to({}, FIRST)
-    assert LookBacks().due(FIRST, read) is None
-    assert LookBacks().due(FIRST - 200 * ONE_DAY, read) is None
-    assert LookBacks().due(FIRST + ONE_DAY, read) == THREE
-
-
 def test_other_look_backs_start_from_what_was_read() -> None:
     read = MONTH.added_to({}, FIRST)
     longer = LookBacks.parse('[{"days": 20, "every": 5}, {"days": 40, "every": 10}]')
@@ -146,50 +139,27 @@ def test_the_default_look_backs(text: str) -> None:
     assert LookBacks.parse(text).each == (LookBack(3, 1), LookBack(30, 7), LookBack(90, 30))
 
 
-def test_their_order_makes_no_difference() -> None:
-    assert LookBacks.parse('[{"days": 9, "every": 3}, {"days": 2, "every": 1}]').each == (
-        LookBack(2, 1),
-        LookBack(9, 3),
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("3 days", "Invalid JSON"),
         ("{}", "valid array"),
-        ("null", "valid array"),
-        ("[]", "are none. To turn the re-sync off, pause the DAG"),
+        ("[]", "at least 1 item"),
         ("[3]", "0: Input should be an object"),
         ('[{"days": 3}]', "0.every: Field required"),
         ('[{"days": 3, "every": 1, "week": 1}]', "0.week: Unexpected"),
         ('[{"days": 0, "every": 1}]', "0.days: Input should be greater"),
-        ('[{"days": 3, "every": -1}]', "0.every: Input should be greater"),
-        ('[{"days": 3.5, "every": 1}]', "0.days: Input should be a valid integer"),
         ('[{"days": "3", "every": 1}]', "0.days: Input should be a valid integer"),
         ('[{"days": true, "every": 1}]', "0.days: Input should be a valid integer"),
         ('[{"days": 3651, "every": 1}]', "0.days: Input should be less"),
-        ('[{"days": 3, "every": 1}, {"days": 3, "every": 2}]', "name 3 days twice"),
-        ('[{"days": 3, "every": 7}]', r"read 3 day\(s\) every 7 .* never the days between"),
-        (
-            '[{"days": 30, "every": 1}, {"days": 3, "every": 2}]',
-            r"read 30 day\(s\) every 1 .* leaves nothing to do for 3 day\(s\) every 2",
-        ),
-        (
-            '[{"days": 30, "every": 2}, {"days": 3, "every": 2}]',
-            r"read 30 day\(s\) every 2 .* leaves nothing to do for 3 day\(s\) every 2",
-        ),
-        (
-            json.dumps([{"days": 10 + n, "every": n} for n in range(1, 12)]),
-            "are 11, and at most 10",
-        ),
+        ('[{"days": 3, "every": 7}]', "never read the days between"),
     ],
 )
 def test_no_look_backs(text: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:
         LookBacks.parse(text)
     assert not caught.value.retryable
-    assert str(caught.value).endswith("in the Variable talkpilot_resync_look_backs).")
+    assert "in the Variable talkpilot_resync_look_backs)" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 

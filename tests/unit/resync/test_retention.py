@@ -12,16 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Agent, Interval
+from airflow_provider_talkpilot.resync.choice import ResyncState
 from airflow_provider_talkpilot.resync.retention import (
     DEFAULT_DAYS,
-    MAX_INTERVALS,
     Reading,
     Watched,
     Window,
     readings,
     retentions,
 )
-from airflow_provider_talkpilot.resync.state import ResyncState
 
 FIRST = date(2026, 3, 1)
 ONE_DAY = timedelta(days=1)
@@ -145,8 +144,6 @@ def test_a_purge_arrives_with_the_first_run_after_it(world: World, data: st.Data
     )
     for day, times in world.read.items():
         assert times <= 2 * (1 + longer[day[0]])
-        if not longer[day[0]] and world.purged[day] <= six(due[day]):
-            assert times == 1, "purged in time, so read once"
 
 
 def steady(days: int, retention: Mapping[str, int], **world: object) -> World:
@@ -228,15 +225,12 @@ def test_what_a_look_back_reads_anyway_is_not_read_twice() -> None:
     assert found == [Reading(Interval.parse("2026-03-01", "2026-03-03"), (A,))]
 
 
-def test_many_small_intervals_become_one() -> None:
-    """A table that was closed on every second day, after a long time without a run."""
+def test_a_window_is_one_interval() -> None:
+    """Of a table that was closed on every second day, after a long time without a run."""
     window = Window(date.min, FIRST + 100 * ONE_DAY, (A, B))
-    few = [(A, FIRST + 2 * n * ONE_DAY) for n in range(MAX_INTERVALS)]
-    assert len(readings([window], few, None)) == MAX_INTERVALS
-    many = [*few, (B, FIRST + 2 * MAX_INTERVALS * ONE_DAY)]
-    [one] = readings([window], many, None)
-    assert one.agents == (A, B)
-    assert midnight(many[-1][1]) in one.interval
+    unpurged = [(A, FIRST), (B, FIRST + 2 * ONE_DAY), (A, FIRST + 4 * ONE_DAY)]
+    [one] = readings([window], unpurged, None)
+    assert one == Reading(Interval.parse("2026-03-01", "2026-03-06"), (A, B))
 
 
 def test_the_first_run_of_all_reads_what_is_left_unpurged() -> None:
