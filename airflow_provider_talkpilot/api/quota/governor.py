@@ -51,7 +51,7 @@ class Governor:
         self._writer = writer
         self._jitter = jitter or random.Random()  # noqa: S311
         self._traffic = Traffic()
-        self.minute = Minute(minute, requests_per_minute, share, writer, self._traffic)
+        self.minute = Minute(minute, requests_per_minute, share, self._traffic)
         self._hour = Hour(hour, requests_per_hour, self._traffic)
         self._minute_seconds = minute
         self._slot_seconds = hour / HOUR_SLOTS
@@ -79,31 +79,31 @@ class Governor:
         self._traffic.finish(permit)
         self._traffic.record_round_trip(now - permit.sent_at)
         self._refused_in_a_row = 0
-        self.minute.recent.add(now)
+        self.minute.window.add(now)
         self.minute.observe(permit, RateHeaders.parse(headers, now), now)
         self._hour.record_response(permit, now)
 
     def record_failure(self, permit: Permit, now: float) -> None:
         """Note that a request got no response; the server may have counted it all the same."""
         self._traffic.finish(permit)
-        self.minute.recent.add(now)
-        self._hour.recent.add(now)
+        self.minute.window.add(now)
+        self._hour.window.add(now)
 
     def record_refusal(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
         """Note a 429; return the seconds for which nothing leaves now."""
         self._traffic.finish(permit)
         self._refused_in_a_row += 1
-        rate, told = RateHeaders.parse(headers, now), retry_after(headers, now)
+        rate, told = RateHeaders.parse(headers, now), retry_after(headers)
         if rate:
             self.minute.observe(permit, rate, now)
         if rate is None and self.minute.has_headers:
             # The API sends rate headers: this one is of a gateway, and says nothing of the quota.
-            self._hour.recent.add(now)
+            self._hour.window.add(now)
             wait = told or 0.0
         elif told and (told > 1.05 * self._minute_seconds or (rate and rate.remaining > 0)):
             wait = self._hour.record_refusal(told, now)
         else:
-            self._hour.recent.add(now)
+            self._hour.window.add(now)
             wait = self.minute.record_refusal(told, now)
         # A server that refuses again gets more time each time.
         backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._refused_in_a_row - 1, MOST_DOUBLINGS)
@@ -114,7 +114,7 @@ class Governor:
     def entry(self, now: float, *, is_closed: bool = False) -> LedgerEntry:
         """Return what the other processes are to know of this one."""
         slots = Counter(
-            math.floor(moment / self._slot_seconds) for moment in self._hour.recent.moments(now)
+            math.floor(moment / self._slot_seconds) for moment in self._hour.window.moments(now)
         )
         slots[math.floor(now / self._slot_seconds)] += self._traffic.in_flight
         has_waited, self._has_waited = self._has_waited, False

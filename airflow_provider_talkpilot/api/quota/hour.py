@@ -17,7 +17,7 @@ import math
 
 from airflow_provider_talkpilot.api.quota.ledger import LedgerEntry
 from airflow_provider_talkpilot.api.quota.minute import FIXED
-from airflow_provider_talkpilot.api.quota.traffic import Permit, Recent, Traffic, wait_for
+from airflow_provider_talkpilot.api.quota.traffic import Permit, Traffic, Window
 
 # TalkPilot's limit unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
 DEFAULT_LIMIT = 1000
@@ -37,7 +37,7 @@ class Hour:
     """
 
     def __init__(self, seconds: float, ceiling: int | None, traffic: Traffic) -> None:
-        self.recent = Recent(seconds)  # with refused requests: the server may count them
+        self.window = Window(seconds, traffic)  # with refused requests: the server may count them
         self.limit = ceiling or DEFAULT_LIMIT  # as far as it is known
         self.refused_at = self.closed_until = -math.inf
         self._seconds, self._ceiling, self._traffic = seconds, ceiling, traffic
@@ -63,7 +63,7 @@ class Hour:
         return wait
 
     def record_response(self, permit: Permit, now: float) -> None:
-        self.recent.add(now)
+        self.window.add(now)
         if permit.sent_at <= self.refused_at:
             return
         self._is_trying, self._tries = False, 0
@@ -74,7 +74,7 @@ class Hour:
     def record_refusal(self, retry_after: float, now: float) -> float:
         """Return the seconds to wait; a whole hour in ``Retry-After`` only names the limit."""
         spent = self._spent(now)  # before this request, which no longer is in flight
-        self.recent.add(now)
+        self.window.add(now)
         self.refused_at, self._is_limit_proven = now, True
         if retry_after < FIXED * self._seconds:
             wait = retry_after
@@ -108,14 +108,12 @@ class Hour:
         return now - self.refused_at < self._seconds
 
     def _spent(self, now: float) -> int:
-        others = self._traffic.others_count(self._seconds, now)
-        return self._traffic.in_flight + self.recent.count(now) + others
+        return self.window.own(now) + self.window.others(now)
 
     def _batch_wait(self, now: float) -> float | None:
         """Return the seconds until a batch is free; None where that takes what is in flight."""
         number = self._spent(now) - self.limit + max(1, self.limit // BATCH)
-        others = self._traffic.others_departures(self._seconds, now)
-        return wait_for(self.recent.departures(now) + others, number, now)
+        return self.window.departure(number, now, of_all=True)
 
     def _capped(self, limit: int) -> int:
         return limit if self._ceiling is None else min(limit, self._ceiling)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from airflow_provider_talkpilot.api.quota.rate_headers import RateHeaders
-from airflow_provider_talkpilot.api.quota.traffic import Permit, Recent, Traffic, wait_for
+from airflow_provider_talkpilot.api.quota.traffic import Permit, Traffic, Window
 
 # After so many responses in a row without rate headers, the server is taken to send none. One is
 # not enough: errors of the edge come without them.
@@ -35,16 +35,14 @@ class Minute:
     :param seconds: length of the minute.
     :param ceiling: requests a minute for all processes of the connection together.
     :param share: part of the key's limit to use.
-    :param writer: the name of this process in the ledger.
     """
 
-    def __init__(
-        self, seconds: float, ceiling: int | None, share: float, writer: str, traffic: Traffic
-    ) -> None:
+    def __init__(self, seconds: float, ceiling: int | None, share: float, traffic: Traffic) -> None:
         self.key_limit: int | None = None  # as a response told it, here or in another process
-        self.recent = Recent(seconds)  # without refused requests: the server need not count them
+        # Without refused requests: the server need not count them.
+        self.window = Window(seconds, traffic)
         self._seconds, self._ceiling, self._share = seconds, ceiling, share
-        self._writer, self._traffic = writer, traffic
+        self._traffic = traffic
         # The latest response with rate headers, and what was true when it came.
         self._rate: RateHeaders | None = None
         self._rate_at, self._rate_number = -math.inf, -1
@@ -77,22 +75,18 @@ class Minute:
             for entry in self._traffic.others
             if entry.is_waiting and entry.written_at > now - LIVE_SLOTS * entry.slot_seconds
         ]
-        used = self._traffic.others_count(self._seconds, now)
+        used = self.window.others(now)
         used -= sum(entry.count(self._seconds, now) for entry in waiting)
-        equal, rest = divmod(max(0, self.limit - used), len(waiting) + 1)
-        # The processes take turns at what cannot be divided.
-        names = sorted([self._writer, *(entry.writer for entry in waiting)])
-        turn = (names.index(self._writer) + int(now // self._seconds)) % len(names)
-        return equal + (turn < rest)
+        return math.ceil(max(0, self.limit - used) / (len(waiting) + 1))
 
     def wait(self, portion: int | None, now: float) -> float | None:
         """Return the seconds until a request may leave; None for "when a response has come"."""
-        own = self.recent.count(now) + self._traffic.in_flight
+        own = self.window.own(now)
         rooms = [] if portion is None else [portion - own]
         if self._ceiling is not None:
-            rooms.append(self._ceiling - own - self._traffic.others_count(self._seconds, now))
+            rooms.append(self._ceiling - own - self.window.others(now))
         if rooms and (room := min(rooms)) <= 0:
-            wait = self._departure(1 - room, now)
+            wait = self.window.departure(1 - room, now)
             if wait is None and not self._traffic.in_flight:
                 return self._seconds / LOOK_AGAIN
             return wait
@@ -111,16 +105,15 @@ class Minute:
         if permit.number < self._rate_number:
             return  # it was overtaken, and does not know of the requests behind it
         self._rate, self._rate_at, self._rate_number = rate, now, permit.number
-        self._own_then = self.recent.count(now)
-        known = self._own_then + self._traffic.in_flight
-        known += self._traffic.others_count(self._seconds, now)
+        self._own_then = len(self.window.moments(now))
+        known = self.window.own(now) + self.window.others(now)
         self._others_unseen = rate.limit - rate.remaining > known
 
     def record_refusal(self, retry_after: float | None, now: float) -> float:
         """Return the seconds to wait; a whole minute in ``Retry-After`` only names the limit."""
         if retry_after is None or retry_after < FIXED * self._seconds:
             return retry_after or 0.0
-        wait = self._departure(1, now)
+        wait = self.window.departure(1, now)
         return self._seconds / LOOK_AGAIN if wait is None else wait
 
     def _servers_wait(
@@ -128,7 +121,7 @@ class Minute:
     ) -> float | None:
         in_flight = self._traffic.in_flight
         is_fixed = rate.reset - self._rate_at < FIXED * self._seconds
-        departed = 0 if is_fixed else max(0, self._own_then - self.recent.count(now))
+        departed = 0 if is_fixed else max(0, self._own_then - len(self.window.moments(now)))
         reserve = rate.limit - int(rate.limit * self._share)
         room = rate.remaining - reserve - in_flight + departed
         has_most = portion is not None and own >= portion / 2
@@ -138,16 +131,8 @@ class Minute:
             return 0
         if is_fixed:
             again_at = rate.reset + self._seconds / 60  # the header has whole seconds
-        elif (wait := self._departure(1 - room, now)) is not None:
+        elif (wait := self.window.departure(1 - room, now)) is not None:
             again_at = now + wait
         else:
             again_at = self._rate_at + self._seconds / LOOK_AGAIN
         return self._traffic.alone(now) if now >= again_at else again_at - now
-
-    def _departure(self, number: int, now: float) -> float | None:
-        """Return the seconds until ``number`` requests are a minute old, ours if they suffice."""
-        own = self.recent.departures(now)
-        wait = wait_for(own, number, now)
-        if wait is None:
-            wait = wait_for(own + self._traffic.others_departures(self._seconds, now), number, now)
-        return wait

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -41,31 +40,19 @@ class RateHeaders(NamedTuple):
         return cls(limit, max(0, remaining), reset)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Read the seconds that ``Retry-After`` says to wait, as a number or a date.
-
-    :return: None where the header is missing, unreadable or not in the future.
-    """
-    value = headers.get("Retry-After", "").strip()
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read the seconds that ``Retry-After`` says to wait; None where it says no such number."""
     try:
-        seconds = float(value)
-    except ValueError:
-        moment = _http_date(value)
-        seconds = -1.0 if moment is None else moment + _clock_skew(headers, now) - now
+        seconds = float(headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None
     return seconds if 0 < seconds < math.inf else None
 
 
 def _clock_skew(headers: Mapping[str, str], now: float) -> float:
     """Return the seconds by which our clock is later than the server's; 0 for next to nothing."""
-    sent_at = _http_date(headers.get("Date", ""))
-    skew = 0.0 if sent_at is None else now - sent_at
-    return skew if abs(skew) > CLOCK_TOLERANCE else 0.0
-
-
-def _http_date(value: str) -> float | None:
     try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    # "-0000" and a missing zone come without a time zone; HTTP dates are GMT.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        skew = now - parsedate_to_datetime(headers["Date"]).timestamp()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return 0.0
+    return skew if abs(skew) > CLOCK_TOLERANCE else 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from airflow_provider_talkpilot.api.quota.ledger import LedgerEntry
@@ -21,33 +20,6 @@ class Permit(NamedTuple):
 
     number: int
     sent_at: float
-
-
-class Recent:
-    """Counts our requests of the last ``seconds``, from the moments of their responses.
-
-    The server saw a request before it is added here, so the server forgets it first.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._moments: deque[float] = deque()
-
-    def add(self, now: float) -> None:
-        self._moments.append(now)
-
-    def moments(self, now: float) -> deque[float]:
-        """Return when the responses of the last ``seconds`` came, the oldest first."""
-        while self._moments and self._moments[0] + self._seconds <= now:
-            self._moments.popleft()
-        return self._moments
-
-    def count(self, now: float) -> int:
-        return len(self.moments(now))
-
-    def departures(self, now: float) -> list[tuple[float, int]]:
-        """Return pairs of a moment and the number of requests that stop counting then."""
-        return [(moment + self._seconds, 1) for moment in self.moments(now)]
 
 
 class Traffic:
@@ -90,19 +62,48 @@ class Traffic:
         """Return the wait of a request that leaves only while no other is in flight."""
         return 0 if self.has_room(0, now) else None
 
-    def others_count(self, seconds: float, now: float) -> int:
-        """Return the number of requests of the other processes in the last ``seconds``."""
-        return sum(entry.count(seconds, now) for entry in self.others)
 
-    def others_departures(self, seconds: float, now: float) -> list[tuple[float, int]]:
-        """Return pairs of a moment and the number of the others' requests that stop counting."""
-        return [pair for entry in self.others for pair in entry.departures(seconds, now)]
+class Window:
+    """The requests of the last ``seconds``: ours by when their responses came, and the others'.
 
+    The server saw a request before it is added here, so the server forgets it first.
+    """
 
-def wait_for(departures: Iterable[tuple[float, int]], number: int, now: float) -> float | None:
-    """Return the seconds until ``number`` requests stop counting; None if they are too few."""
-    for leaves_at, count in sorted(departures):
-        number -= count
-        if number <= 0:
-            return leaves_at - now
-    return None
+    def __init__(self, seconds: float, traffic: Traffic) -> None:
+        self.seconds, self._traffic = seconds, traffic
+        self._moments: deque[float] = deque()
+
+    def add(self, now: float) -> None:
+        self._moments.append(now)
+
+    def moments(self, now: float) -> deque[float]:
+        """Return when the responses of the last ``seconds`` came, the oldest first."""
+        while self._moments and self._moments[0] + self.seconds <= now:
+            self._moments.popleft()
+        return self._moments
+
+    def own(self, now: float) -> int:
+        """Count our requests, those in flight too."""
+        return len(self.moments(now)) + self._traffic.in_flight
+
+    def others(self, now: float) -> int:
+        """Count the requests of the other processes."""
+        return sum(entry.count(self.seconds, now) for entry in self._traffic.others)
+
+    def departure(self, number: int, now: float, *, of_all: bool = False) -> float | None:
+        """Return the seconds until ``number`` requests stop counting; None if they are too few.
+
+        :param of_all: of ours and the others' alike; without it, of the others' only where ours
+            are too few.
+        """
+        ours = [(moment + self.seconds, 1) for moment in self.moments(now)]
+        others = [
+            each for entry in self._traffic.others for each in entry.departures(self.seconds, now)
+        ]
+        for departures in [ours + others] if of_all else [ours, ours + others]:
+            left = number
+            for leaves_at, count in sorted(departures):
+                left -= count
+                if left <= 0:
+                    return leaves_at - now
+        return None

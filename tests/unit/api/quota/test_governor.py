@@ -136,20 +136,14 @@ def test_alone_no_minute_and_no_hour_is_ever_overdrawn(
     assert 3 * 200 - 10 < len(server.accepted) <= 3 * 200
 
 
-@pytest.mark.parametrize(
-    ("per_minute", "processes", "most_uneven"),
-    [(60, 3, 1.1), pytest.param(3, 5, 2, id="they take turns")],
-)
 @pytest.mark.parametrize("kind", get_args(Windows))
-def test_processes_share_the_minute_evenly(
-    kind: Windows, per_minute: int, processes: int, most_uneven: float
-) -> None:
-    server = Server(windows=kind, per_minute=per_minute)
-    world = world_of(server, processes, ledger=SharedLedger())
+def test_processes_share_the_minute_evenly(kind: Windows) -> None:
+    server = Server(windows=kind)
+    world = world_of(server, 3, ledger=SharedLedger())
     world.run(1 * HOUR)
     sent = [process.sent for process in world.processes]
-    assert max(sent) <= most_uneven * min(sent)
-    assert len(server.accepted) >= 0.8 * per_minute * 60
+    assert max(sent) <= 1.1 * min(sent)
+    assert len(server.accepted) >= 0.8 * 60 * 60
 
 
 @pytest.mark.parametrize("kind", get_args(Windows))
@@ -344,10 +338,6 @@ def test_a_minute_that_others_used_up_is_waited_for(reset: float, wait: float) -
         ("soon", 1, 1.5),
         ("", 1, 1.5),
         ("1234", 1234, 1234.5),
-        ("Mon, 02 Feb 2026 02:40:40 GMT", 40, 40.5),
-        ("Mon, 02 Feb 2026 02:40:40 -0000", 40, 40.5),
-        ("Mon, 02 Feb 2026 00:00:00 GMT", 1, 1.5),
-        ("Mon, 99 Feb 2026 00:00:00 GMT", 1, 1.5),
         # A whole minute or hour says which limit it was, and not when it is free. Of an hour that
         # others spent, a twelfth passes before the next request.
         ("60", 15, 15.5),
@@ -357,8 +347,7 @@ def test_a_minute_that_others_used_up_is_waited_for(reset: float, wait: float) -
 )
 def test_retry_after_in_every_shape(value: str, least: float, most: float) -> None:
     governor = Governor()
-    now = 1_770_000_000.0  # Mon, 02 Feb 2026 02:40:00 GMT
-    wait = governor.record_refusal(governor.send(now), {"Retry-After": value}, now)
+    wait = governor.record_refusal(governor.send(START), {"Retry-After": value}, START)
     assert least <= wait <= most
 
 
