@@ -46,10 +46,6 @@ def render_text(operator: BaseOperator, value: Any, context: Context) -> Any:
     """Render an argument that is no template field, always as text.
 
     With ``render_template_as_native_obj`` a phone number such as ``+49…`` would become a number.
-
-    :param operator: whose argument it is.
-    :param value: what the user gave.
-    :param context: the task's context.
     """
     if not isinstance(value, str):
         return operator.render_template(value, context)

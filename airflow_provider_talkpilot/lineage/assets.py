@@ -27,11 +27,7 @@ _MARKS: dict[Kind, str] = {"calls": "", "details": "?with=details"}
 
 
 def table_asset(target: TableId, kind: Kind) -> Asset:
-    """Name the asset that changes when calls, or their details, are in a table.
-
-    :param target: the table.
-    :param kind: ``calls`` or ``details``.
-    """
+    """Name the asset that changes when calls, or their details, are in a table."""
     return Asset(uri=f"bigquery://{target.project}/{target.dataset}/{target.table}{_MARKS[kind]}")
 
 
@@ -47,13 +43,6 @@ def announce(
 
     An alias becomes the table's asset; an asset gets the same extra. A selection adds no
     event to an alias, for the interval's calls are not all there.
-
-    :param context: the task's context.
-    :param outlets: the task's.
-    :param path: of the manifest.
-    :param manifest: what was loaded.
-    :param target: the table.
-    :param result: what the load did.
     """
     extra = event_extra(path, manifest, target, result)
     for outlet in outlets:

@@ -5,8 +5,7 @@ OpenLineage's provider is optional, so its names are imported when it calls thes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow_provider_talkpilot.staging.names import public_name
@@ -29,36 +28,22 @@ _RESOURCES: dict[Kind, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Place:
-    """Data at rest, named as OpenLineage names data: the same in every run.
-
-    :param namespace: the system that has it.
-    :param name: its name there.
-    """
+class Place(NamedTuple):
+    """Data at rest: the system that has it, and its name there, the same in every run."""
 
     namespace: str
     name: str
 
 
-@dataclass(frozen=True)
-class Movement:
-    """What a task read and wrote.
+class Movement(NamedTuple):
+    """What a task read and wrote: rows, and of files the bytes and how many there are."""
 
-    :param sources: what it read.
-    :param target: what it wrote.
-    :param rows: how many rows it wrote.
-    :param bytes: how large they are, of files.
-    :param files: how many files they are in.
-    :param job_id: the BigQuery job that wrote them.
-    """
-
-    sources: tuple[Place, ...]
+    sources: list[Place]
     target: Place
     rows: int
     bytes: int | None = None
     files: int | None = None
-    job_id: str | None = None
+    job_id: str | None = None  # the BigQuery job that wrote them
 
 
 class OpenLineageMixin:
@@ -97,17 +82,12 @@ class OpenLineageMixin:
 
 
 def staged(base_url: str, path: ObjectStoragePath, manifest: Manifest) -> Movement:
-    """Describe an extraction, or an enrichment, which reads the staged list rows too.
-
-    :param base_url: the API's.
-    :param path: of the manifest.
-    :param manifest: what was staged.
-    """
+    """Describe an extraction, or an enrichment, which reads the staged list rows too."""
     sources = [api_place(base_url, _RESOURCES[manifest.kind])]
     if manifest.kind == "details":
         sources.append(staging_place(path.parent, "calls"))
     return Movement(
-        sources=tuple(sources),
+        sources=sources,
         target=staging_place(path.parent, manifest.kind),
         rows=manifest.rows,
         bytes=sum(part.bytes for part in manifest.parts),
@@ -118,15 +98,9 @@ def staged(base_url: str, path: ObjectStoragePath, manifest: Manifest) -> Moveme
 def loaded(
     path: ObjectStoragePath, manifest: Manifest, target: TableId, result: LoadResult
 ) -> Movement:
-    """Describe a load.
-
-    :param path: of the manifest.
-    :param manifest: what was staged.
-    :param target: the table.
-    :param result: what the load did.
-    """
+    """Describe a load."""
     return Movement(
-        sources=(staging_place(path.parent, manifest.kind),),
+        sources=[staging_place(path.parent, manifest.kind)],
         target=Place(BIGQUERY, str(target)),
         rows=result.changed,
         job_id=result.merge_job_id,
@@ -134,31 +108,20 @@ def loaded(
 
 
 def api_place(base_url: str, resource: str = "") -> Place:
-    """Name a resource of the API.
-
-    :param base_url: the API's.
-    :param resource: below it, as TalkPilot's documents write it; none for the whole API.
-    """
+    """Name a resource of the API, as TalkPilot's documents write it; none for the whole API."""
     url = urlsplit(base_url)
     path = url.path.strip("/")
     return Place(f"talkpilot://{url.netloc}", "/".join(filter(None, (path, resource))) or "/")
 
 
 def api_uri(base_url: str) -> str:
-    """Name the API as a URI of an asset, which :func:`api_place` reads too.
-
-    :param base_url: the API's.
-    """
+    """Name the API as a URI of an asset, which :func:`api_place` reads too."""
     place = api_place(base_url)
     return f"{place.namespace}/{place.name.lstrip('/')}"
 
 
 def staging_place(folder: ObjectStoragePath, kind: Kind) -> Place:
-    """Name what is staged of a kind, for all intervals of a DAG, connection and agents.
-
-    :param folder: of one interval.
-    :param kind: ``calls`` or ``details``.
-    """
+    """Name what is staged of a kind, for all intervals of a DAG, connection and agents."""
     url = urlsplit(public_name(folder))
     path = f"{url.path}/{kind}"
     if url.scheme in ("", "file"):
@@ -169,11 +132,7 @@ def staging_place(folder: ObjectStoragePath, kind: Kind) -> Place:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """Name the API of a ``talkpilot://`` asset, which the hook notes, as operators name it.
-
-    :param asset: the asset.
-    :param lineage_context: the hook that noted it.
-    """
+    """Name the API of a ``talkpilot://`` asset, which the hook notes, as operators name it."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     place = api_place(asset.uri)

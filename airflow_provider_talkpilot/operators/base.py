@@ -174,12 +174,7 @@ def _requests_counted(client: TalkPilotClient, connection_id: str) -> Iterator[N
 
 
 def count(what: str, number: int, connection_id: str, **tags: str) -> None:
-    """Add to a metric of Airflow's.
-
-    :param what: ``requests``, ``refused``, ``calls`` or ``details``.
-    :param number: how many; nothing is sent for none.
-    :param tags: more tags.
-    """
+    """Add to a metric of Airflow's; nothing is sent for none."""
     if number:
         Stats.incr(f"talkpilot.{what}", number, tags={"connection_id": connection_id, **tags})
 
