@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -102,9 +103,12 @@ def read_moment(value: object) -> datetime:
     :return: the moment in UTC, a datetime of the standard library.
     :raises ValueError: when it is none, or outside the years 1 to 9999 in UTC.
     """
-    moment = datetime.fromisoformat(value.strip().upper()) if isinstance(value, str) else value
+    moment = value
+    if isinstance(value, str):
+        with suppress(ValueError):  # it quotes the text, which can be a caller's
+            moment = datetime.fromisoformat(value.strip().upper())
     if not isinstance(moment, datetime):
-        raise ValueError("a moment is a text")
+        raise ValueError("it should be a date and time in ISO 8601")
     try:
         utc = moment.astimezone(UTC) if moment.tzinfo else moment
     except (OverflowError, ValueError):

@@ -33,7 +33,9 @@ PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
 Model = TypeVar("Model", bound=TalkPilotModel)
-Out, In, Result = TypeVar("Out"), TypeVar("In"), TypeVar("Result")
+Out = TypeVar("Out")
+In = TypeVar("In")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)

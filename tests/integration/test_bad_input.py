@@ -131,39 +131,6 @@ def other_server(status: int, body: bytes, content_type: str) -> Iterator[str]:
 # The base URL
 
 
-def test_a_web_page_instead_of_the_api(refusals: Refusals, connect: Callable[..., None]) -> None:
-    page = b"<!doctype html>\n<html><body>Welcome</body></html>\n"
-    with other_server(200, page, "text/html") as url:
-        connect(host=f"{url}/functions/v1/api/v1")
-        with refusals.expect(LATER, "HTML", "base URL", "connection's host"):
-            refusals.chain.extract()
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>\nnot here\n</html>", b'{"message":"no Route"}'])
-def test_404_everywhere(refusals: Refusals, connect: Callable[..., None], body: bytes) -> None:
-    with other_server(404, body, "text/html") as url:
-        connect(host=url)
-        with refusals.expect(NEVER, "no TalkPilot API at this address", "connection's host"):
-            refusals.chain.extract()
-
-
-def test_404_everywhere_for_named_agents(refusals: Refusals, connect: Callable[..., None]) -> None:
-    """Not the same as an agent that does not exist."""
-    with other_server(404, b"", "text/html") as url:
-        connect(host=url)
-        with refusals.expect(NEVER, "no TalkPilot API at this address", "connection's host"):
-            refusals.chain.extract(agent_ids=refusals.chain.sandbox.store.agent_ids)
-
-
-def test_404_everywhere_for_details(refusals: Refusals, connect: Callable[..., None]) -> None:
-    """Above all, not the same as calls that vanished."""
-    calls = refusals.chain.extract().returned
-    with other_server(404, b"", "text/html") as url:
-        connect(host=url)
-        with refusals.expect(NEVER, "no TalkPilot API at this address", "connection's host"):
-            refusals.chain.enrich(calls)
-
-
 def test_json_of_something_else(refusals: Refusals, connect: Callable[..., None]) -> None:
     with other_server(200, b'{"hello":"world"}', "application/json") as url:
         connect(host=url)
@@ -173,63 +140,38 @@ def test_json_of_something_else(refusals: Refusals, connect: Callable[..., None]
 
 def test_nobody_listens(refusals: Refusals, connect: Callable[..., None]) -> None:
     with held_port() as port:
-        connect(host=f"http://127.0.0.1:{port}/functions/v1/api/v1")
-        with refusals.expect(LATER, "No response", "connection's host"):
-            refusals.chain.extract()
-
-
-def test_no_such_host(refusals: Refusals, connect: Callable[..., None]) -> None:
-    connect(host="https://no-such-project.invalid/functions/v1/api/v1")
-    with refusals.expect(LATER, "No response", "connection's host"):
-        refusals.chain.extract()
-
-
-@pytest.mark.parametrize("host", ["http://example.com/functions/v1/api/v1", "http://10.0.0.1/v1"])
-def test_plain_http(refusals: Refusals, connect: Callable[..., None], host: str) -> None:
-    connect(host=host)
-    with refusals.expect(NEVER, "plain http", "https"):
-        refusals.chain.extract()
-
-
-@pytest.mark.parametrize("host", [None, "", "   ", "ftp://example.com/", "https://"])
-def test_no_address(refusals: Refusals, connect: Callable[..., None], host: str | None) -> None:
-    connect(host=host)
-    with refusals.expect(NEVER, "base URL"):
-        refusals.chain.extract()
+        for host in (f"http://127.0.0.1:{port}/v1", "https://no-such-project.invalid/v1"):
+            connect(host=host)
+            with refusals.expect(LATER, "No response", "connection's host"):
+                refusals.chain.extract()
 
 
 @pytest.mark.parametrize(
-    ("extra", "cure"),
+    ("fields", "cures"),
     [
-        ({"quota_share": 2}, "quota_share"),
-        ({"requests_per_minute": "many"}, "requests_per_minute"),
-        ({"requests_per_hour": 0}, "requests_per_hour"),
-        ({"tries": 0}, "tries"),
-        ({"timeout": -1}, "timeout"),
-        ({"timeout": "NaN"}, "timeout"),
-        ("[1]", "no JSON object"),
+        ({"host": "http://example.com/functions/v1/api/v1"}, ["plain http", "https"]),
+        ({"host": None}, ["base URL"]),
+        ({"host": "ftp://example.com/"}, ["base URL"]),
+        ({"extra": {"quota_share": 2}}, ["quota_share"]),
+        ({"extra": {"tries": 0}}, ["tries"]),
+        ({"extra": {"timeout": "NaN"}}, ["timeout"]),
+        ({"extra": "[1]"}, ["no JSON object"]),
+        ({"password": None}, ["malformed", "connection's password"]),
+        ({"password": "tp_live_" + "0" * 31}, ["malformed", "connection's password"]),
     ],
     ids=str,
 )
-def test_options_that_make_no_sense(
-    refusals: Refusals, connect: Callable[..., None], extra: Any, cure: str
+def test_a_connection_that_cannot_work(
+    refusals: Refusals, connect: Callable[..., None], fields: dict[str, Any], cures: list[str]
 ) -> None:
-    connect(extra=extra)
-    with refusals.expect(NEVER, cure):
+    connect(**fields)
+    refusals.chain.sandbox.reset_counters()
+    with refusals.expect(NEVER, *cures):
         refusals.chain.extract()
+    assert not refusals.chain.sandbox.counters
 
 
 # The key
-
-
-@pytest.mark.parametrize(
-    "key", [None, "", "tp_live_", "tp_live_" + "0" * 31, "sk_" + "0" * 32, "tp_live_" + "g" * 32]
-)
-def test_malformed_key(refusals: Refusals, connect: Callable[..., None], key: str | None) -> None:
-    connect(password=key)
-    with refusals.expect(NEVER, "malformed", "connection's password"):
-        refusals.chain.extract()
-    assert refusals.chain.sandbox.counters["other"] == 0
 
 
 @pytest.mark.parametrize(
@@ -278,19 +220,20 @@ def test_named_agents_need_no_permission_for_agents(
 
 
 @pytest.mark.parametrize(
-    "agent_ids", [["agent-1"], "agent-1", '["../../health"]', [""], [None], [1]], ids=str
+    ("agent_ids", "cure"),
+    [
+        (["agent-1"], "no UUID"),
+        ('["../../health"]', "no UUID"),
+        ([None], "no UUID"),
+        ({"a": 1}, "JSON list of agent ids"),
+    ],
+    ids=str,
 )
-def test_agent_id_that_is_no_uuid(refusals: Refusals, agent_ids: Any) -> None:
+def test_agents_that_are_none(refusals: Refusals, agent_ids: Any, cure: str) -> None:
     refusals.chain.sandbox.reset_counters()
-    with refusals.expect(NEVER, "no UUID", "dashboard"):
+    with refusals.expect(NEVER, cure):
         refusals.chain.extract(agent_ids=agent_ids)
     assert not refusals.chain.sandbox.counters
-
-
-@pytest.mark.parametrize("agent_ids", ['{"a": 1}', "17", {"a": 1}], ids=str)
-def test_agents_that_are_no_list(refusals: Refusals, agent_ids: Any) -> None:
-    with refusals.expect(NEVER, "JSON list of agent ids"):
-        refusals.chain.extract(agent_ids=agent_ids)
 
 
 def test_agent_that_does_not_exist(refusals: Refusals) -> None:
@@ -357,12 +300,15 @@ def test_an_agent_taken_off_the_keys_list(
 @pytest.mark.parametrize(
     ("status", "body", "kind", "says"),
     [
+        (200, b"<!doctype html>\n<body>Welcome</body>\n", LATER, "HTML"),
+        # Not the same as an agent that does not exist, or as calls that vanished.
+        (404, b'{"message":"no Route"}', NEVER, "There is no TalkPilot API at this address"),
         (401, b'{"code":401,"message":"Invalid JWT"}', LATER, "Invalid JWT. This is no verdict"),
         (403, b"<title>Just a moment...</title>", LATER, "Just a moment. This is no verdict"),
         (402, b'{"message":"Service restricted"}', NEVER, "Service restricted. TalkPilot's host"),
         (540, b'{"message":"Project paused"}', NEVER, "Project paused. TalkPilot's hosting has st"),
-        (546, b'{"code":"WORKER_LIMIT","message":"m"}', LATER, "546 WORKER_LIMIT: m. TalkPilot's"),
-        (511, b"<h1>Guest network</h1>", NEVER, "Guest network. The network or proxy"),
+        (546, b'{"code":"WORKER_LIMIT","message":"m"}', LATER, "546: m. TalkPilot has a problem"),
+        (511, b"<h1>Guest network</h1>", NEVER, "Guest network. It was not TalkPilot"),
     ],
 )
 @pytest.mark.parametrize("task", ["extract", "enrich"])
@@ -389,15 +335,10 @@ def test_refused_in_front_of_talkpilot(
     ("interval", "options", "cures"),
     [
         (("2026-03-16", "2026-03-16"), {}, ["zero length", "CronDataIntervalTimetable"]),
-        (("2026-03-17", "2026-03-16"), {}, ["reversed", "swap"]),
         (None, {}, ["no data interval", "data_interval_start", "params start and end"]),
         (day(), {"start": "2026-03-16"}, ["missing a bound", "give both"]),
-        (day(), {"end": "2026-03-17"}, ["missing a bound", "give both"]),
-        (None, {"start": "2026-03-16"}, ["missing a bound", "give both"]),
         (day(), {"start": "2026-03-17", "end": "2026-03-16"}, ["reversed", "swap"]),
-        (day(), {"start": "2026-03-16", "end": "2026-03-16T00:00Z"}, ["zero length"]),
         (day(), {"start": "yesterday", "end": "2026-03-17"}, ["'yesterday'", "ISO 8601"]),
-        (day(), {"start": "16.03.2026", "end": "2026-03-17"}, ["ISO 8601"]),
         (day(), {"start": "2026-03-16", "end": "2099-01-01"}, ["future", "earlier end"]),
     ],
     ids=str,
@@ -414,9 +355,7 @@ def test_interval(
 # Staging
 
 
-@pytest.mark.parametrize(
-    "uri", ["", "  ", "nope://bucket/x", "gs:/bucket", "gs:///x", "://", "relative/folder"], ids=str
-)
+@pytest.mark.parametrize("uri", ["", "nope://bucket/x", "gs:///x", "relative/folder"], ids=str)
 def test_staging_uri_that_is_none(refusals: Refusals, uri: str) -> None:
     refusals.chain.sandbox.reset_counters()
     with refusals.expect(NEVER, "taging URI"):
@@ -446,40 +385,26 @@ def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file_bytes", [0, 5_000, 20_000])
-def test_disk_full_while_extracting(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
-    ended = jobs.run(
-        TalkPilotExtractCallsOperator,
-        file_bytes=file_bytes,
-        interval=chain.interval,
-        staging_uri=chain.staging_uri,
-    )
+@pytest.mark.parametrize("kind", ["calls", "details"])
+def test_disk_full_while_staging(chain: Chain, jobs: Jobs, kind: str, file_bytes: int) -> None:
+    operator: Any = TalkPilotExtractCallsOperator
+    arguments: dict[str, Any] = {"interval": chain.interval, "staging_uri": chain.staging_uri}
+    if kind == "details":
+        operator, arguments = TalkPilotEnrichCallsOperator, {"manifest_uri": chain.summaries()}
+    ended = jobs.run(operator, file_bytes=file_bytes, **arguments)
     assert ended.error
     assert_message(ended.error, LATER, "space left")
-    assert not list(local(chain.staging_uri).rglob("*manifest*"))
+    assert not list(local(chain.staging_uri).rglob(f"{kind}-manifest*"))
 
     chain.run()
     chain.assert_table_is_truth()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file_bytes", [0, 5_000, 20_000])
-def test_disk_full_while_enriching(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
-    calls = chain.summaries()
-    ended = jobs.run(TalkPilotEnrichCallsOperator, file_bytes=file_bytes, manifest_uri=calls)
-    assert ended.error
-    assert_message(ended.error, LATER, "space left")
-    assert not list(local(chain.staging_uri).rglob("details-manifest*"))
-
-    chain.run()
-    chain.assert_table_is_truth()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("file_bytes", [0, 5_000])
-def test_disk_full_while_loading(chain: Chain, jobs: Jobs, file_bytes: int) -> None:
+def test_disk_full_while_loading(chain: Chain, jobs: Jobs) -> None:
     calls = chain.extract().returned
     ended = jobs.run(
-        TalkPilotLoadCallsOperator, file_bytes=file_bytes, manifest_uri=calls, table=chain.table
+        TalkPilotLoadCallsOperator, file_bytes=5_000, manifest_uri=calls, table=chain.table
     )
     assert ended.error
     assert_message(ended.error, LATER, "space left")
@@ -542,14 +467,9 @@ def test_part_that_is_not_what_the_manifest_says(refusals: Refusals, harm: str) 
     chain.assert_table_is_truth()
 
 
-def test_page_without_pagination(refusals: Refusals) -> None:
-    refusals.chain.sandbox.faults.add("no_pagination", kind="calls")
-    with refusals.expect(NEVER, "pagination"):
-        refusals.chain.extract()
-
-
-def test_list_of_agents_without_pagination(refusals: Refusals) -> None:
-    refusals.chain.sandbox.faults.add("no_pagination", kind="agents")
+@pytest.mark.parametrize("kind", ["calls", "agents"])
+def test_page_without_pagination(refusals: Refusals, kind: Any) -> None:
+    refusals.chain.sandbox.faults.add("no_pagination", kind=kind)
     with refusals.expect(NEVER, "pagination"):
         refusals.chain.extract()
 
@@ -558,9 +478,7 @@ def test_list_of_agents_without_pagination(refusals: Refusals) -> None:
 
 
 @pytest.mark.google
-@pytest.mark.parametrize(
-    "given", ["", "calls", "dataset.calls", "a.b.c.d", "p.d.t; DROP TABLE x", "demo.da ta.t", None]
-)
+@pytest.mark.parametrize("given", ["", "dataset.calls", "p.d.t; DROP TABLE x", None])
 def test_table_id(refusals: Refusals, given: str | None) -> None:
     calls = refusals.chain.extract().returned
     with refusals.expect(NEVER, "malformed", "project.dataset.table"):

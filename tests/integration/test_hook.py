@@ -116,13 +116,10 @@ def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     good, message = connection_test(sandbox, monkeypatch, login="me", extra={"request_per_hour": 9})
     assert good
     assert message.startswith("TalkPilot responds at ")
-    assert message.endswith("did you mean requests_per_hour?).")
-    assert "login" in message
-    good, message = connection_test(
-        sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url}
-    )
+    assert "not used: login, extra request_per_hour. " in message
+    good, message = connection_test(sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url})
     assert not good
-    assert message.endswith("extra base_url (it belongs into the field host).")
+    assert "not used: extra base_url. " in message
 
 
 @pytest.mark.parametrize(

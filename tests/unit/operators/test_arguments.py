@@ -106,7 +106,7 @@ def test_text_and_objects_mean_the_same(
             columns,
             ("drop", "[]", '["note"]', '{"note": "drop"',
              "[" * 100_000, 5, True, ["note"]),
-            f"columns is no JSON object .* write such as {EXAMPLE}",
+            f"columns is no JSON object: write such as {EXAMPLE}",
         ),
         (named(read_flag), ("maybe", 2, [True]), "it is .* give true or false"),
         (named(read_text), (True, ["x"], {"x": 1}), "it is of type .* give a text"),
