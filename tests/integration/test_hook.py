@@ -117,7 +117,9 @@ def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     assert good
     assert message.startswith("TalkPilot responds at ")
     assert "not used: login, extra request_per_hour. " in message
-    good, message = connection_test(sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url})
+    good, message = connection_test(
+        sandbox, monkeypatch, host="", extra={"base_url": sandbox.base_url}
+    )
     assert not good
     assert "not used: extra base_url. " in message
 
