@@ -6,8 +6,6 @@ Source of codes and envelope: docs.talkpilot.io, page guides/error-handling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,21 +27,12 @@ class IntervalError(ConfigurationError):
     """The interval is missing, reversed, of zero length, or not over yet."""
 
 
-@dataclass(frozen=True)
-class FieldError:
-    """One entry of ``details`` in the error envelope: the parameter and what is wrong with it."""
-
-    field: str
-    message: str
-
-
 class ApiError(TalkPilotError):
     """A request got an error as its response, from TalkPilot or from something in front of it.
 
     :param message: what happened and what to do.
     :param status: HTTP status.
     :param code: such as ``NOT_FOUND``; empty where there was none.
-    :param details: the field errors of TalkPilot's error body.
     :param request_id: for TalkPilot's support.
     """
 
@@ -53,18 +42,16 @@ class ApiError(TalkPilotError):
         *,
         status: int,
         code: str = "",
-        details: Sequence[FieldError] = (),
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
-        self.details = tuple(details)
         self.request_id = request_id
 
 
 class BadRequestError(ApiError):
-    """400: the API refused a parameter; ``details`` names it."""
+    """400: the API refused a parameter, which the message names."""
 
 
 class AuthenticationError(ApiError):

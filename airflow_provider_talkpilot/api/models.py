@@ -175,6 +175,13 @@ class Pagination(TalkPilotModel):
     total: int = Field(ge=0)
 
 
+class Page(TalkPilotModel):
+    """Response of a list."""
+
+    data: list[Any]
+    pagination: Pagination
+
+
 def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _storable(item) for name, item in value.items()}

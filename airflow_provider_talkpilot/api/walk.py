@@ -24,7 +24,7 @@ from airflow_provider_talkpilot.api.interval import Interval, format_utc, read_m
 from airflow_provider_talkpilot.api.models import (
     Agent,
     Call,
-    Pagination,
+    Page,
     TalkPilotModel,
     describe_invalid,
 )
@@ -161,7 +161,16 @@ class Walk:
         :raises UnexpectedResponseError: when it is no page.
         :raises WalkMovedError: when the list has moved since the first page.
         """
-        rows, total = self._take_apart(body)
+        try:
+            page = Page.model_validate(body)
+        except ValidationError as error:
+            raise UnexpectedResponseError(
+                f"GET {self._path} responded with a page that does not show whether all rows came "
+                f"({describe_invalid(error)}). Check the base URL (the connection's host), and "
+                "report it to TalkPilot if that is right.",
+                status=200,
+            ) from None
+        rows, total = page.data, page.pagination.total
         self._pages += 1
         if self._pages == 1:
             self.total = total
@@ -199,31 +208,12 @@ class Walk:
         return records
 
     def require_whole(self) -> None:
-        """Check that all rows of the list came.
-
-        :raises WalkMovedError: when they did not.
-        """
+        """Raise :class:`WalkMovedError` unless all rows of the list came."""
         if len(self._ids) != self.total:
             raise self._moved(
                 f"it has {self.total} rows, and {len(self._ids)} different ones came on "
                 f"{self._pages} pages"
             )
-
-    def _take_apart(self, body: dict[str, Any]) -> tuple[list[Any], int]:
-        rows = body.get("data")
-        try:
-            pagination = Pagination.model_validate(body.get("pagination"))
-        except ValidationError:
-            pagination = None
-        if pagination is None or not isinstance(rows, list):
-            missing = "pagination" if pagination is None else "data"
-            raise UnexpectedResponseError(
-                f"GET {self._path} responded with a page without a usable {missing!r}, so it "
-                "cannot be known whether all rows came. Check the base URL (the connection's "
-                "host), and report it to TalkPilot if that is right.",
-                status=200,
-            )
-        return rows, pagination.total
 
     def _moved(self, how: str) -> WalkMovedError:
         return WalkMovedError(f"The list {self._path} changed while it was read: {how}.")

@@ -82,11 +82,11 @@ def test_a_port_counts_where_the_host_names_none(
 @pytest.mark.parametrize(
     ("rights", "says"),
     [
-        (None, "the key is not accepted"),
-        ({"active": False}, "the key is not accepted"),
-        ({"expires_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "the key is not accepted"),
-        ({"permissions": ["calls:read"]}, "may not list agents"),
-        ({"permissions": ["agents:read"]}, "may not read calls"),
+        (None, "unknown, inactive or expired"),
+        ({"active": False}, "unknown, inactive or expired"),
+        ({"expires_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "unknown, inactive or expired"),
+        ({"permissions": ["calls:read"]}, "agents:read"),
+        ({"permissions": ["agents:read"]}, "calls:read"),
     ],
     ids=["unknown", "inactive", "expired", "no agents:read", "no calls:read"],
 )
@@ -99,7 +99,6 @@ def test_a_key_that_will_not_do(
     good, message = connection_test(sandbox, monkeypatch, password=key)
     assert not good
     assert says in message
-    assert message.startswith("The host")
 
 
 def test_a_connection_as_a_uri(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +153,7 @@ def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.Monke
     sandbox.spend(100, sandbox.api_key)
     good, message = connection_test(sandbox, monkeypatch)
     assert not good
-    assert message.startswith("The host is right, but the key could not be tested now. The key's")
+    assert message.startswith("The key's quota is used up until")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +199,7 @@ def test_another_json_api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     with RawServer(b'{"up": true}') as server:
         good, message = connection_test(sandbox, monkeypatch, host=server.url)
     assert not good
-    assert message.startswith("There is no TalkPilot API at this base URL: mend the host.")
+    assert "does not fit (status: Field required). Check the base URL" in message
 
 
 @pytest.mark.parametrize("fault", ["status", "html", "bad_json", "cut", "empty", "no_pagination"])
@@ -210,7 +209,7 @@ def test_trouble_is_told_and_not_raised(
     sandbox.faults.add(fault, times=20)
     good, message = connection_test(sandbox, monkeypatch)
     assert message
-    assert good is (fault == "no_pagination")
+    assert not good
 
 
 def test_no_such_connection(monkeypatch: pytest.MonkeyPatch) -> None:

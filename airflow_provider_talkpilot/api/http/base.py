@@ -21,7 +21,7 @@ from airflow_provider_talkpilot.api.http.address import (
     origin,
     require_uuid,
 )
-from airflow_provider_talkpilot.api.http.responses import error_of, read_object
+from airflow_provider_talkpilot.api.http.responses import CHECK_HOST, error_of, read_object
 from airflow_provider_talkpilot.api.models import (
     CallDetail,
     Health,
@@ -145,7 +145,7 @@ class BaseClient:
             reason = describe_invalid(error)
             raise errors.InvalidRecordError(
                 f"GET {self.base_url}/{request.path} responded with a record that does not fit "
-                f"({reason}).",
+                f"({reason}). {CHECK_HOST}",
                 record=body,
                 reason=reason,
             ) from None

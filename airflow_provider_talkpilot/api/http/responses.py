@@ -147,7 +147,7 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     sent = response.url.params
     personal = [text for name in PERSONAL_PARAMETERS for text in sent.get_list(name)]
     envelope = _envelope(response)
-    code, details, request_id = "", list[errors.FieldError](), ""
+    code, details, request_id = "", list[str](), ""
     if envelope is None:
         kind, cure = ELSEWHERE.get(status, _TROUBLE if status >= 500 else _REFUSED)
         message = quoted(_said(response), *personal)
@@ -159,9 +159,7 @@ def error_of(response: httpx.Response) -> errors.ApiError:
         message = quoted(envelope.get("message") or _phrase(response), *personal)
         given = envelope.get("details")
         details = [
-            errors.FieldError(
-                plain(each.get("field", "")), quoted(each.get("message", ""), *personal)
-            )
+            f"{plain(each.get('field', ''))}: {quoted(each.get('message', ''), *personal)}"
             for each in (given if isinstance(given, list) else ())
             if isinstance(each, dict)
         ]
@@ -169,11 +167,11 @@ def error_of(response: httpx.Response) -> errors.ApiError:
         cure = NO_API_HERE
     text = f"{_get(response)} responded {f'{status} {code}'.strip()}: {message.rstrip('.')}"
     if details:
-        text += " (" + "; ".join(f"{each.field}: {each.message}" for each in details) + ")"
+        text += f" ({'; '.join(details)})"
     text += f". {cure}"
     if request_id:
         text += f" Request id for TalkPilot's support: {request_id}."
-    return kind(text, status=status, code=code, details=details, request_id=request_id or None)
+    return kind(text, status=status, code=code, request_id=request_id or None)
 
 
 def _redirect_error(response: httpx.Response) -> errors.ApiError:

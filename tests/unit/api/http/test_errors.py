@@ -58,9 +58,8 @@ def test_unknown_call(sandbox: Sandbox, make_client: MakeClient, agent: str) -> 
 
 
 def test_wrong_parameter_is_named(sandbox: Sandbox, make_client: MakeClient) -> None:
-    with pytest.raises(errors.BadRequestError, match=r"\(limit: Must be at most 100\)") as caught:
+    with pytest.raises(errors.BadRequestError, match=r"\(limit: Must be at most 100\)"):
         make_client().fetch(Request("agents", "agents", {"limit": "1000"}))
-    assert caught.value.details == (errors.FieldError("limit", "Must be at most 100"),)
     assert sandbox.counters["agents"] == 1
 
 
@@ -195,4 +194,3 @@ def test_an_error_does_not_repeat_what_was_searched_for(
         with pytest.raises(errors.BadRequestError, match="phone_number") as caught:
             next(walk)
     assert number not in str(caught.value)
-    assert number not in str(caught.value.details)
