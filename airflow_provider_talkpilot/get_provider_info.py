@@ -37,7 +37,7 @@ def get_provider_info() -> dict[str, Any]:
             )
         ],
         "sensors": [_modules("sensors.calls")],
-        "triggers": [_modules("triggers.bigquery", "triggers.calls", "triggers.quota")],
+        "triggers": [_modules("triggers.bigquery", "triggers.calls")],
         "extra-links": [
             *(
                 f"{_PACKAGE}.links.google_cloud.{link}"

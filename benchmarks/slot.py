@@ -6,11 +6,10 @@ trigger's, outside of any worker. ``python -m benchmarks.slot`` prints the figur
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import tempfile
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -22,7 +21,6 @@ from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, e
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 CALLS = 60
 PER_HOUR, HOUR_SECONDS = 20, 12.0
@@ -67,7 +65,8 @@ def main() -> None:
             except QuotaExhaustedError as exhausted:
                 held += time.perf_counter() - working
                 defers += 1
-                asyncio.run(_wait(exhausted))
+                wait = exhausted.resume_at - datetime.now(UTC)  # as a trigger does
+                time.sleep(max(0.0, wait.total_seconds()))
             else:
                 held += time.perf_counter() - working
                 break
@@ -78,11 +77,6 @@ def main() -> None:
     print(f"{CALLS} calls with details, {PER_HOUR} requests in {HOUR_SECONDS:.0f} s:")
     print(f"{whole:.1f} s in all, {defers} deferrals, {refused} refusals;")
     print(f"a worker held for {held:.1f} s, {held / whole:.0%} of the time")
-
-
-async def _wait(exhausted: QuotaExhaustedError) -> None:
-    async for _ in QuotaTrigger(exhausted.resume_at.isoformat()).run():
-        return
 
 
 if __name__ == "__main__":

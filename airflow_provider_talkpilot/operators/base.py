@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Stats, conf
+from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
@@ -28,7 +29,6 @@ from airflow_provider_talkpilot.operators.arguments import (
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import ledger_folder
-from airflow_provider_talkpilot.triggers.quota import QuotaTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -136,7 +136,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
                     return self._spend(client, context)
         except QuotaExhaustedError as exhausted:
             self.log.info("%s The task defers until then and goes on from there.", exhausted)
-            trigger = QuotaTrigger(exhausted.resume_at.isoformat())
+            trigger = TimeDeltaTrigger(exhausted.resume_at - datetime.now(UTC))
         self.defer(trigger=trigger, method_name="execute_complete")
         raise AssertionError("defer() raises")
 

@@ -20,7 +20,7 @@ def test_the_provider_is_listed(airflow: Airflow) -> None:
 def test_the_provider_describes_itself(airflow: Airflow) -> None:
     text = airflow.run("providers", "get", PACKAGE, "--full", "--output", "yaml")
     names = ["operators.calls", "operators.bigquery", "sensors.calls"]
-    names += ["triggers.bigquery", "triggers.calls", "triggers.quota"]
+    names += ["triggers.bigquery", "triggers.calls"]
     for name in ("connection-type: talkpilot", HOOK, "API key", *names):
         assert name in text
 
