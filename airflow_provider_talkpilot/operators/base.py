@@ -63,6 +63,8 @@ class TalkPilotBigQueryOperator(BaseOperator):
         (templated)
     """
 
+    template_fields: Sequence[str] = ("gcp_conn_id", "location", "impersonation_chain")
+
     def __init__(
         self,
         *,

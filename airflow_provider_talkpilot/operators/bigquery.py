@@ -76,13 +76,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
     """
 
     template_fields: Sequence[str] = (
-        "manifest_uri",
-        "table",
-        "gcp_conn_id",
-        "location",
-        "impersonation_chain",
-        "policy_tags",
-        "confirm_erasure",
+        *("manifest_uri", "table", "policy_tags", "confirm_erasure"),
+        *TalkPilotBigQueryOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
     operator_extra_links = (BigQueryTableLink(), BigQueryJobLink())
@@ -217,12 +212,8 @@ class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
     """
 
     template_fields: Sequence[str] = (
-        "table",
-        "views",
-        "prefix",
-        "gcp_conn_id",
-        "location",
-        "impersonation_chain",
+        *("table", "views", "prefix"),
+        *TalkPilotBigQueryOperator.template_fields,
     )
     ui_color = "#d6e9f8"
 

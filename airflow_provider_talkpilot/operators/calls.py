@@ -59,6 +59,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         where a column is hashed. (templated)
     """
 
+    template_fields: Sequence[str] = ("talkpilot_conn_id", "columns", "hash_conn_id")
     operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
@@ -105,13 +106,8 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     """
 
     template_fields: Sequence[str] = (
-        "staging_uri",
-        "agent_ids",
-        "start",
-        "end",
-        "talkpilot_conn_id",
-        "columns",
-        "hash_conn_id",
+        *("staging_uri", "agent_ids", "start", "end"),
+        *TalkPilotStagingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
 
@@ -238,15 +234,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
     """
 
     template_fields: Sequence[str] = (
-        "manifest_uri",
-        "enabled",
-        "table",
-        "gcp_conn_id",
-        "location",
-        "impersonation_chain",
-        "talkpilot_conn_id",
-        "columns",
-        "hash_conn_id",
+        *("manifest_uri", "enabled", "table"),
+        *TalkPilotBigQueryOperator.template_fields,
+        *TalkPilotStagingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
 

@@ -68,17 +68,8 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
     """
 
     template_fields: Sequence[str] = (
-        "look_backs",
-        "done",
-        "start",
-        "end",
-        "agent_ids",
-        "table",
-        "gcp_conn_id",
-        "location",
-        "impersonation_chain",
-        "staging_uri",
-        "talkpilot_conn_id",
+        *("look_backs", "done", "start", "end", "agent_ids", "table", "staging_uri"),
+        *("talkpilot_conn_id", *TalkPilotBigQueryOperator.template_fields),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
     ui_color = "#f3ecdc"
