@@ -40,16 +40,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Request:
-    """One GET.
-
-    :param kind: what the request is counted as.
-    :param path: below the base URL.
-    :param params: query parameters; they can hold a caller's number.
-    """
+    """One GET of a path below the base URL; ``kind`` is what it is counted as."""
 
     kind: str
     path: str
-    params: dict[str, str] = field(default_factory=dict, repr=False)
+    params: dict[str, str] = field(default_factory=dict, repr=False)  # can hold a caller's number
 
     def url(self, base_url: str) -> str:
         return f"{base_url}/{self.path}" + (f"?{urlencode(self.params)}" if self.params else "")
@@ -130,12 +125,7 @@ class CallPage:
 
 
 class Walk:
-    """The requests of one walk through a list, and the proof that it was whole.
-
-    :param kind: what its requests are counted as.
-    :param path: of the list, below the base URL.
-    :param params: query parameters of every page.
-    """
+    """The requests of one walk through a list, and the proof that it was whole."""
 
     def __init__(self, kind: str, path: str, params: dict[str, str] | None = None) -> None:
         self.total = self._last_page = 0

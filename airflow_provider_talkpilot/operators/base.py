@@ -162,11 +162,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
 
 @contextmanager
 def _requests_counted(client: TalkPilotClient, connection_id: str) -> Iterator[None]:
-    """Count in Airflow's metrics what a client spends inside the block, however it ends.
-
-    ``talkpilot.requests`` has the tags ``connection_id`` and ``kind`` (``agents``, ``calls``,
-    ``detail``), ``talkpilot.refused`` the first of them.
-    """
+    """Count in Airflow's metrics what a client spends inside the block, however it ends."""
     try:
         yield
     finally:
@@ -194,12 +190,7 @@ def push_summary(
 
     A task pushes it once when it knows what it works on, without figures, so that a task that
     runs or failed can be told too; and again, with the figures, when it has done its work.
-
-    :param kind: ``calls`` (extract), ``details`` (enrich), ``load``, ``clean`` or ``resync``.
-    :param scope: connection and agents: with the interval, it tells which tasks did the same work.
-    :param interval: the interval, ``{"start", "end"}`` in ISO 8601.
-    :param manifest: the manifest's URI that the task staged, or took.
-    :param figures: more entries, small and free of call content.
+    docs/api.md describes the entries.
     """
     summary: dict[str, Any] = {"kind": kind, "scope": scope}
     if interval is not None:

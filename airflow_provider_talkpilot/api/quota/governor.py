@@ -31,10 +31,7 @@ JITTER = 0.5
 class Governor:
     """The state of one key's quota as one process knows it. Not thread-safe.
 
-    :param writer: names the process in the ledger.
-    :param jitter: gives a number from 0 to 1.
-
-    The others are as in :class:`.quota.Quota`.
+    ``writer`` names the process in the ledger; the others are as in :class:`.quota.Quota`.
     """
 
     def __init__(

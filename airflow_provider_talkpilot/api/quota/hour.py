@@ -30,11 +30,7 @@ FIRST_TRY, MOST_DOUBLINGS = 12, 6
 
 
 class Hour:
-    """What one process knows of the key's hour.
-
-    :param seconds: length of the hour.
-    :param ceiling: requests an hour for all processes of the connection together.
-    """
+    """What one process knows of the key's hour; ``ceiling`` is for all of the connection."""
 
     def __init__(self, seconds: float, ceiling: int | None, traffic: Traffic) -> None:
         self.window = Window(seconds, traffic)  # with refused requests: the server may count them

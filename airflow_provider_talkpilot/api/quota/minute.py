@@ -30,12 +30,7 @@ LIVE_SLOTS = 3
 
 
 class Minute:
-    """What one process knows of the key's minute.
-
-    :param seconds: length of the minute.
-    :param ceiling: requests a minute for all processes of the connection together.
-    :param share: part of the key's limit to use.
-    """
+    """What one process knows of the key's minute; ``ceiling`` is for all of the connection."""
 
     def __init__(self, seconds: float, ceiling: int | None, share: float, traffic: Traffic) -> None:
         self.key_limit: int | None = None  # as a response told it, here or in another process

@@ -66,10 +66,11 @@ class Quota:
         hour: float = 3600.0,
         clock: Clock | None = None,
     ) -> None:
-        for name, value in (
-            ("requests_per_minute", requests_per_minute),
-            ("requests_per_hour", requests_per_hour),
-        ):
+        limits = {
+            "requests_per_minute": requests_per_minute,
+            "requests_per_hour": requests_per_hour,
+        }
+        for name, value in limits.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}: give at least 1, or leave it empty.")
         if not 0 < share <= 1:

@@ -14,16 +14,11 @@ LONGEST_WINDOW = 3900.0
 
 
 class RateHeaders(NamedTuple):
-    """The key's minute as one response told it.
-
-    :param limit: requests allowed in a minute.
-    :param remaining: requests left in it, after this one.
-    :param reset: Unix time, by our clock, at which the minute is said to end. With fixed windows
-        that is when the window ends, with sliding ones always about a minute from now.
-    """
+    """The key's minute as one response told it: what is allowed, and left after this request."""
 
     limit: int
     remaining: int
+    # Unix time by our clock: when a fixed window ends; with sliding ones, always a minute from now.
     reset: float
 
     @classmethod

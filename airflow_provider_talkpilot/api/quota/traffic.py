@@ -12,11 +12,7 @@ PATIENCE = 2.0
 
 
 class Permit(NamedTuple):
-    """Permission for one request.
-
-    :param number: permits are numbered in the order in which they are given.
-    :param sent_at: Unix time at which it was given.
-    """
+    """Permission for one request, given at a Unix time; permits are numbered in their order."""
 
     number: int
     sent_at: float
