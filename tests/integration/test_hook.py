@@ -40,43 +40,9 @@ def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_good_where_no_limit_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    sandbox.settings.rate_headers = False
-    good, message = connection_test(sandbox, monkeypatch)
-    assert good
-    assert message.endswith("The key can see 2 agent(s) and read their calls.")
-
-
 def test_it_costs_three_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     connection_test(sandbox, monkeypatch)
     assert dict(sandbox.counters) == {"health": 1, "agents": 1, "calls": 1}
-
-
-def test_a_host_without_scheme_is_https(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = sandbox.base_url.removeprefix("http://")
-    connection = json.dumps({**sandbox.connection, "host": host})
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
-    with TalkPilotHook().get_conn() as client:
-        assert client.base_url == f"https://{host}"
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "base_url"),
-    [
-        ("https://api.example/v1", 443, "https://api.example/v1"),
-        ("https://api.example/v1", 8443, "https://api.example:8443/v1"),
-        ("api.example/v1", 8443, "https://api.example:8443/v1"),
-        ("https://api.example:444/v1", 443, "https://api.example:444/v1"),
-        ("http://[::1]/v1", 8080, "http://[::1]:8080/v1"),
-    ],
-)
-def test_a_port_counts_where_the_host_names_none(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, host: str, port: int, base_url: str
-) -> None:
-    connection = json.dumps({**sandbox.connection, "host": host, "port": port})
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
-    with TalkPilotHook().get_conn() as client:
-        assert client.base_url == base_url
 
 
 @pytest.mark.parametrize(
@@ -101,16 +67,6 @@ def test_a_key_that_will_not_do(
     assert says in message
 
 
-def test_a_connection_as_a_uri(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    host, _, path = sandbox.base_url.removeprefix("http://").partition("/")
-    uri = f"talkpilot://http://:{sandbox.api_key}@{host}/{path}?tries=2"
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri)
-    good, message = TalkPilotHook().test_connection()
-    assert good
-    assert message.startswith(f"TalkPilot responds at {sandbox.base_url} (version 1.0.0).")
-    assert "not used" not in message
-
-
 def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     good, message = connection_test(sandbox, monkeypatch, login="me", extra={"request_per_hour": 9})
     assert good
@@ -121,24 +77,6 @@ def test_what_is_not_used_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     )
     assert not good
     assert "not used: extra base_url. " in message
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "says"),
-    [
-        (540, b'{"message":"Project paused"}', "540: Project paused. TalkPilot's hosting has"),
-        (401, b'{"msg":"Invalid JWT"}', "401: Invalid JWT. This is no verdict on the API key"),
-        (403, b"<title>Just a moment...</title>", "403: Just a moment. This is no verdict"),
-        (404, b"<title>Not here</title>", "404: Not here. There is no TalkPilot API at this addr"),
-    ],
-)
-def test_something_in_front_of_talkpilot(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, says: str
-) -> None:
-    with RawServer(body, status) as server:
-        good, message = connection_test(sandbox, monkeypatch, host=server.url)
-    assert not good
-    assert says in message
 
 
 def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,12 +118,6 @@ def test_a_connection_that_cannot_work(
     good, message = connection_test(sandbox, monkeypatch, **fields)
     assert not good
     assert says in message
-
-
-def test_a_wrong_path_is_a_wrong_host(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, message = connection_test(sandbox, monkeypatch, host=sandbox.base_url.removesuffix("/v1"))
-    assert not good
-    assert "base URL" in message
 
 
 def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

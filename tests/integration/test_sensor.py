@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import product
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.sandbox.settings import Bound
 from tests.integration.sensing import (
     DAY,
     EMPTY,
@@ -58,14 +56,6 @@ def test_a_poke_costs_one_request_while_a_call_is_open(
     assert log.count(f"Of {count} call(s) looked at in {interval}, {count} are done (2 req") == 1
 
 
-def test_staff_work_through_the_day(sandbox: Sandbox) -> None:
-    left = finish(sandbox, but=3)
-    for call in left:
-        assert not poke()
-        sandbox.edit(call, done=True)
-    assert poke()
-
-
 def test_named_agents(sandbox: Sandbox) -> None:
     [left] = finish(sandbox, but=1, agent=0)
     first, second = sandbox.store.agent_ids
@@ -88,12 +78,6 @@ def test_a_share_of_both_agents_calls(sandbox: Sandbox, but: int, enough: bool) 
     assert spent(sandbox) == {"agents": 1, "calls": 2}
 
 
-def test_a_share_gives_its_counts(sandbox: Sandbox) -> None:
-    finish(sandbox, but=5)
-    count = len(calls_of(sandbox))
-    assert sense(done_share=0.5).returned == {"calls": count, "done": count - 5}
-
-
 def test_an_agent_with_more_calls_than_a_page(sandbox: Sandbox) -> None:
     agent = sandbox.store.agent_ids[0]
     old = sandbox.insert_late(agent, "2026-03-16T00:00:00.000Z", done=False)
@@ -112,32 +96,11 @@ def test_an_interval_without_calls_is_done(sandbox: Sandbox) -> None:
     assert spent(sandbox) == {"agents": 1, "calls": 2}
 
 
-def test_no_agents(sandbox: Sandbox, connect: Connect) -> None:
-    connect(password=sandbox.add_key("blind", allowed_agent_ids=[]))
-    assert poke()
-
-
 @pytest.mark.parametrize("change", ["soft_delete", "erase"])
 def test_calls_that_go_do_not_hold_it_up(sandbox: Sandbox, change: str) -> None:
     [left] = finish(sandbox, but=1)
     assert not poke()
     getattr(sandbox, change)(left)
-    assert poke()
-
-
-def test_a_purged_call_counts(sandbox: Sandbox) -> None:
-    [left] = finish(sandbox, but=1)
-    sandbox.purge(left)
-    assert not poke()
-    sandbox.edit(left, done=True)
-    assert poke()
-
-
-def test_a_late_call_counts(sandbox: Sandbox) -> None:
-    finish(sandbox)
-    late = sandbox.insert_late(sandbox.store.agent_ids[1], "2026-03-16T09:00:00Z", done=False)
-    assert not poke()
-    sandbox.edit(late, done=True)
     assert poke()
 
 
@@ -157,12 +120,6 @@ def test_a_running_interval_costs_nothing(sandbox: Sandbox, log_of: Callable[[],
     assert deferred.trigger.agent_ids is None, "agents can still come too"
     assert datetime.fromisoformat(trigger.next_poke_at) == datetime.fromisoformat(end)
     assert not spent(sandbox)
-
-
-@pytest.mark.parametrize("share", [0, -1, 1.01, 95])
-def test_a_share_out_of_range(share: float) -> None:
-    with pytest.raises(ValueError, match="done_share is of no use as it is"):
-        sense(done_share=share)
 
 
 @pytest.mark.parametrize(
@@ -245,29 +202,3 @@ def test_time_is_up(sandbox: Sandbox) -> None:
         sense(timeout=0)
     with pytest.raises(AirflowSkipException):
         sense(timeout=0, soft_fail=True)
-
-
-@pytest.mark.parametrize(
-    ("from_bound", "to_bound", "lists_null"),
-    product(("exclusive", "inclusive"), ("exclusive", "inclusive"), (False, True)),
-)
-def test_what_the_vendor_leaves_open(
-    sandbox: Sandbox, from_bound: Bound, to_bound: Bound, lists_null: bool
-) -> None:
-    """Null is not done, and calls beside the interval do not matter, under every reading."""
-    sandbox.settings.patch(from_bound=from_bound, to_bound=to_bound, false_lists_null=lists_null)
-    finish(sandbox)
-    first, second = sandbox.store.agent_ids
-    for agent, done in ((first, False), (second, None)):
-        for moment in ("2026-03-15T23:59:59.000Z", "2026-03-15T23:59:59.999Z"):
-            sandbox.insert_late(agent, moment, done=done)
-        for moment in ("2026-03-17T00:00:00.000Z", "2026-03-17T00:00:01.000Z"):
-            sandbox.insert_late(agent, moment, done=done)
-    assert poke()
-    assert poke(done_share=0.999)
-    for agent, done in ((first, False), (second, None)):
-        for moment in ("2026-03-16T00:00:00.000Z", "2026-03-16T23:59:59.999Z"):
-            call = sandbox.insert_late(agent, moment, done=done)
-            assert not poke()
-            sandbox.edit(call, done=True)
-    assert poke()

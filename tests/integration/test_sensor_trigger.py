@@ -25,7 +25,6 @@ from tests.integration.sensing import (
     fire,
     poke,
     resume,
-    sense,
     spent,
 )
 from tests.support.windows import long_window
@@ -53,12 +52,6 @@ def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[],
     assert "call(s) looked at in [2026-03-16T00:00:00Z, " in log_of()
 
 
-def test_done_at_the_first_poke_needs_no_trigger(sandbox: Sandbox) -> None:
-    finish(sandbox)
-    count = len(calls_of(sandbox))
-    assert sense(deferrable=True).returned == {"calls": count, "done": count}
-
-
 def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandbox) -> None:
     finish(sandbox, but=1)
     _, trigger = defer()
@@ -66,14 +59,6 @@ def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandb
     trigger.agent_ids = None
     assert fire(trigger)["status"] == "success"
     assert spent(sandbox) == {"agents": 1, "calls": 2}
-
-
-def test_the_trigger_waits_for_its_first_poke(sandbox: Sandbox) -> None:
-    """The worker has checked a moment ago. A triggerer that starts anew checks at once."""
-    finish(sandbox, but=1)
-    _, trigger = defer(poke_interval=300)
-    first = datetime.fromisoformat(trigger.next_poke_at) - datetime.now(UTC)
-    assert timedelta(seconds=200) < first <= timedelta(seconds=300)
 
 
 def test_time_is_up_in_the_trigger(sandbox: Sandbox) -> None:

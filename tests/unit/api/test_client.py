@@ -26,18 +26,6 @@ def test_the_base_url_may_have_slashes_and_spaces_around(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://LOCALHOST/v1",
-        "http://127.8.9.1:1/v1",
-        "http://[::1]:8971/v1",
-    ],
-)
-def test_plain_http_to_the_own_machine_is_allowed(url: str) -> None:
-    TalkPilotClient(url, KEY).close()
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
         "http://abc.supabase.co/v1",
         "http://localhost.example.com/v1",
         "http://127.0.0.1.nip.io/v1",
@@ -132,12 +120,6 @@ def test_requests_are_counted_and_say_who_sends_them(
         with TalkPilotClient(server.url, KEY) as other:
             other.health()
         assert server.seen[0][1]["user-agent"] == f"airflow-provider-talkpilot/{__version__}"
-
-
-def test_all_agents_beyond_a_page_come_in_order(sandbox: Sandbox, client: TalkPilotClient) -> None:
-    sandbox.reset(agents=230, calls_per_day=0)
-    assert [agent.id for agent in client.agents()] == sandbox.store.agent_ids[::-1]
-    assert client.requests["agents"] == 3
 
 
 def test_agents_that_move_are_read_again(sandbox: Sandbox, client: TalkPilotClient) -> None:

@@ -105,16 +105,6 @@ readings = pytest.mark.parametrize(
 )
 
 
-def test_no_calls_are_done() -> None:
-    api = Api(agents=2)
-    api.add(DAY.end, False)
-    api.add(DAY.start - MILLISECOND, False)
-    for share in (1.0, 0.5):
-        found, requests = api.poke(watch(api, share))
-        assert found == Progress(True, 0, 0)
-        assert requests == 2
-
-
 @readings
 @pytest.mark.parametrize("done", [False, None])
 def test_one_agent(reading: dict[str, bool], done: bool | None) -> None:

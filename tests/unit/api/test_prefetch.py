@@ -15,8 +15,7 @@ from airflow_provider_talkpilot.api.client import PREFETCHED_PAGES
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.sandbox import Sandbox
-from tests.support.windows import long_window
-from tests.unit.api.conftest import DAY, MakeClient, unlimited_quota
+from tests.unit.api.conftest import DAY, unlimited_quota
 
 SECONDS = 10.0
 
@@ -103,30 +102,6 @@ def test_a_page_that_does_not_come_is_requested_again(
     sandbox.faults.add(**fault, kind="calls", after=after)
     assert sum(len(page.calls) for page in client.walk_calls(agent, DAY)) == 1_997
     assert sandbox.counters["calls"] == 21
-
-
-def test_a_used_up_quota_ends_the_walk(sandbox: Sandbox, make_client: MakeClient) -> None:
-    with make_client(quota=Quota(max_wait=1)) as client:
-        agent = many(sandbox, client, 20)
-        sandbox.settings.patch(
-            requests_per_minute=60, requests_per_hour=7, hour_seconds=long_window()
-        )
-        with pytest.raises(errors.QuotaExhaustedError):
-            list(client.walk_calls(agent, DAY))
-    counts = sandbox.counters
-    assert counts["agents"] + counts["calls"] - counts["refused"] == 7
-    # At the pace of 60 a minute one is in flight.
-    assert counts["refused"] == 1
-
-
-def test_an_error_comes_where_its_page_would_have(
-    sandbox: Sandbox, client: TalkPilotClient
-) -> None:
-    pages = client.walk_calls(many(sandbox, client, 20), DAY)
-    assert len(next(pages).calls) == 100
-    sandbox.faults.add("status", kind="calls", status=403, times=99)
-    with pytest.raises(errors.PermissionDeniedError):
-        next(pages)
 
 
 def test_a_walk_that_is_left_sends_no_more(sandbox: Sandbox, client: TalkPilotClient) -> None:

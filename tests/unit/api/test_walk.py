@@ -55,24 +55,6 @@ def test_a_walk_costs_a_request_for_each_hundred_calls(
     assert sandbox.counters["calls"] == max(1, -(-number // 100))
 
 
-@pytest.mark.parametrize("pages", [0, 1])
-def test_an_empty_list_is_whole(
-    sandbox: Sandbox, client: TalkPilotClient, agent: str, pages: Any
-) -> None:
-    sandbox.settings.empty_pages = pages
-    assert walk(client, agent, Interval.parse("2025-01-01", "2025-01-02")) == []
-    assert sandbox.counters["calls"] == 1
-
-
-def test_the_first_page_alone_is_requested_when_it_is_consumed(
-    sandbox: Sandbox, client: TalkPilotClient, agent: str
-) -> None:
-    pages = client.walk_calls(agent, DAY)
-    assert sandbox.counters["calls"] == 0
-    assert len(next(pages).calls) <= 100
-    assert sandbox.counters["calls"] == 1
-
-
 @pytest.mark.parametrize("change", ["erase", "late row", "erase on the last page", "both"])
 def test_a_list_that_moves_is_no_walk(
     sandbox: Sandbox, client: TalkPilotClient, agent: str, change: str
@@ -90,13 +72,6 @@ def test_a_list_that_moves_is_no_walk(
         walk(client, agent)
     assert caught.value.retryable
     # Walked again it is whole.
-    assert sorted(ids(walk(client, agent))) == sorted(truth(sandbox))
-
-
-def test_a_soft_delete_does_not_move_the_list(
-    sandbox: Sandbox, client: TalkPilotClient, agent: str
-) -> None:
-    sandbox.scripts.add("soft_delete", after=1, call_id=truth(sandbox)[0])
     assert sorted(ids(walk(client, agent))) == sorted(truth(sandbox))
 
 

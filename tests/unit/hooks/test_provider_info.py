@@ -98,16 +98,6 @@ def test_airflow_2_builds_the_same_fields(connection_type: dict[str, Any]) -> No
         assert empty.validate()
 
 
-def test_every_field_says_what_it_is_for_and_what_empty_means(
-    connection_type: dict[str, Any],
-) -> None:
-    fields = connection_type["conn-fields"]
-    assert len({field["label"] for field in fields.values()}) == len(fields)
-    for field in fields.values():
-        assert field["description"].endswith(".")
-        assert "Leave it empty " in field["description"]
-
-
 def test_the_form_lets_in_what_the_hook_takes(connection_type: dict[str, Any]) -> None:
     for name, field in connection_type["conn-fields"].items():
         for number in (1, 0.5, 2.5, -1, 7, None):
@@ -118,10 +108,3 @@ def test_the_form_lets_in_what_the_hook_takes(connection_type: dict[str, Any]) -
                     Options.model_validate({name: number})
             else:
                 assert getattr(Options.model_validate({name: number}), name) == number
-
-
-@pytest.mark.airflow3
-def test_no_default_is_shown_as_if_it_were_set(connection_type: dict[str, Any]) -> None:
-    for field in connection_type["conn-fields"].values():
-        assert "null" in field["schema"]["type"]
-        assert field["schema"].get("default") is None

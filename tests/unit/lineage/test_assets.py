@@ -84,14 +84,6 @@ def test_an_alias_becomes_the_asset(events: Any) -> None:
     frozenset(extra.items())  # Airflow 2 makes one
 
 
-def test_details(events: Any) -> None:
-    staged = manifest("details", agent_count=2)
-    announce({"outlet_events": events}, [ALIAS], PATH, staged, TABLE, LoadResult(rows=6))
-    [(uri, extra)] = through_alias(events)
-    assert uri == "bigquery://my-project/talkpilot/calls?with=details"
-    assert (extra["kind"], extra["agents"]) == ("details", 2)
-
-
 def test_an_asset_of_the_users_gets_the_extra(events: Any) -> None:
     mine = Asset("mine")
     announce({"outlet_events": events}, [mine, object()], PATH, manifest(), TABLE, LoadResult(6))

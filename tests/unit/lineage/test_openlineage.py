@@ -12,19 +12,12 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 
-from airflow_provider_talkpilot.api import CallFilters, Interval
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import Place, api_place, api_uri, staging_place
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from airflow_provider_talkpilot.staging.names import connection_of, interval_folder
 
 BASE_URL = "https://abc.supabase.co/functions/v1/api/v1"
-
-
-def test_a_task_that_did_nothing_says_nothing() -> None:
-    load = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="x", table="my-project.d.t")
-    assert load.get_openlineage_facets_on_complete(None) == OperatorLineage()
 
 
 def test_a_task_that_uses_the_hook_reads_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,18 +60,6 @@ def test_staging(root: str, namespace: str, name: str) -> None:
     assert staging_place(folder, "calls") == Place(namespace, name)
 
 
-def test_a_selection_by_number() -> None:
-    """A number is short: who has its digest can find it."""
-    folder = interval_folder(
-        ObjectStoragePath("/srv"),
-        dag_id="dag",
-        connection_id="conn",
-        agent_ids=None,
-        filters=CallFilters(phone_number="+4915112345678"),
-        interval=Interval.parse("2026-03-16", "2026-03-17"),
-        columns={"note": "drop"},
-    )
-    name = staging_place(folder, "details").name
-    assert name.startswith("/srv/dag/conn/all-selection-columns-")
-    assert name.endswith("/details")
-    assert connection_of(folder) == "conn"
+def test_a_task_that_did_nothing_says_nothing() -> None:
+    load = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="x", table="my-project.d.t")
+    assert load.get_openlineage_facets_on_complete(None) == OperatorLineage()

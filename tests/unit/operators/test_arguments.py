@@ -272,11 +272,6 @@ def test_the_secret_is_the_connections_password(connect: Any) -> None:
     assert default.recorded == again.recorded != another.recorded
 
 
-def test_no_secret_is_needed_where_nothing_is_hashed() -> None:
-    assert read_columns({"note": "drop"}, "no_such_connection").recorded == {"note": "drop"}
-    assert read_columns("", "").recorded == {}
-
-
 @pytest.mark.parametrize("name", ["no_such_connection", ""])
 def test_no_connection(name: str) -> None:
     with pytest.raises(ColumnChoiceError, match=r"no connection .*openssl rand -hex 32") as caught:

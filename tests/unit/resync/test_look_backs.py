@@ -103,15 +103,6 @@ def test_the_default_month() -> None:
     assert chosen[:30].count(THREE) == 25
 
 
-def test_other_look_backs_start_from_what_was_read() -> None:
-    read = MONTH.added_to({}, FIRST)
-    longer = LookBacks.parse('[{"days": 20, "every": 5}, {"days": 40, "every": 10}]')
-    assert longer.due(FIRST + ONE_DAY, read) == LookBack(40, 10), "40 days were never read"
-    shorter = LookBacks.parse('[{"days": 20, "every": 5}]')
-    assert shorter.due(FIRST + 4 * ONE_DAY, read) is None
-    assert shorter.due(FIRST + 5 * ONE_DAY, read) == LookBack(20, 5)
-
-
 def test_what_is_kept_reads_back() -> None:
     read = QUARTER.added_to(THREE.added_to({}, FIRST), FIRST + ONE_DAY)
     read = MONTH.added_to(read, FIRST + 8 * ONE_DAY)
@@ -132,11 +123,6 @@ def test_of_what_cannot_be_read_nothing_is_known(text: str) -> None:
     """It costs requests to read too much; to read too little would cost the truth."""
     assert ResyncState.parse(text) == ResyncState()
     assert LookBacks().due(FIRST, ResyncState.parse(text).look_backs) == QUARTER
-
-
-@pytest.mark.parametrize("text", ["", "  \n"])
-def test_the_default_look_backs(text: str) -> None:
-    assert LookBacks.parse(text).each == (LookBack(3, 1), LookBack(30, 7), LookBack(90, 30))
 
 
 @pytest.mark.parametrize(

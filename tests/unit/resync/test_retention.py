@@ -188,22 +188,9 @@ def test_where_talkpilots_job_is_late_a_day_is_read_again_the_next_day(
     assert (A, FIRST) in world.in_table
 
 
-def test_where_talkpilot_never_purges_each_day_is_read_twice() -> None:
-    never = {(A, FIRST + n * ONE_DAY): timedelta(days=1000) for n in range(9)}
-    world = steady(9, {A: 2}, late=never)
-    told = run_every_day(world)
-    assert told[-1] == ["06-08 1"]
-    assert world.read[A, FIRST] == 2
-
-
 def test_a_shorter_retention_makes_all_days_between_due_at_once() -> None:
     world = World([{A: 9}] * 9 + [{A: 3}] * 3)
     assert run_every_day(world)[9:] == [["01-07 1"], ["07-08 1"], ["08-09 1"]]
-
-
-def test_a_longer_retention_makes_nothing_due() -> None:
-    world = World([{A: 2}] * 6 + [{A: 5}] * 5)
-    assert run_every_day(world)[5:] == [["03-04 1"], [], [], [], ["04-05 1"], ["05-06 1"]]
 
 
 def test_a_second_run_on_the_same_day_is_no_second_chance() -> None:
@@ -231,14 +218,6 @@ def test_a_window_is_one_interval() -> None:
     unpurged = [(A, FIRST), (B, FIRST + 2 * ONE_DAY), (A, FIRST + 4 * ONE_DAY)]
     [one] = readings([window], unpurged, None)
     assert one == Reading(Interval.parse("2026-03-01", "2026-03-06"), (A, B))
-
-
-def test_the_first_run_of_all_reads_what_is_left_unpurged() -> None:
-    found = Watched().windows({A: 90, B: 30, C: 90}, date(2026, 12, 31))
-    assert found == [
-        Window(date.min, date(2026, 10, 2), (A, C)),
-        Window(date.min, date(2026, 12, 1), (B,)),
-    ]
 
 
 @pytest.mark.parametrize(
