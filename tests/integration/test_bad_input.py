@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, day, local, staged_files
 from tests.support.jobs import Jobs
 from tests.support.ports import held_port
+from tests.unit.api.raw_server import RawServer
 
 LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
 """A retry can help; none can, before somebody mends something."""
@@ -93,47 +92,12 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return change
 
 
-class OtherServer(ThreadingHTTPServer):
-    """A web server that is no TalkPilot: the same response to every GET."""
-
-    def __init__(self, status: int, body: bytes, content_type: str) -> None:
-        self.response = status, body, content_type
-        super().__init__(("127.0.0.1", 0), OtherServer.Handler)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            assert isinstance(self.server, OtherServer)
-            status, body, content_type = self.server.response
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-
-@contextmanager
-def other_server(status: int, body: bytes, content_type: str) -> Iterator[str]:
-    with OtherServer(status, body, content_type) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 # The base URL
 
 
 def test_json_of_something_else(refusals: Refusals, connect: Callable[..., None]) -> None:
-    with other_server(200, b'{"hello":"world"}', "application/json") as url:
-        connect(host=url)
+    with RawServer(b'{"hello":"world"}') as server:
+        connect(host=server.url)
         with refusals.expect(NEVER, "connection's host"):
             refusals.chain.extract()
 
@@ -236,12 +200,6 @@ def test_agents_that_are_none(refusals: Refusals, agent_ids: Any, cure: str) -> 
     assert not refusals.chain.sandbox.counters
 
 
-def test_agent_that_does_not_exist(refusals: Refusals) -> None:
-    agent = "00000000-0000-4000-8000-000000000000"
-    with refusals.expect(NEVER, agent, "not allowed to see"):
-        refusals.chain.extract(agent_ids=[agent])
-
-
 @pytest.mark.parametrize(
     ("era", "cure"),
     [
@@ -322,8 +280,8 @@ def test_refused_in_front_of_talkpilot(
     says: str,
 ) -> None:
     calls = refusals.chain.extract().returned
-    with other_server(status, body, "text/plain") as url:
-        connect(host=f"{url}/v1")
+    with RawServer(body, status) as server:
+        connect(host=server.url)
         with refusals.expect(kind, says):
             refusals.chain.extract() if task == "extract" else refusals.chain.enrich(calls)
 
@@ -366,12 +324,6 @@ def test_staging_uri_that_is_none(refusals: Refusals, uri: str) -> None:
 def test_staging_in_a_bucket_that_is_missing(refusals: Refusals, bucket: str) -> None:
     with refusals.expect(LATER, "staging URI exists"):
         refusals.chain.extract(staging_uri=bucket.replace("@test-", "@missing-"))
-
-
-def test_staging_below_a_file(refusals: Refusals, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with refusals.expect(LATER, "staging URI exists", "may read and write"):
-        refusals.chain.extract(staging_uri=(tmp_path / "file" / "staging").as_uri())
 
 
 def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> None:
@@ -436,12 +388,6 @@ def test_manifest_that_is_none(refusals: Refusals, content: str) -> None:
             task(calls)
 
 
-def test_manifest_uri_that_is_nothing(refusals: Refusals) -> None:
-    for uri in ("", "None", "file:///nowhere/calls-manifest-0.json"):
-        with refusals.expect(NEVER):
-            refusals.chain.load(uri)
-
-
 @pytest.mark.parametrize("harm", ["gone", "longer", "shorter", "altered"])
 def test_part_that_is_not_what_the_manifest_says(refusals: Refusals, harm: str) -> None:
     chain = refusals.chain
@@ -475,14 +421,6 @@ def test_page_without_pagination(refusals: Refusals, kind: Any) -> None:
 
 
 # BigQuery
-
-
-@pytest.mark.google
-@pytest.mark.parametrize("given", ["", "dataset.calls", "p.d.t; DROP TABLE x", None])
-def test_table_id(refusals: Refusals, given: str | None) -> None:
-    calls = refusals.chain.extract().returned
-    with refusals.expect(NEVER, "malformed", "project.dataset.table"):
-        refusals.chain.load(calls, table=given)
 
 
 def test_dataset_in_another_location(refusals: Refusals) -> None:
@@ -520,8 +458,9 @@ def test_bigquery_refuses(
     calls = chain.extract().returned
     body = {"error": {"code": status, "message": "Access Denied:\nno", "errors": [
         {"reason": reason, "message": "Access Denied:\nno"}]}}  # fmt: skip
-    with other_server(status, json.dumps(body).encode(), "application/json") as url:
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", url)
+    kind_of_body = {"Content-Type": "application/json"}
+    with RawServer(json.dumps(body).encode(), status, kind_of_body) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
         for task in (chain.load, chain.enrich):
             with refusals.expect(kind, "Google Cloud connection 'google_cloud_default'"):
                 task(calls)
@@ -534,8 +473,8 @@ def test_bigquery_is_down(
     monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
     chain = refusals.chain
     calls = chain.extract().returned
-    with other_server(status or 500, b"down", "text/plain") as url, held_port() as port:
-        address = url if status else f"http://127.0.0.1:{port}"
+    with RawServer(b"down", status or 500) as server, held_port() as port:
+        address = server.url.removesuffix("/v1") if status else f"http://127.0.0.1:{port}"
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
         for task in (chain.load, chain.enrich):
             with refusals.expect(LATER, "BigQuery"):

@@ -12,7 +12,6 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain
-from tests.support.ports import held_port
 from tests.support.windows import long_window
 from tests.unit.api.raw_server import RawServer
 
@@ -49,12 +48,10 @@ def test_it_costs_three_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     ("rights", "says"),
     [
         (None, "unknown, inactive or expired"),
-        ({"active": False}, "unknown, inactive or expired"),
-        ({"expires_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "unknown, inactive or expired"),
         ({"permissions": ["calls:read"]}, "agents:read"),
         ({"permissions": ["agents:read"]}, "calls:read"),
     ],
-    ids=["unknown", "inactive", "expired", "no agents:read", "no calls:read"],
+    ids=["unknown", "no agents:read", "no calls:read"],
 )
 def test_a_key_that_will_not_do(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, rights: dict[str, Any] | None, says: str
@@ -98,15 +95,10 @@ def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.Monke
     ("fields", "says"),
     [
         ({"host": ""}, "base URL"),
-        ({"host": "http://example.com/functions/v1/api/v1"}, "plain http"),
         ({"host": "https://no-such-project.invalid/functions/v1/api/v1"}, "No response"),
         ({"password": ""}, "none was given"),
-        ({"password": "tp_live_123"}, "malformed"),
-        ({"extra": {"quota_share": 7}}, "quota_share: "),
-        ({"extra": {"timeout": "long"}}, "timeout: "),
         ({"extra": {"tries": 2.5}}, "tries: "),
         ({"extra": {"dashboard_url": "javascript:alert(1)"}}, "dashboard_url: "),
-        ({"extra": {"timeout": "nan"}}, "timeout: "),
         ({"extra": {"requests_per_hour": -1}}, "or leave it empty. requests_per_hour: "),
         ({"extra": "no json"}, "JSON"),
     ],
@@ -118,13 +110,6 @@ def test_a_connection_that_cannot_work(
     good, message = connection_test(sandbox, monkeypatch, **fields)
     assert not good
     assert says in message
-
-
-def test_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    with held_port() as port:
-        good, message = connection_test(sandbox, monkeypatch, host=f"http://127.0.0.1:{port}/v1")
-    assert not good
-    assert "No response" in message
 
 
 def test_another_json_api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,12 +151,6 @@ def test_the_newest_day_is_the_daily_dags(chain: Chain, resync: Resync) -> None:
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
-def test_look_backs_of_ones_own(resync: Resync) -> None:
-    mine = ' [{"days": 4, "every": 2}, {"days": 1, "every": 1}] '
-    chosen = [resync.run(DAYS + number, look_backs=mine)[0] for number in range(4)]
-    assert chosen == [midnight(number) for number in (0, 4, 2, 6)]
-
-
 def test_an_interval_by_hand_counts_for_no_look_back(resync: Resync) -> None:
     chosen = resync.choose(DAYS, start="2026-01-01", end="{{ '2026-01-02' }}")
     assert chosen.returned == [
@@ -267,22 +261,6 @@ def test_a_purge_by_retention_arrives_for_list_requests_alone(
 
 
 @pytest.mark.slow
-def test_each_agent_has_a_retention_of_its_own(chain: Chain, kept_nine_days: Resync) -> None:
-    sandbox = chain.sandbox
-    long, short = sandbox.store.agent_ids
-    sandbox.edit_agent(short, retention_days=AGES - 3)
-    morning(chain, AGES)
-    chosen = kept_nine_days.choose(AGES, look_backs=SHORT).returned
-    assert [(each["start"], each["end"], each["agent_ids"]) for each in chosen[:-1]] == [
-        (midnight(0), midnight(1), [long]),
-        (midnight(0), midnight(3), [short]),
-    ]
-    kept_nine_days.run_all(AGES, look_backs=SHORT)
-    assert_purged(chain, *day(0), agent_ids=[long])
-    assert_purged(chain, day(0)[0], day(2)[1], agent_ids=[short])
-
-
-@pytest.mark.slow
 def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> None:
     """All days between are due at once, and again where TalkPilot's job comes later."""
     morning(chain, AGES)
@@ -297,15 +275,6 @@ def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> 
     assert "detail" not in chain.sandbox.counters
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
     assert len(kept_nine_days.run_all(AGES + 3, look_backs=SHORT)) == 1, "the look-back alone"
-
-
-@pytest.mark.slow
-def test_days_without_a_run_are_caught_up(chain: Chain, kept_nine_days: Resync) -> None:
-    morning(chain, AGES)
-    kept_nine_days.run_all(AGES, look_backs=SHORT)
-    morning(chain, AGES + 3)
-    assert kept_nine_days.run_all(AGES + 3, look_backs=SHORT)[0] == (midnight(1), midnight(4))
-    assert_purged(chain, day(1)[0], day(3)[1])
 
 
 def test_agents_that_are_named_and_a_key_that_may_not_list_them(

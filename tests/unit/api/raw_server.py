@@ -10,7 +10,7 @@ from typing import Self
 
 
 class RawServer:
-    """Responds to every GET with the same status, body and headers.
+    """Responds to every GET and POST with the same status, body and headers.
 
     :param body: the bytes of the body.
     :param status: HTTP status.
@@ -40,6 +40,8 @@ class RawServer:
                 self.send_header("Content-Length", str(len(server.body)))
                 self.end_headers()
                 self.wfile.write(server.body)
+
+            do_POST = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
