@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.json_text import parse_json_text
-from airflow_provider_talkpilot.api.moments import read_moment
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.names import EventName, call_name, inbox_folder
 
