@@ -78,7 +78,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(certificate: Path) -> Iterator[RawServer]:
+def tls_server(certificate: Path) -> Iterator[RawServer]:
     """A healthy API over TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -95,19 +95,19 @@ def status(url: str) -> str:
         return client.health().status
 
 
-def test_an_unknown_certificate_is_refused(server: RawServer) -> None:
+def test_an_unknown_certificate_is_refused(tls_server: RawServer) -> None:
     with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED"):
-        status(base_url(server))
-    assert server.seen == []
+        status(base_url(tls_server))
+    assert tls_server.seen == []
 
 
 @pytest.mark.parametrize("variable", BUNDLES)
 def test_the_environment_can_name_whom_to_trust(
-    server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, str(certificate))
-    assert status(base_url(server)) == "ok"
-    assert server.seen[0][1]["x-api-key"] == KEY
+    assert status(base_url(tls_server)) == "ok"
+    assert tls_server.seen[0][1]["x-api-key"] == KEY
 
 
 def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,24 +117,24 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_certificate_of_another_host_is_refused(
-    server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED"):
-        status(base_url(server, "127.0.0.1"))
-    assert server.seen == []
+        status(base_url(tls_server, "127.0.0.1"))
+    assert tls_server.seen == []
 
 
 def test_a_proxy_is_left_out_where_the_environment_says_so(
-    server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with RawServer() as refusing:
         monkeypatch.setenv("HTTPS_PROXY", refusing.url.removesuffix("/v1"))
         with pytest.raises(ConnectionFailedError, match="ProxyError: 501"):
-            status(base_url(server))
+            status(base_url(tls_server))
         monkeypatch.setenv("NO_PROXY", "example.com,localhost")
-        assert status(base_url(server)) == "ok"
+        assert status(base_url(tls_server)) == "ok"
 
 
 def test_a_proxy_does_not_see_a_key_in_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
