@@ -14,13 +14,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api import Interval, require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
+from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
@@ -37,16 +37,14 @@ _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
 
 
 def check_argument(name: str, value: object, kind: Any, **bounds: Any) -> None:
-    """Check an argument that is no template.
+    """Check an argument that is no template, as :func:`check_value`.
 
-    :param kind: its type, strictly; with bounds of :func:`pydantic.Field`.
     :raises TalkPilotArgumentError: when it is something else; the message does not show it.
     """
     try:
-        TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
-    except ValidationError as error:
-        said = "; or ".join(each["msg"] for each in error.errors(include_url=False))
-        raise TalkPilotArgumentError(f"{name} is of no use as it is. {said}.") from None
+        check_value(name, value, kind, **bounds)
+    except ConfigurationError as error:
+        raise TalkPilotArgumentError(str(error), error) from None
 
 
 def check_unless_template(read: Callable[..., object], *values: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from ipaddress import ip_address
+from typing import Annotated, Any
 
 import httpx
+from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.models import UUID_PATTERN
@@ -79,15 +80,16 @@ def require_uuid(name: str, value: object) -> str:
     return found
 
 
-def check_options(**options: float) -> None:
-    """Refuse time-outs and numbers of tries that can never work."""
-    for name, value in options.items():
-        least = 1 if name == "tries" else 0
-        if not least <= value < math.inf or value == 0:
-            raise ConfigurationError(
-                f"{name} is {value}: give {'at least 1' if least else 'a number over 0'}, or leave "
-                "it empty."
-            )
+def check_value(name: str, value: object, kind: Any, **bounds: Any) -> None:
+    """Check a value's type, strictly, and its bounds, which are those of :func:`pydantic.Field`.
+
+    :raises ConfigurationError: when it is something else; the message does not show it.
+    """
+    try:
+        TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
+    except ValidationError as error:
+        said = "; or ".join(each["msg"] for each in error.errors(include_url=False))
+        raise ConfigurationError(f"{name} is of no use as it is. {said}.") from None
 
 
 def checked_key(api_key: str) -> str:

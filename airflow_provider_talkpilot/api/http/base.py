@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from airflow_provider_talkpilot.api import errors
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.address import (
-    check_options,
+    check_value,
     checked_base_url,
     checked_key,
     origin,
@@ -68,7 +68,9 @@ class BaseClient:
         backoff: float = 0.5,
     ) -> None:
         self.base_url = checked_base_url(base_url)
-        check_options(timeout=timeout, connect_timeout=connect_timeout, tries=tries)
+        check_value("timeout", timeout, float, gt=0, allow_inf_nan=False)
+        check_value("connect_timeout", connect_timeout, float, gt=0, allow_inf_nan=False)
+        check_value("tries", tries, int, ge=1)
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()
         self.refused = 0

@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from airflow_provider_talkpilot.api.errors import (
-    ClosedError,
-    ConfigurationError,
-    QuotaExhaustedError,
-)
+from airflow_provider_talkpilot.api.errors import ClosedError, QuotaExhaustedError
+from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.quota.governor import Governor
 from airflow_provider_talkpilot.api.quota.ledger import HOUR_SLOTS, Ledger
 from airflow_provider_talkpilot.api.quota.traffic import PATIENCE, Permit
@@ -66,15 +63,9 @@ class Quota:
         hour: float = 3600.0,
         clock: Clock | None = None,
     ) -> None:
-        limits = {
-            "requests_per_minute": requests_per_minute,
-            "requests_per_hour": requests_per_hour,
-        }
-        for name, value in limits.items():
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} is {value}: give at least 1, or leave it empty.")
-        if not 0 < share <= 1:
-            raise ConfigurationError(f"quota_share is {share}: give a number over 0 and up to 1.")
+        check_value("requests_per_minute", requests_per_minute, int | None, ge=1)
+        check_value("requests_per_hour", requests_per_hour, int | None, ge=1)
+        check_value("quota_share", share, float, gt=0, le=1)
         self.max_wait = max_wait
         self.per_hour = requests_per_hour
         self.closed = threading.Event()

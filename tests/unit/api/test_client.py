@@ -81,7 +81,7 @@ def test_a_malformed_key_is_not_repeated(key: str, says: str) -> None:
     ],
 )
 def test_options_that_can_never_work(options: dict[str, Any]) -> None:
-    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(options))} is .*: give "):
+    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(options))} is of no use"):
         TalkPilotClient(URL, KEY, **options)
 
 
@@ -89,7 +89,7 @@ def test_options_that_can_never_work(options: dict[str, Any]) -> None:
     "options", [{"share": 0}, {"share": 1.1}, {"requests_per_minute": 0}, {"requests_per_hour": -1}]
 )
 def test_quotas_that_can_never_work(options: dict[str, Any]) -> None:
-    with pytest.raises(errors.ConfigurationError, match=r"give (at least 1|a number over 0)"):
+    with pytest.raises(errors.ConfigurationError, match="is of no use as it is"):
         Quota(**options)
 
 
