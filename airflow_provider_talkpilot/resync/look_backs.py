@@ -43,14 +43,6 @@ class LookBack:
             raise ValueError("it would never read the days between: every is over days")
         return self
 
-    @property
-    def sure_age(self) -> int:
-        """Days: a change of a call up to this old is read within ``every`` days.
-
-        An older one can leave the look-back before its turn comes.
-        """
-        return self.days + 1 - self.every
-
     def interval(self, end: date) -> Interval:
         """The whole UTC days before ``end`` that are read again."""
         last = midnight(end)

@@ -217,7 +217,7 @@ class TestDeferral:
         with pytest.raises(TaskDeferred) as deferred:
             chain.enrich(calls, deferrable=True, defer_after=dt.timedelta(seconds=2))
         assert deferred.value.method_name == "execute_complete"
-        resume_at = deferred.value.trigger.moment  # type: ignore[attr-defined]
+        resume_at = deferred.value.trigger.moment
         assert before < resume_at < before + dt.timedelta(hours=1)
         refused = chain.sandbox.counters["refused"]
         assert chain.sandbox.counters["detail"] - refused == 27, "all of the hour was used"

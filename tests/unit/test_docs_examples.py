@@ -71,7 +71,8 @@ def test_look_backs_and_the_state_of_the_resync_can_be_read() -> None:
     examples = re.findall(r"\[\{\"days.+?\}\]", text)
     assert all(LookBacks.parse(example).each for example in examples)
     kept, year = code(text, "json")
-    assert max(LookBacks.parse(year).each).sure_age >= 366
+    longest = max(LookBacks.parse(year).each)
+    assert longest.days + 1 - longest.every >= 366
     assert json.loads(str(ResyncState.parse(kept))) == json.loads(kept)
     for light in re.findall(r"'(\[\{.+?\}\])'", read("scale")):
         assert LookBacks.parse(light) == report.LIGHT

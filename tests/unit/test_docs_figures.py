@@ -85,9 +85,12 @@ def test_the_look_backs_and_how_late_a_change_arrives() -> None:
         (b.days, b.every) for b in look_backs
     ]
     rows = re.findall(r"^\| up to (\d+) days \| (\d+) days? \|$", text, re.MULTILINE)
-    assert [(int(a), int(b)) for a, b in rows] == [(b.sure_age, b.every) for b in look_backs]
+    assert [(int(a), int(b)) for a, b in rows] == [
+        (b.days + 1 - b.every, b.every) for b in look_backs
+    ]
     # Calls too old for the long look-back are read by retention before its time is over.
-    assert DEFAULT_DAYS - max(look_backs).sure_age <= max(look_backs).every
+    longest = max(look_backs)
+    assert DEFAULT_DAYS - (longest.days + 1 - longest.every) <= longest.every
 
 
 @pytest.mark.parametrize("name", ["requests", "backlog", "lateness"])
