@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import ValidationError
 
-from airflow_provider_talkpilot.api.quota.ledger import HOUR_SLOTS, LedgerEntry
+from airflow_provider_talkpilot.api.quota.traffic import HOUR_SLOTS, LedgerEntry
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import StagingError
 

@@ -15,14 +15,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_talkpilot.api.quota.hour import Hour
-from airflow_provider_talkpilot.api.quota.ledger import HOUR_SLOTS, LedgerEntry
 from airflow_provider_talkpilot.api.quota.minute import (
     LIVE_SLOTS,
     Minute,
     RateHeaders,
     retry_after,
 )
-from airflow_provider_talkpilot.api.quota.traffic import Permit, Traffic
+from airflow_provider_talkpilot.api.quota.traffic import HOUR_SLOTS, LedgerEntry, Permit, Traffic
 
 # `Retry-After: 0` and a missing header are seen in the wild; a retry at once burns the quota.
 RETRY_AFTER_FLOOR = 1.0

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import math
 
-from airflow_provider_talkpilot.api.quota.ledger import LedgerEntry
 from airflow_provider_talkpilot.api.quota.minute import FIXED
-from airflow_provider_talkpilot.api.quota.traffic import Permit, Traffic, Window
+from airflow_provider_talkpilot.api.quota.traffic import LedgerEntry, Permit, Traffic, Window
 
 # TalkPilot's limit unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
 DEFAULT_LIMIT = 1000

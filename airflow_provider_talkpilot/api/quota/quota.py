@@ -12,8 +12,7 @@ from uuid import uuid4
 from airflow_provider_talkpilot.api.errors import ClosedError, QuotaExhaustedError
 from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.quota.governor import Governor
-from airflow_provider_talkpilot.api.quota.ledger import HOUR_SLOTS, Ledger
-from airflow_provider_talkpilot.api.quota.traffic import PATIENCE, Permit
+from airflow_provider_talkpilot.api.quota.traffic import HOUR_SLOTS, PATIENCE, Ledger, Permit
 
 log = logging.getLogger(__name__)
 
