@@ -194,10 +194,10 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         ),
         (ENRICH, "max_rejects", (-1,), "greater than or equal to 0|valid integer"),
         (ENRICH, "enabled", ("maybe",), "give true or false"),
-        (ENRICH, "maximum_bytes_billed", (0, "1"), "a whole number from 1, or None"),
+        (ENRICH, "maximum_bytes_billed", (0, "1"), "equal to 1|valid integer"),
         (ENRICH, "table", ("calls",), "project.dataset.table"),
         (CHOOSE, "table", ("", "calls", None), "project.dataset.table"),
-        (CHOOSE, "maximum_bytes_billed", (0, "1"), "a whole number from 1, or None"),
+        (CHOOSE, "maximum_bytes_billed", (0, "1"), "equal to 1|valid integer"),
         (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
         (
             CLEAN,
