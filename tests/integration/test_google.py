@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud.bigquery import Client
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
-from tests.integration.test_bad_input import other_server
 from tests.support.google import VARIABLES
+from tests.unit.api.raw_server import RawServer
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +53,10 @@ def test_it_runs_and_leaves_nothing_behind(
 ) -> None:
     token = {"access_token": "x", "expires_in": 3600, "token_type": "Bearer"}
     storage_emulator.create_bucket("rehearsal")
-    with other_server(200, json.dumps(token).encode(), "application/json") as url:
+    json_type = {"Content-Type": "application/json"}
+    with RawServer(json.dumps(token).encode(), headers=json_type) as server:
         key = tmp_path / "key.json"
-        key.write_text(service_account(url))
+        key.write_text(service_account(server.url))
         google = {
             "GOOGLE_APPLICATION_CREDENTIALS": str(key),
             "BIGQUERY_EMULATOR_HOST": bigquery_emulator.url,

@@ -41,7 +41,9 @@ class RawServer:
                 self.end_headers()
                 self.wfile.write(server.body)
 
-            do_POST = do_GET  # noqa: N815
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.do_GET()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
