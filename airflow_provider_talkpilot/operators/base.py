@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from airflow.providers.common.compat.sdk import BaseOperator, Stats, conf
+from airflow.providers.common.compat.sdk import BaseOperator, Stats, XComArg, conf
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
@@ -60,6 +60,13 @@ class _UsesBigQuery(Protocol):
     impersonation_chain: str | Sequence[str] | None
 
 
+def check_google(gcp_conn_id: Any, location: Any, impersonation_chain: Any) -> None:
+    """Check what an operator that talks to BigQuery is made with."""
+    check_unless_template(read_name, "gcp_conn_id", gcp_conn_id)
+    check_unless_template(read_text, "location", location)
+    check_unless_template(read_accounts, impersonation_chain)
+
+
 def warehouse(operator: _UsesBigQuery) -> AbstractContextManager[Client]:
     """Make a client of BigQuery from an operator's rendered arguments.
 
@@ -73,7 +80,29 @@ def warehouse(operator: _UsesBigQuery) -> AbstractContextManager[Client]:
     )
 
 
-class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
+class FromOtherTasks:
+    """Mixin of operators: where another task gave nothing, an argument is no default.
+
+    Airflow makes None of the XCom of a task that was skipped or marked as succeeded, and None is
+    every agent, every column, or the run's own interval.
+
+    :cvar may_be_missing: the arguments for which that is right.
+    """
+
+    may_be_missing: ClassVar[frozenset[str]] = frozenset()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        given = self.__dict__.get(name)
+        if value is None and isinstance(given, XComArg) and name not in self.may_be_missing:
+            task = getattr(getattr(given, "operator", None), "task_id", "of another name")
+            raise TalkPilotTaskFailError(
+                f"{name} is nothing: the task {task} that gives it was skipped, was marked as "
+                "succeeded, or its XCom is gone. Clear that task, so that it runs again."
+            )
+        super().__setattr__(name, value)
+
+
+class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
     """
     Base of the operators that spend requests: they give the worker back while the quota is used up.
 

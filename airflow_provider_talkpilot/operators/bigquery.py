@@ -16,6 +16,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_accounts,
     read_flag,
     read_list,
+    read_manifest,
     read_name,
     read_object,
     read_table,
@@ -23,7 +24,13 @@ from airflow_provider_talkpilot.operators.arguments import (
     require_flag,
     require_number,
 )
-from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary, warehouse
+from airflow_provider_talkpilot.operators.base import (
+    FromOtherTasks,
+    airflow_errors,
+    check_google,
+    push_summary,
+    warehouse,
+)
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -38,7 +45,7 @@ POLL_SECONDS = 10.0
 _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
 
 
-class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
+class TalkPilotLoadCallsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
     """
     Load staged calls or details: one load job into a staging table, one merge into the table.
 
@@ -106,8 +113,9 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_text, "manifest_uri", manifest_uri)
+        check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_table, table)
+        check_google(gcp_conn_id, location, impersonation_chain)
         check_unless_template(_read_tags, policy_tags)
         check_unless_template(read_flag, "confirm_erasure", confirm_erasure)
         require_number("max_erased_share", max_erased_share, 0, 1, whole=False)
@@ -154,7 +162,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
                     "policy_tags does not name extra, which keeps values that do not fit their "
                     "columns, those of columns with a tag too: give extra a tag as well."
                 )
-            path = parse_uri(str(self.manifest_uri))
+            path = parse_uri(read_manifest(self.manifest_uri))
             manifest = load_manifest(path)
             about: dict[str, Any] = {
                 "scope": scope_of(path.parent),
@@ -208,7 +216,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
 
-class TalkPilotCreateViewsOperator(BaseOperator):
+class TalkPilotCreateViewsOperator(FromOtherTasks, BaseOperator):
     """
     Create views beside the table: live calls, their messages, figures a day.
 
@@ -250,6 +258,7 @@ class TalkPilotCreateViewsOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_unless_template(read_table, table)
+        check_google(gcp_conn_id, location, impersonation_chain)
         check_unless_template(_read_views, views)
         check_unless_template(read_text, "prefix", prefix)
         self.table = table

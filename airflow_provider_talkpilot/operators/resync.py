@@ -10,17 +10,19 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.operators.arguments import (
+    check_bounds,
     check_unless_template,
     is_given,
     read_agents,
     read_interval,
     read_json,
     read_table,
-    read_text,
+    read_uri,
     require_number,
 )
 from airflow_provider_talkpilot.operators.base import (
     TalkPilotRequestsOperator,
+    check_google,
     push_summary,
     warehouse,
 )
@@ -61,7 +63,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         must be given too. (templated)
     :param end: first moment not to read, likewise. (templated)
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see. (templated)
+        key can see. An empty list is an error. (templated)
     :param table: the target table, ``project.dataset.table``. (templated)
     :param gcp_conn_id: the Google Cloud connection. (templated)
     :param location: where its queries run; where the dataset is by default. (templated)
@@ -110,9 +112,13 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_unless_template(read_table, table)
+        check_google(gcp_conn_id, location, impersonation_chain)
         check_unless_template(_read_look_backs, look_backs)
         check_unless_template(read_agents, agent_ids)
         require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
+        check_bounds(start, end)
+        if is_given(staging_uri):
+            check_unless_template(read_uri, staging_uri)
         self.table = table
         self.look_backs = look_backs
         self.done = done
@@ -126,8 +132,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         self.staging_uri = staging_uri
 
     def _staging_root(self) -> ObjectStoragePath | None:
-        uri = read_text("staging_uri", self.staging_uri)
-        return parse_uri(uri) if uri else None
+        return parse_uri(read_uri(self.staging_uri)) if is_given(self.staging_uri) else None
 
     def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
         named, done = read_agents(self.agent_ids), ""
@@ -163,7 +168,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
             earliest = earliest_call(bigquery, target, end, limit)
             if earliest is None:
                 raise AirflowSkipException(
-                    f"The table has no call before {end}: there is nothing to read again."
+                    f"The table has no call before {end} (UTC): there is nothing to read again."
                 )
             chosen, after = choose_intervals(
                 run_end,

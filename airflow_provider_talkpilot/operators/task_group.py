@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AssetAlias, TaskGroup
 
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.arguments import require_flag, require_number
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     HASH_CONN_ID,
@@ -110,6 +111,14 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         task_arguments: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
+        require_flag("clean", clean)
+        require_number("loads_at_once", loads_at_once, 1, optional=True)
+        names: Any = assets
+        if not isinstance(names, tuple) or [type(each) for each in names] != [str, str]:
+            raise TalkPilotArgumentError(f"assets is {names!r}: give two names.")
+        more: Any = {} if task_arguments is None else task_arguments
+        if not isinstance(more, dict) or not all(isinstance(each, dict) for each in more.values()):
+            raise TalkPilotArgumentError("task_arguments is no dict of dicts: give one, or None.")
         super().__init__(group_id, **kwargs)
         google: dict[str, Any] = {
             "table": table,
