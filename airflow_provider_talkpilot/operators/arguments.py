@@ -27,6 +27,7 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
 from airflow_provider_talkpilot.staging.choices import HASH, ColumnChoices, Hasher, checked_choices
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
+from airflow_provider_talkpilot.staging.storage import normal_uri
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -105,9 +106,20 @@ def read_list(name: str, value: Any, of: str) -> list[Any] | None:
         return None
     if isinstance(found, str):
         return [found.strip()]
-    if not isinstance(found, list | tuple):
+    if isinstance(found, bytes) or not isinstance(found, Sequence):
         raise ConfigurationError(f"{name} is no list: give a JSON list of {of}, or nothing.")
     return list(found)
+
+
+def read_some(name: str, value: Any, of: str) -> list[Any] | None:
+    """As :func:`read_list`, where nothing is a default, and an empty list must not be."""
+    found = read_list(name, value, of)
+    if found == []:
+        raise ConfigurationError(
+            f"{name} is an empty list, and that is not the default: give {of}, leave {name} out "
+            "for the default, or skip the task where the list may be empty."
+        )
+    return found
 
 
 def read_object(name: str, value: Any, example: str) -> dict[str, Any]:
@@ -129,9 +141,33 @@ def read_json(value: Any) -> str:
 
 
 def read_agents(value: Any) -> list[str] | None:
-    """Read UUIDs of agents; None, for every agent that the key can see, where none is given."""
-    agents = read_list("agent_ids", value, "agent ids") or None
-    return agents and [require_uuid("agent id", agent_id) for agent_id in agents]
+    """Read UUIDs of agents, each once; None, for every agent of the key, where none is given."""
+    _require_no_none("agent_ids", value)
+    agents = read_some("agent_ids", value, "agent ids")
+    # In one form, whoever wrote them: they name the folder that a run stages in.
+    return agents and list(dict.fromkeys(require_uuid("agent id", each) for each in agents))
+
+
+def read_uri(value: Any) -> str:
+    """Read the root of staging; see :func:`normal_uri`."""
+    return normal_uri(read_text("staging_uri", value) or "")
+
+
+def read_manifest(value: Any) -> str:
+    """Read the URI of a manifest, which another task gives."""
+    uri = read_text("manifest_uri", value)
+    if uri is None:
+        raise ConfigurationError(
+            "manifest_uri is nothing: the task that stages (extract or enrich) was skipped, was "
+            "marked as succeeded, or its XCom is gone. Clear that task, so that it stages again."
+        )
+    return normal_uri(uri)
+
+
+def check_bounds(start: Any, end: Any) -> None:
+    """Check the bounds of an interval when the operator is made, where they are no templates."""
+    if is_given(start) or is_given(end):
+        check_unless_template(lambda bounds: read_interval({}, *bounds), (start, end))
 
 
 def read_interval(context: Context, start: Any, end: Any) -> Interval:
@@ -168,6 +204,7 @@ def read_columns(columns: Any, hash_conn_id: Any) -> ColumnChoices:
 
 def read_choices(columns: Any) -> dict[str, str]:
     """Read the choices for columns alone; see :func:`read_columns`."""
+    _require_no_none("columns", columns)
     return checked_choices(read_object("columns", columns, COLUMNS_EXAMPLE))
 
 
@@ -181,8 +218,17 @@ def read_table(value: Any) -> TableId:
 
 def read_accounts(value: Any) -> str | list[str] | None:
     """Read an impersonation chain: a service account, or a list of them."""
-    accounts = read_list("impersonation_chain", value, "service accounts")
-    return accounts[0] if accounts and len(accounts) == 1 else accounts or None
+    accounts = read_some("impersonation_chain", value, "service accounts")
+    return accounts[0] if accounts and len(accounts) == 1 else accounts
+
+
+def _require_no_none(name: str, value: Any) -> None:
+    """Refuse what a template writes for a value that is not there, where the default is more."""
+    if isinstance(value, str) and value.strip() == "None":
+        raise ConfigurationError(
+            f"{name} is the text None: its template found nothing, such as the XCom of a task that "
+            f"was skipped. Make it give {name}, or an empty text for the default."
+        )
 
 
 def _parsed(value: Any) -> Any:

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, Stats, conf
+from airflow.providers.common.compat.sdk import BaseOperator, Stats, XComArg, conf
 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
@@ -53,7 +53,29 @@ def airflow_errors() -> Iterator[None]:
         raise kind(str(error), error) from None
 
 
-class TalkPilotBigQueryOperator(BaseOperator):
+class FromOtherTasks:
+    """Mixin of operators: where another task gave nothing, an argument is no default.
+
+    Airflow makes None of the XCom of a task that was skipped or marked as succeeded, and None is
+    every agent, every column, or the run's own interval.
+
+    :cvar may_be_missing: the arguments for which that is right.
+    """
+
+    may_be_missing: ClassVar[frozenset[str]] = frozenset()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        given = self.__dict__.get(name)
+        if value is None and isinstance(given, XComArg) and name not in self.may_be_missing:
+            task = getattr(getattr(given, "operator", None), "task_id", "of another name")
+            raise TalkPilotTaskFailError(
+                f"{name} is nothing: the task {task} that gives it was skipped, was marked as "
+                "succeeded, or its XCom is gone. Clear that task, so that it runs again."
+            )
+        super().__setattr__(name, value)
+
+
+class TalkPilotBigQueryOperator(FromOtherTasks, BaseOperator):
     """
     Base of the operators that talk to BigQuery.
 
@@ -74,6 +96,9 @@ class TalkPilotBigQueryOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_unless_template(read_name, "gcp_conn_id", gcp_conn_id)
+        check_unless_template(read_text, "location", location)
+        check_unless_template(read_accounts, impersonation_chain)
         self.gcp_conn_id = gcp_conn_id
         self.location = location
         self.impersonation_chain = impersonation_chain
@@ -87,7 +112,7 @@ class TalkPilotBigQueryOperator(BaseOperator):
         )
 
 
-class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
+class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
     """
     Base of the operators that spend requests: they give the worker back while the quota is used up.
 

@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_accounts,
     read_flag,
     read_list,
+    read_manifest,
     read_name,
     read_object,
     read_table,
@@ -97,7 +98,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_text, "manifest_uri", manifest_uri)
+        check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_table, table)
         check_unless_template(_read_tags, policy_tags)
         check_unless_template(read_flag, "confirm_erasure", confirm_erasure)
@@ -142,7 +143,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
                     "policy_tags does not name extra, which keeps values that do not fit their "
                     "columns, those of columns with a tag too: give extra a tag as well."
                 )
-            path = parse_uri(str(self.manifest_uri))
+            path = parse_uri(read_manifest(self.manifest_uri))
             manifest = load_manifest(path)
             about: dict[str, Any] = {
                 "scope": scope_of(path.parent),

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.compat import render_text
 from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
 from airflow_provider_talkpilot.links.talkpilot import DashboardLink
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
+    check_bounds,
     check_unless_template,
     is_given,
     read_agents,
@@ -22,8 +24,10 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_columns,
     read_flag,
     read_interval,
+    read_manifest,
     read_table,
     read_text,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import (
     TalkPilotBigQueryOperator,
@@ -74,6 +78,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         super().__init__(**kwargs)
         check_argument("compress", compress, bool)
         check_unless_template(read_choices, columns)
+        check_unless_template(read_text, "hash_conn_id", hash_conn_id)
         self.compress = compress
         self.columns = columns
         self.hash_conn_id = hash_conn_id
@@ -89,7 +94,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
 
     :param staging_uri: root of staging, such as ``gs://bucket/talkpilot``. (templated)
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see. (templated)
+        key can see. An empty list is an error. (templated)
     :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
         interval by default. (templated)
     :param end: first moment after the interval, likewise. (templated)
@@ -125,8 +130,9 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_text, "staging_uri", staging_uri)
+        check_unless_template(read_uri, staging_uri)
         check_unless_template(read_agents, agent_ids)
+        check_bounds(start, end)
         check_argument("done", done, bool | None)
         check_argument("phone_number", phone_number, str | None, pattern=r"\S")
         check_argument("search", search, str | None, pattern=r"\S")
@@ -141,12 +147,12 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         self.max_rejects = max_rejects
 
     def _staging_root(self) -> ObjectStoragePath:
-        return parse_uri(read_text("staging_uri", self.staging_uri) or "")
+        return parse_uri(read_uri(self.staging_uri))
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         # A caller's number must not be a template field, whose values Airflow stores and shows.
         phone_number, search = (
-            self._rendered(value, context) for value in (self.phone_number, self.search)
+            self._rendered(name, context) for name in ("phone_number", "search")
         )
         plan = ExtractPlan(
             interval=read_interval(context, self.start, self.end),
@@ -201,9 +207,12 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
         return str(path)
 
-    def _rendered(self, value: str | None, context: Context) -> str | None:
+    def _rendered(self, name: str, context: Context) -> str | None:
         """A filter as it was rendered; None where a template gave nothing."""
-        text: str | None = render_text(self, value, context)
+        value = getattr(self, name)
+        text: Any = render_text(self, value, context)
+        if text is not None and not isinstance(text, str):  # an XCom; a number has lost its plus
+            raise ConfigurationError(f"{name} is of type {type(text).__name__}: give a text.")
         return text if text == value or is_given(text) else None
 
 
@@ -253,7 +262,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_text, "manifest_uri", manifest_uri)
+        check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_flag, "enabled", enabled)
         if is_given(table):
             check_unless_template(read_table, table)
@@ -278,10 +287,10 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
         return super().execute(context)
 
     def _staging_root(self) -> ObjectStoragePath:
-        return root_of(parse_uri(read_text("manifest_uri", self.manifest_uri) or "").parent)
+        return root_of(parse_uri(read_manifest(self.manifest_uri)).parent)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        path = parse_uri(read_text("manifest_uri", self.manifest_uri) or "")
+        path = parse_uri(read_manifest(self.manifest_uri))
         calls = CallsManifest.load(path)
         columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
         choices = read_columns(columns, self.hash_conn_id)

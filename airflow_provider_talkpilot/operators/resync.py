@@ -12,13 +12,14 @@ from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
+    check_bounds,
     check_unless_template,
     is_given,
     read_agents,
     read_interval,
     read_json,
     read_table,
-    read_text,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import (
     TalkPilotBigQueryOperator,
@@ -56,7 +57,7 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         must be given too. (templated)
     :param end: first moment not to read, likewise. (templated)
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see. (templated)
+        key can see. An empty list is an error. (templated)
     :param table: the target table, ``project.dataset.table``. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param staging_uri: root of staging, where the connection's tasks tell each other what they
@@ -92,6 +93,9 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         check_unless_template(_read_look_backs, look_backs)
         check_unless_template(read_agents, agent_ids)
         check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
+        check_bounds(start, end)
+        if is_given(staging_uri):
+            check_unless_template(read_uri, staging_uri)
         self.table = table
         self.look_backs = look_backs
         self.done = done
@@ -102,8 +106,7 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         self.staging_uri = staging_uri
 
     def _staging_root(self) -> ObjectStoragePath | None:
-        uri = read_text("staging_uri", self.staging_uri)
-        return parse_uri(uri) if uri else None
+        return parse_uri(read_uri(self.staging_uri)) if is_given(self.staging_uri) else None
 
     def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
         named, done = read_agents(self.agent_ids), ""
@@ -139,7 +142,7 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
             earliest = earliest_call(bigquery, target, end, limit)
             if earliest is None:
                 raise AirflowSkipException(
-                    f"The table has no call before {end}: there is nothing to read again."
+                    f"The table has no call before {end} (UTC): there is nothing to read again."
                 )
             chosen, after = choose_intervals(
                 run_end,

@@ -15,9 +15,9 @@ from airflow_provider_talkpilot.operators.arguments import (
     is_given,
     read_flag,
     read_list,
-    read_text,
+    read_uri,
 )
-from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
+from airflow_provider_talkpilot.operators.base import FromOtherTasks, airflow_errors, push_summary
 from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
 from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
 
-class TalkPilotCleanStagingOperator(BaseOperator):
+class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
     """
     Delete what a run staged once it is loaded, and whatever in staging must not stay.
 
@@ -48,6 +48,8 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("staging_uri", "manifest_uris", "keep")
+    # A task without details was skipped.
+    may_be_missing = frozenset({"manifest_uris"})
     ui_color = "#eeeeee"
 
     def __init__(
@@ -60,7 +62,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_text, "staging_uri", staging_uri)
+        check_unless_template(read_uri, staging_uri)
         check_unless_template(read_flag, "keep", keep)
         check_argument("max_age", max_age, timedelta, gt=timedelta(0))
         self.staging_uri = staging_uri
@@ -73,7 +75,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         with airflow_errors():
             manifests = [parse_uri(uri) for uri in _uris(self.manifest_uris)]
             cleaned = clean_staging(
-                parse_uri(read_text("staging_uri", self.staging_uri) or ""),
+                parse_uri(read_uri(self.staging_uri)),
                 manifests,
                 keep=read_flag("keep", self.keep),
                 max_age=self.max_age,

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AssetAlias, TaskGroup
 
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.arguments import check_argument
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     HASH_CONN_ID,
@@ -110,6 +111,10 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         task_arguments: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_argument("clean", clean, bool)
+        check_argument("loads_at_once", loads_at_once, int | None, ge=1)
+        check_argument("assets", assets, tuple[str, str])
+        check_argument("task_arguments", task_arguments, dict[str, dict[str, Any]] | None)
         super().__init__(group_id, **kwargs)
         google: dict[str, Any] = {
             "table": table,

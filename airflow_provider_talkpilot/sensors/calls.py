@@ -22,12 +22,13 @@ from airflow_provider_talkpilot.exceptions import (
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
+    check_bounds,
     check_unless_template,
     read_agents,
     read_interval,
     read_name,
 )
-from airflow_provider_talkpilot.operators.base import airflow_errors
+from airflow_provider_talkpilot.operators.base import FromOtherTasks, airflow_errors
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ MAX_QUOTA_WAIT = timedelta(minutes=2)
 TRIGGER_GRACE = timedelta(minutes=1)
 
 
-class TalkPilotCallsDoneSensor(BaseSensorOperator):
+class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
     """
     Wait until the calls of an interval, or a share of them, are ``done``.
 
@@ -50,7 +51,8 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
     :param done_share: part of the calls that must be done, over 0 up to 1.
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see, listed once (by a rescheduled sensor at every poke). (templated)
+        key can see, listed once (by a rescheduled sensor at every poke). An empty list is an
+        error. (templated)
     :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
         interval by default. (templated)
     :param end: first moment after the interval, likewise. (templated)
@@ -80,6 +82,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         super().__init__(poke_interval=poke_interval, **kwargs)
         check_argument("done_share", done_share, float, gt=0, le=1)
         check_unless_template(read_agents, agent_ids)
+        check_bounds(start, end)
         check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
         check_argument("deferrable", deferrable, bool)
         self.done_share = done_share

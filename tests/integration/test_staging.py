@@ -163,6 +163,17 @@ def test_the_order_of_agents_makes_no_difference(chain: Chain) -> None:
     assert first.rpartition("/")[0] == second.rpartition("/")[0]
 
 
+def test_an_agents_id_in_any_form_is_one_agent(chain: Chain) -> None:
+    """TalkPilot writes UUIDs in small letters; the load compares them with what was staged."""
+    agents = chain.sandbox.store.agent_ids
+    plain = str(chain.extract(agent_ids=agents).returned)
+    for forms in ([each.upper() for each in agents], [*agents, f" {agents[0].upper()} "]):
+        chain.extract_options["agent_ids"] = forms
+        calls, _ = chain.run()
+        assert calls.rpartition("/")[0] == plain.rpartition("/")[0]
+        chain.assert_table_is_truth()
+
+
 def test_a_selection_loads_what_it_selects_and_leaves_the_rest(chain: Chain) -> None:
     chain.run()
     before = chain.rows()

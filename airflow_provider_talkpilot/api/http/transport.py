@@ -101,9 +101,17 @@ def sending(base_url: str) -> Iterator[None]:
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = ""
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            hint = (
+                " If a proxy of your company opens TLS, name a file with its certificate in "
+                "SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
+            )
+        elif isinstance(error, httpx.ProxyError):
+            hint = " HTTPS_PROXY or ALL_PROXY names the proxy; hosts in NO_PROXY do without."
         raise ConnectionFailedError(
             f"No response from {base_url} ({quoted(text)}). Check the network and the base URL "
-            f"(the connection's host); its shape is {BASE_URL_SHAPE}."
+            f"(the connection's host); its shape is {BASE_URL_SHAPE}.{hint}"
         ) from None
     finally:
         _is_sending.reset(token)

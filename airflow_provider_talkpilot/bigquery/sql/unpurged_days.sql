@@ -1,5 +1,5 @@
 -- Agents and days, within the windows, of which the target has calls with personal data.
-SELECT DISTINCT agent_id, DATE(created_at) AS day
+SELECT DISTINCT agent_id, DATE(created_at, 'UTC') AS day
 FROM `{{ target }}`
 WHERE NOT IFNULL(is_purged, FALSE)
   AND erased_at IS NULL

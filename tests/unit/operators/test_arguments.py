@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pendulum
 import pytest
@@ -28,13 +29,18 @@ from airflow_provider_talkpilot.exceptions import (
 from airflow_provider_talkpilot.operators.arguments import (
     read_accounts,
     read_agents,
+    read_choices,
     read_columns,
     read_flag,
     read_interval,
     read_json,
+    read_list,
+    read_manifest,
+    read_name,
     read_object,
     read_table,
     read_text,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.operators.bigquery import (
@@ -46,13 +52,15 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator, _uris
+from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
 from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor
 from airflow_provider_talkpilot.staging.errors import (
     ColumnChoiceError,
     ManifestError,
     StagingError,
 )
+from tests.support.tasks import TaskInstance
 
 A, B = "7b0a2f0c-0000-4000-8000-000000000001", "7b0a2f0c-0000-4000-8000-000000000002"
 WHOLE = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
@@ -69,12 +77,16 @@ def columns(value: Any) -> dict[str, Any]:
     return read_object("columns", value, EXAMPLE)
 
 
+def read_json_object(value: Any) -> Any:
+    return json.loads(read_json(value) or "null")
+
+
 @pytest.mark.parametrize(
     ("read", "given", "found"),
     [
-        (read_agents, (*NOTHING, [], "[]", ()), None),
+        (read_agents, (None, "", "  \n", "null"), None),
         (read_agents, ([A, B], (A, B), f'["{A}", "{B}"]', f"['{A}', '{B}']"), [A, B]),
-        (read_agents, (A, f" {A} ", [A]), [A]),
+        (read_agents, (A, f" {A} ", [A], A.upper(), [A, A.upper(), f"\t{A}"], [UUID(A)]), [A]),
         (columns, (*NOTHING, "{}", {}), {}),
         (columns, ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"), {"note": "drop"}),
         (named(read_flag), (True, "True", "true", " yes ", "1", 1, "on"), True),
@@ -101,7 +113,12 @@ def test_text_and_objects_mean_the_same(
     ("read", "given", "says"),
     [
         (read_agents, (["x"], "x", "{}x", [None], [""]), "no UUID"),
-        (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}), "JSON list of agent ids"),
+        (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "JSON list of agent ids"),
+        (read_agents, ([], (), "[]", " [ ] "), "agent_ids is an empty list.* out for the default"),
+        (read_agents, ("None", " None "), "agent_ids is the text None: its template found nothing"),
+        (read_choices, ("None",), "columns is the text None: its template found nothing"),
+        (read_accounts, ([], "[]"), "impersonation_chain is an empty list"),
+        (read_manifest, NOTHING, "task that stages .* was skipped, was marked as succeeded"),
         (
             columns,
             ("drop", "[]", '["note"]', '{"note": "drop"',
@@ -183,6 +200,10 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (EXTRACT, "agent_ids", (5, "x", ["x"]), "no list|no UUID"),
         (EXTRACT, "columns", (5, "x", {"x": "drop"}, {"note": "hsh"}), "columns"),
         (EXTRACT, "staging_uri", (True, ["x"]), "staging_uri is of type"),
+        (EXTRACT, "staging_uri", ("x/y", "gs://b/../c", "gs://b/*"), "staging URI .* malformed"),
+        (EXTRACT, "start", ("yesterday", "2026-03-16", 7), "ISO 8601|give both"),
+        (EXTRACT, "end", ("2026-03-16",), "give both"),
+        (EXTRACT, "hash_conn_id", (["x"], True), "hash_conn_id is of type"),
         (EXTRACT, "phone_number", (49151, "", ["+49"]), "valid string|match pattern"),
         (EXTRACT, "search", (5, " "), "valid string|match pattern"),
         (ENRICH, "concurrency", (0, -3, "many", 10_000), "equal to 1|equal to 256|valid integer"),
@@ -196,6 +217,16 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (ENRICH, "enabled", ("maybe",), "give true or false"),
         (ENRICH, "maximum_bytes_billed", (0, "1"), "equal to 1|valid integer"),
         (ENRICH, "table", ("calls",), "project.dataset.table"),
+        (ENRICH, "manifest_uri", ("", None, "None"), "manifest_uri is nothing"),
+        (ENRICH, "impersonation_chain", ([],), "empty list"),
+        (CHOOSE, "start", ("2026-03-16",), "give both"),
+        (CHOOSE, "staging_uri", ("~/x",), "staging URI .* malformed"),
+        (LOAD, "manifest_uri", ("", None, "x/y"), "manifest_uri is nothing|malformed"),
+        (LOAD, "gcp_conn_id", ("", None), "gcp_conn_id is empty"),
+        (LOAD, "location", (["EU"], True), "location is of type"),
+        (CLEAN, "staging_uri", ("", "x/y"), "staging URI"),
+        (SENSOR, "start", ("2026-03-16",), "give both"),
+        (SENSOR, "agent_ids", ([], "[]"), "empty list"),
         (CHOOSE, "table", ("", "calls", None), "project.dataset.table"),
         (CHOOSE, "maximum_bytes_billed", (0, "1"), "equal to 1|valid integer"),
         (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
@@ -238,6 +269,102 @@ def test_what_can_never_work_is_told_when_the_operator_is_made(
             kind(task_id="task", **{**arguments, name: value})
         assert len(str(caught.value).splitlines()) == 1
         assert "49151" not in str(caught.value), "a caller's number"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("clean", ("yes", None, 1)),
+        ("loads_at_once", (0, -1, "1", 1.5)),
+        ("assets", ("one", ("one",), ("one", 2))),
+        ("task_arguments", ([], {"load_calls": 1})),
+    ],
+)
+def test_a_task_group_tells_so_too(name: str, wrong: tuple[Any, ...]) -> None:
+    for value in wrong:
+        with (
+            DAG("group", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)),
+            pytest.raises(TalkPilotArgumentError, match=f"^{name} ") as caught,
+        ):
+            TalkPilotCallsTaskGroup(staging_uri="/x", table="p1.d.t", **{name: value})
+        assert len(str(caught.value).splitlines()) == 1
+
+
+ALL = (EXTRACT, ENRICH, CHOOSE, CLEAN, LOAD, VIEWS, SENSOR)
+FIELDS = [(operator, name) for operator in ALL for name in operator[0].template_fields]
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"), FIELDS, ids=lambda each: getattr(each, "__name__", each)
+)
+def test_what_another_task_did_not_give_is_no_default(
+    operator: tuple[type[BaseOperator], dict[str, Any]], name: str
+) -> None:
+    """Airflow gives None for the XCom of a task that was skipped or marked as succeeded."""
+    kind, arguments = operator
+    with DAG("absent", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        first = TalkPilotCleanStagingOperator(task_id="first", staging_uri="/x")
+        task = kind(task_id="second", **{**arguments, name: first.output})
+    context: Any = {"ti": TaskInstance("second"), "params": {}}
+    if name == "manifest_uris":
+        task.render_template_fields(context)
+        return
+    with pytest.raises(
+        TalkPilotTaskFailError, match=f"{name} is nothing: the task first"
+    ) as caught:
+        task.render_template_fields(context)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+READERS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
+    "staging_uri": (read_uri, ("/2026/03", "gs://b/1")),
+    "manifest_uri": (read_manifest, ("/2026/03/1", "gs://b/1")),
+    "manifest_uris": (
+        lambda given: [*_uris(given)],
+        ("['/1', None, '/2']", '["/1"]', "/1", "None"),
+    ),
+    "agent_ids": (read_agents, (A, f'["{A}", "{B}"]', f"['{A}']", "", "null")),
+    "start": (lambda text: read_interval({}, text, "2026-12-31"), ("20260316", "2026-12-18")),
+    "end": (lambda text: read_interval({}, "2026-01-01", text), ("20260316", "2026-12-18T07:00Z")),
+    "talkpilot_conn_id": (named(read_name), ("talkpilot_default", "2026", "7.5")),
+    "gcp_conn_id": (named(read_name), ("google_cloud_default", "2026")),
+    "hash_conn_id": (named(read_text), ("talkpilot_hash", "2026")),
+    "location": (named(read_text), ("EU", "europe-west3", "")),
+    "impersonation_chain": (read_accounts, ("a@b", '["a@b", "c@d"]', "['a@b']", "")),
+    "table": (lambda text: str(read_table(text)), ("p1.d.t",)),
+    "columns": (read_choices, ('{"note": "drop"}', "{'note': 'drop'}", "")),
+    "policy_tags": (columns, ('{"note": "x"}', "{'note': 'x'}", "")),
+    "enabled": (named(read_flag), ("True", "true", "1", "0", "no", "None", "")),
+    "keep": (named(read_flag), ("True", "0")),
+    "confirm_erasure": (named(read_flag), ("False", "1")),
+    "views": (lambda given: read_list("views", given, "views"), ('["calls_live"]', "calls_live")),
+    "prefix": (named(read_text), ("a_", "2026")),
+    "look_backs": (read_json_object, ('[{"days": 3, "every": 1}]', "")),
+    "done": (read_json_object, ('{"look_backs": {"3": "2026-03-19"}}', "")),
+}
+
+
+def test_every_template_field_is_known_here() -> None:
+    assert {name for _, name in FIELDS} == set(READERS)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_templates_give_the_same_as_text_and_as_native_objects(name: str) -> None:
+    read, texts = READERS[name]
+    for text in texts:
+        found = []
+        for native in (False, True):
+            dag = DAG(
+                "native",
+                schedule=None,
+                start_date=datetime(2026, 1, 1, tzinfo=UTC),
+                render_template_as_native_obj=native,
+            )
+            task = TalkPilotCreateViewsOperator(task_id="t", table="{{ params.it }}", dag=dag)
+            context: Any = {"params": {"it": text}}
+            task.render_template_fields(context)
+            found.append(read(task.table))
+        assert found[0] == found[1], text
 
 
 def test_templates_and_other_tasks_values_are_read_when_the_task_runs() -> None:

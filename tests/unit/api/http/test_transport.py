@@ -96,7 +96,7 @@ def status(url: str) -> str:
 
 
 def test_an_unknown_certificate_is_refused(tls_server: RawServer) -> None:
-    with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(ConnectionFailedError, match=r"CERTIFICATE_VERIFY_FAILED.* SSL_CERT_FILE"):
         status(base_url(tls_server))
     assert tls_server.seen == []
 
@@ -131,7 +131,7 @@ def test_a_proxy_is_left_out_where_the_environment_says_so(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with RawServer() as refusing:
         monkeypatch.setenv("HTTPS_PROXY", refusing.url.removesuffix("/v1"))
-        with pytest.raises(ConnectionFailedError, match="ProxyError: 501"):
+        with pytest.raises(ConnectionFailedError, match=r"ProxyError: 501.* HTTPS_PROXY"):
             status(base_url(tls_server))
         monkeypatch.setenv("NO_PROXY", "example.com,localhost")
         assert status(base_url(tls_server)) == "ok"
