@@ -423,6 +423,14 @@ def test_page_without_pagination(refusals: Refusals, kind: Any) -> None:
 # BigQuery
 
 
+@pytest.mark.google
+@pytest.mark.parametrize("given", ["", "dataset.calls", "p.d.t; DROP TABLE x", None])
+def test_table_id(refusals: Refusals, given: str | None) -> None:
+    calls = refusals.chain.extract().returned
+    with refusals.expect(NEVER, "malformed", "project.dataset.table"):
+        refusals.chain.load(calls, table=given)
+
+
 def test_dataset_in_another_location(refusals: Refusals) -> None:
     chain = refusals.chain
     calls = chain.extract().returned
