@@ -66,7 +66,9 @@ class TalkPilotLoadCallsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator)
     :param manifest_uri: of an extract or enrich task: ``extract.output``. (templated)
     :param table: target table, ``project.dataset.table``. (templated)
     :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where jobs run; where the dataset is by default. (templated)
+    :param location: where the dataset must be, and where a new one is created; else the Google
+        connection's field ``location`` says that, or the Variable ``talkpilot_bigquery_location``.
+        (templated)
     :param impersonation_chain: service account to impersonate, as in the Google provider.
         (templated)
     :param policy_tags: who may read a column: a policy tag's full name,

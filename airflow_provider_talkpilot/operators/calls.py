@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
+from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.compat import render_text
 from airflow_provider_talkpilot.lineage.openlineage import staged
@@ -64,6 +64,12 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
     :param hash_conn_id: the connection whose password is the secret to hash with; used only
         where a column is hashed. (templated)
+    :param table: the target table, ``project.dataset.table``: what no load could bring there is
+        refused before a request is spent on it. (templated)
+    :param gcp_conn_id: the Google Cloud connection for that. (templated)
+    :param location: where the table's dataset must be; wherever it is by default. (templated)
+    :param impersonation_chain: service account to impersonate, as in the Google provider.
+        (templated)
     """
 
     operator_extra_links = (StagingLink(), DashboardLink())
@@ -75,15 +81,36 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         compress: bool = False,
         columns: dict[str, str] | str | None = None,
         hash_conn_id: str = HASH_CONN_ID,
+        table: str | None = None,
+        gcp_conn_id: str = "google_cloud_default",
+        location: str | None = None,
+        impersonation_chain: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         require_flag("compress", compress)
         check_unless_template(read_choices, columns)
         check_unless_template(read_text, "hash_conn_id", hash_conn_id)
+        if is_given(table):
+            check_unless_template(read_table, table)
+        check_google(gcp_conn_id, location, impersonation_chain)
         self.compress = compress
         self.columns = columns
         self.hash_conn_id = hash_conn_id
+        self.table = table
+        self.gcp_conn_id = gcp_conn_id
+        self.location = location
+        self.impersonation_chain = impersonation_chain
+
+    def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
+        """Refuse what no load could bring into the table, before a request is spent on it."""
+        if not is_given(self.table):
+            return
+        from airflow_provider_talkpilot.bigquery.target import check_target
+
+        target, location = read_table(self.table), read_text("location", self.location)
+        with warehouse(self) as client:
+            check_target(client, target, location, interval, columns)
 
 
 class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
@@ -120,6 +147,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         "talkpilot_conn_id",
         "columns",
         "hash_conn_id",
+        "table",
+        "gcp_conn_id",
+        "location",
+        "impersonation_chain",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
 
@@ -169,6 +200,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             max_rejects=self.max_rejects,
             choices=read_columns(self.columns, self.hash_conn_id),
         )
+        self._check_target(plan.interval, plan.choices.recorded)
         folder = interval_folder(
             self._staging_root(),
             dag_id=self.dag_id,
@@ -232,10 +264,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
 
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
-    :param table: the table whose details are known; without it, only staged ones are. (templated)
-    :param gcp_conn_id: the Google Cloud connection for that. (templated)
-    :param location: where its query runs; where the dataset is by default. (templated)
-    :param impersonation_chain: service account to impersonate, as in the Google provider.
+    :param table: the target table, whose details are known; without it, only staged ones are.
         (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param rescore_days: a detail without ``final_score`` is fetched again, at most once a day,
@@ -271,10 +300,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         *,
         manifest_uri: str | XComArg,
         enabled: bool | str = True,
-        table: str | None = None,
-        gcp_conn_id: str = "google_cloud_default",
-        location: str | None = None,
-        impersonation_chain: str | Sequence[str] | None = None,
         concurrency: int = 32,
         rescore_days: float = 3,
         maximum_bytes_billed: int | None = None,
@@ -284,19 +309,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         super().__init__(**kwargs)
         check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_flag, "enabled", enabled)
-        if is_given(table):
-            check_unless_template(read_table, table)
-        check_google(gcp_conn_id, location, impersonation_chain)
         require_number("concurrency", concurrency, 1, 256)
         require_number("rescore_days", rescore_days, 0, whole=False)
         require_number("maximum_bytes_billed", maximum_bytes_billed, 1, optional=True)
         require_number("max_rejects", max_rejects, 0)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
-        self.table = table
-        self.gcp_conn_id = gcp_conn_id
-        self.location = location
-        self.impersonation_chain = impersonation_chain
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.maximum_bytes_billed = maximum_bytes_billed
@@ -335,6 +353,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             **self._connection_figures,
         }
         push_summary(context, "details", **about)
+        self._check_target(calls.interval, calls.columns)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self.movement = staged(client.base_url, path, manifest)
         count("details", manifest.fetched, self.connection_id)
