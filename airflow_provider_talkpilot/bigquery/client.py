@@ -119,12 +119,17 @@ def _fault(error: Exception, field: str) -> str:
         said = _first_line(str(error.args[0] if error.args else error))
     else:
         said = f"it cannot be read ({type(error).__name__})."
-    if "service account's email" in said:
-        field = "impersonation_chain"
+    for name, sign in {
+        "impersonation_chain": "account's email",
+        "quota_project_id": "quota",
+    }.items():
+        field = name if sign in str(error).lower() else field
     if not field:
         return f"has no working credentials: {said} {_CORRECT}"
-    cure = "a service account's key in JSON, as the Google Cloud console gives it"
-    return f"cannot be used, because of its field {field}: {said} Give it {cure}."
+    cure = "Give it a service account's key in JSON, as the Google Cloud console gives it."
+    if isinstance(error, AirflowException) or field not in _CREDENTIALS:
+        cure = "Correct it."
+    return f"cannot be used, because of its field {field}: {said} {cure}"
 
 
 def _refused(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoadError:

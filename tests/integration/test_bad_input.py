@@ -31,7 +31,7 @@ KEY = {
     "type": "service_account",
     "client_email": "loader@demo.iam.gserviceaccount.com",
     "token_uri": "https://oauth2.googleapis.com/token",
-    "private_key": "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----",
+    "private_key": "-----BEGIN PRIVATE KEY-----\nunsaid\n-----END PRIVATE KEY-----",
 }
 LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
 """A retry can help; none can, before somebody mends something."""
@@ -58,7 +58,7 @@ def assert_message(
     assert error[1]
     assert len(error[1].splitlines()) == 1, error[1]
     assert "tp_live_" not in error[1].replace("tp_live_ and 32 hex digits", ""), error[1]
-    assert "secret" not in error[1], error[1]
+    assert "unsaid" not in error[1], error[1]
     for cure in cures:
         assert cure in error[1]
 
@@ -621,12 +621,14 @@ def test_bigquery_is_down(
         ({"key_path": "/keys/key.pem"}, "key_path: Unrecognised extension"),
         ({"keyfile_dict": "{"}, "keyfile_dict: Invalid key JSON"),
         ({"keyfile_dict": {"type": "service_account"}}, "keyfile_dict: 'private_key' is missing"),
-        ({"keyfile_dict": {"private_key": "secret"}}, "keyfile_dict: Service account info"),
+        ({"keyfile_dict": {"private_key": "unsaid"}}, "keyfile_dict: Service account info"),
         ({"keyfile_dict": KEY}, "keyfile_dict: it cannot be read"),
         ({"keyfile_dict": [1]}, "keyfile_dict: it cannot be read"),
         ({"credential_config_file": "{"}, "credential_config_file: "),
         ({"key_path": "/a.json", "keyfile_dict": {"a": 1}}, "mutually exclusive"),
-        ({"is_anonymous": True, "impersonation_chain": "loader"}, "impersonation_chain: Could not"),
+        ({"key_path": "ADC"}, "key_path: Service account info was not in the expected format"),
+        ({"impersonation_chain": "loader"}, "impersonation_chain: Could not extract"),
+        ({"quota_project_id": "!"}, "quota_project_id: it cannot be read"),
         ([1], "its field extra: it cannot be read"),
     ],
     ids=str,
@@ -635,16 +637,21 @@ def test_google_connection_that_cannot_be_used(
     refusals: Refusals,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    extra: dict[str, Any] | None,
+    extra: Any,
     said: str,
 ) -> None:
     """One line that names the connection and its field, and nothing of a key."""
     chain = refusals.chain
     calls = chain.extract().returned
     pem = tmp_path / "pem.json"
-    pem.write_text("-----BEGIN PRIVATE KEY-----\nsecret")
+    pem.write_text("-----BEGIN PRIVATE KEY-----\nunsaid")
     connection = {"conn_type": "google_cloud_platform", "extra": extra}
-    given = json.dumps(connection).replace("PEM", str(pem))
+    adc = tmp_path / "adc.json"
+    adc.write_text('{"type": "authorized_user", "client_id": "a", "client_secret": "unsaid", '
+                   '"refresh_token": "unsaid"}')  # fmt: skip
+    if extra and {*extra} & {"impersonation_chain", "quota_project_id"}:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(adc))
+    given = json.dumps(connection).replace("PEM", str(pem)).replace("ADC", str(adc))
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", given)

@@ -105,8 +105,6 @@ def test_a_job_that_is_there_and_never_found(
         (403, "accessNotConfigured", NEVER),
         (403, "quotaExceeded", NEVER),
         (400, "invalid", NEVER),
-        (401, "authError", NEVER),
-        (404, "notFound", NEVER),
         (501, "notImplemented", LATER),
         (403, "rateLimitExceeded", LATER),
         (403, "jobRateLimitExceeded", LATER),
