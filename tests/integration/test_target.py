@@ -22,7 +22,7 @@ Google = Callable[..., None]
 
 
 @pytest.fixture
-def google(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Google:
+def set_google(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Google:
     """Sets the Google connection, which says nothing of a location, with fields of its own."""
 
     def connect(**extra: Any) -> None:
@@ -69,13 +69,13 @@ def refused_by_all(chain: Chain, *said: str) -> None:
 )
 def test_a_new_dataset_is_where_a_setting_says(
     chain: Chain,
-    google: Google,
+    set_google: Google,
     monkeypatch: pytest.MonkeyPatch,
     argument: str | None,
     field: str,
     variable: str,
 ) -> None:
-    google(location=field)
+    set_google(location=field)
     monkeypatch.setenv(VARIABLE, variable)
     calls = chain.extract(table=chain.table, location=argument).returned
     assert chain.load(calls, location=argument).returned["location"] == "EU"
@@ -87,7 +87,7 @@ def test_a_new_dataset_is_where_a_setting_says(
 
 @pytest.mark.parametrize("variable", [None, "", " "])
 def test_without_a_setting_no_dataset_is_created(
-    chain: Chain, google: Google, monkeypatch: pytest.MonkeyPatch, variable: str | None
+    chain: Chain, set_google: Google, monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     if variable is not None:
         monkeypatch.setenv(VARIABLE, variable)
@@ -97,11 +97,11 @@ def test_without_a_setting_no_dataset_is_created(
         chain.bigquery.get_dataset(chain.table.rpartition(".")[0])
 
 
-def test_jobs_run_where_an_existing_dataset_is(chain: Chain, google: Google) -> None:
+def test_jobs_run_where_an_existing_dataset_is(chain: Chain, set_google: Google) -> None:
     dataset = Dataset(chain.table.rpartition(".")[0])
     dataset.location = "EU"
     chain.bigquery.create_dataset(dataset)
-    google(location="US")
+    set_google(location="US")
     calls = chain.extract(table=chain.table).returned
     assert chain.load(calls).returned["location"] == "EU"
     refused(lambda: chain.extract(table=chain.table, location="US"), "leave location empty")
