@@ -25,7 +25,7 @@ from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from scripts.airflow_command import Airflow, DemoError
 
 DAG = "talkpilot_calls_to_bigquery"
-TABLE = "demo.talkpilot.calls"
+TABLE, LOCATION = "demo.talkpilot.calls", "EU"
 AGENTS = 3
 CALLS_PER_DAY = 16
 # TalkPilot's default limits. Both days and the second run fit into one minute of them.
@@ -217,8 +217,10 @@ def _run(log: Path) -> None:
             **bigquery.environment,
             "AIRFLOW_VAR_TALKPILOT_STAGING_URI": (home / "staging").as_uri(),
             "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": TABLE,
+            "AIRFLOW_VAR_TALKPILOT_BIGQUERY_LOCATION": LOCATION,
         }
         say(f"     {len(sandbox.store)} calls of {AGENTS} agents, yesterday and the day before")
+        say(f"     the table's dataset is created in {LOCATION}, as a Variable says")
         say(f"     limits as TalkPilot's default: {REQUESTS_PER_MINUTE} requests a minute, "
             f"{REQUESTS_PER_HOUR:,} an hour")  # fmt: skip
         demo = Demo(sandbox, bigquery, Airflow(home, log, settings))

@@ -1,6 +1,11 @@
-"""What can go wrong in BigQuery."""
+"""What can go wrong in BigQuery, and why, as far as Google's reasons tell."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 
 class BigQueryLoadError(Exception):
@@ -13,3 +18,82 @@ class BigQueryLoadError(Exception):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why Google refused something.
+
+    :param reasons: Google's own words for it; they never hold data.
+    :param cure: what a user must do; empty where that is not known.
+    :param is_passing: whether the same request can succeed in some seconds.
+    """
+
+    reasons: tuple[str, ...]
+    cure: str = ""
+    is_passing: bool = False
+
+
+# Source: cloud.google.com/bigquery/docs/error-messages
+_PASSING = {
+    "backendError",
+    "internalError",
+    "jobBackendError",
+    "jobInternalError",
+    "jobRateLimitExceeded",
+    "rateLimitExceeded",
+    "tableUnavailable",
+}
+# Other statements change the table at this moment; BigQuery gives up on one of them. Source:
+# cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts
+_CONFLICT = re.compile(r"concurrent update|too many dml statements|failed to commit", re.IGNORECASE)
+_BILLING = (
+    "The project has no billing (BigQuery's sandbox), so it may not change rows, and its tables "
+    "expire: enable billing in the Google Cloud console."
+)
+# What is refused for good under a reason that says less.
+_CURES_BY_MESSAGE = {
+    r"\bkms\b|\bcmek\b|cryptokey|noncmekservices": "The encryption key (CMEK) cannot be used: "
+    "give BigQuery's service account the role Cloud KMS CryptoKey Encrypter/Decrypter on it, and "
+    "see that the key is enabled and in the dataset's location.",
+    r"billing has not been enabled|free tier": _BILLING,
+    r"currently an? (materialized )?(view|external|snapshot)"
+    r"|\b(views?|external tables?|snapshots?)\b.{0,80}\bnot (allowed|supported)"
+    r"|not (allowed|supported)\b.{0,80}\b(views?|external tables?|snapshots?)\b": "The target is "
+    "no table whose rows can be changed: name another one.",
+    r"\bpolicy tag": "Give the Google account the role Fine-Grained Reader on the policy tags of "
+    "the table's columns.",
+}
+_CURES_BY_REASON = {
+    "accessDenied": "Give the Google account the permissions that docs/deployment.md lists.",
+    "accessNotConfigured": "Enable the BigQuery API in the project.",
+    "billingNotEnabled": _BILLING,
+    "blocked": "Google has blocked the project: ask Google's support.",
+    "bytesBilledLimitExceeded": "It would read more than maximum_bytes_billed allows: raise that, "
+    "or load a shorter interval.",
+    "quotaExceeded": "A quota of the project is used up: raise it in the Google Cloud console, or "
+    "clear the task when it is free again.",
+    "resourcesExceeded": "That is too much at once: load a shorter interval.",
+}
+_PERMISSION = re.compile(r"\b(?:bigquery|cloudkms|datacatalog)\.\w+\.\w+\b")
+
+
+def cause_of(items: Iterable[Mapping[str, Any]], message: str | None) -> Cause:
+    """Tell why Google refused something.
+
+    :param items: its list of errors, each with ``reason`` and ``message``.
+    :param message: its message. It is looked at and never repeated, for it can quote a record; only
+        names of permissions are.
+    :return: the cause; without a cure, and not passing, where it is not known.
+    """
+    items = list(items)
+    reasons = tuple(sorted({str(item.get("reason") or "unknown") for item in items}))
+    text = " ".join([str(message), *(str(item.get("message")) for item in items)])
+    if _PASSING.intersection(reasons) or _CONFLICT.search(text):
+        return Cause(reasons, is_passing=True)
+    cures = [cure for said, cure in _CURES_BY_MESSAGE.items() if re.search(said, text.lower())]
+    cures += [cure for reason, cure in _CURES_BY_REASON.items() if reason in reasons]
+    lacking = sorted(set(_PERMISSION.findall(text)))
+    if cures and lacking:
+        cures[0] += f" It lacks {', '.join(lacking)}."
+    return Cause(reasons, cures[0] if cures else "")

@@ -61,6 +61,10 @@ def _misfit(column: Column, field: SchemaField | None) -> str:
         for part in column.fields
         if (problem := _misfit(part, inner[part.name]) if part.name in inner else "missing")
     ]
+    # BigQuery tells the fields of a STRUCT apart by their order, too.
+    if not problems and [*inner] != [part.name for part in column.fields]:
+        wanted = ", ".join(part.name for part in column.fields)
+        problems = [f"{', '.join(inner)}, not {wanted}, in this order"]
     return f"its fields: {', '.join(problems)}" if problems else ""
 
 

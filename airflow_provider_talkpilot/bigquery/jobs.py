@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, R
 from google.cloud.bigquery import Client, LoadJob, QueryJob, QueryJobConfig
 from requests.exceptions import RequestException
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +25,9 @@ _CANCEL_SECONDS = 10.0
 # A job that is done sooner is not worth a deferral, which takes as long itself.
 SECONDS_BEFORE_DEFERRAL = 5.0
 
-# Other statements change the table at this moment; BigQuery gives up on one of them. Source:
-# cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts and
-# cloud.google.com/bigquery/docs/error-messages.
-_BUSY = re.compile(r"concurrent update|too many dml statements|failed to commit", re.IGNORECASE)
-_BUSY_REASONS = {"backendError", "internalError", "jobRateLimitExceeded", "rateLimitExceeded"}
 BUSY_SECONDS, BUSY_PAUSE = 900.0, 60.0
+# A job that another client submitted may not be found at once.
+FIND_SECONDS, FIND_PAUSE = 60.0, 5.0
 _CANCELLED = "stopped"
 
 
@@ -130,7 +126,7 @@ class Jobs:
                 try:
                     return self._wait(submit(job_id), deferrable=deferrable)
                 except Conflict:  # another task submitted it since we looked
-                    job = self._find(job_id)
+                    job = self._find_submitted(job_id)
                     return self._wait(job, deferrable=deferrable, is_ours=False)
             if job.state != "DONE":
                 log.info("Waiting for the job %s of an earlier try.", job_id)
@@ -146,6 +142,22 @@ class Jobs:
             return self._client.get_job(job_id, location=self.location)
         except NotFound:
             return None
+
+    def _find_submitted(self, job_id: str) -> Any:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda job: job is None),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=FIND_PAUSE),
+            stop=tenacity.stop_after_delay(FIND_SECONDS),
+            retry_error_callback=lambda _: None,
+        )
+        job = retrying(self._find, job_id)
+        if job is None:
+            raise BigQueryLoadError(
+                f"BigQuery says that the job {job_id} exists (409 duplicate), and does not find "
+                "it: the next try looks again.",
+                retryable=True,
+            )
+        return job
 
     def _wait(self, job: Any, *, deferrable: bool = False, is_ours: bool = True) -> Any:
         self._running = job
@@ -167,18 +179,13 @@ def _job_error(
 ) -> BigQueryLoadError:
     """What a failed job means. Its message can quote a record; its reasons and places cannot."""
     items = job.errors or error.errors or []
-    reasons = {item.get("reason", "unknown") for item in items}
+    cause = cause_of(items, error.message)
     places = {
         f"{i.get('reason', 'unknown')} at {i.get('location') or 'no place'}" for i in items
     } or {type(error).__name__}
     text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
-    if "bytesBilledLimitExceeded" in reasons:
-        return BigQueryLoadError(
-            f"{text} It would read more than maximum_bytes_billed allows: raise that, or load a "
-            "shorter interval."
-        )
-    messages = " ".join([str(error.message), *(str(item.get("message")) for item in items)])
-    lost = reasons & _BUSY_REASONS or _BUSY.search(messages)
-    cancelled_before = _CANCELLED in reasons and not is_ours
-    kind = _RunAgainError if lost or cancelled_before else BigQueryLoadError
+    if cause.cure:
+        return BigQueryLoadError(f"{text} {cause.cure}")
+    cancelled_before = _CANCELLED in cause.reasons and not is_ours
+    kind = _RunAgainError if cause.is_passing or cancelled_before else BigQueryLoadError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

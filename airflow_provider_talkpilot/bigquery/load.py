@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from google.api_core.exceptions import NotFound
-from google.cloud.bigquery import Client, LoadJob, QueryJob
+from google.cloud.bigquery import Client, LoadJob, QueryJob, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
-from airflow_provider_talkpilot.bigquery.policy_tags import staging_tags, tagged
+from airflow_provider_talkpilot.bigquery.policy_tags import tagged_like
 from airflow_provider_talkpilot.bigquery.reconcile import (
     Balance,
     ErasureLimit,
@@ -44,7 +44,7 @@ _MERGE = "talkpilot-merge-"
 class LoadOptions:
     """How to load.
 
-    :param location: where jobs run; by default where the dataset is.
+    :param location: where the dataset must be; by default where it is.
     :param policy_tags: a policy tag by column; set where it is missing, on the staging table too.
     :param erasure_limit: how many calls of an interval may be gone at once.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
@@ -114,11 +114,6 @@ class Load:
         if isinstance(manifest, CallsManifest) and manifest.is_whole_interval:
             self._walk = manifest  # others do not tell which calls are gone
         self._target, self._options = target, options or LoadOptions()
-        tags = self._options.policy_tags
-        self._schema = tagged(staging_schema(manifest.kind), staging_tags(tags))
-        content = f"{manifest.digest}/{target}/{[each.to_api_repr() for each in self._schema]}"
-        self._digest = hashlib.sha256(content.encode()).hexdigest()[:24]
-        self._staging = target.sibling(f"{target.table}_staging_{self._digest}")
         self._jobs = Jobs(
             client,
             deferrable=self._options.deferrable,
@@ -138,13 +133,18 @@ class Load:
         """
         manifest, target, options = self._manifest, self._target, self._options
         check_parts(self._folder, manifest)
-        self._jobs.location = ensure_dataset(
+        warn = manifest.kind == "calls" and not options.resumed_job  # once a run
+        self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
+        table = ensure_table(
             self._client,
+            self._jobs,
             target,
-            options.location,
-            warn=manifest.kind == "calls" and not options.resumed_job,  # once a run
+            manifest.interval,
+            manifest.columns,
+            options.policy_tags,
+            warn=warn,
         )
-        ensure_table(self._client, self._jobs, target, manifest.columns, options.policy_tags)
+        self._name_staging_table(table)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)
@@ -161,6 +161,15 @@ class Load:
             f"{result.bytes_processed:,}",
         )
         return result
+
+    def _name_staging_table(self, table: Table) -> None:
+        """Name it, and the jobs, after the content, the target, and the schema with its tags."""
+        manifest, target = self._manifest, self._target
+        staging = staging_schema(manifest.kind)
+        self._schema = tagged_like(staging, table.schema, self._options.policy_tags)
+        content = f"{manifest.digest}/{target}/{[each.to_api_repr() for each in self._schema]}"
+        self._digest = hashlib.sha256(content.encode()).hexdigest()[:24]
+        self._staging = target.sibling(f"{target.table}_staging_{self._digest}")
 
     def cancel(self) -> None:
         """Cancel the job that runs, from another thread or a signal handler."""

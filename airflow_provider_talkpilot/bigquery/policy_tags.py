@@ -54,26 +54,54 @@ def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[Schem
     ]
 
 
-def staging_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a staging table: what becomes ``extra`` has the tag of ``extra``."""
-    same = {column.name: tags["extra"] for column in (DRIFT, DETAIL_DRIFT) if "extra" in tags}
-    return {**tags, **same}
+def tagged_like(
+    schema: Iterable[SchemaField], target: Iterable[SchemaField], tags: Mapping[str, str]
+) -> list[SchemaField]:
+    """Set the tags that the target's columns have in the schema of a staging table.
+
+    What becomes ``extra`` has the tag of ``extra``.
+
+    :param schema: of a staging table.
+    :param target: the target's, as BigQuery has it, with the tags that users set by hand.
+    :param tags: a tag by column, for columns that have none there.
+    :return: the schema with them.
+    """
+    drift = [column.name for column in (DRIFT, DETAIL_DRIFT)]
+    found = {field.name.lower(): field for field in target}
+    if extra := found.get("extra"):
+        found |= dict.fromkeys(drift, extra)
+    same = {name: tags["extra"] for name in drift if "extra" in tags}
+    return tagged([_like(field, found.get(field.name)) for field in schema], {**tags, **same})
 
 
-def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> None:
+def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> Table:
     """Set the tags that an existing table lacks. None is changed or taken away.
 
     :param client: BigQuery.
     :param table: as BigQuery has it.
     :param tags: a tag by column.
+    :return: the table as BigQuery has it then.
     :raises BigQueryLoadError: when a column has another tag.
     """
     schema = tagged(table.schema, tags)
     if _plain(schema) == _plain(table.schema):
-        return
+        return table
     log.info("Setting policy tags of %s on %s.", ", ".join(tags), table.reference)
     table.schema = schema
-    client.update_table(table, ["schema"])
+    return client.update_table(table, ["schema"])
+
+
+def _like(field: SchemaField, other: SchemaField | None) -> SchemaField:
+    """A field with the policy tags of another one, and so with the fields inside."""
+    if other is None:
+        return field
+    resource = field.to_api_repr()
+    if other.policy_tags:
+        resource["policyTags"] = other.policy_tags.to_api_repr()
+    if field.fields:
+        inside = {part.name.lower(): part for part in other.fields}
+        resource["fields"] = _plain(_like(part, inside.get(part.name)) for part in field.fields)
+    return SchemaField.from_api_repr(resource)
 
 
 def _tagged(field: SchemaField, path: str, tag: str) -> SchemaField:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
+from airflow.providers.common.compat.sdk import Variable
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud.bigquery import (
     Client,
@@ -14,15 +16,18 @@ from google.cloud.bigquery import (
     TimePartitioningType,
 )
 
+from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.evolution import lacking_columns, narrow_columns
-from airflow_provider_talkpilot.bigquery.jobs import Jobs
+from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.columns import Column
+
+LOCATION_VARIABLE = "talkpilot_bigquery_location"
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,35 @@ TIME_TRAVEL_HOURS = 48
 _DEFAULT_TIME_TRAVEL_HOURS = 168
 
 
+def check_target(
+    client: Client,
+    target: TableId,
+    location: str | None,
+    interval: Interval,
+    columns: Mapping[str, str],
+) -> None:
+    """Refuse what no load could bring into the table. Nothing is created or changed.
+
+    :param client: BigQuery.
+    :param target: the table; it and its dataset may be missing.
+    :param location: where the dataset must be; None for wherever it is.
+    :param interval: what would be loaded.
+    :param columns: the choices for columns.
+    :raises BigQueryLoadError: when a load would be refused.
+    """
+    try:
+        dataset = client.get_dataset(f"{target.project}.{target.dataset}")
+    except NotFound:
+        _location_of_new(client, target, location)
+        return
+    require_location(dataset, location)
+    try:
+        table = client.get_table(str(target))
+    except NotFound:
+        return
+    _require_fit(table, interval, columns)
+
+
 def ensure_dataset(
     client: Client, target: TableId, location: str | None, *, warn: bool = False
 ) -> str | None:
@@ -39,21 +73,23 @@ def ensure_dataset(
 
     :param client: BigQuery.
     :param target: the table.
-    :param location: where jobs are to run; None for where the dataset is.
+    :param location: where the dataset must be; None for where it is. A new one is then where the
+        Google connection, or else a Variable, says.
     :param warn: warn of a dataset that keeps deleted data for longer than it must.
     :return: the dataset's location: jobs must run there.
-    :raises BigQueryLoadError: when the dataset is elsewhere than ``location``.
+    :raises BigQueryLoadError: when the dataset is elsewhere than ``location``, or nothing says
+        where to create it.
     """
     name = f"{target.project}.{target.dataset}"
     try:
         dataset = client.get_dataset(name)
     except NotFound:
-        log.info("Creating the dataset %s.", name)
         dataset = Dataset(name)
-        if location:
-            dataset.location = location
+        dataset.location = _location_of_new(client, target, location)
         dataset.max_time_travel_hours = TIME_TRAVEL_HOURS
         dataset.description = "TalkPilot's calls, kept by Airflow."
+        dataset.labels = LABELS
+        log.info("Creating the dataset %s in %s.", name, dataset.location)
         dataset = client.create_dataset(dataset, exists_ok=True)
     require_location(dataset, location)
     hours = int(dataset.max_time_travel_hours or _DEFAULT_TIME_TRAVEL_HOURS)
@@ -68,6 +104,18 @@ def ensure_dataset(
         )
     found: str | None = dataset.location
     return found
+
+
+def _location_of_new(client: Client, target: TableId, location: str | None) -> str:
+    # Google's default, US, would have calls of Europeans there for good: no dataset can move.
+    found = location or client.location or Variable.get(LOCATION_VARIABLE, None)
+    if not found or not found.strip():
+        raise BigQueryLoadError(
+            f"The dataset {target.project}.{target.dataset} does not exist, and nothing says where "
+            "to create it; Google would take US. Set the argument location, the field location of "
+            f"the Google Cloud connection, or the Variable {LOCATION_VARIABLE}, such as EU."
+        )
+    return str(found).strip()
 
 
 def require_location(dataset: Dataset, location: str | None) -> None:
@@ -86,9 +134,12 @@ def ensure_table(
     client: Client,
     jobs: Jobs,
     target: TableId,
+    interval: Interval,
     columns: Mapping[str, str],
     policy_tags: Mapping[str, str],
-) -> None:
+    *,
+    warn: bool = False,
+) -> Table:
     """Create the table where it is missing; add or widen columns of an older table.
 
     Columns, labels and options of the users' own stay as they are.
@@ -96,10 +147,13 @@ def ensure_table(
     :param client: BigQuery.
     :param jobs: runs the statements.
     :param target: the table.
+    :param interval: what is to be loaded.
     :param columns: what the manifest recorded of the choices for columns.
     :param policy_tags: a policy tag by column; set where a column has none.
-    :raises BigQueryLoadError: when the table's columns, the choices for them, or their policy tags
-        do not fit.
+    :param warn: warn of a table that forgets calls, or that costs more than it must.
+    :return: the table as BigQuery has it.
+    :raises BigQueryLoadError: when it is no table, or its columns, the choices for them, their
+        policy tags or its expiration do not fit.
     """
     try:
         table = client.get_table(str(target))
@@ -111,20 +165,101 @@ def ensure_table(
         table.description = "TalkPilot's calls: one row a call, equal to the API where walked."
         log.info("Creating the table %s.", target)
         try:
-            client.create_table(table)
+            return _without_expiration(client, client.create_table(table))
         except Conflict:  # another task was faster
             table = client.get_table(str(target))
-        else:
-            return
-    lacking = lacking_columns(table)
-    require_same_choices(table, columns)
+    lacking = _require_fit(table, interval, columns)
+    if warn:
+        _warn_of_expiration(table, target)
+        _warn_of_partitioning(table, target)
     for column in lacking:
         log.info("Adding the column %s to the table %s.", column.name, target)
         jobs.query(render("add_column", target=target, column=column))
-    for column in narrow_columns(table):
+    narrow = narrow_columns(table)
+    for column in narrow:
         _widen(client, jobs, target, column)
-    if policy_tags:
-        add_missing_tags(client, client.get_table(str(target)), policy_tags)
+    if lacking or narrow:
+        table = client.get_table(str(target))
+    return add_missing_tags(client, table, policy_tags)
+
+
+def _require_fit(table: Table, interval: Interval, columns: Mapping[str, str]) -> list[Column]:
+    """Give the columns to add to a table.
+
+    :raises BigQueryLoadError: when adding columns is not enough.
+    """
+    name = f"{table.project}.{table.dataset_id}.{table.table_id}"
+    if table.table_type not in (None, "TABLE"):
+        raise BigQueryLoadError(
+            f"{name} is no table ({table.table_type}), and a load changes rows: name a table, or "
+            "one that does not exist, and the load creates it."
+        )
+    lacking = lacking_columns(table)
+    require_same_choices(table, columns)
+    kept = _days_kept(table)
+    day = interval.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    if kept is not None and day + kept <= datetime.now(UTC):
+        raise BigQueryLoadError(
+            f"The interval {interval} has days that {name} no longer keeps: BigQuery deletes a day "
+            f"after {kept / timedelta(days=1):g} days. Choose a later start, or let it keep them: "
+            f"ALTER TABLE `{name}` SET OPTIONS (partition_expiration_days = NULL)."
+        )
+    return lacking
+
+
+def _days_kept(table: Table) -> timedelta | None:
+    """After which time BigQuery deletes a day's calls; None for never."""
+    partitioning = table.time_partitioning
+    if not partitioning or not partitioning.expiration_ms:
+        return None
+    return timedelta(milliseconds=partitioning.expiration_ms)
+
+
+def _without_expiration(client: Client, table: Table) -> Table:
+    """Take off a new table the expiration that it got from its dataset."""
+    if table.expires is None and _days_kept(table) is None:
+        return table
+    log.info("Taking the dataset's default expiration off the table %s.", table.reference)
+    table.expires = None
+    if partitioning := table.time_partitioning:
+        partitioning.expiration_ms = None
+        table.time_partitioning = partitioning
+    return client.update_table(table, ["expires", "time_partitioning"])
+
+
+def _warn_of_expiration(table: Table, target: TableId) -> None:
+    deleted, options = [], []
+    if table.expires:
+        deleted.append(f"on {table.expires:%Y-%m-%d} with all its calls")
+        options.append("expiration_timestamp = NULL")
+    if kept := _days_kept(table):
+        deleted.append(f"day by day, each after {kept / timedelta(days=1):g} days")
+        options.append("partition_expiration_days = NULL")
+    if deleted:
+        log.warning(
+            "BigQuery deletes the table %s %s. To keep the calls: ALTER TABLE `%s` SET OPTIONS "
+            "(%s).",
+            target,
+            " and ".join(deleted),
+            target,
+            ", ".join(options),
+        )
+
+
+def _warn_of_partitioning(table: Table, target: TableId) -> None:
+    partitioning = table.time_partitioning
+    field, unit = (partitioning.field, partitioning.type_) if partitioning else (None, None)
+    if field == "created_at" and unit == "DAY":
+        return
+    by_created_at = field == "created_at" and unit in ("MONTH", "YEAR")
+    log.warning(
+        "The table %s is not partitioned by day of created_at, so each statement of a load reads, "
+        "and Google bills, %s (the table has %.2f GiB). docs/warehouse.md says how to partition "
+        "it.",
+        target,
+        f"each whole {unit.lower()} that it touches" if by_created_at and unit else "all of it",
+        (table.num_bytes or 0) / 2**30,
+    )
 
 
 def _widen(client: Client, jobs: Jobs, target: TableId, column: Column) -> None:

@@ -62,6 +62,9 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
 
     :param manifest_uri: of an extract or enrich task: ``extract.output``. (templated)
     :param table: target table, ``project.dataset.table``. (templated)
+    :param location: where the dataset must be, and where a new one is created; else the Google
+        connection's field ``location`` says that, or the Variable ``talkpilot_bigquery_location``.
+        (templated)
     :param policy_tags: who may read a column: a policy tag's full name,
         ``projects/P/locations/L/taxonomies/T/policyTags/N``, by column; or a JSON object of the
         same. Set where a column has none. (templated)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
+from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.compat import render_text
 from airflow_provider_talkpilot.lineage.openlineage import staged
@@ -52,7 +52,7 @@ HASH_CONN_ID = "talkpilot_hash"
 SUMMARY_ENTRIES = 100
 
 
-class TalkPilotStagingOperator(TalkPilotRequestsOperator):
+class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
     """
     Base of the operators that stage what they request.
 
@@ -61,9 +61,14 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
     :param hash_conn_id: the connection whose password is the secret to hash with; used only
         where a column is hashed. (templated)
+    :param table: the target table, ``project.dataset.table``: what no load could bring there is
+        refused before a request is spent on it. (templated)
     """
 
-    template_fields: Sequence[str] = ("talkpilot_conn_id", "columns", "hash_conn_id")
+    template_fields: Sequence[str] = (
+        *("talkpilot_conn_id", "columns", "hash_conn_id", "table"),
+        *TalkPilotBigQueryOperator.template_fields,
+    )
     operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
@@ -73,15 +78,29 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         compress: bool = False,
         columns: dict[str, str] | str | None = None,
         hash_conn_id: str = HASH_CONN_ID,
+        table: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_argument("compress", compress, bool)
         check_unless_template(read_choices, columns)
         check_unless_template(read_text, "hash_conn_id", hash_conn_id)
+        if is_given(table):
+            check_unless_template(read_table, table)
         self.compress = compress
         self.columns = columns
         self.hash_conn_id = hash_conn_id
+        self.table = table
+
+    def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
+        """Refuse what no load could bring into the table, before a request is spent on it."""
+        if not is_given(self.table):
+            return
+        from airflow_provider_talkpilot.bigquery.target import check_target
+
+        target, location = read_table(self.table), read_text("location", self.location)
+        with self.warehouse() as client:
+            check_target(client, target, location, interval, columns)
 
 
 class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
@@ -162,6 +181,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             max_rejects=self.max_rejects,
             choices=read_columns(self.columns, self.hash_conn_id),
         )
+        self._check_target(plan.interval, plan.choices.recorded)
         folder = interval_folder(
             self._staging_root(),
             dag_id=self.dag_id,
@@ -216,7 +236,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         return text if text == value or is_given(text) else None
 
 
-class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOperator):
+class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
@@ -225,7 +245,8 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
 
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
-    :param table: the table whose details are known; without it, only staged ones are. (templated)
+    :param table: the target table, whose details are known; without it, only staged ones are.
+        (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param rescore_days: a detail without ``final_score`` is fetched again, at most once a day,
         while the call is younger than this; 0 never.
@@ -243,8 +264,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
     """
 
     template_fields: Sequence[str] = (
-        *("manifest_uri", "enabled", "table"),
-        *TalkPilotBigQueryOperator.template_fields,
+        *("manifest_uri", "enabled"),
         *TalkPilotStagingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
@@ -254,7 +274,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
         *,
         manifest_uri: str | XComArg,
         enabled: bool | str = True,
-        table: str | None = None,
         concurrency: int = 32,
         rescore_days: float = 3,
         maximum_bytes_billed: int | None = None,
@@ -264,15 +283,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
         super().__init__(**kwargs)
         check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_flag, "enabled", enabled)
-        if is_given(table):
-            check_unless_template(read_table, table)
         check_argument("concurrency", concurrency, int, ge=1, le=256)
         check_argument("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
         check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
         check_argument("max_rejects", max_rejects, int, ge=0)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
-        self.table = table
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.maximum_bytes_billed = maximum_bytes_billed
@@ -311,6 +327,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotBigQueryOperator, TalkPilotStagingOp
             **self._connection_figures,
         }
         push_summary(context, "details", **about)
+        self._check_target(calls.interval, calls.columns)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self.movement = staged(client.base_url, path, manifest)
         count("details", manifest.fetched, self.connection_id)

@@ -69,7 +69,9 @@ class TalkPilotCallsTaskGroup(TaskGroup):
     :param keep_staged: keep in staging what is loaded. (templated)
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
     :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where BigQuery's jobs run. (templated)
+    :param location: where the dataset must be, and where a new one is created; else the Google
+        connection's field ``location`` says that, or the Variable ``talkpilot_bigquery_location``.
+        (templated)
     :param impersonation_chain: service account to impersonate. (templated)
     :param deferrable: wait for the quota outside of the worker.
     :param loads_at_once: how many of its loads, and of its enrichments, may run at once in all runs
@@ -116,11 +118,14 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         check_argument("assets", assets, tuple[str, str])
         check_argument("task_arguments", task_arguments, dict[str, dict[str, Any]] | None)
         super().__init__(group_id, **kwargs)
-        google: dict[str, Any] = {
+        target: dict[str, Any] = {
             "table": table,
             "gcp_conn_id": gcp_conn_id,
             "location": location,
             "impersonation_chain": impersonation_chain,
+        }
+        google: dict[str, Any] = {
+            **target,
             # Tasks that change one table take turns. Of two whose events make the table's asset
             # in the same moment Airflow 3.3.2 fails one.
             "max_active_tis_per_dag": loads_at_once,
@@ -146,6 +151,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             end=end,
             columns=columns,
             **requests,
+            **target,
         )
         self.load_calls = task(
             TalkPilotLoadCallsOperator,

@@ -96,7 +96,7 @@ class BigQueryEmulator(Emulator):
         """Environment variables that point Airflow's Google provider at it."""
         connection = {
             "conn_type": "google_cloud_platform",
-            "extra": {"is_anonymous": True, "project": self.project},
+            "extra": {"is_anonymous": True, "project": self.project, "location": "US"},
         }
         return {
             "BIGQUERY_EMULATOR_HOST": self.url,

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from google.cloud.bigquery import Client
 
+from airflow_provider_talkpilot.bigquery import jobs as bigquery_jobs
 from airflow_provider_talkpilot.sandbox import (
     BigQueryEmulator,
     Sandbox,
@@ -22,6 +23,7 @@ from airflow_provider_talkpilot.sandbox.eras import Era
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import DAY, Chain
 from tests.integration.sensing import Connect
+from tests.support.bigquery_gateway import Gateway, gateway_to
 from tests.support.google import GoogleProject, cap_bytes
 from tests.support.jobs import Jobs
 from tests.support.strict_bigquery import StrictBigQueryEmulator
@@ -210,3 +212,14 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
 def log_of(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Gives what tasks and triggers logged: both Airflows print it here."""
     return lambda: capsys.readouterr().out
+
+
+@pytest.fixture
+def gateway(
+    chain: Chain, bigquery_emulator: BigQueryEmulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Gateway]:
+    """The tasks reach the emulator through it."""
+    monkeypatch.setattr(bigquery_jobs, "SECONDS_BEFORE_DEFERRAL", 0.2)
+    with gateway_to(bigquery_emulator.url) as running:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", running.url)
+        yield running

@@ -26,6 +26,12 @@ from tests.support.jobs import Jobs
 from tests.support.ports import held_port
 from tests.unit.api.raw_server import RawServer
 
+KEY = {
+    "type": "service_account",
+    "client_email": "loader@demo.iam.gserviceaccount.com",
+    "token_uri": "https://oauth2.googleapis.com/token",
+    "private_key": "-----BEGIN PRIVATE KEY-----\nunsaid\n-----END PRIVATE KEY-----",
+}
 LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
 """A retry can help; none can, before somebody mends something."""
 
@@ -51,6 +57,7 @@ def assert_message(
     assert error[1]
     assert len(error[1].splitlines()) == 1, error[1]
     assert "tp_live_" not in error[1].replace("tp_live_ and 32 hex digits", ""), error[1]
+    assert "unsaid" not in error[1], error[1]
     for cure in cures:
         assert cure in error[1]
 
@@ -451,29 +458,6 @@ def test_table_that_is_another(refusals: Refusals) -> None:
         chain.load(calls)
 
 
-@pytest.mark.parametrize(
-    ("status", "reason", "kind"),
-    [(403, "accessDenied", NEVER), (400, "invalid", NEVER), (401, "authError", NEVER)],
-)
-def test_bigquery_refuses(
-    refusals: Refusals,
-    monkeypatch: pytest.MonkeyPatch,
-    status: int,
-    reason: str,
-    kind: type[BaseException],
-) -> None:
-    chain = refusals.chain
-    calls = chain.extract().returned
-    body = {"error": {"code": status, "message": "Access Denied:\nno", "errors": [
-        {"reason": reason, "message": "Access Denied:\nno"}]}}  # fmt: skip
-    kind_of_body = {"Content-Type": "application/json"}
-    with RawServer(json.dumps(body).encode(), status, kind_of_body) as server:
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
-        for task in (chain.load, chain.enrich):
-            with refusals.expect(kind, "Google Cloud connection 'google_cloud_default'"):
-                task(calls)
-
-
 @pytest.mark.parametrize("status", [500, 503, None], ids=["500", "503", "no server"])
 def test_bigquery_is_down(
     refusals: Refusals, monkeypatch: pytest.MonkeyPatch, status: int | None
@@ -489,13 +473,59 @@ def test_bigquery_is_down(
                 task(calls)
 
 
-def test_google_connection_without_credentials(
-    refusals: Refusals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (None, "does not exist: create it, or correct gcp_conn_id"),
+        ({}, "default credentials"),
+        ({"is_anonymous": True}, "names no project"),
+        ({"key_path": "/keys/missing.json"}, "key_path: /keys/missing.json: No such file"),
+        ({"key_path": "PEM"}, "key_path: it is no JSON"),
+        ({"key_path": "/keys/key.p12"}, "key_path: Legacy P12 key file"),
+        ({"key_path": "/keys/key.pem"}, "key_path: Unrecognised extension"),
+        ({"keyfile_dict": "{"}, "keyfile_dict: Invalid key JSON"),
+        ({"keyfile_dict": {"type": "service_account"}}, "keyfile_dict: 'private_key' is missing"),
+        ({"keyfile_dict": {"private_key": "unsaid"}}, "keyfile_dict: Service account info"),
+        ({"keyfile_dict": KEY}, "keyfile_dict: it cannot be read"),
+        ({"keyfile_dict": [1]}, "keyfile_dict: it cannot be read"),
+        ({"credential_config_file": "{"}, "credential_config_file: "),
+        ({"key_path": "/a.json", "keyfile_dict": {"a": 1}}, "mutually exclusive"),
+        ({"key_path": "ADC"}, "key_path: Service account info was not in the expected format"),
+        ({"impersonation_chain": "loader"}, "impersonation_chain: Could not extract"),
+        ({"quota_project_id": "!"}, "quota_project_id: it cannot be read"),
+        ([1], "its field extra: it cannot be read"),
+    ],
+    ids=str,
+)
+def test_google_connection_that_cannot_be_used(
+    refusals: Refusals,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    extra: Any,
+    said: str,
 ) -> None:
+    """One line that names the connection and its field, and nothing of a key."""
     chain = refusals.chain
     calls = chain.extract().returned
-    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type":"google_cloud_platform"}')
+    pem = tmp_path / "pem.json"
+    pem.write_text("-----BEGIN PRIVATE KEY-----\nunsaid")
+    connection = {"conn_type": "google_cloud_platform", "extra": extra}
+    adc = tmp_path / "adc.json"
+    adc.write_text('{"type": "authorized_user", "client_id": "a", "client_secret": "unsaid", '
+                   '"refresh_token": "unsaid"}')  # fmt: skip
+    if extra and {*extra} & {"impersonation_chain", "quota_project_id"}:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(adc))
+    given = json.dumps(connection).replace("PEM", str(pem)).replace("ADC", str(adc))
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    with refusals.expect(NEVER, "google_cloud_default", "redentials"):
-        chain.load(calls)
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", given)
+    if extra is None:
+        monkeypatch.delenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT")
+    tasks: list[Callable[[], Any]] = [
+        lambda: chain.load(calls),
+        lambda: chain.enrich(calls),
+        lambda: chain.extract(table=chain.table),
+    ]
+    for task in tasks:
+        with refusals.expect(NEVER, "connection 'google_cloud_default'", said):
+            task()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -15,25 +14,13 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_talkpilot.bigquery import jobs
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
-from airflow_provider_talkpilot.sandbox import BigQueryEmulator
 from tests.integration.chain import Chain
-from tests.support.bigquery_gateway import Gateway, gateway_to
+from tests.support.bigquery_gateway import Gateway
 from tests.support.tables import tables
 from tests.support.tasks import run_task
 from tests.support.waiting import wait_until
 
 LOAD, MERGE = "talkpilot-load-", "talkpilot-merge-"
-
-
-@pytest.fixture
-def gateway(
-    chain: Chain, bigquery_emulator: BigQueryEmulator, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Gateway]:
-    """The tasks reach the emulator through it."""
-    monkeypatch.setattr(jobs, "SECONDS_BEFORE_DEFERRAL", 0.2)
-    with gateway_to(bigquery_emulator.url) as running:
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", running.url)
-        yield running
 
 
 def attempts(gateway: Gateway, job: str) -> list[str]:

@@ -15,6 +15,11 @@ from tests.support.tables import tables
 pytestmark = pytest.mark.slow
 
 
+def transcript(*fields: str) -> SchemaField:
+    inside = [SchemaField(field, "STRING") for field in fields]
+    return SchemaField("transcript", "RECORD", "REPEATED", fields=inside)
+
+
 def create_table(chain: Chain, schema: list[SchemaField], **labels: str) -> None:
     chain.bigquery.create_dataset(chain.table.rpartition(".")[0], exists_ok=True)
     table = Table(chain.table, schema=schema)
@@ -63,15 +68,14 @@ def test_what_users_added_survives(chain: Chain) -> None:
         (SchemaField("phone_number", "INTEGER"), "phone_number (INTEGER, not STRING)"),
         (SchemaField("duration", "INTEGER", mode="REPEATED"), "INTEGER REPEATED, not INTEGER"),
         (SchemaField("transcript", "STRING"), "transcript (STRING, not RECORD REPEATED)"),
-        (
-            SchemaField("transcript", "RECORD", "REPEATED", fields=[SchemaField("role", "STRING")]),
-            "transcript (its fields: text missing)",
-        ),
+        (transcript("role"), "transcript (its fields: text missing)"),
+        (transcript("text", "role"), "its fields: text, role, not role, text, in this order"),
+        (transcript("role", "text", "at"), "its fields: role, text, at, not role, text, in this"),
         (SchemaField("note", "STRING", mode="REQUIRED"), "note (REQUIRED, and calls come without"),
         (SchemaField("tenant", "STRING", mode="REQUIRED"), "tenant (REQUIRED, and nothing fills"),
         (SchemaField("agent_id", "INTEGER", mode="REQUIRED"), "agent_id (INTEGER, not STRING)"),
     ],
-    ids=["type", "mode", "struct", "fields", "required", "own", "key"],
+    ids=["type", "mode", "struct", "fields", "order", "more", "required", "own", "key"],
 )
 def test_a_conflict_stops_before_the_load(chain: Chain, changed: SchemaField, said: str) -> None:
     schema = [field for field in target_schema() if field.name != changed.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict
-from google.cloud.bigquery import Client, LoadJob, QueryJob, Table
+from google.cloud.bigquery import Client, Dataset, LoadJob, QueryJob, Table
 
 from airflow_provider_talkpilot.bigquery.jobs import Jobs as BigQueryJobs
+from airflow_provider_talkpilot.bigquery.policy_tags import tagged
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from tests.integration.chain import Chain
 from tests.support.jobs import Death, Jobs
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.strict, pytest.mark.google]
 
 CALLS = 46
 ROUNDS = 50
+TAG = "projects/p/locations/us/taxonomies/1/policyTags/2"
 DELETE = Death("google.cloud.bigquery:Client.delete_table")
 
 
@@ -198,3 +201,44 @@ def test_a_staging_table_that_expired(chain: Chain, jobs: Jobs) -> None:
     chain.load(calls)
     chain.assert_table_is_truth(details=False)
     assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+def test_a_new_table_keeps_its_calls_whatever_the_dataset_says(chain: Chain) -> None:
+    dataset = Dataset(chain.table.rpartition(".")[0])
+    dataset.default_table_expiration_ms = dataset.default_partition_expiration_ms = 86_400_000
+    chain.bigquery.create_dataset(dataset)
+    chain.load(chain.extract(table=chain.table).returned)
+    table = chain.bigquery.get_table(chain.table)
+    assert table.expires is None
+    assert table.time_partitioning.expiration_ms is None
+    chain.assert_table_is_truth(details=False)
+
+
+def test_a_table_that_expires_is_named_once_a_run(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = chain.summaries()
+    table = chain.bigquery.get_table(chain.table)
+    table.expires = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+    chain.bigquery.update_table(table, ["expires"])
+    with caplog.at_level(logging.WARNING):
+        chain.load(calls)
+        chain.load(chain.enrich(calls).returned)
+    [line] = [r.getMessage() for r in caplog.records if "deletes the table" in r.getMessage()]
+    assert "on 2099-01-01 with all its calls" in line
+    assert f"ALTER TABLE `{chain.table}` SET OPTIONS (expiration_timestamp = NULL)" in line
+
+
+def test_tags_that_users_set_are_on_the_staging_table(chain: Chain, jobs: Jobs) -> None:
+    calls = chain.summaries()
+    details = str(chain.enrich(calls).returned)
+    table = chain.bigquery.get_table(chain.table)
+    wanted = {"phone_number": TAG, "transcript": f"{TAG}1"}
+    table.schema = tagged(table.schema, wanted)
+    chain.bigquery.update_table(table, ["schema"])
+    found = {field.name: field for field in left_by_a_killed_load(chain, jobs, details).schema}
+    assert list(found["phone_number"].policy_tags.names) == [TAG]
+    assert [list(part.policy_tags.names) for part in found["transcript"].fields] == [
+        [f"{TAG}1"],
+        [f"{TAG}1"],
+    ]

@@ -26,6 +26,8 @@ class Gateway:
     :param submitted: ids of the jobs that were submitted, in order.
     :param looked_at: ids of the jobs that were looked at while they ran.
     :param cancelled: ids of the jobs that a client cancelled.
+    :param hidden: jobs that start so run, and a client hears that another one has submitted them.
+    :param hidden_for: so many looks at such a job do not find it.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -35,6 +37,7 @@ class Gateway:
         self.submitted: list[str] = []
         self.looked_at: list[str] = []
         self.cancelled: list[str] = []
+        self.hidden, self.hidden_for = "-", 0
         self._configurations: dict[str, Any] = {}
         self._failed: dict[str, tuple[str, str]] = {}
 
@@ -52,6 +55,21 @@ class Gateway:
     def end(self, job_id: str, reason: str, message: str) -> None:
         """Let a job that runs end with an error."""
         self._failed[job_id] = reason, message
+
+    def hide(self, path: str, content: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """What a client hears instead of a job that it cannot see yet."""
+        if path.endswith("/jobs"):
+            job_id = content.get("jobReference", {}).get("jobId", "")
+            status, reason = 409, "duplicate"
+        else:
+            job_id, status, reason = path.rpartition("/")[2], 404, "notFound"
+        if not job_id.startswith(self.hidden) or (status == 404 and not self.hidden_for):
+            return None
+        if status == 404 and job_id in self.submitted:
+            self.hidden_for -= 1
+        message = f"{status} {job_id}"
+        errors = [{"reason": reason, "message": message}]
+        return status, {"error": {"code": status, "message": message, "errors": errors}}
 
     def respond(self, path: str, request: bytes, found: dict[str, Any]) -> dict[str, Any]:
         """Change what the emulator says of a job."""
@@ -101,10 +119,12 @@ def gateway_to(upstream: str) -> Iterator[Gateway]:
             response = client.request(
                 self.command, gateway.upstream + self.path, content=body, headers=headers
             )
-            content = response.content
+            content, status = response.content, response.status_code
             if "json" in response.headers.get("Content-Type", "") and content:
-                content = json.dumps(gateway.respond(path, body, response.json())).encode()
-            self.send_response(response.status_code)
+                found = gateway.respond(path, body, response.json())
+                status, found = gateway.hide(path, found) or (status, found)
+                content = json.dumps(found).encode()
+            self.send_response(status)
             for name, value in response.headers.items():
                 if name.lower() not in _HOP_BY_HOP:
                     self.send_header(name, value.replace(gateway.upstream, gateway.url))

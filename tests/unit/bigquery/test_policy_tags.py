@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.bigquery.policy_tags import (
     add_missing_tags,
     checked_tags,
     tagged,
+    tagged_like,
 )
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 
@@ -72,6 +73,23 @@ def test_a_record_is_tagged_where_its_values_are() -> None:
 
 def test_columns_that_a_staging_table_has_not() -> None:
     assert tags_in(tagged(staging_schema("calls"), {"transcript": TAG, "erased_at": TAG})) == {}
+
+
+def test_a_staging_table_has_the_tags_that_were_set_by_hand() -> None:
+    by_hand = tagged(target_schema(), {"phone_number": TAG, "extra": OTHER})
+    [transcript] = [field for field in by_hand if field.name == "transcript"]
+    role, text = transcript.to_api_repr()["fields"]
+    text["policyTags"] = {"names": [OTHER]}
+    resource = {**transcript.to_api_repr(), "fields": [role, text]}
+    target = [*(f for f in by_hand if f is not transcript), SchemaField.from_api_repr(resource)]
+    for kind, inside in (("calls", {}), ("details", {"transcript.text": [OTHER]})):
+        schema = staging_schema(kind)
+        found = tagged_like(schema, target, {"note": TAG})
+        drift = {field.name: [OTHER] for field in schema if "drift" in field.name}
+        wanted = {"phone_number": [TAG], "note": [TAG], "extra": [OTHER], **drift, **inside}
+        assert tags_in(found) == wanted
+        assert drift
+        assert without_tags(found) == without_tags(schema)
 
 
 def test_what_is_missing_is_added_once() -> None:

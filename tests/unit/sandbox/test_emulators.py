@@ -68,7 +68,7 @@ def test_environment(warehouse: BigQueryEmulator, storage: StorageEmulator) -> N
     connection = json.loads(warehouse.environment["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])
     assert connection == {
         "conn_type": "google_cloud_platform",
-        "extra": {"is_anonymous": True, "project": "demo"},
+        "extra": {"is_anonymous": True, "project": "demo", "location": "US"},
     }
     assert storage.environment == {
         "STORAGE_EMULATOR_HOST": storage.url,

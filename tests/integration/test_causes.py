@@ -1,0 +1,141 @@
+"""Why Google refuses: what can pass is tried again, what cannot fails at once with its cure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from google.cloud.bigquery import DEFAULT_RETRY
+
+from airflow_provider_talkpilot.bigquery import jobs
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
+from tests.integration.chain import Chain
+from tests.integration.test_bad_input import assert_message
+from tests.support.bigquery_gateway import Gateway
+from tests.unit.api.raw_server import RawServer
+
+LOAD, MERGE = "talkpilot-load-", "talkpilot-merge-"
+LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
+# Messages of Google's quote what they stumbled over.
+RECORD = "Ms Secret, +49 30 123456"
+
+REFUSED = [
+    ("accessDenied", "Permission bigquery.tables.updateData denied on table", NEVER,
+     "lacks bigquery.tables.updateData"),
+    ("accessDenied", "User has no permission to access policy tag x", NEVER, "Fine-Grained Reader"),
+    ("billingNotEnabled", "DML queries are not allowed in the free tier", NEVER, "enable billing"),
+    ("accessDenied", "Billing has not been enabled for this project.", NEVER, "enable billing"),
+    ("invalidQuery", "DML queries are not allowed in the free tier.", NEVER, "enable billing"),
+    ("invalid", "demo:a.b is not allowed for this operation because it is currently a VIEW.", NEVER,
+     "no table whose rows"),
+    ("invalidQuery", "MERGE is not supported over external tables", NEVER, "no table whose rows"),
+    ("accessDenied", "BigQuery: Permission denied on Cloud KMS key: give the role", NEVER, "CMEK"),
+    ("invalid", "Cannot use the CryptoKey: it is disabled", NEVER, "CMEK"),
+    ("quotaExceeded", "Custom quota exceeded", NEVER, "A quota of the project is used up"),
+    ("bytesBilledLimitExceeded", "Query exceeded limit", NEVER, "raise that, or load a shorter"),
+    ("resourcesExceeded", "Resources exceeded during query execution", NEVER, "a shorter interval"),
+    ("blocked", "", NEVER, "Google's support"),
+    ("backendError", "", LATER, ""),
+    ("internalError", "", LATER, ""),
+    ("jobInternalError", "", LATER, ""),
+    ("jobRateLimitExceeded", "", LATER, ""),
+    ("rateLimitExceeded", "", LATER, ""),
+    ("tableUnavailable", "", LATER, ""),
+    ("invalidQuery", "Transaction is aborted due to concurrent update against table", LATER, ""),
+    ("resourcesExceeded", "Too many DML statements outstanding against table a:b.c", LATER, ""),
+    ("notFound", "Not found: Table staging", LATER, "job history"),
+    ("invalidQuery", "Bad double value", LATER, "job history"),
+    ("somethingNew", "Nobody knows", LATER, "job history"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "kind", "cure"), REFUSED, ids=[f"{r[0]}-{r[1][:20]}" for r in REFUSED]
+)
+def test_a_job_that_fails(
+    chain: Chain,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+    message: str,
+    kind: type[BaseException],
+    cure: str,
+) -> None:
+    """Google's reason is named, and what its message quotes is not."""
+    monkeypatch.setattr(jobs, "BUSY_SECONDS", 0)
+    manifest = chain.extract().returned
+    gateway.fail(MERGE, (reason, f"{message} {RECORD}"))
+    with pytest.raises(TalkPilotTaskError) as caught:
+        chain.load(manifest)
+    assert_message((type(caught.value), str(caught.value)), kind, f"({reason} at query)", cure)
+    assert "Secret" not in str(caught.value)
+    chain.load(manifest)
+    chain.assert_table_is_truth(details=False)
+
+
+def test_a_job_that_is_there_and_not_found_for_a_while(
+    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "FIND_PAUSE", 0)
+    manifest = chain.extract().returned
+    gateway.hidden, gateway.hidden_for = MERGE, 3
+    result = chain.load(manifest).returned
+    assert (result["changed"], result["merge_job_id"][-2:]) == (46, "-0")
+    chain.assert_table_is_truth(details=False)
+
+
+def test_a_job_that_is_there_and_never_found(
+    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "FIND_SECONDS", 0)
+    manifest = chain.extract().returned
+    gateway.hidden, gateway.hidden_for = MERGE, 100
+    with pytest.raises(TalkPilotTaskError) as caught:
+        chain.load(manifest)
+    assert_message((type(caught.value), str(caught.value)), LATER, "409 duplicate", "next try")
+    gateway.hidden = "-"
+    chain.load(manifest)
+    chain.assert_table_is_truth(details=False)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (403, "accessDenied", NEVER),
+        (403, "accessNotConfigured", NEVER),
+        (403, "quotaExceeded", NEVER),
+        (400, "invalid", NEVER),
+        (501, "notImplemented", LATER),
+        (403, "rateLimitExceeded", LATER),
+        (403, "jobRateLimitExceeded", LATER),
+        (412, "conditionNotMet", LATER),
+        (429, "tooMany", LATER),
+        (500, "internalError", LATER),
+        (503, "backendError", LATER),
+    ],
+)
+def test_a_request_that_is_refused(
+    chain: Chain,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    reason: str,
+    kind: type[BaseException],
+) -> None:
+    monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
+    calls = chain.extract().returned
+    errors = [{"reason": reason, "message": "Access Denied:\nno"}]
+    body = {"error": {"code": status, "message": "Access Denied:\nno", "errors": errors}}
+    json_type = {"Content-Type": "application/json"}
+    with RawServer(json.dumps(body).encode(), status, json_type) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
+        tasks: list[Any] = [
+            lambda: chain.load(calls),
+            lambda: chain.enrich(calls),
+            lambda: chain.extract(table=chain.table),
+        ]
+        for task in tasks:
+            with pytest.raises(TalkPilotTaskError) as caught:
+                task()
+            error = type(caught.value), str(caught.value)
+            assert_message(error, kind, f"{status} ({reason})", "'google_cloud_default'")

@@ -1,0 +1,164 @@
+"""Where a new dataset goes; tables that forget calls, that cost too much, or that are none."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.cloud.bigquery import Dataset, Table, TimePartitioning
+from google.cloud.exceptions import NotFound
+
+from airflow_provider_talkpilot.bigquery.schema import target_schema
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskFailError
+from tests.integration.chain import Chain
+from tests.support.tables import tables
+
+DAY_MS = 86_400_000
+VARIABLE = "AIRFLOW_VAR_TALKPILOT_BIGQUERY_LOCATION"
+Google = Callable[..., None]
+
+
+@pytest.fixture
+def set_google(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Google:
+    """Sets the Google connection, which says nothing of a location, with fields of its own."""
+
+    def connect(**extra: Any) -> None:
+        fields = {"is_anonymous": True, "project": "demo", **extra}
+        connection = {"conn_type": "google_cloud_platform", "extra": fields}
+        monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(connection))
+
+    connect()
+    return connect
+
+
+def create(chain: Chain, partitioning: TimePartitioning | None, **options: Any) -> None:
+    """A target table that somebody else has made."""
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    table = Table(chain.table, schema=target_schema())
+    table.time_partitioning = partitioning
+    for name, value in options.items():
+        setattr(table, name, value)
+    chain.bigquery.create_table(table)
+
+
+def refused(task: Callable[[], Any], *said: str) -> None:
+    with pytest.raises(TalkPilotTaskFailError) as caught:
+        task()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert all(each in message for each in said), message
+
+
+def refused_by_all(chain: Chain, *said: str) -> None:
+    """No task that knows the table spends a request, or loads anything."""
+    calls = chain.extract().returned
+    chain.sandbox.reset_counters()
+    refused(lambda: chain.extract(table=chain.table), *said)
+    refused(lambda: chain.load(calls), *said)
+    refused(lambda: chain.enrich(calls), *said)
+    assert not chain.sandbox.counters
+
+
+@pytest.mark.parametrize(
+    ("argument", "field", "variable"),
+    [("EU", "US", "US"), (None, "EU", "US"), ("", "", "EU")],
+    ids=["argument", "connection", "variable"],
+)
+def test_a_new_dataset_is_where_a_setting_says(
+    chain: Chain,
+    set_google: Google,
+    monkeypatch: pytest.MonkeyPatch,
+    argument: str | None,
+    field: str,
+    variable: str,
+) -> None:
+    set_google(location=field)
+    monkeypatch.setenv(VARIABLE, variable)
+    calls = chain.extract(table=chain.table, location=argument).returned
+    assert chain.load(calls, location=argument).returned["location"] == "EU"
+    dataset = chain.bigquery.get_dataset(chain.table.rpartition(".")[0])
+    assert dataset.location == "EU"
+    assert dataset.labels == {"source": "talkpilot"}
+    chain.assert_table_is_truth(details=False)
+
+
+@pytest.mark.parametrize("variable", [None, "", " "])
+def test_without_a_setting_no_dataset_is_created(
+    chain: Chain, set_google: Google, monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv(VARIABLE, variable)
+    said = ("argument location", "field location", "Variable talkpilot_bigquery_location", "US")
+    refused_by_all(chain, *said)
+    with pytest.raises(NotFound):
+        chain.bigquery.get_dataset(chain.table.rpartition(".")[0])
+
+
+def test_jobs_run_where_an_existing_dataset_is(chain: Chain, set_google: Google) -> None:
+    dataset = Dataset(chain.table.rpartition(".")[0])
+    dataset.location = "EU"
+    chain.bigquery.create_dataset(dataset)
+    set_google(location="US")
+    calls = chain.extract(table=chain.table).returned
+    assert chain.load(calls).returned["location"] == "EU"
+    refused(lambda: chain.extract(table=chain.table, location="US"), "leave location empty")
+
+
+def test_a_table_that_forgets_days_is_named_once_a_run(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    create(chain, TimePartitioning(field="created_at", expiration_ms=36_500 * DAY_MS))
+    with caplog.at_level(logging.WARNING):
+        chain.run()
+    [line] = [r.getMessage() for r in caplog.records if "deletes the table" in r.getMessage()]
+    assert "after 36500 days" in line
+    assert f"ALTER TABLE `{chain.table}` SET OPTIONS (partition_expiration_days = NULL)" in line
+    chain.assert_table_is_truth()
+
+
+def test_days_that_the_table_has_forgotten_cost_no_request(chain: Chain) -> None:
+    create(chain, TimePartitioning(field="created_at", expiration_ms=2 * DAY_MS))
+    refused_by_all(chain, "after 2 days", f"ALTER TABLE `{chain.table}`", "a later start")
+    assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+@pytest.mark.parametrize(
+    ("partitioning", "cost"),
+    [
+        (None, "all of it"),
+        (TimePartitioning(), "all of it"),
+        (TimePartitioning(field="updated_at"), "all of it"),
+        (TimePartitioning("MONTH", field="created_at"), "each whole month"),
+    ],
+    ids=["none", "load", "other", "month"],
+)
+def test_a_table_that_is_partitioned_otherwise_is_named_with_its_cost(
+    chain: Chain,
+    caplog: pytest.LogCaptureFixture,
+    partitioning: TimePartitioning | None,
+    cost: str,
+) -> None:
+    create(chain, partitioning)
+    with caplog.at_level(logging.WARNING):
+        chain.run()
+    [line] = [r.getMessage() for r in caplog.records if "not partitioned" in r.getMessage()]
+    assert f"Google bills, {cost}" in line
+    assert "GiB" in line
+    chain.assert_table_is_truth()
+
+
+def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
+    create(chain, TimePartitioning(field="created_at"), require_partition_filter=True)
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+def test_a_view_as_target(chain: Chain) -> None:
+    chain.run()
+    view = f"{chain.table}_live"
+    chain.bigquery.query(f"CREATE VIEW `{view}` AS SELECT * FROM `{chain.table}`").result()
+    chain.table = view
+    refused_by_all(chain, "is no table (VIEW)", "name a table")
