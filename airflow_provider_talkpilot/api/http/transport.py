@@ -57,11 +57,15 @@ def _certificates() -> ssl.SSLContext:
     # Airflow's users know REQUESTS_CA_BUNDLE, which httpx does not read.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
-        if not bundle or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+        if not bundle:
             return httpx.create_ssl_context()
-        if Path(bundle).is_dir():
-            return ssl.create_default_context(capath=bundle)
-        return ssl.create_default_context(cafile=bundle)
+        place: dict[str, Any] = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
+        if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+            return ssl.create_default_context(**place)
+        # The machine sets these, conda for one, and the user the bundle: both count.
+        context = httpx.create_ssl_context()
+        context.load_verify_locations(**place)
+        return context
     except OSError as error:
         raise ConfigurationError(
             "The trusted certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR, "

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import certifi
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -108,6 +109,14 @@ def test_the_environment_can_name_whom_to_trust(
     monkeypatch.setenv(variable, str(certificate))
     assert status(base_url(tls_server)) == "ok"
     assert tls_server.seen[0][1]["x-api-key"] == KEY
+
+
+def test_a_company_s_bundle_counts_beside_the_machine_s(
+    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    assert status(base_url(tls_server)) == "ok"
 
 
 def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
