@@ -33,6 +33,9 @@ class TaskInstance:
         """No other task has left any."""
         return default
 
+    def get_relevant_upstream_map_indexes(self, *_: Any, **__: Any) -> None:
+        """Airflow 2.11 wants to know: no task is mapped."""
+
 
 @dataclass(frozen=True)
 class Outcome:

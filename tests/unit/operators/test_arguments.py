@@ -305,7 +305,7 @@ def test_what_another_task_did_not_give_is_no_default(
     with DAG("absent", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         first = TalkPilotCleanStagingOperator(task_id="first", staging_uri="/x")
         task = kind(task_id="second", **{**arguments, name: first.output})
-    context: Any = {"ti": TaskInstance("second"), "params": {}}
+    context: Any = {"ti": TaskInstance("second"), "params": {}, "expanded_ti_count": None}
     if name == "manifest_uris":
         task.render_template_fields(context)
         return
