@@ -126,14 +126,36 @@ lock: .venv/.locked ## Write the lock files anew (ARGS=--upgrade takes the newes
 	@$(UV) pip compile requirements/strict-emulator.in --overrides requirements/strict-emulator.in \
 	    --universal --python-version 3.13 --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' $(ARGS) -o requirements/strict-emulator.txt >/dev/null
+	@$(UV) pip compile requirements/docs.in --universal --python-version 3.11 --no-emit-index-url \
+	    --no-annotate --custom-compile-command 'make lock' $(ARGS) -o requirements/docs.txt >/dev/null
 
 .PHONY: reference
 reference: .venv/.ready ## Write the arguments and the tables of columns in the documents anew
 	@$(IN_3_3) python -m scripts.reference
 
+# An environment of its own: the site needs nothing of Airflow.
+.venv-docs/.locked: requirements/docs.txt | .venv/.locked
+	@rm -rf .venv-docs
+	@$(UV) venv --no-project --python '$(PYTHON)' .venv-docs
+	@$(UV) pip install --python .venv-docs/bin/python -r $<
+	@touch $@
+
+.PHONY: docs
+docs: .venv-docs/.locked ## Build the documents' site into site/
+	$(call step,docs,site/index.html)
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict --clean
+
+.PHONY: dist
+dist: .venv/.ready ## Build the wheel and the sdist, and check both
+	$(call step,dist,wheel and sdist into dist/ (a minute))
+	@rm -rf dist
+	@.venv/bin/python -m flit_core.wheel --outdir dist >/dev/null
+	@.venv/bin/python -c 'from flit_core.buildapi import build_sdist; build_sdist("dist")' >/dev/null
+	@.venv/bin/python -m scripts.dist dist
+
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	@rm -rf .venv .venv-2.11 .venv-cluster .venv-strict .airflow .bench .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-2.11 .venv-cluster .venv-docs .venv-strict .airflow .bench .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist site
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Trying out
@@ -231,6 +253,13 @@ test-cluster: .venv/.ready ## Celery workers that are killed, on PostgreSQL and 
 	else \
 	    echo 'test-cluster is left out: no PostgreSQL or Redis here (Debian: apt-get install postgresql redis-server)'; \
 	fi
+
+# The Pythons of pyenv, for uv to find; others it fetches.
+MATRIX_PATH = $(subst $(eval) ,:,$(wildcard $(addsuffix /versions/3.1[123]*/bin,$(PYENV_ROOTS))))
+.PHONY: test-matrix
+test-matrix: dist ## The wheel on every version of Airflow (20 minutes); writes docs/compatibility.md
+	$(call step,test,the wheel on every version of Airflow)
+	@$(IN_3_3) sh -c 'PATH="$$PATH:$(MATRIX_PATH)" exec python -m scripts.matrix dist/*.whl $(ARGS)'
 
 .PHONY: test-long
 test-long: .venv/.ready ## A thousand random histories instead of fifty (half an hour)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
@@ -10,9 +12,72 @@ from airflow.utils.types import DagRunType
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
-    from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, Context
+    from airflow.providers.common.compat.sdk import (
+        DAG as DAG,
+        AirflowException as AirflowException,
+        AirflowFailException as AirflowFailException,
+        AirflowNotFoundException as AirflowNotFoundException,
+        AirflowPlugin as AirflowPlugin,
+        AirflowSensorTimeout as AirflowSensorTimeout,
+        AirflowSkipException as AirflowSkipException,
+        Asset as Asset,
+        AssetAlias as AssetAlias,
+        BaseHook as BaseHook,
+        BaseOperator as BaseOperator,
+        BaseOperatorLink as BaseOperatorLink,
+        BaseSensorOperator as BaseSensorOperator,
+        Connection as Connection,
+        Context as Context,
+        DAGNode as DAGNode,
+        ObjectStoragePath as ObjectStoragePath,
+        Param as Param,
+        PokeReturnValue as PokeReturnValue,
+        Stats as Stats,
+        TaskGroup as TaskGroup,
+        TaskInstanceKey as TaskInstanceKey,
+        Variable as Variable,
+        XCom as XCom,
+        XComArg as XComArg,
+        conf as conf,
+        task as task,
+        task_group as task_group,
+    )
 
 IS_AIRFLOW_3: bool = AIRFLOW_V_3_0_PLUS
+
+# Where Airflow's names are looked for. The first module has had all of them since common-compat
+# 1.12. Airflow 2.11.0 and 3.0 came with an older one, which lacks the module.
+_MODULES = (
+    "airflow.providers.common.compat.sdk",
+    "airflow.sdk",
+    "airflow.sdk.execution_time.xcom",
+    "airflow.exceptions",
+    "airflow.configuration",
+    "airflow.stats",
+    "airflow.plugins_manager",
+    "airflow.hooks.base",
+    "airflow.models",
+    "airflow.decorators",
+    "airflow.io.path",
+    "airflow.sensors.base",
+    "airflow.utils.task_group",
+)
+# And what Airflow 2 called them.
+_DATASETS = {"Asset": "Dataset", "AssetAlias": "DatasetAlias"}
+
+
+def __getattr__(name: str) -> Any:
+    """Give a name of Airflow, from wherever this version has it.
+
+    :raises AttributeError: when it has none.
+    """
+    if not name.startswith("_"):
+        for module in _MODULES:
+            with suppress(ImportError, AttributeError):
+                return getattr(import_module(module), name)
+        if name in _DATASETS:
+            return getattr(import_module("airflow.datasets"), _DATASETS[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def is_known(alias: AssetAlias) -> bool:

@@ -7,7 +7,7 @@ API says more: see :mod:`airflow_provider_talkpilot.api.errors`. A task's except
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_talkpilot.compat import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,

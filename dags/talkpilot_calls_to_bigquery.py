@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
+import pendulum
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_talkpilot.compat import DAG, Param
 from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
 
 with DAG(
     dag_id="talkpilot_calls_to_bigquery",
     # "@daily" makes intervals of zero length on Airflow 3; this timetable makes real days.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     default_args={
         "retries": 3,

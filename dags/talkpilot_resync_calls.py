@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import (
+import pendulum
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_talkpilot.compat import (
     DAG,
     Param,
     Variable,
     task,
     task_group,
 )
-from airflow.timetables.interval import CronDataIntervalTimetable
-
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.task_group import (
     TalkPilotCallsTaskGroup,
@@ -31,7 +32,7 @@ with DAG(
     dag_id=DAG_ID,
     # Some hours after the daily DAG: its details come first.
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={

@@ -6,11 +6,11 @@ be. Calls that an earlier run brought cost their list requests and no more.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
+import pendulum
 
+from airflow_provider_talkpilot.compat import DAG, Param, task, task_group
 from airflow_provider_talkpilot.operators.task_group import (
     TalkPilotCallsTaskGroup,
     clean_behind,
@@ -22,7 +22,7 @@ TABLE = "{{ var.value.talkpilot_bigquery_table }}"
 with DAG(
     dag_id="talkpilot_months",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     params={
         "first": Param("2026-01", type="string", pattern=r"^\d{4}-\d{2}$", title="First month"),
         "last": Param("2026-03", type="string", pattern=r"^\d{4}-\d{2}$", title="Last month"),
@@ -34,13 +34,12 @@ with DAG(
     @task
     def months(params: Any = None) -> list[dict[str, str]]:
         """Start and end of each month."""
-        first, last = (date.fromisoformat(f"{params[name]}-01") for name in ("first", "last"))
-        found = []
-        while last >= first:
-            end = (last + timedelta(days=31)).replace(day=1)
-            found.append({"start": last.isoformat(), "end": end.isoformat()})
-            last = (last - timedelta(days=1)).replace(day=1)
-        return found
+        first, last = (pendulum.from_format(params[name], "YYYY-MM") for name in ("first", "last"))
+        starts = reversed(list(pendulum.interval(first, last).range("months")))
+        return [
+            {"start": start.to_date_string(), "end": start.add(months=1).to_date_string()}
+            for start in starts
+        ]
 
     @task_group(prefix_group_id=False)
     def one_month(start: str, end: str) -> None:

@@ -7,11 +7,10 @@ JSON list of connection ids.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from airflow.providers.common.compat.sdk import DAG, Variable, task, task_group
+import pendulum
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_talkpilot.compat import DAG, Variable, task, task_group
 from airflow_provider_talkpilot.operators.task_group import (
     TalkPilotCallsTaskGroup,
     clean_behind,
@@ -23,7 +22,7 @@ TABLE = "{{ var.value.talkpilot_bigquery_table }}"
 with DAG(
     dag_id="talkpilot_organisations",
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     tags=["talkpilot"],
     doc_md=__doc__,

@@ -5,15 +5,17 @@ Runs whenever a load of details is done: of a day, or of days that the re-sync r
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, AssetAlias, task
+import pendulum
+
+from airflow_provider_talkpilot.compat import DAG, AssetAlias, task
 
 with DAG(
     dag_id="talkpilot_report",
     schedule=AssetAlias("talkpilot_details"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["talkpilot"],

@@ -1,4 +1,4 @@
-"""Airflow's command line for ``make demo``: one command after the other, each to its end."""
+"""Airflow's command line, for programs: one command after the other, each to its end."""
 
 from __future__ import annotations
 
@@ -46,10 +46,14 @@ class Airflow:
     :param home: the folder that everything of Airflow goes to.
     :param log: the file.
     :param settings: environment variables for it.
+    :param python: of the environment that has this Airflow.
     """
 
-    def __init__(self, home: Path, log: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, home: Path, log: Path, settings: Mapping[str, str], python: str = sys.executable
+    ) -> None:
         self._log = log
+        self._python = python
         self._environment = _without_callers(os.environ) | {
             "AIRFLOW_HOME": str(home / "airflow"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
@@ -69,7 +73,7 @@ class Airflow:
             begin = log.tell()
             with signals_held_back():
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *arguments],
+                    [self._python, "-m", "airflow", *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

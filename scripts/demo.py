@@ -17,7 +17,6 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,7 +47,7 @@ class Demo:
 
     def migrate(self) -> None:
         """Make Airflow's database."""
-        step = f"Making an Airflow {version('apache-airflow')} for this run alone (5 to 60 s)"
+        step = "Making an Airflow for this run alone (5 to 60 s)"
         with self.step(step):
             self.airflow.run("db", "migrate", seconds=MIGRATE_SECONDS)
 

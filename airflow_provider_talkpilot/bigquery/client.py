@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
-
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
+from airflow_provider_talkpilot.compat import AirflowException, AirflowNotFoundException
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import Client, LoadJob, QueryJob, Table
 
@@ -32,6 +31,7 @@ from airflow_provider_talkpilot.bigquery.staging_table import (
 from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 

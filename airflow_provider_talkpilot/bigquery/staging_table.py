@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import (
     Client,
@@ -24,6 +23,7 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.manifests import Manifest

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import Variable
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud.bigquery import (
     Client,
@@ -25,6 +24,7 @@ from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, ta
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.compat import Variable
 from airflow_provider_talkpilot.staging.columns import Column
 
 LOCATION_VARIABLE = "talkpilot_bigquery_location"

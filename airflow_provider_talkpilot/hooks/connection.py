@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.api.models import describe_invalid
 from airflow_provider_talkpilot.api.redaction import holds_key, plain
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_provider_talkpilot.compat import Connection
 
 URI_SHAPE = "talkpilot://:KEY@api.talkpilot.io/v1"
 

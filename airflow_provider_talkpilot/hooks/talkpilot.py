@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any, Self
 
-from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-from airflow.providers.common.compat.sdk import BaseHook, Connection
+from asgiref.sync import sync_to_async
 
 from airflow_provider_talkpilot.api import (
     Agent,
@@ -31,6 +30,7 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
 from airflow_provider_talkpilot.api.walk import Request, Walk
+from airflow_provider_talkpilot.compat import BaseHook, Connection
 from airflow_provider_talkpilot.hooks.connection import (
     FIELD_BEHAVIOUR,
     URI_SHAPE,
@@ -187,7 +187,8 @@ class TalkPilotHook(BaseHook):
         :raises ConfigurationError: as :meth:`get_conn`.
         """
         with _unquoted(self.talkpilot_conn_id):
-            connection = await get_async_connection(self.talkpilot_conn_id, hook=self)
+            # In a thread, as every version of Airflow allows; a triggerer's own way is 3.3.2's.
+            connection = await sync_to_async(self.get_connection)(self.talkpilot_conn_id)
         fields = read_fields(connection, self.talkpilot_conn_id)
         if fields.unused:
             self.log.warning("%s", fields.unused)

@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import is_known
+from airflow_provider_talkpilot.compat import Asset, AssetAlias, is_known
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
 from airflow_provider_talkpilot.staging.names import Kind, connection_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
-
     from airflow_provider_talkpilot.bigquery.load import LoadResult
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
 # Beside the Google provider's URI of the table. A URI has one asset, and Airflow drops fragments.
 _MARKS: dict[Kind, str] = {"calls": "", "details": "?with=details"}

@@ -12,11 +12,11 @@ from airflow_provider_talkpilot.staging.names import public_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset, SchemaDatasetFacet
-    from airflow.providers.common.compat.sdk import Asset, ObjectStoragePath
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_talkpilot.bigquery.load import LoadResult
     from airflow_provider_talkpilot.bigquery.table_id import TableId
+    from airflow_provider_talkpilot.compat import Asset, ObjectStoragePath
     from airflow_provider_talkpilot.staging.manifests import Manifest
     from airflow_provider_talkpilot.staging.names import Kind
 

@@ -16,21 +16,20 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-
 from airflow_provider_talkpilot.api import Interval, require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
 from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.compat import AirflowNotFoundException, BaseHook
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
 from airflow_provider_talkpilot.staging.choices import HASH, ColumnChoices, Hasher, checked_choices
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.storage import normal_uri
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_talkpilot.compat import Context
 
 COLUMNS_EXAMPLE = '{"phone_number": "hash"}'
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")

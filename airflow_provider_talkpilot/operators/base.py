@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, Stats, XComArg, conf
 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.compat import BaseOperator, Stats, XComArg, conf
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
@@ -31,8 +31,9 @@ from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import ledger_folder
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
     from google.cloud.bigquery import Client
+
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
 DEFER_AFTER = timedelta(minutes=2)
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_provider_talkpilot.compat import conf
 from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
 from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
@@ -33,9 +32,8 @@ from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
-
     from airflow_provider_talkpilot.bigquery.load import Load
+    from airflow_provider_talkpilot.compat import Context, XComArg
 
 # How often the trigger looks at a job that takes long.
 POLL_SECONDS = 10.0

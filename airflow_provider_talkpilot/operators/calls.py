@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.compat import render_text
+from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
 from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.links.google_cloud import StagingLink
 from airflow_provider_talkpilot.links.talkpilot import DashboardLink
@@ -45,7 +43,7 @@ from airflow_provider_talkpilot.staging.names import interval_folder, root_of, s
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath, XComArg
 
 HASH_CONN_ID = "talkpilot_hash"
 # An XCom is no place for long lists.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.api.interval import format_utc
+from airflow_provider_talkpilot.compat import AirflowSkipException
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_bounds,
@@ -33,7 +32,7 @@ from airflow_provider_talkpilot.staging.names import scope_name
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
 
 class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):

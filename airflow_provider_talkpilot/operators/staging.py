@@ -7,8 +7,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
+from airflow_provider_talkpilot.compat import BaseOperator
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_unless_template,
@@ -23,7 +22,7 @@ from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow_provider_talkpilot.compat import Context, XComArg
 
 
 class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):

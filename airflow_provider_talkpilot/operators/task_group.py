@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AssetAlias, TaskGroup
-
+from airflow_provider_talkpilot.compat import AssetAlias, TaskGroup
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import check_argument
@@ -19,7 +18,7 @@ from airflow_provider_talkpilot.operators.calls import (
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, DAGNode, XComArg
+    from airflow_provider_talkpilot.compat import BaseOperator, DAGNode, XComArg
 
 # Staging keeps personal data no longer than the run needs them, so a load cannot repeat for ever.
 _CLEARING = (

@@ -7,9 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowPlugin
-
-from airflow_provider_talkpilot.compat import IS_AIRFLOW_3
+from airflow_provider_talkpilot.compat import IS_AIRFLOW_3, AirflowPlugin
 from airflow_provider_talkpilot.operators.priority import ScheduledFirst
 from airflow_provider_talkpilot.webhook.settings import is_configured
 

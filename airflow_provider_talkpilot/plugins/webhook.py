@@ -11,10 +11,10 @@ import logging
 import os
 from functools import cache
 
-from airflow.providers.common.compat.sdk import Variable
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from airflow_provider_talkpilot.compat import Variable
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.webhook.app import make_app

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
+import pendulum
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
@@ -119,7 +120,7 @@ def clipped(interval: Interval, earliest: datetime) -> Interval | None:
 
 def midnight(day: date) -> datetime:
     """The first moment of a UTC day."""
-    return datetime.combine(day, time(), UTC)
+    return pendulum.datetime(day.year, day.month, day.day, tz="UTC")
 
 
 _look_backs = TypeAdapter(Annotated[list[LookBack], Field(min_length=1)])

@@ -30,7 +30,8 @@ class Sandbox(Service):
     """A TalkPilot on this machine.
 
     >>> with Sandbox(days=1, requests_per_minute=None) as sandbox:
-    ...     sandbox.purge(sandbox.store.truth("2026-03-16", "2026-03-17")[0]["id"])
+    ...     call, *_ = sandbox.store.truth("2026-03-16", "2026-03-17")
+    ...     sandbox.purge(call["id"])
 
     :param settings: how it behaves; None takes the defaults.
     :param port: port of the API; 0 chooses a free one.

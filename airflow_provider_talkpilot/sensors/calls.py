@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_talkpilot.api.done import DoneWatch
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.api.walk import run
+from airflow_provider_talkpilot.compat import (
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
-
-from airflow_provider_talkpilot.api.done import DoneWatch
-from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
-from airflow_provider_talkpilot.api.walk import run
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotSensorTimeoutError,
     TalkPilotTaskFailError,
@@ -32,7 +31,7 @@ from airflow_provider_talkpilot.operators.base import FromOtherTasks, airflow_er
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_talkpilot.compat import Context
 
 # The longest wait for the key's quota in a worker that could be given back.
 MAX_QUOTA_WAIT = timedelta(minutes=2)

@@ -21,7 +21,7 @@ from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.names import EventName, call_name, inbox_folder
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 CALL_STARTED, CALL_ENDED, CALL_COMPLETED = "call_started", "call_ended", "call.completed"
 """The events that the inbox takes; TalkPilot sent the last one until summer 2026."""

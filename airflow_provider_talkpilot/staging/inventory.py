@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import LEVELS, FileName, Folder, root_of

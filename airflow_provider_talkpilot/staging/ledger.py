@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api.quota.traffic import HOUR_SLOTS, LedgerEntry
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import StagingError
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.names import FileName, Kind

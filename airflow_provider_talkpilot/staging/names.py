@@ -33,7 +33,7 @@ from airflow_provider_talkpilot.staging.errors import StagingUriError
 
 if TYPE_CHECKING:
     # The receiver of webhooks writes into the inbox, and runs without Airflow.
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 Kind = Literal["calls", "details"]
 

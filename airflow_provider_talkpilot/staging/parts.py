@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pydantic_core
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import BaseModel
 
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.names import FileName

@@ -26,7 +26,7 @@ from airflow_provider_talkpilot.staging.names import unfinished_name
 
 if TYPE_CHECKING:
     # The receiver of webhooks stores events, and runs without Airflow.
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 _READ_BUFFER = 1 << 20
 # What the file systems of fsspec call the time of a file's last change.
@@ -103,7 +103,7 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
         # time where that does not get through. Only zonal buckets need the answer.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     if to_path is None:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from airflow_provider_talkpilot.compat import ObjectStoragePath
 
         to_path = ObjectStoragePath
     try:

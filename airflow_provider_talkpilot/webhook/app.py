@@ -27,8 +27,9 @@ from airflow_provider_talkpilot.staging.inbox import Event, EventError
 from airflow_provider_talkpilot.webhook.settings import ReceiverSettings
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
     from upath import UPath
+
+    from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
 from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
 from airflow_provider_talkpilot.staging.columns import IMPERSONAL

@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.models import LenientFlag
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
 from airflow_provider_talkpilot.staging.parts import read_records

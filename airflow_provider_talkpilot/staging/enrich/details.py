@@ -7,12 +7,11 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.enrich.plan import Wanted

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import (
     KEEP_ALL,

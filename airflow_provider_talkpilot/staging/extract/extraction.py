@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
 from airflow_provider_talkpilot.api import Call, CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import format_utc
+from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices, warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
