@@ -140,6 +140,7 @@ def try_out(python: str, folder: Path) -> str:
         settings = {
             **sandbox.environment,
             **bigquery.environment,
+            "PYTHONSAFEPATH": "1",  # the wheel, and not this checkout
             "AIRFLOW_VAR_TALKPILOT_STAGING_URI": (folder / "staging").as_uri(),
             "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": TABLE,
         }
