@@ -31,7 +31,7 @@ def main(folder: Path) -> int:
     with tarfile.open(sdist) as tar:
         inside = {name.partition("/")[2] for name in tar.getnames()} - {"PKG-INFO"}
     assert inside == tracked, f"the sdist and git differ in {sorted(inside ^ tracked)}"
-    check = (*UV, "tool", "run", "twine@6.2.0", "check", "--strict", str(wheel), str(sdist))
+    check = (*UV, "tool", "run", "twine@7.0.0", "check", "--strict", str(wheel), str(sdist))
     subprocess.run(check, check=True)
     with tempfile.TemporaryDirectory(prefix="talkpilot-dist-") as name:
         python = f"{name}/bin/python"
