@@ -275,7 +275,7 @@ def test_a_manifest_that_is_not_below_the_staging_uri(chain: Chain, place: str) 
 @pytest.mark.parametrize("days", [0, -1])
 def test_an_age_that_makes_no_sense(chain: Chain, days: int) -> None:
     chain.extract()
-    with pytest.raises(AirflowFailException, match="max_age is of no use as it is"):
+    with pytest.raises(AirflowFailException, match="max_age cannot be used"):
         chain.clean(max_age=timedelta(days=days))
     assert len(names(chain.staging_uri)) == 2
 

@@ -192,7 +192,7 @@ def test_a_killed_task_cancels_its_own_job_and_the_next_try_runs_it_again(
             killed = pool.submit(load)
             wait_until(lambda: gateway.looked_at)
             TalkPilotLoadCallsOperator(
-                task_id="other", manifest_uri="x", table=chain.table
+                task_id="other", manifest_uri="/x/calls.json", table=chain.table
             ).on_kill()
             assert gateway.cancelled == []
             tasks[0].on_kill()

@@ -89,7 +89,7 @@ def check_value(name: str, value: object, kind: Any, **bounds: Any) -> None:
         TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
     except ValidationError as error:
         said = "; or ".join(each["msg"] for each in error.errors(include_url=False))
-        raise ConfigurationError(f"{name} is of no use as it is. {said}.") from None
+        raise ConfigurationError(f"{name} cannot be used: {said}.") from None
 
 
 def checked_key(api_key: str) -> str:

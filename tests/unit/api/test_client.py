@@ -62,7 +62,7 @@ def test_options_that_can_never_work(options: dict[str, Any]) -> None:
     "options", [{"share": 0}, {"share": 1.1}, {"requests_per_minute": 0}, {"requests_per_hour": -1}]
 )
 def test_quotas_that_can_never_work(options: dict[str, Any]) -> None:
-    with pytest.raises(errors.ConfigurationError, match="is of no use as it is"):
+    with pytest.raises(errors.ConfigurationError, match="cannot be used"):
         Quota(**options)
 
 
