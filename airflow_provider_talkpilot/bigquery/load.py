@@ -136,13 +136,7 @@ class Load:
         warn = manifest.kind == "calls" and not options.resumed_job  # once a run
         self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
         table = ensure_table(
-            self._client,
-            self._jobs,
-            target,
-            manifest.interval,
-            manifest.columns,
-            options.policy_tags,
-            warn=warn,
+            self._client, self._jobs, target, manifest, options.policy_tags, warn=warn
         )
         self._name_staging_table(table)
         if not manifest.parts and not self._walk:

@@ -26,6 +26,7 @@ from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import Variable
 from airflow_provider_talkpilot.staging.columns import Column
+from airflow_provider_talkpilot.staging.manifests import Manifest
 
 LOCATION_VARIABLE = "talkpilot_bigquery_location"
 
@@ -134,8 +135,7 @@ def ensure_table(
     client: Client,
     jobs: Jobs,
     target: TableId,
-    interval: Interval,
-    columns: Mapping[str, str],
+    manifest: Manifest,
     policy_tags: Mapping[str, str],
     *,
     warn: bool = False,
@@ -147,8 +147,7 @@ def ensure_table(
     :param client: BigQuery.
     :param jobs: runs the statements.
     :param target: the table.
-    :param interval: what is to be loaded.
-    :param columns: what the manifest recorded of the choices for columns.
+    :param manifest: of what is to be loaded.
     :param policy_tags: a policy tag by column; set where a column has none.
     :param warn: warn of a table that forgets calls, or that costs more than it must.
     :return: the table as BigQuery has it.
@@ -159,7 +158,7 @@ def ensure_table(
         table = client.get_table(str(target))
     except NotFound:
         table = Table(str(target), schema=tagged(target_schema(), policy_tags))
-        table.labels = labels_of(columns)
+        table.labels = labels_of(manifest.columns)
         table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")
         table.clustering_fields = ["agent_id", "id"]
         table.description = "TalkPilot's calls: one row a call, equal to the API where walked."
@@ -168,7 +167,7 @@ def ensure_table(
             return _without_expiration(client, client.create_table(table))
         except Conflict:  # another task was faster
             table = client.get_table(str(target))
-    lacking = _require_fit(table, interval, columns)
+    lacking = _require_fit(table, manifest.interval, manifest.columns)
     if warn:
         _warn_of_expiration(table, target)
         _warn_of_partitioning(table, target)
