@@ -50,6 +50,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "message", "kind", "cure"), REFUSED, ids=[f"{r[0]}-{r[1][:20]}" for r in REFUSED]
 )
