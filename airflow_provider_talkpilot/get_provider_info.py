@@ -33,7 +33,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.talkpilot")],
         "operators": [
             _modules(
-                "operators.calls", "operators.bigquery", "operators.resync", "operators.staging"
+                "operators.calls",
+                "operators.performance",
+                "operators.bigquery",
+                "operators.resync",
+                "operators.staging",
             )
         ],
         "sensors": [_modules("sensors.calls")],

@@ -14,7 +14,8 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
-from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
+from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri

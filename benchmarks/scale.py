@@ -31,8 +31,7 @@ from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from airflow_provider_talkpilot.staging.manifests import (
-    CallsManifest,
-    DetailsManifest,
+    AnyManifest,
     load_manifest,
 )
 from airflow_provider_talkpilot.staging.storage import get_text, parse_uri
@@ -126,7 +125,7 @@ def _measure(
     return measured, returned
 
 
-def _describe(uri: str) -> CallsManifest | DetailsManifest:
+def _describe(uri: str) -> AnyManifest:
     path = parse_uri(uri)
     text = get_text(path) or ""
     manifest = load_manifest(path)

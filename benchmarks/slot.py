@@ -17,7 +17,8 @@ from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPil
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
-from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
+from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri

@@ -62,6 +62,8 @@ with DAG(
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
         enrich="{{ params.enrich }}",
+        performance="{{ var.value.get('talkpilot_performance', '') }}",
+        details="{{ var.value.get('talkpilot_details', '') }}",
         confirm_erasure="{{ params.confirm_erasure }}",
         columns="{{ var.value.get('talkpilot_columns', '') }}",
         policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",

@@ -131,22 +131,26 @@ class Demo:
     def _show_requests(self) -> None:
         width = max(len(name) for name, _, _ in self.spent)
         say("Requests")
-        say(f"  {'':<{width}}  lists  details  refused  least possible")
+        say(f"  {'':<{width}}  lists  records  details  refused  least possible")
         for name, spent, least in self.spent:
             lists = spent["agents"] + spent["calls"]
             say(
-                f"  {name:<{width}}  {lists:>5}  {spent['detail']:>7}  {spent['refused']:>7}"
-                f"  {least['lists']:>6} + {least['details']}"
+                f"  {name:<{width}}  {lists:>5}  {spent['performance']:>7}  {spent['detail']:>7}"
+                f"  {spent['refused']:>7}"
+                f"  {least['lists']:>3} + {least['records']} + {least['details']}"
             )
-        say("  A detail is fetched once per version of a call. The second run read the lists to")
-        say("  see what changed; nothing had, so it fetched no detail again.")
+        say("  A detail is fetched until it has its transcript and score. The second run read the")
+        say("  lists and the performance records to see what changed, and no detail again.")
         say()
 
     def _least(self, day: dt.date, *, again: bool) -> Counter[str]:
-        """The fewest requests that can show a day: the agents, their pages, a detail a call."""
+        """The fewest requests that can show a day: the agents, their pages, a detail a call.
+
+        The lists of performance records have as many pages.
+        """
         calls = Counter(call["agent_id"] for call in self._truth(day))
         pages = sum(max(1, -(-calls[one] // PAGE)) for one in self.sandbox.store.agent_ids)
-        return Counter(lists=1 + pages, details=0 if again else calls.total())
+        return Counter(lists=1 + pages, records=pages, details=0 if again else calls.total())
 
     def _truth(self, *days: dt.date) -> list[dict[str, Any]]:
         chosen = days or self.days

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE
 from airflow_provider_talkpilot.staging.columns import (
     COLUMNS,
-    DROPPABLE,
-    HASHABLE,
     NEEDED,
+    PERFORMANCE,
     Column,
     Is,
     Source,
@@ -41,6 +43,7 @@ MARK = "<!-- Below: from the docstrings, by `make reference`. -->"
 OPERATORS: tuple[type[Any], ...] = (
     TalkPilotExtractCallsOperator,
     TalkPilotLoadCallsOperator,
+    TalkPilotExtractPerformanceOperator,
     TalkPilotEnrichCallsOperator,
     TalkPilotCleanStagingOperator,
     TalkPilotChooseDaysOperator,
@@ -135,9 +138,9 @@ def _markdown(text: str) -> str:
     return re.sub(r"``(.+?)``|:\w+:`(.+?)`", lambda m: f"`{m[1] or m[2]}`", joined)
 
 
-def _columns_in_short() -> Iterator[str]:
+def _columns_in_short(columns: Iterable[Column] = COLUMNS) -> Iterator[str]:
     yield from ("| column | type | what it is |", "|---|---|---|")
-    for column in COLUMNS:
+    for column in columns:
         yield f"| `{column.name}` | {column.sql_type} | {column.description} |"
 
 
@@ -169,6 +172,7 @@ COLUMN_TABLES: dict[Path, Callable[[], Iterator[str]]] = {
     ROOT / "README.md": _columns_in_short,
     ROOT / "docs" / "warehouse.md": _columns,
     ROOT / "docs" / "privacy-columns.md": _choices,
+    ROOT / "docs" / "performance.md": partial(_columns_in_short, PERFORMANCE),
 }
 
 

@@ -4,7 +4,7 @@ from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.client import TalkPilotClient
 from airflow_provider_talkpilot.api.http.address import require_uuid
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail
+from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.quota import Quota
 from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, Reject
 
@@ -16,6 +16,7 @@ __all__ = [
     "CallFilters",
     "CallPage",
     "Interval",
+    "PerformanceRecord",
     "Quota",
     "Reject",
     "TalkPilotClient",

@@ -17,8 +17,8 @@ from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.api.walk import (
     CallFilters,
     CallPage,
-    CallWalk,
     Request,
+    call_walk,
     list_agents,
     run_async,
 )
@@ -52,7 +52,7 @@ class AsyncTalkPilotClient(BaseClient):
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
     ) -> AsyncIterator[CallPage]:
         """As :meth:`TalkPilotClient.walk_calls`; no page is requested before it is consumed."""
-        walk = CallWalk(agent_id, interval, filters)
+        walk = call_walk(agent_id, interval, filters)
         yield walk.page(await self.fetch(walk.request()))
         for request in walk.further_requests():
             yield walk.page(await self.fetch(request))

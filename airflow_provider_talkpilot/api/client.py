@@ -23,15 +23,19 @@ import tenacity
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health
+from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health, PerformanceRecord
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.api.walk import (
     CallFilters,
     CallPage,
-    CallWalk,
+    IntervalWalk,
+    Record,
+    RecordPage,
     Request,
+    call_walk,
     list_agents,
+    performance_walk,
     run,
 )
 
@@ -90,9 +94,21 @@ class TalkPilotClient(BaseClient):
         :return: an iterator of pages of at most 100 calls, newest first.
         :raises WalkMovedError: when the list changed while it was read.
         """
-        return self._pages(CallWalk(agent_id, interval, filters))
+        return self._pages(call_walk(agent_id, interval, filters))
 
-    def _pages(self, walk: CallWalk) -> Iterator[CallPage]:
+    def walk_performance(
+        self, agent_id: str, interval: Interval
+    ) -> Iterator[RecordPage[PerformanceRecord]]:
+        """Walk an agent's performance records of an interval (``performance:read``).
+
+        As :meth:`walk_calls`; 100 records a request.
+
+        :raises PermissionDeniedError: when the key may not read them.
+        :raises NotFoundError: when the API has no such list, as in spring 2026.
+        """
+        return self._pages(performance_walk(agent_id, interval))
+
+    def _pages(self, walk: IntervalWalk[Record]) -> Iterator[RecordPage[Record]]:
         yield walk.page(self.fetch(walk.request()))
         with Prefetch(self.quota, self.fetch, walk.further_requests(), PREFETCHED_PAGES) as bodies:
             for body in bodies:

@@ -4,7 +4,7 @@ So are values of known fields that do not fit: :meth:`TalkPilotModel.read` makes
 other fields. The JSON type decides what fits. Nothing is converted but a whole number that comes as
 ``12.0``: a text ``"true"`` is no boolean, and a text ``"12"`` is no number.
 
-Source of the fields: docs.talkpilot.io, pages api/agents and api/calls.
+Source of the fields: docs.talkpilot.io, pages api/agents, api/calls and api/performance.
 """
 
 from __future__ import annotations
@@ -86,6 +86,24 @@ class TalkPilotModel(BaseModel):
         found.__pydantic_extra__ = (found.__pydantic_extra__ or {}) | {k: record[k] for k in unfit}
         return found
 
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields that this version does not know, without the recording's signed address.
+
+        Numbers that a BigQuery JSON column cannot hold are texts in it.
+        """
+        return {name: value for name, value in self._kept() if name not in type(self).model_fields}
+
+    @property
+    def drift(self) -> dict[str, Any]:
+        """As :attr:`extra`, of known fields whose values do not fit; the field itself is None."""
+        return {name: value for name, value in self._kept() if name in type(self).model_fields}
+
+    def _kept(self) -> Iterator[tuple[str, Any]]:
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if name != RECORDING:
+                yield name, storable(value)
+
 
 class Health(TalkPilotModel):
     """Response of ``GET /health``."""
@@ -137,24 +155,6 @@ class Call(TalkPilotModel):
     disconnection_reason: Text | None = None
     is_purged: LenientFlag | None = None
 
-    @property
-    def extra(self) -> dict[str, Any]:
-        """Fields that this version does not know, without the recording's signed address.
-
-        Numbers that a BigQuery JSON column cannot hold are texts in it.
-        """
-        return {name: value for name, value in self._kept() if name not in type(self).model_fields}
-
-    @property
-    def drift(self) -> dict[str, Any]:
-        """As :attr:`extra`, of known fields whose values do not fit; the field itself is None."""
-        return {name: value for name, value in self._kept() if name in type(self).model_fields}
-
-    def _kept(self) -> Iterator[tuple[str, Any]]:
-        for name, value in (self.__pydantic_extra__ or {}).items():
-            if name != RECORDING:
-                yield name, _storable(value)
-
 
 class CallDetail(Call):
     """One call with its detail fields.
@@ -167,6 +167,76 @@ class CallDetail(Call):
     transcript: Any = None
     final_score: Number | None = None
     audio_file_url: Text | None = None
+
+
+class RedFlag(TalkPilotModel):
+    """Whether a call shows a pattern of failure. What it is called is the record's field."""
+
+    detected: Flag | None = None
+    reasoning: Text | None = None
+    score_impact: Number | None = None
+
+
+class FinalResult(TalkPilotModel):
+    """How TalkPilot's quality check judged a call."""
+
+    outcome: Flag | None = None
+    outcome_label: Text | None = None
+    final_score: Number | None = None
+    summary_reasoning: Text | None = None
+
+
+def _read_object(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value
+    raise ValueError("it should be an object")
+
+
+Variables = Annotated[dict[str, Any] | None, BeforeValidator(lambda v: v and _read_object(v))]
+_Result = Annotated[FinalResult | None, BeforeValidator(lambda v: v and FinalResult.read(v))]
+
+
+class PerformanceRecord(TalkPilotModel):
+    """What the quality check wrote about a call (``performance:read``).
+
+    ``call_id`` leads to the call. ``created_at`` is the call's start or when the record was
+    written: TalkPilot's page says both. Red flags are among the unknown fields: each is an object
+    with ``detected``, and TalkPilot may add some.
+    """
+
+    id: Identifier
+    agent_id: Identifier | None = None
+    created_at: UtcDatetime
+    call_id: Text | None = None
+    caller_phone: Text | None = None
+    agent_phone_number: Text | None = None
+    duration_seconds: Integer | None = None
+    disconnect_reason: Text | None = None
+    session_status: Text | None = None
+    e2e_latency_p90: Number | None = None
+    e2e_latency_median: Number | None = None
+    e2e_latency_min: Number | None = None
+    transcription_latency_p90: Number | None = None
+    transcription_latency_median: Number | None = None
+    transcription_latency_min: Number | None = None
+    llm_latency_p90: Number | None = None
+    llm_latency_median: Number | None = None
+    llm_latency_min: Number | None = None
+    tts_latency_p90: Number | None = None
+    tts_latency_median: Number | None = None
+    tts_latency_min: Number | None = None
+    llm_total_tokens: Integer | None = None
+    llm_prompt_tokens: Integer | None = None
+    llm_completion_tokens: Integer | None = None
+    pre_call_variables: Variables = None
+    extracted_variables: Variables = None
+    llm_provider: Text | None = None
+    llm_model: Text | None = None
+    tts_provider: Text | None = None
+    stt: Text | None = None
+    pipeline_mode: Text | None = None
+    prompt_fingerprint: Text | None = None
+    final_result: _Result = None
 
 
 class Pagination(TalkPilotModel):
@@ -182,11 +252,12 @@ class Page(TalkPilotModel):
     pagination: Pagination
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """Give a JSON value as a BigQuery JSON column can hold it."""
     if isinstance(value, dict):
-        return {name: _storable(item) for name, item in value.items()}
+        return {name: storable(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [storable(item) for item in value]
     if isinstance(value, int) and value not in INT64:
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):

@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from airflow_provider_talkpilot.api.models import (
     Agent,
     Call,
     Page,
+    PerformanceRecord,
     TalkPilotModel,
     describe_invalid,
 )
@@ -33,6 +34,7 @@ PAGE_LIMIT = 100
 AGENT_WALKS = 3
 
 Model = TypeVar("Model", bound=TalkPilotModel)
+Record = TypeVar("Record", Call, PerformanceRecord)
 Out = TypeVar("Out")
 In = TypeVar("In")
 Result = TypeVar("Result")
@@ -113,15 +115,23 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class CallPage:
-    """One page of a walk: the calls inside the interval, and the rejects.
+class RecordPage(Generic[Record]):
+    """One page of a walk: the records inside the interval, and the rejects.
 
     :param total: length of the list as the API gives it, the margin around the interval included.
     """
 
-    calls: list[Call]
+    records: list[Record]
     total: int
     rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def calls(self) -> list[Record]:
+        """The records, of a walk of calls."""
+        return self.records
+
+
+CallPage = RecordPage[Call]
 
 
 class Walk:
@@ -209,39 +219,43 @@ class Walk:
         return WalkMovedError(f"The list {self._path} changed while it was read: {how}.")
 
 
-class CallWalk(Walk):
-    """The walk of one agent's calls; its parameters are those of ``TalkPilotClient.walk_calls``.
+class IntervalWalk(Walk, Generic[Record]):
+    """The walk of what one agent has in an interval.
 
+    :param kind: ``calls`` or ``performance``, in the address too.
+    :param model: of the records.
+    :param interval: which records, by ``created_at``.
+    :param params: further query parameters.
     :raises ConfigurationError: when the agent's id is no UUID.
     """
 
     def __init__(
-        self, agent_id: str, interval: Interval, filters: CallFilters | None = None
+        self,
+        kind: str,
+        model: type[Record],
+        agent_id: str,
+        interval: Interval,
+        params: dict[str, str],
     ) -> None:
         self._agent_id, self._interval = require_uuid("agent id", agent_id), interval
-        params = {
-            # Without deleted calls a soft delete between two pages would move the list.
-            "include_deleted": "true",
-            "from": format_utc(interval.request_from),
-            "to": format_utc(interval.request_to),
-            **(filters or CallFilters()).active(),
-        }
-        super().__init__("calls", f"agents/{self._agent_id}/calls", params)
+        self._model: type[Record] = model
+        bounds = {"from": format_utc(interval.request_from), "to": format_utc(interval.request_to)}
+        super().__init__(kind, f"agents/{self._agent_id}/{kind}", bounds | params)
 
-    def page(self, body: dict[str, Any]) -> CallPage:
-        """As :meth:`take`, with the calls of the interval and the rejects taken apart."""
-        calls, rejects = [], []
+    def page(self, body: dict[str, Any]) -> RecordPage[Record]:
+        """As :meth:`take`, with the records of the interval and the rejects taken apart."""
+        records, rejects = list[Record](), []
         for row in self.take(body):
             try:
-                call = Call.read(row)
+                record = self._model.read(row)
             except ValidationError as error:
                 if not self._is_elsewhere(row):
                     rejects.append(Reject(row, describe_invalid(error)))
                 continue
-            if call.created_at in self._interval:
-                call.agent_id = call.agent_id or self._agent_id
-                calls.append(call)
-        return CallPage(calls, self.total, rejects)
+            if record.created_at in self._interval:
+                record.agent_id = record.agent_id or self._agent_id
+                records.append(record)
+        return RecordPage(records, self.total, rejects)
 
     def _is_elsewhere(self, row: Any) -> bool:
         """Whether a row that does not fit still shows that it belongs to another interval."""
@@ -251,6 +265,20 @@ class CallWalk(Walk):
             )
         except ValueError:
             return False
+
+
+def call_walk(
+    agent_id: str, interval: Interval, filters: CallFilters | None = None
+) -> IntervalWalk[Call]:
+    """Make the walk of one agent's calls; see ``TalkPilotClient.walk_calls``."""
+    # Without deleted calls a soft delete between two pages would move the list.
+    params = {"include_deleted": "true", **(filters or CallFilters()).active()}
+    return IntervalWalk("calls", Call, agent_id, interval, params)
+
+
+def performance_walk(agent_id: str, interval: Interval) -> IntervalWalk[PerformanceRecord]:
+    """Make the walk of one agent's records; see ``TalkPilotClient.walk_performance``."""
+    return IntervalWalk("performance", PerformanceRecord, agent_id, interval, {})
 
 
 def list_agents() -> Exchange[list[Agent]]:

@@ -8,30 +8,33 @@ from google.cloud.bigquery import Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.staging.choices import KEEP
-from airflow_provider_talkpilot.staging.columns import DROPPABLE
+from airflow_provider_talkpilot.staging.columns import TABLES, droppable
 
 _PREFIX = "talkpilot-"
 
 
-def labels_of(columns: Mapping[str, str]) -> dict[str, str]:
+def labels_of(columns: Mapping[str, str], table: str = "") -> dict[str, str]:
     """Labels of a table that is made under these choices.
 
     :param columns: what a manifest recorded.
+    :param table: which one, see ``TABLES``.
     """
-    return {f"{_PREFIX}{name}": choice for name, choice in columns.items()}
+    names = droppable(TABLES[table])
+    return {f"{_PREFIX}{name}": choice for name, choice in columns.items() if name in names}
 
 
-def require_same_choices(table: Table, columns: Mapping[str, str]) -> None:
+def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "") -> None:
     """Refuse rows that were staged under other choices than the table was made with.
 
     :param table: as BigQuery has it; without our labels it keeps every column.
     :param columns: what a manifest recorded.
+    :param kind: which table it is, see ``TABLES``.
     :raises BigQueryLoadError: when a choice differs.
     """
     labels = table.labels or {}
     differences = [
         f"{name} ({there} there, {here} now)"
-        for name in DROPPABLE
+        for name in droppable(TABLES[kind])
         if (there := labels.get(f"{_PREFIX}{name}", KEEP)) != (here := columns.get(name, KEEP))
     ]
     if differences:

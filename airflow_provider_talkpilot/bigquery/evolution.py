@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.cloud.bigquery import SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
@@ -13,14 +15,15 @@ from airflow_provider_talkpilot.staging.columns import COLUMNS, Column
 _WIDENED = {("INTEGER", "FLOAT")}
 
 
-def lacking_columns(table: Table) -> list[Column]:
+def lacking_columns(table: Table, columns: Sequence[Column] = COLUMNS) -> list[Column]:
     """Give the columns to add to a table.
 
+    :param columns: those that it needs.
     :raises BigQueryLoadError: when adding columns is not enough.
     """
     have = _by_name(table.schema)
-    problems = [(column.name, _misfit(column, have.get(column.name))) for column in COLUMNS]
-    ours = {column.name for column in COLUMNS}
+    problems = [(column.name, _misfit(column, have.get(column.name))) for column in columns]
+    ours = {column.name for column in columns}
     problems += [
         (name, "REQUIRED, and nothing fills it")
         for name, field in have.items()
@@ -32,15 +35,15 @@ def lacking_columns(table: Table) -> list[Column]:
             f"needs: {', '.join(wrong)}. Name another table, or rename this one and let the load "
             "create it anew."
         )
-    return [column for column in COLUMNS if column.name not in have]
+    return [column for column in columns if column.name not in have]
 
 
-def narrow_columns(table: Table) -> list[Column]:
+def narrow_columns(table: Table, columns: Sequence[Column] = COLUMNS) -> list[Column]:
     """Give the columns of a table to widen."""
     have = _by_name(table.schema)
     return [
         column
-        for column in COLUMNS
+        for column in columns
         if column.name in have
         and (_shown(have[column.name]), _shown(schema_field(column))) in _WIDENED
     ]

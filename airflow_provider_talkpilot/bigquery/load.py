@@ -28,10 +28,11 @@ from airflow_provider_talkpilot.bigquery.staging_table import (
     ensure_lock,
     submit_load_job,
 )
-from airflow_provider_talkpilot.bigquery.statements import query_config, render
+from airflow_provider_talkpilot.bigquery.statements import performance_table, query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table
+from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table, exists
 from airflow_provider_talkpilot.compat import ObjectStoragePath
+from airflow_provider_talkpilot.staging.choices import DROP
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
@@ -94,6 +95,8 @@ class Load:
     killed or deferred try has done is found in BigQuery, by the ids of its jobs and the rows of the
     staging table, both named after the content and the target.
 
+    Performance records go into the table beside the target, and their scores into the target.
+
     :param client: BigQuery, for the project that pays for the jobs.
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
@@ -120,6 +123,7 @@ class Load:
             resumed_job=self._options.resumed_job,
         )
         self._bytes_processed = 0
+        self._has_performance = False
 
     def run(self) -> LoadResult:
         """Load.
@@ -138,12 +142,26 @@ class Load:
         table = ensure_table(
             self._client, self._jobs, target, manifest, options.policy_tags, warn=warn
         )
+        tables = {"": target}
+        if manifest.kind == "performance" and manifest.parts:
+            tables["performance"] = performance_table(target)
+            table = ensure_table(
+                self._client,
+                self._jobs,
+                tables["performance"],
+                manifest,
+                options.policy_tags,
+                "performance",
+            )
+        self._has_performance = exists(self._client, performance_table(target))
         self._name_staging_table(table)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)
         with log_group("BigQuery jobs, one after the other"):
-            result = self._merge(self._fill_staging_table())
+            load_job = self._fill_staging_table()
+            is_beside = manifest.kind == "performance"
+            result = self._merge_beside(load_job) if is_beside else self._merge(load_job)
             self._client.delete_table(str(self._staging), not_found_ok=True)
         log.info(
             "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
@@ -151,7 +169,7 @@ class Load:
             manifest.interval,
             f"{result.rows:,}",
             f"{result.changed:,}",
-            target,
+            tables.get(manifest.kind, target),
             f"{result.bytes_processed:,}",
         )
         return result
@@ -219,6 +237,10 @@ class Load:
             merge = self._merge_job(before, counts)
             counts = {verb: int(merge.labels.get(verb, count)) for verb, count in counts.items()}
             after = self._look() if walk else []
+        if walk and self._has_performance:
+            # In each run: one that was killed after its merge would not know of it.
+            statement = self._statement("purge_performance", now=walk.walked_at)
+            self._change("talkpilot-purge-", statement, deferrable=False)
         live = self._reconcile(walk, after, counts["erased"]) if walk else None
         return LoadResult(
             rows=self._manifest.rows,
@@ -228,6 +250,23 @@ class Load:
             live=live,
             load_job_id=load_job.job_id if load_job else None,
             merge_job_id=merge.job_id if merge else None,
+            bytes_processed=self._bytes_processed,
+            location=self._jobs.location,
+        )
+
+    def _merge_beside(self, load_job: LoadJob | None) -> LoadResult:
+        """Merge performance records into their table, and their scores into the target."""
+        statement = self._statement(
+            "merge_performance",
+            lock=ensure_lock(self._client, self._jobs, self._target),
+            keeps_scores=self._manifest.columns.get("final_score") != DROP,
+        )
+        merge = self._change(_MERGE, statement)
+        return LoadResult(
+            rows=self._manifest.rows,
+            changed=self._manifest.rows,
+            load_job_id=load_job.job_id if load_job else None,
+            merge_job_id=merge.job_id,
             bytes_processed=self._bytes_processed,
             location=self._jobs.location,
         )
@@ -267,7 +306,18 @@ class Load:
             gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
             erased_at=self._walk.walked_at if self._walk else None,
         )
-        labels = {verb: str(count) for verb, count in counts.items()}
+        return self._change(_MERGE, statement, counts)
+
+    def _change(
+        self,
+        prefix: str,
+        statement: str,
+        counts: Mapping[str, int] | None = None,
+        *,
+        deferrable: bool = True,
+    ) -> QueryJob:
+        """Run a statement that changes tables; the counts become labels of its job."""
+        labels = {verb: str(count) for verb, count in (counts or {}).items()}
         config = query_config(self._options.maximum_bytes_billed, labels={**LABELS, **labels})
 
         def submit(job_id: str) -> QueryJob:
@@ -279,7 +329,7 @@ class Load:
                 job_retry=None,  # Jobs decides about another attempt
             )
 
-        job = self._jobs.run(f"{_MERGE}{self._digest}", submit)
+        job = self._jobs.run(f"{prefix}{self._digest}", submit, deferrable=deferrable)
         self._bytes_processed += job.total_bytes_processed or 0
         return job
 
@@ -291,6 +341,7 @@ class Load:
             target=self._target,
             staging=self._staging,
             interval=interval,
+            has_performance=self._has_performance,
             # Without a walk no agent counts as walked, and none of its calls as gone.
             read_before=self._walk.began_at if self._walk else interval.start,
             **values,

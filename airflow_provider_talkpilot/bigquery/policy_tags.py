@@ -11,7 +11,7 @@ from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.staging.columns import COLUMNS, DETAIL_DRIFT, DRIFT
+from airflow_provider_talkpilot.staging.columns import DETAIL_DRIFT, DRIFT, TABLES
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def checked_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     :return: the same.
     :raises BigQueryLoadError: when a column is none of ours, or a name has another shape.
     """
-    names = [column.name for column in COLUMNS]
+    names = list(dict.fromkeys(column.name for table in TABLES.values() for column in table))
     for name, tag in tags.items():
         if name not in names:
             raise BigQueryLoadError(

@@ -11,8 +11,13 @@ from google.cloud.bigquery import ArrayQueryParameter, Client, Row
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.choices import require_same_choices
-from airflow_provider_talkpilot.bigquery.statements import query_config, render
+from airflow_provider_talkpilot.bigquery.statements import (
+    performance_table,
+    query_config,
+    render,
+)
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.target import exists
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 
 _PAGE_ROWS = 10_000
@@ -56,10 +61,18 @@ def known_details(
         require_same_choices(client.get_table(str(target)), columns)
     except NotFound:
         return
-    statement = render("known_details", target=target, interval=interval)
+    has_performance = exists(client, performance_table(target))
+    statement = render(
+        "known_details", target=target, interval=interval, has_performance=has_performance
+    )
     for row in _rows(client, target, statement, maximum_bytes_billed):
         yield Known(
-            row["id"], row["detail_updated_at"], row["detail_synced_at"], row["scored"], True
+            row["id"],
+            row["detail_updated_at"],
+            row["detail_synced_at"],
+            row["scored"],
+            row["transcribed"],
+            loaded=True,
         )
 
 

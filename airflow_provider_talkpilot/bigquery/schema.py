@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from google.cloud.bigquery import SchemaField
 
-from airflow_provider_talkpilot.staging.columns import COLUMNS, Column, staging_columns
+from airflow_provider_talkpilot.staging.columns import TABLES, Column, staging_columns
 
 # BigQuery's API has other names for some types than its SQL.
 API_TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
 
-def target_schema() -> list[SchemaField]:
-    """Schema of the target table."""
-    return [schema_field(column) for column in COLUMNS]
+def target_schema(table: str = "") -> list[SchemaField]:
+    """Schema of the target table, or of one beside it (see ``TABLES``)."""
+    return [schema_field(column) for column in TABLES[table]]
 
 
 def staging_schema(kind: str) -> list[SchemaField]:
-    """Schema of the staging table for parts of a kind (``calls`` or ``details``)."""
+    """Schema of the staging table for parts of a kind."""
     return [schema_field(column) for column in staging_columns(kind)]
 
 

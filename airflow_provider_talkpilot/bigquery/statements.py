@@ -12,11 +12,49 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.columns import PERSONAL, Source, drift_columns, names
+from airflow_provider_talkpilot.staging.columns import (
+    PERFORMANCE,
+    PERSONAL,
+    Column,
+    Is,
+    Source,
+    drift_columns,
+    names,
+)
+from airflow_provider_talkpilot.staging.rows import RED_FLAGS
+
+
+def performance_table(target: TableId) -> TableId:
+    """Name the table of performance records beside the target."""
+    return target.sibling(f"{target.table}_performance")
+
+
+def _is_personal(column: Column) -> bool:
+    return Is.PERSONAL in column.traits
+
+
+_PERSONAL_PERFORMANCE = [
+    column for column in PERFORMANCE if any(map(_is_personal, (column, *column.fields)))
+]
+"""Those with something of a person, some with more."""
+_OF_CALL = {"id", "agent_id", "created_at", "duration_seconds", "disconnect_reason", "synced_at"}
+QUALITY = [
+    column
+    for column in PERFORMANCE
+    if column.source is Source.LIST
+    and column.name not in _OF_CALL
+    and column not in _PERSONAL_PERFORMANCE
+]
+"""What the view calls_quality shows of a record: its measures."""
 
 
 def render(
-    name: str, *, target: TableId, interval: Interval | None = None, **values: object
+    name: str,
+    *,
+    target: TableId,
+    interval: Interval | None = None,
+    has_performance: bool = False,
+    **values: object,
 ) -> str:
     """Fill in one SQL file.
 
@@ -24,6 +62,7 @@ def render(
     :param target: the target table.
     :param interval: bounds on ``created_at``, written as constants so that only the interval's
         partitions are read.
+    :param has_performance: whether there is a table of performance records.
     :param values: what else the file names; moments become constants too.
     :return: the statement.
     """
@@ -39,6 +78,13 @@ def render(
             list_drift=drift_columns(Source.KEY, Source.LIST),
             detail_drift=drift_columns(Source.DETAIL),
             personal_columns=PERSONAL,
+            performance=performance_table(target),
+            has_performance=has_performance,
+            performance_columns=PERFORMANCE,
+            quality_columns=QUALITY,
+            red_flags=RED_FLAGS,
+            is_personal=_is_personal,
+            personal_performance_columns=_PERSONAL_PERFORMANCE,
             **{
                 key: _literal(value) if isinstance(value, datetime) else value
                 for key, value in {**bounds, **values}.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.api_core.exceptions import Conflict, NotFound
@@ -25,8 +25,8 @@ from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import Variable
-from airflow_provider_talkpilot.staging.columns import Column
-from airflow_provider_talkpilot.staging.manifests import Manifest
+from airflow_provider_talkpilot.staging.columns import TABLES, Column
+from airflow_provider_talkpilot.staging.manifests import AnyManifest
 
 LOCATION_VARIABLE = "talkpilot_bigquery_location"
 
@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 # nothing, it is a week. Source: cloud.google.com/bigquery/docs/time-travel
 TIME_TRAVEL_HOURS = 48
 _DEFAULT_TIME_TRAVEL_HOURS = 168
+_CLUSTERED = {"": "id", "performance": "call_id"}
+_DESCRIPTIONS = {
+    "": "TalkPilot's calls: one row a call, equal to the API where walked.",
+    "performance": "What TalkPilot's quality check wrote of the calls beside: one row a record.",
+}
 
 
 def check_target(
@@ -135,8 +140,9 @@ def ensure_table(
     client: Client,
     jobs: Jobs,
     target: TableId,
-    manifest: Manifest,
+    manifest: AnyManifest,
     policy_tags: Mapping[str, str],
+    kind: str = "",
     *,
     warn: bool = False,
 ) -> Table:
@@ -149,6 +155,7 @@ def ensure_table(
     :param target: the table.
     :param manifest: of what is to be loaded.
     :param policy_tags: a policy tag by column; set where a column has none.
+    :param kind: which table it is, see ``TABLES``.
     :param warn: warn of a table that forgets calls, or that costs more than it must.
     :return: the table as BigQuery has it.
     :raises BigQueryLoadError: when it is no table, or its columns, the choices for them, their
@@ -157,32 +164,34 @@ def ensure_table(
     try:
         table = client.get_table(str(target))
     except NotFound:
-        table = Table(str(target), schema=tagged(target_schema(), policy_tags))
-        table.labels = labels_of(manifest.columns)
+        table = Table(str(target), schema=tagged(target_schema(kind), policy_tags))
+        table.labels = labels_of(manifest.columns, kind)
         table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")
-        table.clustering_fields = ["agent_id", "id"]
-        table.description = "TalkPilot's calls: one row a call, equal to the API where walked."
+        table.clustering_fields = ["agent_id", _CLUSTERED[kind]]
+        table.description = _DESCRIPTIONS[kind]
         log.info("Creating the table %s.", target)
         try:
             return _without_expiration(client, client.create_table(table))
         except Conflict:  # another task was faster
             table = client.get_table(str(target))
-    lacking = _require_fit(table, manifest.interval, manifest.columns)
+    lacking = _require_fit(table, manifest.interval, manifest.columns, kind)
     if warn:
         _warn_of_expiration(table, target)
         _warn_of_partitioning(table, target)
     for column in lacking:
         log.info("Adding the column %s to the table %s.", column.name, target)
         jobs.query(render("add_column", target=target, column=column))
-    narrow = narrow_columns(table)
+    narrow = narrow_columns(table, TABLES[kind])
     for column in narrow:
-        _widen(client, jobs, target, column)
+        _widen(client, jobs, target, column, TABLES[kind])
     if lacking or narrow:
         table = client.get_table(str(target))
     return add_missing_tags(client, table, policy_tags)
 
 
-def _require_fit(table: Table, interval: Interval, columns: Mapping[str, str]) -> list[Column]:
+def _require_fit(
+    table: Table, interval: Interval, columns: Mapping[str, str], kind: str = ""
+) -> list[Column]:
     """Give the columns to add to a table.
 
     :raises BigQueryLoadError: when adding columns is not enough.
@@ -193,8 +202,8 @@ def _require_fit(table: Table, interval: Interval, columns: Mapping[str, str]) -
             f"{name} is no table ({table.table_type}), and a load changes rows: name a table, or "
             "one that does not exist, and the load creates it."
         )
-    lacking = lacking_columns(table)
-    require_same_choices(table, columns)
+    lacking = lacking_columns(table, TABLES[kind])
+    require_same_choices(table, columns, kind)
     kept = _days_kept(table)
     day = interval.start.replace(hour=0, minute=0, second=0, microsecond=0)
     if kept is not None and day + kept <= datetime.now(UTC):
@@ -261,13 +270,24 @@ def _warn_of_partitioning(table: Table, target: TableId) -> None:
     )
 
 
-def _widen(client: Client, jobs: Jobs, target: TableId, column: Column) -> None:
+def exists(client: Client, table: TableId) -> bool:
+    """Whether there is such a table."""
+    try:
+        client.get_table(str(table))
+    except NotFound:
+        return False
+    return True
+
+
+def _widen(
+    client: Client, jobs: Jobs, target: TableId, column: Column, columns: Sequence[Column]
+) -> None:
     log.info("Widening the column %s of the table %s.", column.name, target)
     statement = render("widen_column", target=target, column=column)
     try:
         jobs.query(statement)
     except BigQueryLoadError:
         # Another load may have done it at the same moment.
-        left = narrow_columns(client.get_table(str(target)))
+        left = narrow_columns(client.get_table(str(target)), columns)
         if column.name in [other.name for other in left]:
             raise

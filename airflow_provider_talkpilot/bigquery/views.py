@@ -12,15 +12,22 @@ from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.schema import target_schema
-from airflow_provider_talkpilot.bigquery.statements import render
+from airflow_provider_talkpilot.bigquery.statements import QUALITY, performance_table, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import require_location
+from airflow_provider_talkpilot.bigquery.target import exists, require_location
+from airflow_provider_talkpilot.staging.rows import RED_FLAGS
 
 log = logging.getLogger(__name__)
 
 _LABELS = {"source": "talkpilot"}
 _TABLE_LABEL = "talkpilot_table"
 _TARGET = {field.name: field for field in target_schema()}
+_RECORD = {field.name: field for field in target_schema("performance")}
+_RESULT = {field.name: field for field in _RECORD["final_result"].fields}
+_OF_CALL = (
+    *("id", "agent_id", "created_at", "duration"),
+    *("general_success", "disconnection_reason", "final_score"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,20 @@ _VIEWS = (
             ),
         ),
     ),
+    View(
+        "calls_quality",
+        "TalkPilot's calls with what its quality check found: one row a live call.",
+        (
+            *(_TARGET[name] for name in _OF_CALL),
+            _RESULT["outcome_label"],
+            _RESULT["summary_reasoning"],
+            *(_RECORD[column.name] for column in QUALITY),
+            *(
+                SchemaField(flag, "BOOLEAN", description=f"Red flag: {flag.replace('_', ' ')}.")
+                for flag in RED_FLAGS
+            ),
+        ),
+    ),
 )
 
 VIEWS: dict[str, View] = {view.name: view for view in _VIEWS}
@@ -114,8 +135,9 @@ def create_views(
     table = _target_table(client, target, location)
     ids = {name: target.sibling(prefix + name) for name in views}
     found = {name: _ours(client, view_id, target) for name, view_id in ids.items()}
+    has_performance = exists(client, performance_table(target))
     for name, view in views.items():
-        _write(client, ids[name], found[name], view, target, table.schema)
+        _write(client, ids[name], found[name], view, target, table.schema, has_performance)
     return {name: str(view_id) for name, view_id in ids.items()}
 
 
@@ -167,12 +189,16 @@ def _write(
     view: View,
     target: TableId,
     target_fields: Sequence[SchemaField],
+    has_performance: bool,
 ) -> None:
     # Named one by one: a view of SELECT * would not show columns that are added later.
     columns = view.columns or tuple(_TARGET.get(field.name, field) for field in target_fields)
     table = found or Table(str(view_id))
     table.view_query = render(
-        f"view_{view.name}", target=target, columns=[column.name for column in columns]
+        f"view_{view.name}",
+        target=target,
+        columns=[column.name for column in columns],
+        has_performance=has_performance,
     )
     table.description = view.description
     table.labels = {**table.labels, **_LABELS, _TABLE_LABEL: _label(target)}

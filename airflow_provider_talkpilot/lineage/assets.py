@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import Asset, AssetAlias, is_known
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest
+from airflow_provider_talkpilot.staging.manifests import AnyManifest
 from airflow_provider_talkpilot.staging.names import Kind, connection_of
 
 if TYPE_CHECKING:
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
 # Beside the Google provider's URI of the table. A URI has one asset, and Airflow drops fragments.
-_MARKS: dict[Kind, str] = {"calls": "", "details": "?with=details"}
+_MARKS: dict[Kind, str] = {
+    "calls": "",
+    "details": "?with=details",
+    "performance": "?with=performance",
+}
 
 
 def table_asset(target: TableId, kind: Kind) -> Asset:
-    """Name the asset that changes when calls, or their details, are in a table."""
+    """Name the asset that changes when calls, their details or records, are in a table."""
     return Asset(uri=f"bigquery://{target.project}/{target.dataset}/{target.table}{_MARKS[kind]}")
 
 
@@ -32,7 +36,7 @@ def announce(
     context: Context,
     outlets: Iterable[Any],
     path: ObjectStoragePath,
-    manifest: CallsManifest | DetailsManifest,
+    manifest: AnyManifest,
     target: TableId,
     result: LoadResult,
 ) -> None:
@@ -52,7 +56,7 @@ def announce(
 
 def event_extra(
     path: ObjectStoragePath,
-    manifest: CallsManifest | DetailsManifest,
+    manifest: AnyManifest,
     target: TableId,
     result: LoadResult,
 ) -> dict[str, Any]:

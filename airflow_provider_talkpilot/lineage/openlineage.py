@@ -25,6 +25,7 @@ BIGQUERY = "bigquery"
 _RESOURCES: dict[Kind, str] = {
     "calls": "agents/{agentId}/calls",
     "details": "agents/{agentId}/calls/{callId}",
+    "performance": "agents/{agentId}/performance",
 }
 
 
@@ -44,6 +45,7 @@ class Movement(NamedTuple):
     bytes: int | None = None
     files: int | None = None
     job_id: str | None = None  # the BigQuery job that wrote them
+    table: str = ""  # of a table, which one, see TABLES in staging/columns.py
 
 
 class OpenLineageMixin:
@@ -65,7 +67,9 @@ class OpenLineageMixin:
         output = facet.OutputDataset(
             namespace=moved.target.namespace,
             name=moved.target.name,
-            facets={"schema": _table_schema()} if moved.target.namespace == BIGQUERY else {},
+            facets={"schema": _table_schema(moved.table)}
+            if moved.target.namespace == BIGQUERY
+            else {},
             outputFacets={"outputStatistics": statistics},
         )
         job = moved.job_id and facet.ExternalQueryRunFacet(
@@ -84,7 +88,7 @@ class OpenLineageMixin:
 def staged(base_url: str, path: ObjectStoragePath, manifest: Manifest) -> Movement:
     """Describe an extraction, or an enrichment, which reads the staged list rows too."""
     sources = [api_place(base_url, _RESOURCES[manifest.kind])]
-    if manifest.kind == "details":
+    if manifest.kind != "calls":
         sources.append(staging_place(path.parent, "calls"))
     return Movement(
         sources=sources,
@@ -104,6 +108,7 @@ def loaded(
         target=Place(BIGQUERY, str(target)),
         rows=result.changed,
         job_id=result.merge_job_id,
+        table="performance" if manifest.kind == "performance" else "",
     )
 
 
@@ -139,7 +144,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     return Dataset(namespace=place.namespace, name=place.name)
 
 
-def _table_schema() -> SchemaDatasetFacet:
+def _table_schema(table: str) -> SchemaDatasetFacet:
     from airflow.providers.common.compat.openlineage import facet
 
     from airflow_provider_talkpilot.bigquery.schema import target_schema
@@ -152,4 +157,4 @@ def _table_schema() -> SchemaDatasetFacet:
             fields=[described(field) for field in column.fields],
         )
 
-    return facet.SchemaDatasetFacet(fields=[described(column) for column in target_schema()])
+    return facet.SchemaDatasetFacet(fields=[described(column) for column in target_schema(table)])

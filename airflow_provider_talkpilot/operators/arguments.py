@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_talkpilot.api import Interval, require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
@@ -31,6 +31,7 @@ from airflow_provider_talkpilot.staging.storage import normal_uri
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
 
+Choice = TypeVar("Choice", bound=str)
 COLUMNS_EXAMPLE = '{"phone_number": "hash"}'
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
@@ -92,6 +93,19 @@ def read_flag(name: str, value: Any) -> bool:
     if text not in _YES + _NO:
         raise ConfigurationError(f"{name} is {plain(repr(value))}: give true or false.")
     return text in _YES
+
+
+def read_choice(name: str, choices: Iterable[Choice], value: Any) -> Choice:
+    """Read one of several words; nothing is the first of them.
+
+    :param choices: the words.
+    :raises ConfigurationError: when it is none of them.
+    """
+    words = list(choices)
+    text = read_text(name, value) or words[0]
+    if text not in words:
+        raise ConfigurationError(f"{name} is {text[:40]!r}: give {' or '.join(words)}.")
+    return words[words.index(text)]
 
 
 def read_list(name: str, value: Any, of: str) -> list[Any] | None:

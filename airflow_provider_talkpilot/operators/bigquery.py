@@ -42,7 +42,7 @@ _EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}
 
 class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
     """
-    Load staged calls or details: one load job into a staging table, one merge into the table.
+    Load what is staged: one load job into a staging table, one merge into the table.
 
     Idempotent: job ids follow from the manifest, a retry waits for a job that still runs, and the
     merge gives the same table however often it runs, and writes only rows that changed. Loads into
@@ -55,11 +55,14 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
     and lose all personal data. When those are suspiciously many, the task stops before it changes
     anything. Afterwards the table must have what the walk gave.
 
+    Performance records go into the table ``<table>_performance`` beside it, and their scores into
+    calls that have none. When a call is purged or gone, its records lose its personal data too.
+
     An ``AssetAlias`` among its outlets becomes the table's asset, with an extra that tells what was
     loaded. OpenLineage is told what was read and written.
 
-    :param manifest_uri: of an extract or enrich task: ``extract.output``. (templated)
-    :param table: target table, ``project.dataset.table``. (templated)
+    :param manifest_uri: of a task that staged: ``extract.output``. (templated)
+    :param table: the table of calls, ``project.dataset.table``. (templated)
     :param location: where the dataset must be, and where a new one is created; else the Google
         connection's field ``location`` says that, or the Variable ``talkpilot_bigquery_location``.
         (templated)
@@ -135,6 +138,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         from airflow_provider_talkpilot.bigquery.load import Load, LoadOptions
         from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
         from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
+        from airflow_provider_talkpilot.bigquery.statements import performance_table
 
         with airflow_errors():
             target = read_table(self.table)
@@ -174,7 +178,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
                     result = load.run()
                 except JobRunsError as job:
                     self._defer(job.job_id, client.project, job.location)
-        self.movement = loaded(path, manifest, target, result)
+        written = performance_table(target) if manifest.kind == "performance" else target
+        self.movement = loaded(path, manifest, written, result)
         announce(context, self.outlets, path, manifest, target, result)
         push_summary(context, "load", **about, **asdict(result))
         return asdict(result) | {
@@ -200,14 +205,17 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
 
 class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
     """
-    Create views beside the table: live calls, their messages, figures a day.
+    Create views beside the table: live calls, their messages, figures a day, their quality.
+
+    ``calls_quality`` joins calls and performance records. Where there is no table of records yet,
+    its columns of them are null: run this again once there is.
 
     Idempotent: a view that is there gets today's definition and descriptions. Nothing that was not
     made by this operator is touched. The table must be there: run it after a load.
 
     :param table: target table, ``project.dataset.table``. (templated)
-    :param views: which of ``calls_live``, ``call_messages`` and ``calls_daily``; all by
-        default. (templated)
+    :param views: which of ``calls_live``, ``call_messages``, ``calls_daily`` and
+        ``calls_quality``; all by default. (templated)
     :param prefix: goes before their names; needed where one dataset has two target tables.
         (templated)
     :return: whole names of the views, by their names without prefix.

@@ -18,6 +18,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     check_unless_template,
     is_given,
     read_agents,
+    read_choice,
     read_choices,
     read_columns,
     read_flag,
@@ -35,9 +36,14 @@ from airflow_provider_talkpilot.operators.base import (
     push_summary,
 )
 from airflow_provider_talkpilot.staging.choices import choices_of
-from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
-from airflow_provider_talkpilot.staging.enrich.plan import Known, ScoreRule
-from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.enrich.enrichment import (
+    RULES,
+    EnrichOptions,
+    enrich_calls,
+)
+from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, Known
+from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
+from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import CallsManifest
 from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -238,16 +244,19 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
-    Costs one request per version of a call, ever: what staging or the table already has is not
-    fetched again.
+    Costs one request a call, and more only while the call is young and its transcript or score is
+    missing: a detail that staging or the table has complete is not fetched again, whatever staff
+    edit. TalkPilot's purges need no detail: the list shows them.
 
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
+    :param details: ``until_complete`` for that; ``every_version`` fetches the detail of a call
+        again whenever the list shows a change of it. (templated)
     :param table: the target table, whose details are known; without it, only staged ones are.
         (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.
-    :param rescore_days: a detail without ``final_score`` is fetched again, at most once a day,
-        while the call is younger than this; 0 never.
+    :param rescore_days: a detail that lacks transcript or score is fetched again, at most once a
+        day, while the call is younger than this; 0 never.
     :param maximum_bytes_billed: a query of the table that would read more fails; None for no such
         limit.
     :param max_rejects: records that may fail validation before the task fails; it fetches the
@@ -256,13 +265,13 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
         nothing else. (templated)
     :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
-        ``manifest``, ``connection_id``, ``details``, ``fetched``, ``vanished``, ``rejected``,
-        ``requests``, ``drift`` (values that did not fit, by column), and the connection's
-        ``requests_per_hour`` and ``dashboard_url``, if it has them.
+        ``manifest``, ``connection_id``, ``rule``, ``details``, ``fetched``, ``vanished``,
+        ``rejected``, ``requests``, ``drift`` (values that did not fit, by column), and the
+        connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
-        *("manifest_uri", "enabled"),
+        *("manifest_uri", "enabled", "details"),
         *TalkPilotStagingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
@@ -272,6 +281,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         *,
         manifest_uri: str | XComArg,
         enabled: bool | str = True,
+        details: str = "until_complete",
         concurrency: int = 32,
         rescore_days: float = 3,
         maximum_bytes_billed: int | None = None,
@@ -281,12 +291,14 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         super().__init__(**kwargs)
         check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_flag, "enabled", enabled)
+        check_unless_template(read_choice, "details", RULES, details)
         check_argument("concurrency", concurrency, int, ge=1, le=256)
         check_argument("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
         check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
         check_argument("max_rejects", max_rejects, int, ge=0)
         self.manifest_uri = manifest_uri
         self.enabled = enabled
+        self.details = details
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.maximum_bytes_billed = maximum_bytes_billed
@@ -306,6 +318,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = parse_uri(read_manifest(self.manifest_uri))
         calls = CallsManifest.load(path)
+        rule = read_choice("details", RULES, self.details)
         columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
         choices = read_columns(columns, self.hash_conn_id)
         if choices.recorded == calls.columns and not choices.details_are_wanted:
@@ -315,13 +328,14 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         options = EnrichOptions(
             concurrency=self.concurrency,
             compress=self.compress,
-            score_rule=ScoreRule(max_age=timedelta(days=self.rescore_days)),
+            rule=DetailRule(rule, timedelta(days=self.rescore_days)),
             max_rejects=self.max_rejects,
             choices=choices,
         )
         about: dict[str, Any] = {
             "scope": scope_of(path.parent),
             "interval": calls.interval,
+            "rule": rule,
             **self._connection_figures,
         }
         push_summary(context, "details", **about)

@@ -15,6 +15,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ class TalkPilotCallsTaskGroup(TaskGroup):
 
         TalkPilotCallsTaskGroup(staging_uri="gs://my-bucket/talkpilot", table="p.dataset.calls")
 
-    The tasks are ``extract_calls``, ``load_calls``, ``enrich_calls``, ``load_details`` and
-    ``clean_staging``. Calls are loaded without waiting for their details. The tasks that spend
-    requests give their worker back while the quota is used up, unless ``deferrable`` is False.
+    The tasks are ``extract_calls``, ``load_calls``, ``extract_performance``, ``load_performance``,
+    ``enrich_calls``, ``load_details`` and ``clean_staging``. Calls are loaded without waiting for
+    the rest, and details are requested last: scores have come with the records by then. The tasks
+    that spend requests give their worker back while the quota is used up, unless ``deferrable`` is
+    False.
 
     It can be used in a mapped task group, where ``start``, ``end``, ``agent_ids`` or
     ``talkpilot_conn_id`` are what ``expand`` or ``expand_kwargs`` gives. Set ``clean`` to False
@@ -62,6 +65,9 @@ class TalkPilotCallsTaskGroup(TaskGroup):
     :param columns: ``keep``, ``drop`` or ``hash`` by column. (templated)
     :param hash_conn_id: the connection with the secret to hash with. (templated)
     :param enrich: False leaves the details out. (templated)
+    :param performance: ``auto``, ``required`` or ``off``: whether performance records are read.
+        (templated)
+    :param details: ``until_complete``, or ``every_version`` for one request a version. (templated)
     :param confirm_erasure: erase however many calls are gone. (templated)
     :param policy_tags: a policy tag by column. (templated)
     :param clean: whether the group cleans staging.
@@ -82,6 +88,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
 
     extract_calls: TalkPilotExtractCallsOperator
     load_calls: TalkPilotLoadCallsOperator
+    extract_performance: TalkPilotExtractPerformanceOperator
+    load_performance: TalkPilotLoadCallsOperator
     enrich_calls: TalkPilotEnrichCallsOperator
     load_details: TalkPilotLoadCallsOperator
     clean_staging: TalkPilotCleanStagingOperator | None = None
@@ -98,6 +106,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         columns: dict[str, str] | str | None = None,
         hash_conn_id: str = HASH_CONN_ID,
         enrich: bool | str = True,
+        performance: str = "auto",
+        details: str = "until_complete",
         confirm_erasure: bool | str = False,
         policy_tags: dict[str, str] | str | None = None,
         clean: bool = True,
@@ -162,13 +172,33 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             outlets=[AssetAlias(assets[0])],
             **google,
         )
+        self.extract_performance = task(
+            TalkPilotExtractPerformanceOperator,
+            "extract_performance",
+            "Reads the quality check's records of the calls, one request per 100, and stages them; "
+            "nothing where the API key may not read them.",
+            manifest_uri=self.extract_calls.output,
+            performance=performance,
+            **requests,
+            **google,
+        )
+        self.load_performance = task(
+            TalkPilotLoadCallsOperator,
+            "load_performance",
+            "Brings the records into the table beside, and their scores to the calls. May be "
+            "cleared.",
+            manifest_uri=self.extract_performance.output,
+            policy_tags=policy_tags,
+            **google,
+        )
         self.enrich_calls = task(
             TalkPilotEnrichCallsOperator,
             "enrich_calls",
-            "Fetches the transcripts and scores that neither staging nor the table has, one "
+            "Fetches the details that neither staging nor the table has complete, one "
             "request a call. Deferred, it waits for the quota, and goes on where it stopped.",
             manifest_uri=self.extract_calls.output,
             enabled=enrich,
+            details=details,
             **requests,
             **google,
         )
@@ -181,6 +211,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             outlets=[AssetAlias(assets[1])],
             **google,
         )
+        # A record finds its call in the table, and the plan of details its score.
+        self.load_calls >> self.load_performance >> self.enrich_calls
         self.load_calls >> self.load_details
         if clean:
             given = {"staging_uri": staging_uri, "keep_staged": keep_staged, "task_group": self}
@@ -209,7 +241,11 @@ def clean_behind(
     if not isinstance(group, TaskGroup):
         raise TalkPilotArgumentError("group is no task group: give what expand() returned.")
     tasks = [*group.iter_tasks()]
-    staging = (TalkPilotExtractCallsOperator, TalkPilotEnrichCallsOperator)
+    staging = (
+        TalkPilotExtractCallsOperator,
+        TalkPilotExtractPerformanceOperator,
+        TalkPilotEnrichCallsOperator,
+    )
     clean = TalkPilotCleanStagingOperator(
         task_id=task_id,
         staging_uri=staging_uri,

@@ -24,13 +24,17 @@ class Chain:
     about: Summary
     interval: Interval
     load_calls: list[Task] = field(default_factory=list)
+    performance: list[Task] = field(default_factory=list)
     enrich: list[Task] = field(default_factory=list)
     load_details: list[Task] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[Task]:
         """All of them, in the order in which they run."""
-        return [self.extract, *self.load_calls, *self.enrich, *self.load_details]
+        return [
+            *(self.extract, *self.load_calls, *self.performance),
+            *(*self.enrich, *self.load_details),
+        ]
 
     def add(self, task: Task, about: Summary) -> None:
         """Add a load or an enrichment.
@@ -41,6 +45,8 @@ class Chain:
             self.enrich.append(task)
         elif about.manifest_kind == "details":
             self.load_details.append(task)
+        elif about.kind is Kind.PERFORMANCE or about.manifest_kind == "performance":
+            self.performance.append(task)
         else:
             self.load_calls.append(task)
 

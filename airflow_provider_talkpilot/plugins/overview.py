@@ -159,13 +159,16 @@ def _requests(shown: Sequence[date], spent: Sequence[Spending]) -> dict[str, Any
     }
     rows = [_spent(by_day.get(day, ())) for day in shown]
     limits = [each.hour_limit for each in spent if each.hour_limit]
+    rules = [each.rule for each in spent if each.rule]
+    purposes = ("lists", "details", "performance")
     return {
         "requests": {
             "days": rows,
-            **{name: sum(row[name] for row in rows) for name in ("lists", "details", "least")},
+            **{name: sum(row[name] for row in rows) for name in (*purposes, "least")},
+            "rule": rules[-1] if rules else None,
         },
         "quota": {
-            "today": rows[-1]["lists"] + rows[-1]["details"],
+            "today": sum(rows[-1][purpose] for purpose in purposes),
             "hour_limit": limits[-1] if limits else None,
         },
     }
@@ -175,7 +178,8 @@ def _spent(those: Sequence[Spending]) -> dict[str, int]:
     return {
         "lists": sum(each.lists for each in those),
         "details": sum(each.details for each in those),
-        "least": sum(each.least_lists + each.least_details for each in those),
+        "performance": sum(each.performance for each in those),
+        "least": sum(each.least_lists + each.least_details + each.performance for each in those),
     }
 
 

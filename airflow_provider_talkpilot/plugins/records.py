@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     CALLS = "calls"  # an extract task
     DETAILS = "details"  # an enrich task
+    PERFORMANCE = "performance"
     LOAD = "load"
     RESYNC = "resync"  # a task that chooses days
 
@@ -58,6 +59,8 @@ class Summary(_Model):
         are too many.
     :param requests: requests by kind; None while the task works.
     :param by_agent: calls by agent; None where there are too many agents.
+    :param rule: by which details are requested.
+    :param records: performance records.
     :param intervals: what a re-sync chose.
     """
 
@@ -66,7 +69,7 @@ class Summary(_Model):
     connection_id: str
     interval: Interval | None = None
     manifest: str | None = None
-    manifest_kind: Literal["calls", "details"] | None = None
+    manifest_kind: Literal["calls", "details", "performance"] | None = None
     selection: tuple[str, ...] = ()
     agent_ids: tuple[str, ...] | None = ()
     requests: dict[str, Count] | None = None
@@ -79,6 +82,8 @@ class Summary(_Model):
     vanished: Count = 0
     rejected: Count = 0
     purged: Count = 0
+    rule: str = ""
+    records: Count = 0
     erased: Count = 0
     drift: dict[str, Count] = {}
     intervals: tuple[ReadAgain, ...] = ()

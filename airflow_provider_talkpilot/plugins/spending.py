@@ -17,6 +17,8 @@ class Spending:
     """Requests that a task spent, and the fewest that could have done its work.
 
     :param at: when the task ended.
+    :param performance: for performance records; they are among the fewest as they are.
+    :param rule: by which details are requested, of a task that requests them.
     :param hour_limit: the connection's own limit an hour, if it has one.
     """
 
@@ -24,8 +26,10 @@ class Spending:
     at: datetime
     lists: int
     details: int
+    performance: int
     least_lists: int
     least_details: int
+    rule: str = ""
     hour_limit: int | None = None
 
 
@@ -37,15 +41,18 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
         if summary is None or summary.requests is None or task.ended is None:
             continue
         details = summary.requests.get("detail", 0)
-        lists = sum(summary.requests.values()) - details
+        performance = summary.requests.get("performance", 0)
+        lists = sum(summary.requests.values()) - details - performance
         found.append(
             Spending(
                 connection=summary.connection_id,
                 at=task.ended,
                 lists=lists,
                 details=details,
+                performance=performance,
                 least_lists=_least_lists(summary) if summary.kind is Kind.CALLS else lists,
                 least_details=min(summary.fetched, details),
+                rule=summary.rule,
                 hour_limit=summary.requests_per_hour,
             )
         )

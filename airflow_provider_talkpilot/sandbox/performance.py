@@ -26,7 +26,13 @@ _TOOL_HOUR = 10
 
 
 def performance_record(
-    record_id: str, call: Row, made: Row, agent: Row, *, forgets_purged: bool
+    record_id: str,
+    call: Row,
+    made: Row,
+    agent: Row,
+    *,
+    forgets_purged: bool,
+    score_shift: float = 0.0,
 ) -> Row:
     """The record of a call, as the list shows it.
 
@@ -35,6 +41,7 @@ def performance_record(
     :param made: its list fields as they first were.
     :param agent: the call's agent.
     :param forgets_purged: whether a purge of the call takes the caller's data out of the record.
+    :param score_shift: how much higher the record's score is than the call's.
     """
     rng = random.Random(f"performance {record_id}")
     is_forgotten = call["is_purged"] and forgets_purged
@@ -71,7 +78,8 @@ def performance_record(
         "created_at": call["created_at"],
         "prompt_fingerprint": hashlib.sha256(str(agent["prompt"]).encode()).hexdigest(),
     }
-    return record | _assessment(rng, call["final_score"])
+    score = call["final_score"]
+    return record | _assessment(rng, score + score_shift if score is not None else None)
 
 
 def performance_transcript(text: str | None) -> list[dict[str, Any]] | None:

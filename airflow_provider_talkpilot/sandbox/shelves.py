@@ -235,6 +235,7 @@ class Shelves:
                 self._made_list_row(ordinal, self._settings.switches),
                 agent,
                 forgets_purged=self._settings.purge_reaches_performance,
+                score_shift=self._settings.performance_score_shift,
             )
             if with_transcript:
                 record["transcript"] = performance_transcript(call["transcript"])

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_talkpilot.api import CallDetail
+from airflow_provider_talkpilot.api import CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE, NEEDED
+from airflow_provider_talkpilot.staging.columns import NEEDED, TABLES, droppable, hashable
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
+from airflow_provider_talkpilot.staging.rows import is_red_flag, without_personal
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,12 @@ LEAST_SECRET = 32
 _FINGERPRINT = 8
 # It dies in an hour, and until then it opens the recording: it is stored nowhere.
 _RECORDING = "audio_file_url"
-_KNOWN_FIELDS = frozenset(CallDetail.model_fields)
+_KNOWN_FIELDS = frozenset(CallDetail.model_fields) | frozenset(PerformanceRecord.model_fields)
+_ALL = [column for columns in TABLES.values() for column in columns]
+DROPPABLE, HASHABLE = (tuple(dict.fromkeys(names(_ALL))) for names in (droppable, hashable))
+"""Of all tables. A choice is for every column of its name."""
+# The same under another name: who drops the one would not keep the other.
+_FOLLOWS = {"caller_phone": "phone_number"}
 # Of a staged row: these become the column extra.
 _KEPT_IN_EXTRA = ("extra", "drift", "detail_drift")
 
@@ -74,6 +80,10 @@ class ColumnChoices:
             self._dropped.add("transcript_raw")
         if self._hashed and not hasher:
             raise ColumnChoiceError(f"{_listed(self._hashed)} cannot be hashed without a secret.")
+        for name, of in _FOLLOWS.items():
+            if name not in (choices or {}):
+                self._dropped |= {name} if of in self._dropped else set()
+                self._hashed |= {name} if of in self._hashed else set()
 
     @property
     def recorded(self) -> dict[str, str]:
@@ -113,6 +123,23 @@ class ColumnChoices:
             row |= {name: kept} if kept else {}
         return row
 
+    def performance_rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Apply the choices to rows of performance records, in place of :meth:`rows`.
+
+        A record without ``call_id`` cannot be found when its call is purged: it is staged without
+        personal data.
+        """
+        chosen = []
+        for row in self.rows(rows):
+            if self.drops("final_score"):
+                row.get("extra", {}).pop("final_result", None)
+                row["final_result"] = row["final_result"] and {
+                    **row["final_result"],
+                    "final_score": None,
+                }
+            chosen.append(row if row["call_id"] else without_personal(row))
+        return chosen
+
     def reject(self, record: Any) -> Any:
         """Apply the choices to a record that failed validation.
 
@@ -126,6 +153,8 @@ class ColumnChoices:
             known = name in _KNOWN_FIELDS
             if name == _RECORDING or self.drops(name) or (not known and self.drops("extra")):
                 continue
+            if self.drops("red_flags") and is_red_flag(name, value):
+                continue
             if name in self._hashed and not isinstance(value, str | None):
                 continue
             kept[name] = self._value(name, value)
@@ -133,7 +162,7 @@ class ColumnChoices:
 
     def _value(self, name: str, value: Any) -> Any:
         if name in self._dropped:
-            return [] if name == "transcript" else None
+            return [] if name in ("transcript", "red_flags") else None
         if name in self._hashed and value and self._hasher:
             return self._hasher.hash(value)
         return value
@@ -179,6 +208,20 @@ def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
             )
         chosen.pop("transcript_raw", None)
     return chosen
+
+
+def require_same_choices(choices: ColumnChoices, recorded: Mapping[str, str]) -> None:
+    """Refuse to stage what belongs to calls that were staged under other choices.
+
+    :param recorded: what the calls' manifest recorded.
+    :raises ColumnChoiceError: when they differ.
+    """
+    if choices.recorded != recorded:
+        raise ColumnChoiceError(
+            f"The calls were staged with {describe(recorded)}, and what belongs to them would be "
+            f"with {choices}. Give this task the same columns and the same secret, or clear the "
+            "task that staged the calls and those after it."
+        )
 
 
 def choices_of(recorded: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The schema: every column of the tables, defined once.
+"""The schema: every column of every table, defined once.
 
 The choices for columns, what a purge and an erasure leave, BigQuery's schemas, the columns in the
 SQL and the tables of columns in the documents (``make reference``) follow from it. The API's
@@ -7,6 +7,7 @@ records are in ``api/models.py``; a test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, Flag
 
@@ -32,7 +33,8 @@ class Is(Flag):
     PERSONAL = 1
     """It tells of a person: an erasure empties it, and so does a purge in staged list rows."""
     NEEDED = 2
-    """Calls cannot be found again, compared or forgotten without it: it is always kept."""
+    """It is always kept: without it calls cannot be found again, compared or forgotten; or it is a
+    measure of the machine and tells of no person."""
     PURGED = 4
     """TalkPilot's purge empties it."""
 
@@ -114,19 +116,104 @@ COLUMNS: tuple[Column, ...] = (
     Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, came from TalkPilot.", Is.NEEDED),
 )
 
+_LATENCY = {
+    "e2e": "From the caller's last word to the answer",
+    "transcription": "Speech to text",
+    "llm": "The language model's answer",
+    "tts": "Text to speech",
+}
+_QUANTILE = {"p90": "nine of ten turns were not slower", "median": "median", "min": "fastest turn"}
+_FLAG = (
+    Column("name", "STRING", _L, "The pattern, as TalkPilot's field is called."),
+    Column("detected", "BOOL", _L, "Whether the call shows it."),
+    Column("reasoning", "STRING", _L, "Why.", Is.PERSONAL),
+    Column("score_impact", "FLOAT64", _L, "How much it lowered the score."),
+)
+_RESULT = (
+    Column("outcome", "BOOL", _L, "Whether the call reached its goal."),
+    Column("outcome_label", "STRING", _L, "success, failed or neutral."),
+    Column("final_score", "FLOAT64", _L, "Score from 1 to 10."),
+    Column("summary_reasoning", "STRING", _L, "Why.", Is.PERSONAL),
+)
+
+PERFORMANCE: tuple[Column, ...] = (
+    Column("id", "STRING", _K, "The record's key (UUID), another than its call's.", Is.NEEDED),
+    Column("agent_id", "STRING", _K, "The agent that took the call (UUID).", Is.NEEDED),
+    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", Is.NEEDED),
+    Column("call_id", "STRING", _L, "LiveKit's id of the call, as in calls.", Is.PERSONAL),
+    Column("caller_phone", "STRING", _L, "The caller's number.", Is.PERSONAL),
+    Column("agent_phone_number", "STRING", _L, "The number that was dialled.", Is.PERSONAL),
+    Column("duration_seconds", "INT64", _L, "Length of the call in seconds.", Is.NEEDED),
+    Column("disconnect_reason", "STRING", _L, "How the session ended.", Is.NEEDED),
+    Column("session_status", "STRING", _L, "Last status of the agent's session.", Is.NEEDED),
+    *(
+        Column(f"{of}_latency_{quantile}", "FLOAT64", _L, f"{what}, in seconds: {how}.", Is.NEEDED)
+        for of, what in _LATENCY.items()
+        for quantile, how in _QUANTILE.items()
+    ),
+    Column("llm_total_tokens", "INT64", _L, "Tokens that the call used.", Is.NEEDED),
+    Column("llm_prompt_tokens", "INT64", _L, "Of these, in prompts.", Is.NEEDED),
+    Column("llm_completion_tokens", "INT64", _L, "Of these, in answers.", Is.NEEDED),
+    Column("pre_call_variables", "JSON", _L, "What the agent was told before.", Is.PERSONAL),
+    Column("extracted_variables", "JSON", _L, "What the agent learnt.", Is.PERSONAL),
+    Column("llm_provider", "STRING", _L, "Provider of the language model.", Is.NEEDED),
+    Column("llm_model", "STRING", _L, "The language model.", Is.NEEDED),
+    Column("tts_provider", "STRING", _L, "Provider of the voice.", Is.NEEDED),
+    Column("stt", "STRING", _L, "Provider of speech to text.", Is.NEEDED),
+    Column("pipeline_mode", "STRING", _L, "How the voice pipeline ran.", Is.NEEDED),
+    Column(
+        "prompt_fingerprint",
+        "STRING",
+        _L,
+        "SHA-256 of the prompt: equal for equal prompts.",
+        Is.NEEDED,
+    ),
+    Column("final_result", "STRUCT", _L, "TalkPilot's judgement of the call.", fields=_RESULT),
+    Column(
+        "red_flags",
+        "STRUCT",
+        _L,
+        "Patterns of failure that were looked for; unknown ones too.",
+        fields=_FLAG,
+        is_repeated=True,
+    ),
+    Column("extra", "JSON", _L, "Unknown fields, and values that do not fit.", Is.PERSONAL),
+    Column(
+        "purged_at",
+        "TIMESTAMP",
+        Source.LOAD,
+        "When it was found that calls has no such call that lives and is not purged.",
+        Is.NEEDED,
+    ),
+    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot.", Is.NEEDED),
+)
+"""Of the table beside the target, whose name ends in ``_performance``."""
+
+TABLES: dict[str, tuple[Column, ...]] = {"": COLUMNS, "performance": PERFORMANCE}
+"""The columns by table: of the target, and of those beside it by the end of their name."""
+
 # Values that do not fit their column, by name; a load puts them into extra.
 DRIFT = Column("drift", "JSON", Source.STAGING, "Values that do not fit, of the list's columns.")
 DETAIL_DRIFT = Column("detail_drift", "JSON", Source.STAGING, "Likewise, of the detail's columns.")
 DETAIL_FOUND = Column("detail_found", "BOOL", Source.STAGING, "False: TalkPilot has no detail.")
 
+
+def droppable(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Names of the columns that a user may drop."""
+    return tuple(column.name for column in columns if Is.NEEDED not in column.traits)
+
+
+def hashable(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Names of the columns that a user may hash: the texts of list rows."""
+    return tuple(
+        column.name
+        for column in columns
+        if Is.NEEDED not in column.traits and column.type == "STRING" and column.source is _L
+    )
+
+
 NEEDED = tuple(column.name for column in COLUMNS if Is.NEEDED in column.traits)
-DROPPABLE = tuple(column.name for column in COLUMNS if Is.NEEDED not in column.traits)
-HASHABLE = tuple(
-    column.name
-    for column in COLUMNS
-    if column.name in DROPPABLE and column.type == "STRING" and column.source is _L
-)
-"""The texts of list rows."""
+DROPPABLE, HASHABLE = droppable(COLUMNS), hashable(COLUMNS)
 PERSONAL = tuple(column for column in COLUMNS if Is.PERSONAL in column.traits)
 IMPERSONAL = tuple(
     column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL
@@ -150,7 +237,9 @@ def drift_columns(*sources: Source) -> list[str]:
 
 
 def staging_columns(kind: str) -> list[Column]:
-    """The columns of the staging table for parts of a kind (``calls`` or ``details``)."""
+    """The columns of the staging table for parts of a kind."""
+    if kind == "performance":
+        return [column for column in PERFORMANCE if column.source in {_K, _L}]
     is_details = kind == "details"
     sources = {_K, _L, _D} if is_details else {_K, _L}
     columns = [column for column in COLUMNS if column.source in sources]

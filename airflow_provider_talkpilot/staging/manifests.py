@@ -72,9 +72,9 @@ class UnfinishedWalk(AgentWalk):
 
 
 class Manifest(BaseModel):
-    """What the manifests of calls and of details have in common.
+    """What all manifests have in common.
 
-    :param kind: ``calls`` (list rows) or ``details``.
+    :param kind: ``calls`` (list rows), ``details`` or ``performance``.
     :param start: first moment of the interval.
     :param end: first moment after it.
     :param selection: names of the filters in use; with any, this is not the whole interval.
@@ -177,14 +177,13 @@ class Manifest(BaseModel):
         return False
 
 
-class CallsManifest(Manifest):
-    """What an extraction staged: the list rows of verified walks.
+class WalksManifest(Manifest):
+    """What an extraction staged: the rows of verified walks.
 
     :param agents: the walks, by agent.
-    :param days: the calls that were staged, by UTC day of ``created_at``.
+    :param days: what was staged, by UTC day of ``created_at``.
     """
 
-    kind: Literal["calls"] = "calls"
     agents: list[AgentWalk] = Field(default_factory=list)
     days: dict[date, DayCount] = Field(default_factory=dict)
 
@@ -203,9 +202,15 @@ class CallsManifest(Manifest):
         """When the last walk ended."""
         return max((walk.walked_at for walk in self.agents), default=self.started_at)
 
+
+class CallsManifest(WalksManifest):
+    """The list rows of calls."""
+
+    kind: Literal["calls"] = "calls"
+
     @classmethod
     def load(cls, path: ObjectStoragePath) -> Self:
-        """Read the manifest of an extraction.
+        """Read the manifest of an extraction of calls.
 
         :raises ManifestError: when there is none, or it is not one of an extraction.
         """
@@ -213,6 +218,12 @@ class CallsManifest(Manifest):
         if not isinstance(found, cls):
             raise ManifestError(f"{path} is no manifest of calls: give that of an extract task.")
         return found
+
+
+class PerformanceManifest(WalksManifest):
+    """Performance records; of no agent, where there are none for the key."""
+
+    kind: Literal["performance"] = "performance"
 
 
 class DetailsManifest(Manifest):
@@ -229,6 +240,9 @@ class DetailsManifest(Manifest):
     vanished: int = 0
 
 
+AnyManifest = CallsManifest | PerformanceManifest | DetailsManifest
+
+
 class Checkpoint(BaseModel):
     """Unfinished work, for the task that goes on with it.
 
@@ -240,7 +254,7 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    manifest: Annotated[CallsManifest | DetailsManifest, Field(discriminator="kind")]
+    manifest: Annotated[AnyManifest, Field(discriminator="kind")]
     worked_at: datetime
     walk_pages: int = 0
     walk: UnfinishedWalk | None = None
@@ -274,8 +288,8 @@ class Checkpoint(BaseModel):
         return self.manifest.replace_part(name, new)
 
 
-def load_manifest(path: ObjectStoragePath) -> CallsManifest | DetailsManifest:
-    """Read a manifest of either kind.
+def load_manifest(path: ObjectStoragePath) -> AnyManifest:
+    """Read a manifest of any kind.
 
     :raises ManifestError: when there is none, or it is not one of ours.
     """
@@ -288,7 +302,7 @@ def load_manifest(path: ObjectStoragePath) -> CallsManifest | DetailsManifest:
     return found
 
 
-def read_record(path: ObjectStoragePath) -> CallsManifest | DetailsManifest | Checkpoint | None:
+def read_record(path: ObjectStoragePath) -> AnyManifest | Checkpoint | None:
     """Read a manifest or a checkpoint; None where there is none.
 
     :raises ManifestError: when the file is something else.
@@ -302,6 +316,4 @@ def read_record(path: ObjectStoragePath) -> CallsManifest | DetailsManifest | Ch
         ) from None
 
 
-_RECORD: TypeAdapter[CallsManifest | DetailsManifest | Checkpoint] = TypeAdapter(
-    CallsManifest | DetailsManifest | Checkpoint
-)
+_RECORD: TypeAdapter[AnyManifest | Checkpoint] = TypeAdapter(AnyManifest | Checkpoint)

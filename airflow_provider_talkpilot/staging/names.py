@@ -3,9 +3,9 @@
 ::
 
     <staging URI>/<dag>/<connection>/<agents>/<start>_<end>/
-        calls-00000-<checksum>.jsonl       a part: list rows ("details-", "rejects-" likewise;
-                                           ".jsonl.gz" where parts are compressed)
-        calls-manifest-<digest>.json       what was staged, complete ("details-" likewise)
+        calls-00000-<checksum>.jsonl       a part: list rows ("details-", "performance-", "rejects-"
+                                           likewise; ".jsonl.gz" where parts are compressed)
+        calls-manifest-<digest>.json       what was staged, complete ("details-", "performance-")
         calls-loaded-<digest>.json         a manifest whose parts are being deleted
         calls-checkpoint.json              unfinished work
         .<name>.<8 hex digits>             a local file that is still being written
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     # The receiver of webhooks writes into the inbox, and runs without Airflow.
     from airflow_provider_talkpilot.compat import ObjectStoragePath
 
-Kind = Literal["calls", "details"]
+Kind = Literal["calls", "details", "performance"]
 
 INBOX = "inbox"
 """The folder below the root that webhooks fill; no DAG stages there."""
@@ -50,8 +50,10 @@ _DAG = re.compile(r"(?!inbox$)" + _NAME.pattern)
 LEVELS = (_DAG, _NAME, _AGENTS, _INTERVAL)
 """The shapes of the folders below the root: DAG, connection, agents, interval."""
 
-_PART = re.compile(r"(calls|details|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl(\.gz)?")
-_RECORD = re.compile(r"(calls|details)-(?:(checkpoint)|(manifest|loaded)-([0-9a-f]{16}))\.json")
+_PART = re.compile(r"(calls|details|performance|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl(\.gz)?")
+_RECORD = re.compile(
+    r"(calls|details|performance)-(?:(checkpoint)|(manifest|loaded)-([0-9a-f]{16}))\.json"
+)
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 _EVENT = re.compile(r"(.+)-([0-9a-f]{16})\.json")
 # What a file may be called on any storage. Other ids of calls are digested.
@@ -118,7 +120,7 @@ class FileName(NamedTuple):
     """The name of a staged file; as a text it is the name itself.
 
     :param role: ``part``, ``manifest``, ``loaded`` or ``checkpoint``.
-    :param kind: ``calls`` or ``details``, of a part also ``rejects``.
+    :param kind: ``calls``, ``details`` or ``performance``, of a part also ``rejects``.
     :param checksum: hex SHA-256 of a part, or digest of a manifest; the name has its beginning.
     :param number: of a part.
     :param compressed: of a part.

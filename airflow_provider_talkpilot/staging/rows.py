@@ -7,10 +7,22 @@ from typing import Any
 
 import pydantic_core
 
-from airflow_provider_talkpilot.api import Call, CallDetail
+from airflow_provider_talkpilot.api import Call, CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.api.models import RedFlag, storable
+from airflow_provider_talkpilot.staging.columns import PERFORMANCE, Is
 
 _MESSAGE_FIELDS = {"role", "text"}
+RED_FLAGS = (
+    "assistant_misunderstood_multiple_times",
+    "repeated_same_sentence",
+    "abrupt_end_without_goodbye",
+    "connection_issue_repeated",
+    "assistant_policy_violation",
+    "technical_error",
+    "early_hangup_by_caller",
+)
+"""Those that docs.talkpilot.io, api/performance, names. There can be others."""
 
 
 def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
@@ -76,6 +88,53 @@ def missing_detail_row(
         "detail_synced_at": now,
         "detail_found": False,
     }
+
+
+def performance_row(record: PerformanceRecord, synced_at: datetime) -> dict[str, Any]:
+    """Make a row of a performance record.
+
+    :param record: the record as a list gave it.
+    :param synced_at: when it was read.
+    :return: values by column. A red flag is what has ``detected``, whatever its name; one that is
+        null was not looked for, and is left out. In ``extra``, what has no column or does not fit.
+    """
+    row = {**vars(record), "synced_at": synced_at, "red_flags": []}
+    extra = record.extra | record.drift
+    unfit = dict[str, Any]()
+    for name in [name for name, value in extra.items() if is_red_flag(name, value)]:
+        value = extra.pop(name)
+        if isinstance(value, dict):
+            flag = RedFlag.read(value)
+            row["red_flags"].append({"name": name, **vars(flag)})
+            value = flag.extra | flag.drift
+        unfit |= {name: value} if value not in (None, {}) else {}
+    extra |= {"red_flags": unfit} if unfit else {}
+    if result := record.final_result:
+        row["final_result"] = dict(vars(result))
+        if unfit := result.extra | result.drift:
+            extra["final_result"] = unfit
+    for name in ("pre_call_variables", "extracted_variables"):
+        row[name] = storable(row[name])
+    return row | ({"extra": extra} if extra else {})
+
+
+def is_red_flag(name: str, value: Any) -> bool:
+    """Whether a field of a performance record is a red flag, one that we do not know too."""
+    return name in RED_FLAGS or (isinstance(value, dict) and "detected" in value)
+
+
+def without_personal(row: dict[str, Any]) -> dict[str, Any]:
+    """Empty what tells of a person in a row of a performance record; the row itself stays."""
+    kept = dict(row)
+    for column in PERFORMANCE:
+        value = row.get(column.name)
+        if Is.PERSONAL in column.traits and column.name in row:
+            kept[column.name] = None
+        elif column.fields and value:
+            empty = {field.name: None for field in column.fields if Is.PERSONAL in field.traits}
+            is_list = column.is_repeated
+            kept[column.name] = [each | empty for each in value] if is_list else value | empty
+    return kept
 
 
 def parse_transcript(transcript: Any) -> tuple[list[dict[str, str]], str | None]:

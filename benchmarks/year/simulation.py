@@ -30,7 +30,7 @@ from airflow_provider_talkpilot.resync.look_backs import (
     resync_end,
 )
 from airflow_provider_talkpilot.resync.retention import Window, readings
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, DetailRule, Known, Wanted
 from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
 from airflow_provider_talkpilot.staging.extract.slices import slices_of
 from airflow_provider_talkpilot.staging.progress import seconds_for
@@ -69,6 +69,7 @@ class Scenario:
 
     :param calls_a_day: of one agent.
     :param details: whether they are fetched; not, where their columns are dropped.
+    :param rule: when a detail that is known is requested again.
     :param sample: simulated calls a day; each stands for equally many.
     """
 
@@ -76,6 +77,7 @@ class Scenario:
     limits: Limits
     look_backs: LookBacks = LookBacks()
     details: bool = True
+    rule: DetailRule = DetailRule("every_version")
     days: int = 365
     sample: int = 25
     seed: int = 1
@@ -292,7 +294,9 @@ class _Year:
         if known and known.version == version and known.scored:
             self._result.repeats += 1
         if not call.is_erased(now):
-            self._known[call.id] = Known(call.id, version, now, call.is_scored(now), loaded=True)
+            self._known[call.id] = Known(
+                call.id, version, now, call.is_scored(now), transcribed=True, loaded=True
+            )
 
     def _finish(self, work: Lists | Details, now: datetime) -> None:
         """A task is over: its load, and what follows it."""
@@ -335,7 +339,7 @@ class _Year:
     def _plan(self, details: Details, now: datetime) -> None:
         calls = {call.id: call for call in self._calls_in(details.interval)}
         calls = {id_: c for id_, c in calls.items() if not c.is_erased(details.walked_at)}
-        with DetailPlan(ScoreRule(), now) as plan:
+        with DetailPlan(self._scenario.rule, now) as plan:
             plan.want(
                 Wanted(
                     call.id,

@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -50,7 +51,8 @@ class Chain:
         self.staging_uri = staging_uri
         self.interval = interval or day()
         self.extract_options: dict[str, Any] = {}
-        self.enrich_options: dict[str, Any] = {}
+        # Most tests compare every field with the truth: no change may be left out.
+        self.enrich_options: dict[str, Any] = {"details": "every_version"}
 
     def extract(self, **options: Any) -> Outcome:
         arguments = {"interval": self.interval, "staging_uri": self.staging_uri}
@@ -73,6 +75,13 @@ class Chain:
             "manifest_uris": list(manifest_uris),
         }
         return run_task(TalkPilotCleanStagingOperator, **(arguments | options))
+
+    def performance(self, calls: str, **options: Any) -> str:
+        """Extract performance records, and load them; gives the manifest."""
+        arguments = {"interval": self.interval, "manifest_uri": calls}
+        staged = run_task(TalkPilotExtractPerformanceOperator, **(arguments | options))
+        self.load(str(staged.returned))
+        return str(staged.returned)
 
     def summaries(self) -> str:
         """Extract and load; gives the manifest."""

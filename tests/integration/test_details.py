@@ -1,4 +1,4 @@
-"""One request per version of a call, ever: whatever ended, was deleted, or changed in between."""
+"""No detail is requested that is known: whatever ended, was deleted, or changed in between."""
 
 from __future__ import annotations
 
@@ -75,6 +75,70 @@ def test_only_changed_versions_are_asked_for(chain: Chain, keep_staging: bool) -
     chain.assert_table_is_truth()
 
 
+@pytest.mark.parametrize("keep_staging", [True, False])
+def test_no_edit_of_staff_costs_a_detail_that_is_complete(
+    chain: Chain, keep_staging: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.enrich_options["details"] = "until_complete"
+    chain.run()
+    details_requested(chain)
+    before = {row["id"]: row for row in chain.rows(own_times=True)}
+    calls = chain.sandbox.truth(*chain.interval)
+    for call in calls:
+        chain.sandbox.edit(call["id"], done=not call["done"], note="called back")
+    if not keep_staging:
+        forget_staging(chain)
+    caplog.clear()
+    chain.run()
+    assert details_requested(chain) == 0
+    assert "until each has its transcript and score: 46 call(s), 46 known, 0 to" in caplog.text
+    truth = {call["id"]: call for call in chain.sandbox.truth(*chain.interval)}
+    for row in chain.rows(own_times=True):
+        assert (row["note"], row["done"]) == ("called back", truth[row["id"]]["done"])
+        same = "transcript", "transcript_raw", "final_score", "detail_synced_at"
+        assert [row[name] for name in same] == [before[row["id"]][name] for name in same]
+
+
+def test_a_purge_needs_no_detail_to_empty_what_is_complete(chain: Chain) -> None:
+    chain.enrich_options["details"] = "until_complete"
+    chain.run()
+    purged = next(c["id"] for c in chain.sandbox.truth(*chain.interval) if c["transcript"])
+    chain.sandbox.purge(purged)
+    details_requested(chain)
+    chain.run()
+    assert details_requested(chain) == 0
+    chain.assert_table_is_truth()
+
+
+def test_a_detail_that_was_staged_before_the_purge_is_requested_anew(chain: Chain) -> None:
+    """The table takes nothing from before, and would lack the score."""
+    chain.enrich_options["details"] = "until_complete"
+    chain.enrich(chain.summaries())
+    purged = next(c["id"] for c in chain.sandbox.truth(*chain.interval) if c["transcript"])
+    chain.sandbox.purge(purged)
+    details_requested(chain)
+    chain.run()
+    assert details_requested(chain) == 1
+    chain.assert_table_is_truth()
+
+
+def test_a_call_out_of_the_trash_gets_the_detail_that_it_lacked(chain: Chain) -> None:
+    chain.enrich_options["details"] = "until_complete"
+    restored = next(c for c in chain.sandbox.truth(*chain.interval) if c["transcript"])["id"]
+    chain.sandbox.soft_delete(restored)
+    chain.run()
+    chain.bigquery.query(  # as if its detail had been gone then
+        f"UPDATE `{chain.table}` SET transcript = IF(TRUE, [], transcript), final_score = NULL "
+        f"WHERE id = '{restored}'"
+    ).result()
+    details_requested(chain)
+    chain.sandbox.restore(restored)
+    forget_staging(chain)
+    chain.run()
+    assert details_requested(chain) == 1
+    chain.assert_table_is_truth()
+
+
 def test_a_run_without_anything_new_loads_nothing(chain: Chain) -> None:
     chain.run()
     calls = chain.summaries()
@@ -85,34 +149,39 @@ def test_a_run_without_anything_new_loads_nothing(chain: Chain) -> None:
 
 class TestLateScores:
     @pytest.fixture
-    def unscored(self, chain: Chain) -> int:
-        """Yesterday's calls are in the table; so many of them have no score."""
+    def incomplete(self, chain: Chain) -> int:
+        """Yesterday's calls are in the table; so many of them lack a score or a transcript."""
+        chain.enrich_options["details"] = "until_complete"
         yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
         chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
         chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
         chain.run()
         details_requested(chain)
         truth = chain.sandbox.truth(*chain.interval)
-        count = sum(call["final_score"] is None for call in truth)
+        count = sum(
+            call["final_score"] is None
+            or (call["transcript"] in (None, "[]") and not call["is_purged"])
+            for call in truth
+        )
         assert count
         return count
 
-    def test_not_twice_a_day(self, chain: Chain, unscored: int) -> None:
+    def test_not_twice_a_day(self, chain: Chain, incomplete: int) -> None:
         forget_staging(chain)
         chain.run()
         assert details_requested(chain) == 0
 
-    def test_again_after_a_day(self, chain: Chain, unscored: int) -> None:
+    def test_again_after_a_day(self, chain: Chain, incomplete: int) -> None:
         late = [c for c in chain.sandbox.truth(*chain.interval) if c["final_score"] is None]
         # A score need not move updated_at.
         chain.sandbox.score(late[0]["id"], 7, bump=False)
         age_details(chain, 1)
         forget_staging(chain)
         chain.run()
-        assert details_requested(chain) == unscored
+        assert details_requested(chain) == incomplete
         chain.assert_table_is_truth()
 
-    def test_never_when_turned_off(self, chain: Chain, unscored: int) -> None:
+    def test_never_when_turned_off(self, chain: Chain, incomplete: int) -> None:
         age_details(chain, 1)
         forget_staging(chain)
         chain.enrich_options["rescore_days"] = 0

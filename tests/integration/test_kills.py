@@ -25,7 +25,7 @@ from tests.support.tables import tables
 pytestmark = [pytest.mark.both_eras, pytest.mark.slow]
 
 # Every finished walk is staged at once, as it is after a minute of work.
-AT_ONCE = {"airflow_provider_talkpilot.staging.extract.extraction:PART_SECONDS": 0.0}
+AT_ONCE = {"airflow_provider_talkpilot.staging.extract.walker:PART_SECONDS": 0.0}
 
 
 class Killer:

@@ -20,8 +20,9 @@ from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.extract import extraction
-from airflow_provider_talkpilot.staging.extract.extraction import ExtractPlan, extract_calls
+from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.slices import slices_of
+from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, UnfinishedWalk
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri

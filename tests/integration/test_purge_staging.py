@@ -323,7 +323,7 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, 
     """A walk cannot be mended from outside while it is made: it is made again."""
     sandbox = chain.sandbox
     sandbox.reset(agents=6)
-    monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.extraction.PART_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
     walked_first = sandbox.store.agents[0]["id"]
     calls = [call["agent_id"] for call in sandbox.truth(*chain.interval)]
     caller = Caller(chain, state, calls.index(walked_first))

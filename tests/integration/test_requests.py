@@ -42,6 +42,28 @@ def test_a_day(chain: Chain) -> None:
     assert details.xcoms["summary"]["requests"] == {"detail": 402}
 
 
+def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
+    """Lists and records alone are read again: neither a detail nor a score is missing."""
+    sandbox = chain.sandbox
+    sandbox.reset(calls_per_day=402)
+    chain.enrich_options["details"] = "until_complete"
+    calls = chain.summaries()
+    chain.performance(calls)
+    chain.load(str(chain.enrich(calls).returned))
+    assert spent(sandbox) == {"agents": 1, "calls": 6, "performance": 6, "detail": 402}
+    chain.assert_table_is_truth()
+    for call in sandbox.truth(*chain.interval):
+        sandbox.edit(call["id"], done=not call["done"], note="called back")
+    calls = chain.summaries()
+    chain.performance(calls)
+    chain.load(str(chain.enrich(calls).returned))
+    assert spent(sandbox) == {"agents": 1, "calls": 6, "performance": 6}
+    truth = {call["id"]: call for call in sandbox.truth(*chain.interval)}
+    same = "note", "done", "final_score", "call_summary"
+    for row in chain.rows():
+        assert [row[name] for name in same] == [truth[row["id"]][name] for name in same]
+
+
 @pytest.mark.parametrize(("calls", "pages"), [(0, 1), (1, 1), (99, 1), (100, 1), (101, 2)])
 def test_pages_of_one_agent(chain: Chain, calls: int, pages: int) -> None:
     sandbox = chain.sandbox

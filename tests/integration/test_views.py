@@ -16,8 +16,10 @@ from google.cloud.exceptions import NotFound
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
+from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
 from tests.integration.chain import Chain, day
 from tests.integration.test_loads import live_call
+from tests.integration.test_performance import record_of
 from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows, tables
 from tests.support.tasks import run_task
 
@@ -137,7 +139,7 @@ def test_they_show_the_live_calls(chain: Chain) -> None:
         chain.interval = day(number)
         chain.run()
     names = create_views(chain)
-    assert list(names) == ["calls_live", "call_messages", "calls_daily"]
+    assert list(names) == ["calls_live", "call_messages", "calls_daily", "calls_quality"]
     assert names["calls_daily"] == f"{chain.table.rpartition('.')[0]}.calls_daily"
     calls = live(chain, 0, 1)
     assert any(call["general_success"] is None for call in calls)
@@ -164,6 +166,24 @@ def test_they_follow_the_table(chain: Chain) -> None:
     said = {row["id"] for row in rows(chain, names["call_messages"])}
     assert not {deleted["id"], purged["id"]} & said
     assert_views_are_truth(chain, names, live(chain))
+
+
+def test_the_quality_of_each_live_call(chain: Chain) -> None:
+    calls = chain.summaries()
+    before = rows(chain, create_views(chain)["calls_quality"])
+    assert {row["llm_model"] for row in before} == {None}
+    chain.performance(calls)
+    found = {row["id"]: row for row in rows(chain, create_views(chain)["calls_quality"])}
+    assert found.keys() == {call["id"] for call in live(chain)}
+    for call in live(chain):
+        row, record = found[call["id"]], record_of(chain, call)
+        result = record["final_result"] or {"outcome_label": None, "final_score": None}
+        assert row["final_score"] == call["final_score"] == result["final_score"]
+        assert row["outcome_label"] == result["outcome_label"]
+        for name in ("e2e_latency_p90", "llm_total_tokens", "llm_model", "prompt_fingerprint"):
+            assert row[name] == record[name]
+        for flag in RED_FLAGS:
+            assert row[flag] == (record[flag] and record[flag]["detected"])
 
 
 def test_an_erased_row_is_in_none(chain: Chain) -> None:

@@ -33,6 +33,7 @@ def expected_rows(
     truth: Iterable[Row],
     *,
     details: bool = True,
+    scores: bool = False,
     list_has_version: bool = True,
     detail_has_version: bool = True,
     extra: Row | None = None,
@@ -41,6 +42,7 @@ def expected_rows(
 
     :param truth: of the sandbox.
     :param details: whether details were loaded too.
+    :param scores: whether scores were, from performance records.
     :param list_has_version: whether list rows came with ``updated_at``.
     :param detail_has_version: whether details did.
     :param extra: fields that the provider does not know.
@@ -76,7 +78,7 @@ def expected_rows(
             "extra": extra,
             "transcript": messages,
             "transcript_raw": raw,
-            "final_score": call["final_score"] if details else None,
+            "final_score": call["final_score"] if details or scores else None,
             "detail_updated_at": version if known and details else None,
             "detail_synced_at": SET if details else None,
             "erased_at": None,

@@ -49,11 +49,13 @@ class Services:
         with self.bigquery.client() as client:
             return table_rows(client, table or self.table)
 
-    def assert_table_is_truth(self, *days: dt.date, details: bool = True) -> None:
+    def assert_table_is_truth(
+        self, *days: dt.date, details: bool = True, scores: bool = False
+    ) -> None:
         """The table holds exactly what the API holds on these days."""
         truth = [call for day in days for call in self.truth(day)]
         assert truth, "a test on nothing proves nothing"
-        assert_equal_rows(self.rows(), expected_rows(truth, details=details))
+        assert_equal_rows(self.rows(), expected_rows(truth, details=details, scores=scores))
 
     def staged(self, dag: str) -> list[Path]:
         """Every file that a DAG has staged."""

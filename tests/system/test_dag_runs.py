@@ -21,7 +21,7 @@ def test_a_day_is_in_the_table_as_the_api_has_it(airflow: Airflow, services: Ser
     services.assert_table_is_truth(DAY)
     spent = services.sandbox.counters
     assert spent["detail"] == len(services.truth(DAY))
-    assert spent["agents"] + spent["calls"] == 1 + 2
+    assert spent["agents"] + spent["calls"] + spent["performance"] == 1 + 2 + 2
     assert spent["refused"] == 0
     assert services.staging.exists()
     assert services.staged(DAG) == []
@@ -36,7 +36,7 @@ def test_params_choose_the_interval_and_turn_details_off(
     said = airflow.run(
         "dags", "test", DAG, "2026-06-01", "--conf", json.dumps(conf), settings=services.environment
     )
-    services.assert_table_is_truth(DAY, NEXT, details=False)
+    services.assert_table_is_truth(DAY, NEXT, details=False, scores=True)
     assert services.sandbox.counters["detail"] == 0
     assert "Details are turned off for this run." in said
     assert services.staging.exists()
@@ -66,4 +66,4 @@ def test_variables_choose_what_becomes_of_columns_and_of_staged_files(
             row["phone_number"] = hmac.new(secret.encode(), number.encode(), "sha256").hexdigest()
     assert_equal_rows(services.rows(), expected)
     assert services.sandbox.counters["detail"] == len(expected), "each has a score to bring"
-    assert len(services.staged(DAG)) == 4
+    assert len(services.staged(DAG)) == 6

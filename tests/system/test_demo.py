@@ -30,7 +30,7 @@ def test_it_shows_the_table_and_leaves_nothing(demo: Program) -> None:
     assert demo.process.wait(SECONDS) == 0, demo.text()
     text = demo.text()
     assert "holds what TalkPilot holds: 32 calls." in text
-    assert "4 requests, 0 of them for details" in text
+    assert "7 requests, 0 of them for details" in text
     assert "README.md" in text
     assert max(map(len, text.splitlines())) <= 100
     leaves_nothing(demo)

@@ -60,7 +60,7 @@ def test_what_both_have_in_common(path: Path) -> None:
     for task, alias in LOADS.items():
         [outlet] = dag.get_task(task).outlets
         assert outlet == AssetAlias(alias)
-    for name in ("extract_calls", "enrich_calls"):
+    for name in ("extract_calls", "extract_performance", "enrich_calls"):
         assert dag.get_task(name).deferrable
     for task in dag.tasks:
         if hasattr(task, "location"):
@@ -80,7 +80,7 @@ def test_the_tasks_of_the_resync() -> None:
     assert dag.get_task("note_days").trigger_rule == "none_failed_min_one_success"
     # Its intervals share one key and change one table.
     assert dag.max_active_runs == 1
-    for task_id in ("extract_calls", "load_calls", "enrich_calls", "load_details"):
+    for task_id in ("extract_calls", "load_performance", *LOADS, "enrich_calls"):
         assert dag.get_task(task_id).max_active_tis_per_dag == 1
 
 

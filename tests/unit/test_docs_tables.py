@@ -35,7 +35,7 @@ from tests.support.docs import read, section, table
 PACKAGE = "airflow_provider_talkpilot"
 TABLE = TableId("my-project", "talkpilot", "calls")
 KINDS: tuple[Kind, ...] = ("calls", "details")
-SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}
+SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 def names(cell: str) -> list[str]:

@@ -8,7 +8,8 @@
 {%- set staged = inserted -%}
 {%- set drift = ['drift'] -%}
 {%- set updated
-    = list_columns + ['transcript', 'transcript_raw', 'detail_updated_at', 'erased_at'] -%}
+    = list_columns
+    + ['transcript', 'transcript_raw', 'detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set makes_a_row = 'TRUE' -%}
 {%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
 {%- set now = members(without('S.unknown', detail_drift)) -%}
@@ -51,6 +52,13 @@ IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw)
 IF(
     IFNULL(S.is_purged, FALSE) AND T.detail_synced_at IS NOT NULL,
     COALESCE(S.updated_at, T.updated_at), T.detail_updated_at
+  )
+{%- elif column == 'detail_synced_at' -%}
+{#- In the trash a call may have had no detail to fetch: out of it, that is requested anew. -#}
+IF(
+    T.deleted_at IS NOT NULL AND S.deleted_at IS NULL AND T.final_score IS NULL
+      AND NOT IFNULL(S.is_purged, FALSE),
+    NULL, T.detail_synced_at
   )
 {%- elif column == 'erased_at' -%}
 CAST(NULL AS TIMESTAMP)

@@ -1,3 +1,4 @@
+{%- from '_performance.sql' import around with context -%}
 {#- What the statements share: one row a call, which of two rows is the newer, what is gone. -#}
 
 {#- A JSON object without some of its fields; null where it is null. -#}
@@ -34,17 +35,43 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 {#- What a look leaves out, for they are most of a table's bytes: they change only beside others. -#}
 {%- set transcripts = ['transcript', 'transcript_raw'] -%}
 
+{#- A score that a detail lacks comes from the last performance record of its call. -#}
+{%- macro record_scores() -%}
+(
+    SELECT
+      P.agent_id AS record_agent,
+      P.call_id AS record_call,
+      P.final_result.final_score AS record_score
+    FROM `{{ performance }}` AS P
+    WHERE {{ around('P', 1) }}
+      AND P.final_result.final_score IS NOT NULL
+    QUALIFY ROW_NUMBER() OVER (
+      PARTITION BY P.agent_id, P.call_id ORDER BY P.created_at DESC, P.synced_at DESC, P.id
+    ) = 1
+  )
+{%- endmacro -%}
+
 {#- In extra is what the target's extra gets: fields that are unknown, and values of the others that do
     not fit. The two are beside it too. -#}
 {%- macro newest_staged_rows(columns, drift) -%}
+{%- set scores = has_performance and 'final_score' in columns -%}
+{%- set same = (columns + drift) | reject('in', ['extra', 'final_score'] if scores else ['extra']) -%}
 {%- set texts = [members('extra')] -%}
 {%- for column in drift %}{% set _ = texts.append(members(column)) %}{% endfor -%}
 (
   SELECT
-    {{ (columns + drift) | reject('eq', 'extra') | join(', ') }},
+    {{ same | join(', ') }},
+{%- if scores %}
+    COALESCE(final_score, record_score) AS final_score,
+{%- endif %}
     {{ object_of(texts) }} AS extra,
     extra AS unknown
   FROM `{{ staging }}`
+{%- if scores %}
+  LEFT JOIN {{ record_scores() }}
+    ON record_agent = agent_id
+    AND record_call = call_id
+{%- endif %}
   WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY id ORDER BY updated_at DESC NULLS LAST, synced_at DESC

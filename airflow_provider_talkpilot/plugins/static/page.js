@@ -96,9 +96,14 @@ function quota({ today, hour_limit: limit }) {
   );
 }
 
+const RULES = {
+  until_complete: "until each has its transcript and score",
+  every_version: "of every version of a call",
+};
+
 function tiles(data, connection) {
-  const { lists, details, least } = connection.requests;
-  const spent = lists + details;
+  const { lists, details, performance, least, rule } = connection.requests;
+  const spent = lists + details + performance;
   return h(
     "div",
     { class: "tiles" },
@@ -111,7 +116,9 @@ function tiles(data, connection) {
     tile(
       "Requests",
       number(spent),
-      least ? `${(spent / least).toFixed(2)} × the least possible (${number(least)})` : "none in this range",
+      least
+        ? `${(spent / least).toFixed(2)} × the least possible (${number(least)}); details ${RULES[rule] ?? "were not requested"}`
+        : "none in this range",
     ),
     quota(connection.quota),
     tile(
@@ -174,11 +181,11 @@ function asTable(data, connection) {
   const rows = data.days
     .map((day, index) => {
       const cell = connection.days[index];
-      const { lists, details, least } = connection.requests.days[index];
+      const { lists, details, performance, least } = connection.requests.days[index];
       const outcome = data.outcomes[cell.outcome];
       const state = h("span", { class: "state" }, h("span", { class: "cell", "data-state": cell.state }), label(cell.state));
       const or = (value) => (value === undefined ? "–" : number(value));
-      return [longDay(day), state, or(cell.calls), or(cell.details), number(lists + details), number(least), outcome ? runLink(outcome) : "–"];
+      return [longDay(day), state, or(cell.calls), or(cell.details), number(lists + details + performance), number(least), outcome ? runLink(outcome) : "–"];
     })
     .reverse();
   const heads = ["Day", "State", "#Calls", "#With details", "#Requests spent", "#Least possible", "Run"];

@@ -110,22 +110,24 @@ function requestBars({ requests }) {
     unit: "by day spent",
     kinds: [
       ["details", "details"],
+      ["performance", "performance"],
       ["lists", "lists"],
       ["least", "least possible"],
     ],
-    values: requests.days.map((day) => [day.details, day.lists]),
+    values: requests.days.map((day) => [day.details, day.performance, day.lists]),
     marks: requests.days.map((day) => day.least),
     tip: (_, index) => requestFacts(requests.days[index]),
   };
 }
 
 export function requestFacts(day) {
-  const spent = day.lists + day.details;
+  const spent = day.lists + day.details + day.performance;
   if (!spent) return [["Requests", "0"]];
   return [
     ["Requests", number(spent)],
     ["Lists", number(day.lists)],
     ["Details", number(day.details)],
+    ["Performance records", number(day.performance)],
     ["Least possible", number(day.least)],
   ];
 }

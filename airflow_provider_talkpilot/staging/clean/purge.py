@@ -2,8 +2,9 @@
 
 Files of failed runs, of runs still at work and of other DAGs can hold calls as they were before.
 Such a part is written anew: a purged call's list row is emptied; its detail, and rows of calls that
-are gone, are left out. Manifests and checkpoints that name the part get its new name. So no request
-is spent twice, and a run that is at work goes on.
+are gone, are left out; performance records of either lose what tells of a person. Manifests and
+checkpoints that name the part get its new name. So no request is spent twice, and a run that is at
+work goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
 from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
+from airflow_provider_talkpilot.staging.rows import without_personal
 
 # A file that was not written for so long has no writer any more: it was killed.
 UNFINISHED_AGE = timedelta(minutes=5)
@@ -96,6 +98,9 @@ class _StagedPart:
             state = self._state(row)
             if state is CallState.SAME:
                 yield row, row
+            elif self._kind == "performance":
+                kept = without_personal(row)
+                yield row, row if kept == row else kept
             elif state is CallState.PURGED and self._kind == "calls":
                 # Without its row the list would say that the call is gone.
                 yield row, {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}

@@ -21,7 +21,8 @@ from airflow_provider_talkpilot.staging.scratch import Scratch
 
 Row = dict[str, Any]
 
-_INSERT = "INSERT OR REPLACE INTO calls VALUES (?, ?)"
+_INSERT = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?)"
+_FIND = "SELECT purged FROM calls WHERE {} = ?"
 
 
 class CallState(Enum):
@@ -41,7 +42,10 @@ class WalkedCalls(Scratch):
     """
 
     def __init__(self, folder: ObjectStoragePath, walk: CallsManifest) -> None:
-        super().__init__("CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER) WITHOUT ROWID")
+        super().__init__(
+            "CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER, call_id TEXT) WITHOUT ROWID;"
+            "CREATE INDEX by_call_id ON calls (call_id)"
+        )
         self._interval = walk.interval
         if self._insert(_INSERT, _listed(folder, walk)) != walk.rows:
             raise ManifestError(
@@ -61,7 +65,8 @@ class WalkedCalls(Scratch):
     def state(self, row: Row, read_at: datetime | None) -> CallState:
         """Say what happened to a call since a row of it was staged.
 
-        :param row: a list row, a detail's row, or a record that failed validation.
+        :param row: a list row, a detail's row, a performance record's, or a record that failed
+            validation. Of the last two, ``call_id`` leads to the call.
         :param read_at: when it was read from TalkPilot, if that is known.
         """
         call_id = row.get("id")
@@ -69,7 +74,9 @@ class WalkedCalls(Scratch):
             return CallState.SAME
         # Ids in rows are in lower case; a record that failed validation is as it came.
         ids = (call_id.lower(),)
-        found = self._db.execute("SELECT purged FROM calls WHERE id = ?", ids).fetchone()
+        found = self._db.execute(_FIND.format("id"), ids).fetchone()
+        if found is None and isinstance(row.get("call_id"), str):
+            found = self._db.execute(_FIND.format("call_id"), (row["call_id"],)).fetchone()
         if found is None:
             return CallState.GONE if self._is_gone(row, read_at) else CallState.SAME
         is_purged_now = found[0] and row.get("is_purged") is not True
@@ -85,15 +92,17 @@ class WalkedCalls(Scratch):
         return was_read_before and created_at in self._interval
 
 
-def _listed(folder: ObjectStoragePath, walk: CallsManifest) -> Iterator[tuple[str, bool]]:
+def _listed(
+    folder: ObjectStoragePath, walk: CallsManifest
+) -> Iterator[tuple[str, bool, str | None]]:
     for part in walk.parts:
         for row in read_records(folder / part.name):
-            yield row["id"], row.get("is_purged") is True
+            yield row["id"], row.get("is_purged") is True, row.get("call_id")
 
 
 def _rejected(
     folder: ObjectStoragePath, walk: CallsManifest, recognised: Counter[str]
-) -> Iterator[tuple[str, bool]]:
+) -> Iterator[tuple[str, bool, str | None]]:
     """The walk's rejects that have an id all the same, counted by agent."""
     for part in walk.rejects:
         with suppress(ManifestError):  # users may look at rejects and delete them
@@ -102,7 +111,7 @@ def _rejected(
                 call_id = record.get("id") if isinstance(record, dict) else None
                 if isinstance(call_id, str):
                     recognised[reject["agent_id"]] += 1
-                    yield call_id.lower(), _says_yes(record.get("is_purged"))
+                    yield call_id.lower(), _says_yes(record.get("is_purged")), None
 
 
 def _says_yes(value: Any) -> bool:

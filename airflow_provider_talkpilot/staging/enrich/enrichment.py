@@ -1,11 +1,11 @@
-"""Enrichment: the details of staged calls, one request per version of a call."""
+"""Enrichment: the details of staged calls, requested until they are complete."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,12 +16,18 @@ from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import (
     KEEP_ALL,
     ColumnChoices,
-    describe,
+    require_same_choices,
     warn_of_drift,
 )
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches, fetch_details
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
-from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
+from airflow_provider_talkpilot.staging.enrich.plan import (
+    DetailPlan,
+    DetailRule,
+    Details,
+    Known,
+    Wanted,
+)
+from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
@@ -39,6 +45,11 @@ log = logging.getLogger(__name__)
 
 # Staged details can be deleted while others are fetched: then the work is planned anew, so often.
 PLANS = 3
+RULES: dict[Details, str] = {
+    "until_complete": "until each has its transcript and score",
+    "every_version": "of every version of a call",
+}
+"""The choices of ``details``, in the words of logs."""
 
 _moment = TypeAdapter(datetime).validate_python
 
@@ -49,14 +60,14 @@ class EnrichOptions:
 
     :param concurrency: requests in flight at most; the quota can allow fewer.
     :param compress: gzip the parts.
-    :param score_rule: when a detail without a score is requested again.
+    :param rule: when a detail that is known is requested again.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: what is dropped or hashed: the choices that the list rows were staged under.
     """
 
     concurrency: int = 32
     compress: bool = False
-    score_rule: ScoreRule = ScoreRule()
+    rule: DetailRule = DetailRule()
     max_rejects: int = 0
     choices: ColumnChoices = KEEP_ALL
 
@@ -75,7 +86,7 @@ def enrich_calls(
     :param client: the API.
     :param calls: the manifest of the list rows; details are staged beside it.
     :param known: gives the details of the lists' calls that the warehouse has.
-    :param options: concurrency, compression, the rule for late scores.
+    :param options: concurrency, compression, the rule for further requests.
     :return: the manifest of all details staged for the interval, and its path.
     :raises ColumnChoiceError: when the list rows were staged under other choices.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
@@ -85,7 +96,7 @@ def enrich_calls(
     """
     options, folder = options or EnrichOptions(), calls.parent
     lists = CallsManifest.load(calls)
-    _require_same_choices(lists, options.choices)
+    require_same_choices(options.choices, lists.columns)
     start = _start(folder, lists)
     for _ in range(PLANS):
         manifest = start.model_copy(deep=True)
@@ -125,9 +136,12 @@ def _fetch_missing(
     :return: false where a part was deleted while the plan was made: then the plan may lack details
         that are known.
     """
-    folder, rule = calls.parent, options.score_rule
-    if options.choices.drops("final_score"):
-        rule = ScoreRule(max_age=timedelta(0))  # it is always missing, and of no use
+    folder, drops = calls.parent, options.choices.drops
+    rule = replace(
+        options.rule,
+        needs_score=not drops("final_score"),
+        needs_transcript=not drops("transcript"),
+    )
     with DetailPlan(rule) as plan:
         # Read anew each time: a purge may have been in the lists too.
         lists = CallsManifest.load(calls)
@@ -147,7 +161,7 @@ def _fetch_missing(
             if staged is None:
                 return False
             manifest.parts = staged
-            progress = Progress(_log_plan(manifest, plan, client.quota))
+            progress = Progress(_log_plan(manifest, plan, rule, client.quota))
             batches = DetailBatches(folder, writer, rejects, manifest, client, options.concurrency)
             with log_group("Details, as they come"):
                 fetch_details(
@@ -159,15 +173,6 @@ def _fetch_missing(
                     options.choices,
                 )
     return True
-
-
-def _require_same_choices(calls: CallsManifest, choices: ColumnChoices) -> None:
-    if choices.recorded != calls.columns:
-        raise ColumnChoiceError(
-            f"The calls were staged with {describe(calls.columns)}, and their details would be "
-            f"with {choices}. Give this task the same columns and the same secret, or clear the "
-            "task that staged the calls and those after it."
-        )
 
 
 def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
@@ -258,16 +263,17 @@ def _known(row: dict[str, Any]) -> Known:
         _moment(row["detail_updated_at"]) if row["detail_updated_at"] else None,
         _moment(row["detail_synced_at"]),
         row["final_score"] is not None,
+        bool(row["transcript"] or row.get("transcript_raw") or row.get("is_purged")),
     )
 
 
-def _log_plan(manifest: DetailsManifest, plan: DetailPlan, quota: Quota) -> int:
+def _log_plan(manifest: DetailsManifest, plan: DetailPlan, rule: DetailRule, quota: Quota) -> int:
     """Log how much there is to do; give how many details to fetch."""
     wanted, missing = plan.wanted(), plan.to_fetch()
     known = wanted - missing
     log.info(
-        "Details of %s: %s call(s), %s known, %s to fetch.",
-        *(manifest.interval, f"{wanted:,}", f"{known:,}", f"{missing:,}"),
+        "Details of %s, %s: %s call(s), %s known, %s to fetch.",
+        *(manifest.interval, RULES[rule.details], f"{wanted:,}", f"{known:,}", f"{missing:,}"),
     )
     if missing:
         per_minute, per_hour = quota.per_minute or PER_MINUTE, quota.per_hour or PER_HOUR

@@ -1,8 +1,9 @@
-"""The plan of an enrichment: which versions of which calls still need a request.
+"""The plan of an enrichment: which calls still need a request for their detail.
 
-A version of a call is ``(id, updated_at)``. A detail that is known for the version a list row
-shows, or for a newer one, is never requested again; nor is that of a purged call, where the
-warehouse has one.
+A detail is complete when it has a transcript and a score. One that is known and complete is never
+requested again; one that lacks either is, while the call is young. Nor is the detail of a purged
+call requested, where the warehouse has one. A user can choose a request for every version of a call
+instead; a version is ``(id, updated_at)``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from airflow_provider_talkpilot.staging.scratch import Scratch
 
@@ -20,7 +21,8 @@ CREATE TABLE wanted (
     version INTEGER, deleted INTEGER, purged INTEGER
 );
 CREATE TABLE known (
-    id TEXT PRIMARY KEY, version INTEGER, fetched_at INTEGER, scored INTEGER, loaded INTEGER
+    id TEXT PRIMARY KEY, version INTEGER, fetched_at INTEGER, scored INTEGER, transcribed INTEGER,
+    loaded INTEGER
 ) WITHOUT ROWID;
 """
 
@@ -32,15 +34,16 @@ ON CONFLICT (id) DO UPDATE SET
 """
 
 _KNOW = """
-INSERT INTO known (id, version, fetched_at, scored, loaded) VALUES (?, ?, ?, ?, ?)
+INSERT INTO known (id, version, fetched_at, scored, transcribed, loaded) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version, fetched_at = excluded.fetched_at, scored = excluded.scored,
-    loaded = max(loaded, excluded.loaded)
+    transcribed = excluded.transcribed, loaded = max(loaded, excluded.loaded)
 WHERE excluded.fetched_at > fetched_at
 """
 
 # A list row without updated_at shows no change: any detail of that call is its detail. And a purge
-# leaves nothing of a detail but its score, which the warehouse has.
+# leaves nothing of a detail but its score, which the warehouse has. A staged one is of before the
+# purge: the warehouse will not take it.
 _MISSING = """
 SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted
 FROM wanted AS w LEFT JOIN known AS k USING (id)
@@ -48,12 +51,18 @@ WHERE k.id IS NULL
    OR (
        NOT (w.purged AND k.loaded)
        AND (
-           w.version > coalesce(k.version, 0)
-           OR (NOT k.scored AND w.created_at > :young_since AND k.fetched_at <= :fetched_before)
+           (w.version > coalesce(k.version, 0) AND (:every_version OR w.purged))
+           OR (
+               ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
+               AND w.created_at > :young_since AND k.fetched_at <= :fetched_before
+           )
        )
    )
 ORDER BY w.position
 """
+
+
+Details = Literal["until_complete", "every_version"]
 
 
 class Wanted(NamedTuple):
@@ -77,7 +86,8 @@ class Known(NamedTuple):
 
     :param version: the version it belongs to.
     :param fetched_at: when it was requested.
-    :param scored: whether it has a ``final_score``.
+    :param scored: whether it has a ``final_score``, or will get it without a detail.
+    :param transcribed: whether it has a transcript, or its call is purged.
     :param loaded: whether the warehouse has it.
     """
 
@@ -85,31 +95,44 @@ class Known(NamedTuple):
     version: datetime | None
     fetched_at: datetime
     scored: bool
+    transcribed: bool
     loaded: bool = False
 
 
 @dataclass(frozen=True)
-class ScoreRule:
-    """When a detail without ``final_score`` is requested again: the score comes after the call.
+class DetailRule:
+    """When a detail is requested again: transcript and score come after the call.
 
-    :param max_age: only while the call is younger than this; zero turns the rule off.
+    :param details: ``until_complete``, or ``every_version`` for a request whenever the list shows
+        a change. Under the latter a missing transcript alone is no reason for a request.
+    :param max_age: an incomplete one only while the call is younger than this; zero never.
     :param pause: at least this long after the last request.
+    :param needs_score: False where scores are not kept.
+    :param needs_transcript: False where transcripts are not kept.
     """
 
+    details: Details = "until_complete"
     max_age: timedelta = timedelta(days=3)
     pause: timedelta = timedelta(days=1)
+    needs_score: bool = True
+    needs_transcript: bool = True
+
+    @property
+    def every_version(self) -> bool:
+        """Whether each change that the list shows costs a request."""
+        return self.details == "every_version"
 
 
 class DetailPlan(Scratch):
     """Collects what is wanted and what is known; gives what is missing. A context manager.
 
-    :param rule: for details without a score.
+    :param rule: when a detail that is known is requested again.
     :param now: aware time that ages are measured at; the machine's clock by default.
     """
 
-    def __init__(self, rule: ScoreRule | None = None, now: datetime | None = None) -> None:
+    def __init__(self, rule: DetailRule | None = None, now: datetime | None = None) -> None:
         super().__init__(_SCHEMA)
-        self._rule = rule or ScoreRule()
+        self._rule = rule or DetailRule()
         self._now = now or datetime.now(UTC)
 
     def want(self, calls: Iterable[Wanted]) -> None:
@@ -126,9 +149,11 @@ class DetailPlan(Scratch):
         return found.fetchone() is not None
 
     def can_use(self, detail: Known) -> bool:
-        """Whether the list has the call, and in no newer version."""
-        found = self._db.execute("SELECT version FROM wanted WHERE id = ?", (detail.id,)).fetchone()
-        return found is not None and (_micros(detail.version) or 0) >= (found[0] or 0)
+        """Whether the list has the call, and in no newer version for which it is requested."""
+        query = "SELECT version, purged FROM wanted WHERE id = ?"
+        version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
+        is_current = (_micros(detail.version) or 0) >= (version or 0)
+        return purged is not None and (is_current or not (self._rule.every_version or purged))
 
     def know(self, details: Iterable[Known]) -> int:
         """Add details that exist; of two for one call the one fetched later counts.
@@ -136,7 +161,8 @@ class DetailPlan(Scratch):
         :return: how many of them were new.
         """
         rows = (
-            (d.id, _micros(d.version), _micros(d.fetched_at), d.scored, d.loaded) for d in details
+            (d.id, _micros(d.version), _micros(d.fetched_at), d.scored, d.transcribed, d.loaded)
+            for d in details
         )
         return self._insert(_KNOW, rows)
 
@@ -164,6 +190,9 @@ class DetailPlan(Scratch):
         return {
             "young_since": _micros(self._now - self._rule.max_age),
             "fetched_before": _micros(self._now - self._rule.pause),
+            "every_version": self._rule.every_version,
+            "needs_score": self._rule.needs_score,
+            "needs_transcript": self._rule.needs_transcript and not self._rule.every_version,
         }
 
 

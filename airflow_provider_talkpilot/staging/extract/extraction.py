@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
-from airflow_provider_talkpilot.api import Call, CallFilters, Interval, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, WalkMovedError
-from airflow_provider_talkpilot.api.interval import format_utc
+from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.api.errors import NotFoundError, PermissionDeniedError
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices, warn_of_drift
+from airflow_provider_talkpilot.staging.choices import warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.extract.refused_agents import refused_agents_named
-from airflow_provider_talkpilot.staging.extract.slices import is_long, slices_of
+from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, Walker
 from airflow_provider_talkpilot.staging.manifests import (
-    AgentWalk,
     CallsManifest,
     Checkpoint,
-    DayCount,
-    UnfinishedWalk,
+    PerformanceManifest,
 )
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.progress import log_group
-from airflow_provider_talkpilot.staging.rows import call_row
 
 log = logging.getLogger(__name__)
 
 # Work left alone for longer says too little about the interval as it is now.
 CHECKPOINT_AGE = timedelta(hours=6)
-# A part ends after the first whole walk beyond this many bytes, or this many seconds. Clients of
-# object storage upload up to 50 MB from memory, twice over: a part is smaller than that.
-PART_BYTES = 16 * 1024 * 1024
-PART_SECONDS = 60.0
-WALKS = 3
-# A list of more pages is walked in slices; of fewer, where the quota did not last for one walk.
-LONG_PAGES, FEWEST_PAGES = 100, 4
-
-
-@dataclass(frozen=True)
-class ExtractPlan:
-    """What to extract.
-
-    :param interval: which calls, by ``created_at``.
-    :param agent_ids: of which agents; None for all that the key can see.
-    :param filters: the API's filters; with any, the result is a selection.
-    :param compress: gzip the parts.
-    :param max_rejects: records that may fail validation before the run fails.
-    :param choices: what is dropped or hashed.
-    """
-
-    interval: Interval
-    agent_ids: Sequence[str] | None = None
-    filters: CallFilters = CallFilters()
-    compress: bool = False
-    max_rejects: int = 0
-    choices: ColumnChoices = KEEP_ALL
+# A list of more pages is walked in slices.
+LONG_PAGES = 100
 
 
 def extract_calls(
@@ -83,22 +52,61 @@ def extract_calls(
     """
     plan.interval.require_over()
     agents = plan.agent_ids
-    if agents is None:
-        agents = [agent.id for agent in client.agents()]
+    with refused_agents_named(client, plan.agent_ids):
+        if agents is None:
+            agents = [agent.id for agent in client.agents()]
+        return _extract(client, folder, plan, agents, CallsManifest)
+
+
+def extract_performance(
+    client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan, *, required: bool = False
+) -> tuple[PerformanceManifest, ObjectStoragePath]:
+    """Walk every agent and stage the performance records, as :func:`extract_calls` does.
+
+    Without the permission ``performance:read``, or where the API has no such records, one request
+    finds that out: then a warning says it, and the manifest names no agent.
+
+    :param plan: with ``agent_ids``, and without filters: records have none.
+    :param required: raise the error instead.
+    """
+    try:
+        return _extract(client, folder, plan, plan.agent_ids or (), PerformanceManifest)
+    except (PermissionDeniedError, NotFoundError) as error:
+        if required or Checkpoint.load(folder, "performance"):
+            raise
+        log.warning(
+            "No performance records are read, and scores come from details alone. TalkPilot says: "
+            "%s Give the API key the permission performance:read, or set performance (for the "
+            "shipped DAGs the Variable talkpilot_performance) to off.",
+            error,
+        )
+    manifest, _ = _start(plan, PerformanceManifest)
+    manifest.requests = dict(client.requests)
+    return manifest, manifest.save(folder)
+
+
+Walks = TypeVar("Walks", CallsManifest, PerformanceManifest)
+
+
+def _extract(
+    client: TalkPilotClient,
+    folder: ObjectStoragePath,
+    plan: ExtractPlan,
+    agents: Sequence[str],
+    model: type[Walks],
+) -> tuple[Walks, ObjectStoragePath]:
     agents = list(dict.fromkeys(agents))
-    manifest, checkpoint = _resume(folder, agents) or _start(plan)
-    staged = [part.name for part in manifest.parts]
+    work: tuple[Walks, Checkpoint] = _resume(folder, agents, model) or _start(plan, model)
+    manifest, checkpoint = work
+    kind, staged = manifest.kind, [part.name for part in manifest.parts]
     with (
-        PartWriter(
-            folder, "calls", compress=plan.compress, first=len(staged), staged=staged
-        ) as parts,
+        PartWriter(folder, kind, compress=plan.compress, first=len(staged), staged=staged) as parts,
         PartWriter(
             folder, "rejects", compress=plan.compress, first=len(manifest.rejects)
         ) as rejects,
         log_group("Lists, agent by agent"),
-        refused_agents_named(client, plan.agent_ids),
     ):
-        _Extraction(client, folder, plan, manifest, checkpoint, parts, rejects).walk(agents)
+        Walker(client, folder, plan, manifest, checkpoint, parts, rejects).walk(agents)
     if not manifest.is_whole(folder):
         raise StagingError(
             f"Parts of {plan.interval} were deleted while the rest was walked: calls in them were "
@@ -108,21 +116,22 @@ def extract_calls(
         manifest.require_rejects_within(plan.max_rejects, folder)
     except TooManyRejectsError:
         # Only a new walk of everything can make them right.
-        Checkpoint.delete(folder, "calls")
+        Checkpoint.delete(folder, kind)
         raise
     warn_of_drift(manifest.drift, plan.choices)
     path = manifest.save(folder)
-    Checkpoint.delete(folder, "calls")
+    Checkpoint.delete(folder, kind)
     return manifest, path
 
 
 def _resume(
-    folder: ObjectStoragePath, agents: Sequence[str]
-) -> tuple[CallsManifest, Checkpoint] | None:
+    folder: ObjectStoragePath, agents: Sequence[str], model: type[Walks]
+) -> tuple[Walks, Checkpoint] | None:
     """Read the unfinished work of an earlier try, if it is recent and its parts are stored."""
-    found = Checkpoint.load(folder, "calls")
-    if found is None or not isinstance(manifest := found.manifest, CallsManifest):
+    found = Checkpoint.load(folder, model.model_fields["kind"].default)
+    if found is None or type(found.manifest) is not model:
         return None
+    manifest: Any = found.manifest
     staged = (*manifest.parts, *manifest.rejects)
     is_whole = all(storage.size(folder / part.name) == part.bytes for part in staged)
     is_recent = datetime.now(UTC) - found.worked_at < CHECKPOINT_AGE
@@ -131,9 +140,9 @@ def _resume(
     return (manifest, found) if is_whole and is_recent and is_possible else None
 
 
-def _start(plan: ExtractPlan) -> tuple[CallsManifest, Checkpoint]:
+def _start(plan: ExtractPlan, model: type[Walks]) -> tuple[Walks, Checkpoint]:
     now = datetime.now(UTC)
-    manifest = CallsManifest(
+    manifest = model(
         start=plan.interval.start,
         end=plan.interval.end,
         selection=sorted(plan.filters.active()),
@@ -141,187 +150,3 @@ def _start(plan: ExtractPlan) -> tuple[CallsManifest, Checkpoint]:
         started_at=now,
     )
     return manifest, Checkpoint(manifest=manifest, worked_at=now, walk_pages=LONG_PAGES)
-
-
-@dataclass
-class _Counts:
-    """What one walk gave, until it is known to be whole."""
-
-    calls: int = 0
-    rejected: int = 0
-    reject_reason: str = ""
-    days: Counter[date] = field(default_factory=Counter)
-    purged: Counter[date] = field(default_factory=Counter)
-    drift: Counter[str] = field(default_factory=Counter)
-
-    def add(self, call: Call) -> None:
-        day = call.created_at.date()
-        self.calls += 1
-        self.days[day] += 1
-        self.purged[day] += bool(call.is_purged)
-        self.drift.update(call.drift.keys())
-
-    def add_to(self, manifest: CallsManifest) -> None:
-        for day, calls in self.days.items():
-            count = manifest.days.setdefault(day, DayCount())
-            count.calls += calls
-            count.purged += self.purged[day]
-        manifest.drift = dict(Counter(manifest.drift) + self.drift)
-        manifest.reject_reason = manifest.reject_reason or self.reject_reason
-
-
-@dataclass
-class _Extraction:
-    """The work of one try: walks agents, and saves the checkpoint after each part."""
-
-    client: TalkPilotClient
-    folder: ObjectStoragePath
-    plan: ExtractPlan
-    manifest: CallsManifest
-    checkpoint: Checkpoint
-    parts: PartWriter
-    rejects: PartWriter
-
-    def __post_init__(self) -> None:
-        self._requests_before = self.manifest.requests
-        self._is_saved = True
-        self._pages, self._has_walked = 0, False
-        self._flushed_at = time.monotonic()
-
-    def walk(self, agents: Sequence[str]) -> None:
-        """Walk the agents that are left; first the one whose walk was interrupted."""
-        done = {walk.agent_id for walk in self.manifest.agents}
-        left = [agent_id for agent_id in agents if agent_id not in done]
-        if unfinished := self.checkpoint.walk:
-            left.sort(key=lambda agent_id: agent_id != unfinished.agent_id)
-        log.info(
-            "Walking the calls of %d agent(s) in %s%s.",
-            len(left),
-            self.plan.interval,
-            f"; {len(done)} done before" if done else "",
-        )
-        try:
-            for agent_id in left:
-                self._walk_agent(agent_id)
-        except QuotaExhaustedError:
-            if self._pages and not self._has_walked:
-                # It would end so every time: others may leave us few requests an hour.
-                pages = self.checkpoint.walk_pages
-                self.checkpoint.walk_pages = min(pages, max(FEWEST_PAGES, pages // 2))
-            # What waits is not abandoned, however little was done this time.
-            self._is_saved = False
-            raise
-        finally:
-            self._flush()
-
-    def _walk_agent(self, agent_id: str) -> None:
-        """Walk an agent's interval, or what is left of it; a long list in slices."""
-        whole, unfinished = self.plan.interval, self.checkpoint.walk
-        left = [Interval(unfinished.until, whole.end) if unfinished else whole]
-        while left:
-            interval = left.pop(0)
-            walk = self._walk(agent_id, interval)
-            if isinstance(walk, list):
-                left[:0] = walk
-                continue
-            if self.checkpoint.walk:
-                walk = self.checkpoint.walk.joined(walk)
-            if left:
-                self.checkpoint.walk = UnfinishedWalk(**walk.model_dump(), until=interval.end)
-            else:
-                self.checkpoint.walk = None
-                self.manifest.agents.append(walk)
-            self._has_walked, self._is_saved = True, False
-            if (
-                self.parts.bytes >= PART_BYTES
-                or time.monotonic() - self._flushed_at >= PART_SECONDS
-            ):
-                self._flush()
-
-    def _walk(self, agent_id: str, interval: Interval) -> AgentWalk | list[Interval]:
-        """Walk an interval of one agent until a walk was whole; take back the rows of the others.
-
-        :return: the walk; or the slices of the interval, where its list is long.
-        """
-        marks = self.parts.mark(), self.rejects.mark()
-        max_wait = self.client.quota.max_wait
-        for walks in range(1, WALKS + 1):
-            began_at = datetime.now(UTC)
-            try:
-                counts = self._read(agent_id, interval)
-            except BaseException as error:
-                self.parts.rollback(marks[0])
-                self.rejects.rollback(marks[1])
-                if not isinstance(error, WalkMovedError) or walks == WALKS:
-                    raise
-                log.info("%s Walking it again.", error)
-                continue
-            finally:
-                self.client.quota.max_wait = max_wait
-            if isinstance(counts, list):
-                return counts
-            counts.add_to(self.manifest)
-            return AgentWalk(
-                agent_id=agent_id,
-                calls=counts.calls,
-                rejected=counts.rejected,
-                walks=walks,
-                began_at=began_at,
-                walked_at=datetime.now(UTC),
-            )
-        raise AssertionError("unreachable")
-
-    def _read(self, agent_id: str, interval: Interval) -> _Counts | list[Interval]:
-        """Walk once and write the rows, unless the list is long: then give its slices."""
-        choices, counts = self.plan.choices, _Counts()
-        pages = self.client.walk_calls(agent_id, interval, self.plan.filters)
-        for number, page in enumerate(pages):
-            self._pages += 1
-            if number == 0 and (slices := self._slices(interval, page.total)):
-                return slices
-            now = datetime.now(UTC)
-            self.parts.write(choices.rows([call_row(call, now) for call in page.calls]))
-            for call in page.calls:
-                counts.add(call)
-            for reject in page.rejects:
-                counts.reject_reason = counts.reject_reason or reject.reason
-                record = choices.reject(reject.record)
-                self.rejects.write(
-                    [{"agent_id": agent_id, "reason": reject.reason, "record": record}]
-                )
-            counts.rejected += len(page.rejects)
-        return counts
-
-    def _slices(self, interval: Interval, total: int) -> list[Interval]:
-        """Cut the interval of a long list; nothing where it is short or cannot be cut."""
-        if not is_long(total, self.checkpoint.walk_pages):
-            return []
-        slices = slices_of(interval, total, self.checkpoint.walk_pages)
-        if len(slices) > 1:
-            log.info(
-                "%s call(s) of an agent in %s: %d slices.", f"{total:,}", interval, len(slices)
-            )
-            return slices
-        # To wait for the quota in the worker is cheaper than to walk it again.
-        self.client.quota.max_wait = None
-        return []
-
-    def _flush(self) -> None:
-        """Stage the rows of finished walks and save the checkpoint that names them."""
-        if self._is_saved:
-            return
-        if part := self.parts.flush():
-            self.manifest.parts.append(part)
-        if rejects := self.rejects.flush():
-            self.manifest.rejects.append(rejects)
-        self.checkpoint.worked_at = datetime.now(UTC)
-        self.manifest.add_requests(self._requests_before, self.client.requests)
-        self.checkpoint.save(self.folder)
-        self._is_saved = True
-        self._flushed_at = time.monotonic()
-        if unfinished := self.checkpoint.walk:
-            log.info(
-                "%s call(s) of an agent staged, up to %s.",
-                f"{unfinished.calls:,}",
-                format_utc(unfinished.until),
-            )

@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.bigquery import statements
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.resync.retention import Window
-from airflow_provider_talkpilot.staging.columns import COLUMNS, Column, staging_columns
+from airflow_provider_talkpilot.staging.columns import COLUMNS, PERFORMANCE, Column, staging_columns
 
 pytestmark = pytest.mark.slow  # the analyzer is WebAssembly: half a minute goes by until it runs
 
@@ -26,6 +26,7 @@ TARGET = TableId.parse("demo.calls.calls")
 INTERVAL = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
 LOOK = {"read_before": INTERVAL.end, "interval": INTERVAL}
 MERGE = LOOK | {"lock": TARGET.sibling("lock"), "erased_at": INTERVAL.end, "staged_rows": 46}
+RECORDS = {"has_performance": True}
 STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     *(("look", LOOK | {"kind": kind}) for kind in ("calls", "details")),
     *(
@@ -35,6 +36,12 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ),
     *(("add_column", {"column": column}) for column in COLUMNS if column.mode != "REQUIRED"),
     *(("widen_column", {"column": column}) for column in COLUMNS if column.type == "FLOAT64"),
+    *(("look", RECORDS | LOOK | {"kind": kind}) for kind in ("calls", "details")),
+    ("merge", RECORDS | MERGE | {"kind": "details", "doubles": 0, "gone_agents": []}),
+    ("merge_performance", RECORDS | MERGE | {"kind": "performance", "keeps_scores": True}),
+    ("purge_performance", RECORDS | {"interval": INTERVAL, "now": INTERVAL.end}),
+    ("known_details", RECORDS | {"interval": INTERVAL}),
+    *(("view_calls_quality", {"columns": [], "has_performance": has}) for has in (False, True)),
     ("create_lock", {"lock": TARGET.sibling("lock")}),
     ("known_details", {"interval": INTERVAL}),
     ("earliest_call", {"end": DAY}),
@@ -88,6 +95,7 @@ def analyse() -> Analyse:
             .add_table(table(str(TARGET), list(COLUMNS)))
             .add_table(table("kept", list(COLUMNS)))
             .add_table(table("demo.calls.staging", staging_columns(kind)))
+            .add_table(table("demo.calls.calls_performance", list(PERFORMANCE)))
             .add_table(lock)
             .with_builtin_functions(functions)
             .build()

@@ -52,7 +52,7 @@ def test_the_columns_are_those_described(name: str) -> None:
     view = VIEWS[name]
     expected = [column.name for column in view.columns] or ALL
     assert selected(name) == expected
-    assert all(column.description.endswith(".") for column in view.columns)
+    assert all(column.description.endswith((".", "…")) for column in view.columns)
 
 
 def test_what_prunes_partitions_is_there_as_it_is() -> None:

@@ -61,5 +61,7 @@ def test_staging(root: str, namespace: str, name: str) -> None:
 
 
 def test_a_task_that_did_nothing_says_nothing() -> None:
-    load = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="/x/calls.json", table="my-project.d.t")
+    load = TalkPilotLoadCallsOperator(
+        task_id="load", manifest_uri="/x/calls.json", table="my-project.d.t"
+    )
     assert load.get_openlineage_facets_on_complete(None) == OperatorLineage()

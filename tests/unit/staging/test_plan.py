@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, ScoreRule, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, DetailRule, Known, Wanted
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 
@@ -23,16 +23,19 @@ wanted = st.builds(
     versions,
     st.booleans(),
 )
-known = st.builds(Known, ids, versions, days, st.booleans(), st.booleans())
+known = st.builds(Known, ids, versions, days, st.booleans(), st.booleans(), st.booleans())
 rules = st.builds(
-    ScoreRule,
+    DetailRule,
+    st.sampled_from(["until_complete", "every_version"]),
     max_age=st.integers(0, 4).map(lambda days: timedelta(days=days)),
     pause=st.integers(0, 4).map(lambda days: timedelta(days=days)),
+    needs_score=st.booleans(),
+    needs_transcript=st.booleans(),
 )
 
 
 def model(
-    calls: list[Wanted], details: list[Known], rule: ScoreRule
+    calls: list[Wanted], details: list[Known], rule: DetailRule
 ) -> list[tuple[str, datetime | None]]:
     """Which details to request, each with the newest version that a list row showed."""
     newest: dict[str, Wanted] = {}
@@ -53,20 +56,25 @@ def model(
         if have and have.loaded and call.purged:
             is_missing = False
         elif have is None or (
-            call.version and (have.version is None or call.version > have.version)
+            (rule.details == "every_version" or call.purged)
+            and (call.version and (have.version is None or call.version > have.version))
         ):
             is_missing = True
         else:
             young = call.created_at > NOW - rule.max_age
             rested = have.fetched_at <= NOW - rule.pause
-            is_missing = not have.scored and young and rested
+            lacks_transcript = rule.details == "until_complete" and not have.transcribed
+            incomplete = (rule.needs_score and not have.scored) or (
+                rule.needs_transcript and lacks_transcript
+            )
+            is_missing = incomplete and young and rested
         if is_missing:
             missing.append((call.id, call.version))
     return missing
 
 
 @given(st.lists(wanted), st.lists(known), rules)
-def test_against_the_model(calls: list[Wanted], details: list[Known], rule: ScoreRule) -> None:
+def test_against_the_model(calls: list[Wanted], details: list[Known], rule: DetailRule) -> None:
     with DetailPlan(rule, NOW) as plan:
         plan.want(calls)
         plan.know(details)
@@ -79,10 +87,10 @@ def test_against_the_model(calls: list[Wanted], details: list[Known], rule: Scor
 
 
 @given(st.lists(wanted, min_size=1), rules)
-def test_nothing_is_missing_once_it_is_known(calls: list[Wanted], rule: ScoreRule) -> None:
+def test_nothing_is_missing_once_it_is_known(calls: list[Wanted], rule: DetailRule) -> None:
     with DetailPlan(rule, NOW) as plan:
         plan.want(calls)
-        plan.know(Known(c.id, c.version, NOW, True) for c in list(plan.missing()))
+        plan.know(Known(c.id, c.version, NOW, True, True) for c in list(plan.missing()))
         assert plan.to_fetch() == 0
 
 
@@ -93,16 +101,16 @@ def test_a_purge_needs_no_detail_where_the_table_has_one() -> None:
     with DetailPlan(now=NOW) as plan:
         plan.want(purged)
         # What is only staged is of before the purge, and the table will not take it.
-        plan.know([Known("a", version, version, True, True), Known("b", version, version, True)])
+        plan.know([Known(c, version, version, True, True, loaded=c == "a") for c in "ab"])
         assert [call.id for call in plan.missing()] == ["b", "c"]
 
 
 def test_the_times_are_kept_to_the_microsecond() -> None:
     version = datetime(2026, 3, 16, 1, 2, 3, 456789, tzinfo=UTC)
-    with DetailPlan(now=NOW) as plan:
+    with DetailPlan(DetailRule("every_version"), now=NOW) as plan:
         plan.want([Wanted("a", "agent", version, version)])
-        plan.know([Known("a", version - timedelta(microseconds=1), NOW, True)])
+        plan.know([Known("a", version - timedelta(microseconds=1), NOW, True, True)])
         [call] = plan.missing()
         assert (call.created_at, call.version) == (version, version)
-        plan.know([Known("a", version, NOW + timedelta(microseconds=1), True)])
+        plan.know([Known("a", version, NOW + timedelta(microseconds=1), True, True)])
         assert plan.to_fetch() == 0

@@ -1,0 +1,43 @@
+{#- What the statements on performance records share. A record belongs to a call by call_id, and may be
+    written after the call, so that it is in the next interval: calls are looked for a day around. -#}
+
+{%- macro around(table, days) -%}
+{{ table }}.created_at >= TIMESTAMP_SUB(TIMESTAMP '{{ start }}', INTERVAL {{ days }} DAY)
+  AND {{ table }}.created_at < TIMESTAMP_ADD(TIMESTAMP '{{ end }}', INTERVAL {{ days }} DAY)
+{%- endmacro -%}
+
+{#- The calls that TalkPilot has, and whether their records keep what tells of a person. -#}
+{%- macro calls_around(days) -%}
+(
+  SELECT C.call_id, LOGICAL_AND(NOT IFNULL(C.is_purged, FALSE)) AS is_live
+  FROM `{{ target }}` AS C
+  WHERE {{ around('C', days) }}
+    AND C.call_id IS NOT NULL
+    AND C.erased_at IS NULL
+  GROUP BY C.call_id
+)
+{%- endmacro -%}
+
+{#- A column without what tells of a person; of arrays and structs the rest stays. -#}
+{%- macro emptied(table, column) -%}
+{%- if is_personal(column) -%}
+CAST(NULL AS {{ column.type }})
+{%- elif column.is_repeated -%}
+ARRAY(
+    SELECT AS STRUCT {% for field in column.fields -%}
+      {{ 'CAST(NULL AS %s)' % field.type if is_personal(field) else 'part.%s' % field.name }} AS {{ field.name }}
+      {{- ', ' if not loop.last }}
+    {%- endfor %}
+    FROM UNNEST({{ table }}.{{ column.name }}) AS part WITH OFFSET AS place
+    ORDER BY place
+  )
+{%- elif column.fields -%}
+IF({{ table }}.{{ column.name }} IS NULL, NULL, STRUCT(
+    {%- for field in column.fields -%}
+      {{ 'CAST(NULL AS %s)' % field.type if is_personal(field) else '%s.%s.%s' % (table, column.name, field.name) }} AS {{ field.name }}
+      {{- ', ' if not loop.last }}
+    {%- endfor %}))
+{%- else -%}
+{{ table }}.{{ column.name }}
+{%- endif -%}
+{%- endmacro -%}

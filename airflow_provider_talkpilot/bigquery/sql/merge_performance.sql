@@ -1,0 +1,76 @@
+{% from '_performance.sql' import around, calls_around, emptied with context -%}
+{%- set columns = performance_columns | rejectattr('name', 'in', ['purged_at']) | list -%}
+-- What is staged into both tables, or into none.
+BEGIN TRANSACTION;
+
+-- As every load into the target does: they wait for each other.
+UPDATE `{{ lock }}` SET loads = loads + 1 WHERE TRUE;
+{%- if keeps_scores %}
+
+-- Scores of performance records into calls that have none, or had theirs from a record. A score that
+-- came with the detail of a call stays: TalkPilot does not say that the two are always the same.
+MERGE `{{ target }}` AS T
+USING (
+  SELECT
+    R.agent_id,
+    R.call_id,
+    R.final_result.final_score AS score,
+    B.final_result.final_score AS score_before
+  FROM `{{ staging }}` AS R
+  LEFT JOIN `{{ performance }}` AS B
+    ON B.id = R.id
+    AND B.created_at >= TIMESTAMP '{{ start }}'
+    AND B.created_at < TIMESTAMP '{{ end }}'
+  WHERE R.call_id IS NOT NULL
+    AND R.final_result.final_score IS NOT NULL
+  -- Of two records of a call the later one counts.
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY R.agent_id, R.call_id ORDER BY R.created_at DESC, R.synced_at DESC, R.id
+  ) = 1
+) AS S
+ON T.agent_id = S.agent_id
+  AND T.call_id = S.call_id
+  AND {{ around('T', 1) }}
+WHEN MATCHED
+  AND T.erased_at IS NULL
+  AND (T.final_score IS NULL OR (T.final_score = S.score_before AND T.final_score != S.score))
+THEN UPDATE SET final_score = S.score;
+{%- endif %}
+
+-- Performance records into their table: the one read later wins. A record keeps what tells of a person
+-- only where the target has its call, alive and not purged; its call_id, where the call is not gone.
+MERGE `{{ performance }}` AS T
+USING (
+  SELECT
+{%- for column in columns %}
+    {% if column.name == 'call_id' -%}
+    L.call_id,
+    {%- elif column in personal_performance_columns -%}
+    IF(L.is_live, R.{{ column.name }}, {{ emptied('R', column) }}) AS {{ column.name }},
+    {%- else -%}
+    R.{{ column.name }},
+    {%- endif %}
+{%- endfor %}
+    IF(L.is_live, NULL, R.synced_at) AS purged_at
+  FROM (
+    SELECT *
+    FROM `{{ staging }}`
+    WHERE TRUE
+    QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY synced_at DESC) = 1
+  ) AS R
+  LEFT JOIN {{ calls_around(1) }} AS L
+    ON L.call_id = R.call_id
+) AS S
+ON T.id = S.id
+  AND T.created_at >= TIMESTAMP '{{ start }}'
+  AND T.created_at < TIMESTAMP '{{ end }}'
+WHEN MATCHED AND S.synced_at >= T.synced_at THEN UPDATE SET
+{%- for column in columns if column.source.value != 'key' %}
+  {{ column.name }} = S.{{ column.name }},
+{%- endfor %}
+  purged_at = IF(S.purged_at IS NULL, NULL, COALESCE(T.purged_at, S.purged_at))
+WHEN NOT MATCHED THEN
+  INSERT ({{ performance_columns | map(attribute='name') | join(', ') }})
+  VALUES (S.{{ performance_columns | map(attribute='name') | join(', S.') }});
+
+COMMIT TRANSACTION;

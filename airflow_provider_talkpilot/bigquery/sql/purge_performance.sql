@@ -1,0 +1,26 @@
+{% from '_performance.sql' import around, calls_around, emptied with context -%}
+{%- set columns = personal_performance_columns -%}
+-- Performance records of calls that are purged or gone lose what tells of a person; those of calls that
+-- are gone lose call_id too.
+MERGE `{{ performance }}` AS T
+USING (
+  SELECT
+    R.id,
+{%- for column in columns %}
+    {{ 'L.call_id' if column.name == 'call_id' else '%s AS %s' % (emptied('R', column), column.name) }},
+{%- endfor %}
+    COALESCE(R.purged_at, TIMESTAMP '{{ now }}') AS purged_at
+  FROM `{{ performance }}` AS R
+  LEFT JOIN {{ calls_around(2) }} AS L
+    ON L.call_id = R.call_id
+  WHERE {{ around('R', 1) }}
+    AND R.call_id IS NOT NULL
+    AND (L.call_id IS NULL OR (NOT L.is_live AND R.purged_at IS NULL))
+) AS S
+ON T.id = S.id
+  AND {{ around('T', 1) }}
+WHEN MATCHED THEN UPDATE SET
+{%- for column in columns %}
+  {{ column.name }} = S.{{ column.name }},
+{%- endfor %}
+  purged_at = S.purged_at

@@ -1,0 +1,326 @@
+"""Performance records: beside the calls, with their scores, and without what a purge takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_talkpilot.api import PerformanceRecord
+from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
+from airflow_provider_talkpilot.staging.choices import KEEP_ALL
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, PerformanceManifest
+from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.rows import performance_row
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, local
+from tests.integration.test_columns import SECRET, hashed, keep_secret
+from tests.support.tables import Row, tables
+
+PERSONAL = (
+    "caller_phone", "agent_phone_number", "pre_call_variables", "extracted_variables", "extra",
+)  # fmt: skip
+OURS = ("synced_at", "purged_at")
+
+
+def record_of(chain: Chain, call: Row) -> Row:
+    """The performance record that the API has of a call."""
+    ordinal = chain.sandbox.store.find(call["id"])
+    assert ordinal is not None
+    return chain.sandbox.store.performance(ordinal)
+
+
+def truth(chain: Chain) -> dict[str, Row]:
+    """The API's records of the chain's interval, by ``call_id``, as rows of the table."""
+    found = {}
+    for call in chain.sandbox.truth(*chain.interval):
+        record = record_of(chain, call)
+        flags = [{"name": n, **record[n]} for n in RED_FLAGS if record[n]]
+        row = {name: value for name, value in record.items() if name not in RED_FLAGS}
+        row |= {"created_at": datetime.fromisoformat(record["created_at"]), "extra": None}
+        found[record["call_id"]] = row | {"red_flags": flags}
+    return found
+
+
+def rows(chain: Chain) -> list[Row]:
+    """The table of records; times of our own clock are left out."""
+    found = []
+    for each in chain.bigquery.query(f"SELECT * FROM `{chain.table}_performance`").result():
+        row = dict(each)
+        for name in ("pre_call_variables", "extracted_variables", "extra"):
+            row[name] = json.loads(row[name]) if isinstance(row[name], str) else row[name]
+        row["red_flags"] = [dict(flag) for flag in row["red_flags"]]
+        found.append({name: value for name, value in row.items() if name != "synced_at"})
+    return found
+
+
+def emptied(row: Row) -> Row:
+    """What a purge leaves of a record."""
+    return row | dict.fromkeys(PERSONAL) | {
+        "red_flags": [flag | {"reasoning": None} for flag in row["red_flags"]],
+        "final_result": row["final_result"] and row["final_result"] | {"summary_reasoning": None},
+    }  # fmt: skip
+
+
+def assert_table_is_truth(chain: Chain, *gone: Row) -> None:
+    """Each record of the API, those of purged calls without personal data; and what is gone."""
+    purged = {c["call_id"] for c in chain.sandbox.truth(*chain.interval) if c["is_purged"]}
+    wanted = [
+        emptied(row) if call_id in purged else row for call_id, row in truth(chain).items()
+    ] + [emptied(row) | {"call_id": None} for row in gone]
+    found = rows(chain)
+    for row in found:
+        is_emptied = row.pop("purged_at") is not None
+        assert is_emptied == (row["call_id"] is None or row["call_id"] in purged)
+    assert sorted(found, key=by_id) == sorted(wanted, key=by_id)
+
+
+def by_id(row: Row) -> str:
+    return str(row["id"])
+
+
+def scores(chain: Chain) -> dict[str, float | None]:
+    return {row["id"]: row["final_score"] for row in chain.rows()}
+
+
+def true_scores(chain: Chain) -> dict[str, float | None]:
+    return {call["id"]: call["final_score"] for call in chain.sandbox.truth(*chain.interval)}
+
+
+def spent(chain: Chain) -> dict[str, int]:
+    counts = dict(chain.sandbox.counters)
+    chain.sandbox.reset_counters()
+    return counts
+
+
+def stage(chain: Chain, calls: str, *records: Row) -> str:
+    """Stage records that the sandbox does not have, as an extraction does."""
+    folder, walked = parse_uri(calls).parent, CallsManifest.load(parse_uri(calls))
+    now = datetime.now(UTC)
+    with PartWriter(folder, "performance") as writer:
+        made = [performance_row(PerformanceRecord.read(record), now) for record in records]
+        writer.write(KEEP_ALL.performance_rows(made))
+        part = writer.flush()
+    assert part
+    manifest = PerformanceManifest(
+        parts=[part], agents=walked.agents, start=walked.start, end=walked.end, started_at=now
+    )
+    return str(manifest.save(folder))
+
+
+def made_record(call: Row, number: int, **fields: Any) -> Row:
+    return {
+        "id": f"00000000-0000-4000-8000-{number:012d}",
+        "agent_id": call["agent_id"],
+        "call_id": call["call_id"],
+        "created_at": call["created_at"],
+        **fields,
+    }
+
+
+def living(chain: Chain) -> list[Row]:
+    return [c for c in chain.sandbox.truth(*chain.interval) if not c["is_purged"]]
+
+
+def test_records_and_scores_are_the_truth_for_a_request_an_agent(chain: Chain) -> None:
+    calls = chain.summaries()
+    spent(chain)
+    chain.performance(calls)
+    assert spent(chain) == {"performance": 2}
+    assert_table_is_truth(chain)
+    assert scores(chain) == true_scores(chain)
+    assert tables(chain.bigquery, chain.table) == ["calls", "calls_performance"]
+    made = chain.bigquery.get_table(f"{chain.table}_performance")
+    assert made.clustering_fields == ["agent_id", "call_id"]
+    assert made.time_partitioning.field == "created_at"
+    # Again, from the beginning: the same.
+    chain.performance(chain.summaries())
+    assert_table_is_truth(chain)
+
+
+def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
+    chain.enrich_options = {"rescore_days": 10_000, "details": "until_complete"}
+    calls = chain.summaries()
+    chain.performance(calls)
+    chain.load(str(chain.enrich(calls).returned))
+    unscored = [call for call in living(chain) if call["final_score"] is None]
+    assert unscored
+    spent(chain)
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET detail_synced_at ="
+        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
+    ).result()
+    shutil.rmtree(local(chain.staging_uri))
+    for call in unscored:
+        chain.sandbox.score(call["id"], 9, bump=False)
+    calls = chain.summaries()
+    chain.performance(calls)
+    assert scores(chain) == true_scores(chain)
+    again = chain.enrich(calls)
+    lacking = [c for c in living(chain) if c["transcript"] in (None, "[]")]
+    assert spent(chain) == {"agents": 1, "calls": 2, "performance": 2, "detail": len(lacking)}
+    chain.load(str(again.returned))
+    assert scores(chain) == true_scores(chain)
+
+
+@pytest.mark.parametrize("records_first", [True, False])
+def test_the_calls_own_score_stays_where_a_records_differs(
+    chain: Chain, records_first: bool
+) -> None:
+    """TalkPilot does not say that they are the same."""
+    chain.sandbox.settings.performance_score_shift = 0.25
+    late = next(call for call in living(chain) if call["final_score"] is None)
+    calls = chain.summaries()
+    if records_first:
+        chain.performance(calls)
+    chain.load(str(chain.enrich(calls).returned))
+    chain.performance(calls)
+    assert scores(chain) == true_scores(chain)
+    # Where only the record has one, that is the score; and it follows the record.
+    for score in (4, 6):
+        chain.sandbox.score(late["id"], score)
+        chain.performance(chain.summaries())
+        assert scores(chain)[late["id"]] == score + 0.25
+
+
+def test_a_detail_without_a_score_takes_none_away(chain: Chain) -> None:
+    calls = chain.summaries()
+    early = str(chain.enrich(calls).returned)
+    late = next(call for call in living(chain) if call["final_score"] is None)
+    chain.sandbox.score(late["id"], 7)
+    chain.performance(chain.summaries())
+    chain.load(early)
+    assert scores(chain) == true_scores(chain)
+
+
+@pytest.mark.parametrize("reaches", [True, False])
+def test_a_purge_and_an_erasure_empty_the_records_too(chain: Chain, reaches: bool) -> None:
+    chain.sandbox.settings.purge_reaches_performance = reaches
+    chain.performance(chain.summaries())
+    purged, erased = living(chain)[3], living(chain)[4]
+    last = truth(chain)[erased["call_id"]]
+    chain.sandbox.purge(purged["id"])
+    chain.sandbox.erase(erased["id"])
+    # Where the records cannot be read any more, the lists alone tell.
+    calls = chain.summaries()
+    told = {row["id"]: row for row in rows(chain)}
+    assert told[truth(chain)[purged["call_id"]]["id"]]["extracted_variables"] is None
+    for _ in range(2):
+        if reaches:
+            assert_table_is_truth(chain, last)
+        chain.performance(calls)
+        assert_table_is_truth(chain, last)
+        calls = chain.summaries()
+
+
+def test_records_of_no_call_have_nothing_of_a_person(chain: Chain) -> None:
+    calls = chain.summaries()
+    call = living(chain)[0]
+    secret = {
+        "caller_phone": "+4930",
+        "extracted_variables": {"name": "Zaphod"},
+        "final_result": {"final_score": 3, "summary_reasoning": "Zaphod was rude"},
+        "technical_error": {"detected": True, "reasoning": "Zaphod hung up", "score_impact": 1},
+    }
+    unknown = made_record(call, 1, **secret) | {"call_id": "SCL_nobody"}
+    none = made_record(call, 2, **secret) | {"call_id": None}
+    manifest = stage(chain, calls, unknown, none)
+    assert "Zaphod" not in "".join(
+        path.read_text() for path in (parse_uri(manifest).parent.iterdir()) if "calls" in path.name
+    )
+    chain.load(manifest)
+    for row in rows(chain):
+        assert row["purged_at"]
+        assert row["call_id"] is None
+        assert row["final_result"] == {
+            "outcome": None, "outcome_label": None, "final_score": 3.0, "summary_reasoning": None,
+        }  # fmt: skip
+        assert "Zaphod" not in repr(row)
+
+
+def test_two_records_of_a_call_and_what_is_unknown(chain: Chain) -> None:
+    calls = chain.summaries()
+    call = next(call for call in living(chain) if call["final_score"] is not None)
+    first = made_record(
+        call, 1, final_result={"final_score": 2, "mood": "sad"},
+        spoke_over_the_caller={"detected": True, "reasoning": "twice", "score_impact": "much"},
+        technical_error=None, duration_seconds="long", mood=["calm"],
+    )  # fmt: skip
+    later = call["created_at"].replace("T", "T")
+    second = made_record(call, 2, final_result={"final_score": 8.5}, created_at=later)
+    chain.load(stage(chain, calls, first, second))
+    assert scores(chain)[call["id"]] in (2, 8.5)
+    row = min(rows(chain), key=by_id)
+    assert row["red_flags"] == [
+        {"name": "spoke_over_the_caller", "detected": True, "reasoning": "twice",
+         "score_impact": None},
+    ]  # fmt: skip
+    assert row["extra"] == {
+        "duration_seconds": "long",
+        "mood": ["calm"],
+        "final_result": {"mood": "sad"},
+        "red_flags": {"spoke_over_the_caller": {"score_impact": "much"}},
+    }
+
+
+def test_choices_for_columns(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_secret(monkeypatch)
+    columns = {
+        "call_id": "hash", "phone_number": "hash", "extracted_variables": "drop",
+        "red_flags": "drop", "final_score": "drop",
+    }  # fmt: skip
+    chain.extract_options["columns"] = columns
+    chain.performance(chain.summaries())
+    wanted = truth(chain)
+    live = [row for row in rows(chain) if row["purged_at"] is None]
+    assert len(live) == len(living(chain))
+    phones = {hashed(row["caller_phone"]) for row in wanted.values()}
+    for row in live:
+        assert row["call_id"] in {hashed(call_id) for call_id in wanted}
+        assert row["caller_phone"] in phones
+        assert row["extracted_variables"] is None
+        assert row["red_flags"] == []
+        assert not row["final_result"] or row["final_result"]["final_score"] is None
+    assert set(scores(chain).values()) == {None}
+    assert SECRET not in repr(rows(chain))
+
+
+class TestWithoutPermission:
+    @pytest.fixture(autouse=True, params=["permission", "spring"])
+    def _refused(self, chain: Chain, request: pytest.FixtureRequest) -> None:
+        sandbox = chain.sandbox
+        if request.param == "spring":
+            sandbox.settings.performance_records = False
+            return
+        key = sandbox.settings.api_keys[sandbox.api_key]
+        allowed = key.model_copy(update={"permissions": ("agents:read", "calls:read")})
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setitem(sandbox.settings.api_keys, sandbox.api_key, allowed)
+
+    def test_everything_goes_on_as_without(
+        self, chain: Chain, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls = chain.summaries()
+        spent(chain)
+        caplog.clear()
+        chain.performance(calls)
+        assert spent(chain) == {"performance": 1}
+        assert caplog.text.count("No performance records are read") == 1
+        chain.load(str(chain.enrich(calls).returned))
+        chain.assert_table_is_truth()
+        assert tables(chain.bigquery, chain.table) == ["calls"]
+
+    def test_required(self, chain: Chain) -> None:
+        calls = chain.summaries()
+        with pytest.raises(AirflowFailException):
+            chain.performance(calls, performance="required")
+
+    def test_off(self, chain: Chain) -> None:
+        calls = chain.summaries()
+        spent(chain)
+        chain.performance(calls, performance="off")
+        assert spent(chain) == {}
