@@ -54,7 +54,7 @@ def test_a_malformed_key_is_not_repeated(key: str, says: str) -> None:
     ],
 )
 def test_options_that_can_never_work(options: dict[str, Any]) -> None:
-    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(options))} is of no use"):
+    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(options))} cannot be used"):
         TalkPilotClient(URL, KEY, **options)
 
 

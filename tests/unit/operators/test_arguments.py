@@ -29,6 +29,7 @@ from airflow_provider_talkpilot.exceptions import (
 from airflow_provider_talkpilot.operators.arguments import (
     read_accounts,
     read_agents,
+    read_choice,
     read_choices,
     read_columns,
     read_flag,
@@ -55,6 +56,7 @@ from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOpera
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator, _uris
 from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
 from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor
+from airflow_provider_talkpilot.staging.enrich.enrichment import RULES
 from airflow_provider_talkpilot.staging.errors import (
     ColumnChoiceError,
     ManifestError,
@@ -186,7 +188,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
             EXTRACT,
             "defer_after",
             (120, timedelta(0), "2m", None),
-            "defer_after is of no use.* timedelta|greater than 0 sec",
+            "defer_after cannot be used.* timedelta|greater than 0 sec",
         ),
         (EXTRACT, "deferrable", ("yes", 1, None), "valid boolean"),
         (EXTRACT, "compress", ("yes",), "valid boolean"),
@@ -334,6 +336,7 @@ READERS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
     "table": (lambda text: str(read_table(text)), ("p1.d.t",)),
     "columns": (read_choices, ('{"note": "drop"}', "{'note': 'drop'}", "")),
     "policy_tags": (columns, ('{"note": "x"}', "{'note': 'x'}", "")),
+    "details": (lambda text: read_choice("details", RULES, text), ("every_version", "")),
     "enabled": (named(read_flag), ("True", "true", "1", "0", "no", "None", "")),
     "keep": (named(read_flag), ("True", "0")),
     "confirm_erasure": (named(read_flag), ("False", "1")),
