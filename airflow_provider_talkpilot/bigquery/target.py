@@ -26,7 +26,7 @@ from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import Variable
 from airflow_provider_talkpilot.staging.columns import TABLES, Column
-from airflow_provider_talkpilot.staging.manifests import AnyManifest
+from airflow_provider_talkpilot.staging.manifests import Manifest
 
 LOCATION_VARIABLE = "talkpilot_bigquery_location"
 
@@ -140,7 +140,7 @@ def ensure_table(
     client: Client,
     jobs: Jobs,
     target: TableId,
-    manifest: AnyManifest,
+    manifest: Manifest,
     policy_tags: Mapping[str, str],
     kind: str = "",
     *,
