@@ -265,9 +265,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
         nothing else. (templated)
     :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
-        ``manifest``, ``connection_id``, ``rule``, ``details``, ``fetched``, ``vanished``,
-        ``rejected``, ``requests``, ``drift`` (values that did not fit, by column), and the
-        connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
+        ``manifest``, ``connection_id``, ``rule``, ``details``, ``fetched``, ``by_webhook``,
+        ``vanished``, ``rejected``, ``requests``, ``drift`` (values that did not fit, by column),
+        and the connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
@@ -358,6 +358,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             requests=manifest.requests,
             details=manifest.rows,
             fetched=manifest.fetched,
+            by_webhook=manifest.by_webhook,
             vanished=manifest.vanished,
             rejected=manifest.rejected,
             drift=manifest.drift,

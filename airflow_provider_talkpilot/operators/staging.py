@@ -29,10 +29,12 @@ class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
     """
     Delete what a run staged once it is loaded, and whatever in staging must not stay.
 
-    - Loaded: the manifests given and their parts, unless another run of the interval names them.
+    - Loaded: the manifests given and their parts, unless another run of the interval names them;
+      the inbox's events of their calls, once details are loaded.
     - Purged or erased: calls that the walk of this run shows to be purged, or gone, leave the
       staged files of all other work too: other DAGs, failed runs, rejects.
-    - Expired: folders in which nothing was written for ``max_age``.
+    - Expired: folders in which nothing was written for ``max_age``, and the inbox's events of
+      calls that no walk showed for so long.
 
     Only files named as staging names them are touched. Costs no request of TalkPilot's. Run it
     after the loads. The enrich task should have its ``table`` then, or it fetches details again

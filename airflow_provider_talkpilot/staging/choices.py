@@ -26,6 +26,7 @@ _ALL = [column for columns in TABLES.values() for column in columns]
 DROPPABLE, HASHABLE = (tuple(dict.fromkeys(names(_ALL))) for names in (droppable, hashable))
 """Of all tables. A choice is for every column of its name."""
 # The same under another name: who drops the one would not keep the other.
+_SAME_WORDS = ("transcript_raw", "turns")
 _FOLLOWS = {"caller_phone": "phone_number"}
 # Of a staged row: these become the column extra.
 _KEPT_IN_EXTRA = ("extra", "drift", "detail_drift")
@@ -77,7 +78,7 @@ class ColumnChoices:
         self._dropped = {name for name, choice in self._choices.items() if choice == DROP}
         self._hashed = self._choices.keys() - self._dropped
         if "transcript" in self._dropped:
-            self._dropped.add("transcript_raw")
+            self._dropped |= set(_SAME_WORDS)
         if self._hashed and not hasher:
             raise ColumnChoiceError(f"{_listed(self._hashed)} cannot be hashed without a secret.")
         for name, of in _FOLLOWS.items():
@@ -162,7 +163,7 @@ class ColumnChoices:
 
     def _value(self, name: str, value: Any) -> Any:
         if name in self._dropped:
-            return [] if name in ("transcript", "red_flags") else None
+            return [] if name in ("transcript", "turns", "red_flags") else None
         if name in self._hashed and value and self._hasher:
             return self._hasher.hash(value)
         return value
@@ -175,8 +176,8 @@ def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
     """Check choices, and leave out what says nothing.
 
     :param choices: ``keep``, ``drop`` or ``hash`` by column.
-    :return: ``drop`` or ``hash`` by column, in the table's order; no ``transcript_raw`` where
-        ``transcript`` is dropped, for it goes with it.
+    :return: ``drop`` or ``hash`` by column, in the table's order; not what goes with ``transcript``
+        where that is dropped.
     :raises ColumnChoiceError: when a column or its choice cannot be.
     """
     for name, choice in choices.items():
@@ -201,12 +202,13 @@ def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
             )
     chosen = {name: choices[name] for name in DROPPABLE if choices.get(name, KEEP) != KEEP}
     if chosen.get("transcript") == DROP:
-        if choices.get("transcript_raw", DROP) != DROP:
-            raise ColumnChoiceError(
-                "columns drops transcript and keeps transcript_raw, which holds the same words: "
-                "take transcript_raw out, it goes with transcript."
-            )
-        chosen.pop("transcript_raw", None)
+        for name in _SAME_WORDS:
+            if choices.get(name, DROP) != DROP:
+                raise ColumnChoiceError(
+                    f"columns drops transcript and keeps {name}, which holds the same words: "
+                    f"take {name} out, it goes with transcript."
+                )
+            chosen.pop(name, None)
     return chosen
 
 

@@ -77,7 +77,17 @@ _MESSAGE = (
     Column("role", "STRING", _D, "Who spoke: agent, assistant or user."),
     Column("text", "STRING", _D, "What was said."),
 )
+_TURN = (
+    Column("position", "INT64", _D, "Its place, from 0."),
+    Column("role", "STRING", _D, "agent or user; tool_call and tool_result."),
+    Column("text", "STRING", _D, "What was said, or what the tool gave, as JSON."),
+    Column("time_sec", "FLOAT64", _D, "Seconds since the call's start."),
+    Column("tool", "STRING", _D, "The tool's name."),
+    Column("arguments", "STRING", _D, "What the tool was called with, as JSON."),
+    Column("successful", "BOOL", _D, "Whether the tool did its work."),
+)
 _RAW = "The whole transcript as JSON, where transcript lacks some of it."
+_SOURCE = "Where the transcript came from: webhook or api."
 _HOW_IT_ENDED = "How it ended: user_hangup, agent_hangup, call_transfer, …"
 
 COLUMNS: tuple[Column, ...] = (
@@ -109,6 +119,16 @@ COLUMNS: tuple[Column, ...] = (
         is_repeated=True,
     ),
     Column("transcript_raw", "STRING", _D, _RAW, Is.PERSONAL | Is.PURGED),
+    Column("transcript_source", "STRING", _D, _SOURCE, Is.PERSONAL | Is.PURGED),
+    Column(
+        "turns",
+        "STRUCT",
+        _D,
+        "The messages and calls of tools with their times, as a webhook told them.",
+        Is.PERSONAL | Is.PURGED,
+        fields=_TURN,
+        is_repeated=True,
+    ),
     Column("final_score", "FLOAT64", _D, "Score from 1 to 10, given after the call by an AI."),
     Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail has.", Is.NEEDED),
     Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last requested.", Is.NEEDED),

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import require_uuid
@@ -18,7 +21,12 @@ from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.names import EventName, call_name, inbox_folder
+from airflow_provider_talkpilot.staging.names import (
+    INBOX,
+    EventName,
+    call_name,
+    inbox_folder,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import ObjectStoragePath
@@ -31,6 +39,7 @@ _CREDENTIALS = frozenset(
     {"recording_url", "recording_multi_channel_url", "public_log_url", "audio_file_url"}
 )
 _LONGEST_CALL_ID = 1000
+_READERS, _DAYS_KEPT = 16, 8
 
 
 class EventError(ValueError):
@@ -106,14 +115,77 @@ class Event:
         return path
 
 
-def list_events(
-    root: ObjectStoragePath, agent_id: str, day: date
-) -> Iterator[tuple[ObjectStoragePath, EventName, datetime | None]]:
-    """List the events of an agent's calls that started on a day: path, name, when last written."""
-    folder = inbox_folder(root, agent_id, day)
-    for entry in storage.list_entries(folder):
-        if not entry.is_folder and (name := EventName.parse(entry.name)):
-            yield folder / entry.name, name, entry.modified
+def list_days(root: ObjectStoragePath) -> dict[str, list[date]]:
+    """List the days of which the inbox of each agent has events."""
+    found = {}
+    for agent in storage.list_entries(root / INBOX):
+        entries = storage.list_entries(root / INBOX / agent.name) if agent.is_folder else ()
+        days = [day for entry in entries if entry.is_folder and (day := _day(entry.name))]
+        found[agent.name] = days
+    return found
+
+
+def find_events(
+    root: ObjectStoragePath, calls: Iterable[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], Event]]:
+    """Read the event with the longest transcript of each call that has one, in order.
+
+    :param root: the root of staging.
+    :param calls: list rows; quick where an agent's follow each other by day.
+    """
+    days = list_days(root)
+
+    @lru_cache(maxsize=_DAYS_KEPT)
+    def events_of(agent_id: str, day: date) -> dict[str, list[ObjectStoragePath]]:
+        found: dict[str, list[ObjectStoragePath]] = {}
+        for entry in storage.list_entries(inbox_folder(root, agent_id, day)):
+            if not entry.is_folder and (name := EventName.parse(entry.name)):
+                path = inbox_folder(root, agent_id, day) / entry.name
+                found.setdefault(name.call, []).append(path)
+        return found
+
+    def look_up(call: dict[str, Any]) -> list[ObjectStoragePath]:
+        if not isinstance(call.get("call_id"), str) or call["agent_id"] not in days:
+            return []
+        started = read_moment(call["created_at"]).date()
+        # An event without a turn tells the call's start within a minute or so.
+        around = (started + timedelta(days=offset) for offset in (0, -1, 1))
+        return [
+            path
+            for day in around
+            if day in days[call["agent_id"]]
+            for path in events_of(call["agent_id"], day).get(call_name(call["call_id"]), ())
+        ]
+
+    def read(found: tuple[dict[str, Any], list[ObjectStoragePath]]) -> Event | None:
+        call, paths = found
+        events = [event for path in paths if (event := read_event(path))]
+        mine = [event for event in events if event.call_id == call["call_id"]]
+        return max(
+            mine, key=lambda event: len(str(event.call.get("transcript") or "")), default=None
+        )
+
+    there = ((call, paths) for call in calls if (paths := look_up(call)))
+    with ThreadPoolExecutor(_READERS) as threads:
+        while some := list(islice(there, _DAYS_KEPT * _READERS)):
+            for (call, _), event in zip(some, threads.map(read, some), strict=True):
+                if event:
+                    yield call, event
+
+
+def read_event(path: ObjectStoragePath) -> Event | None:
+    """Read an event; None where it was deleted meanwhile, or is none."""
+    try:
+        return Event.parse(storage.get_text(path) or "")
+    except EventError:
+        return None
+
+
+def _day(name: str) -> date | None:
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return None
 
 
 def _start(call: dict[str, Any]) -> datetime | None:

@@ -231,12 +231,14 @@ class DetailsManifest(Manifest):
 
     :param agent_count: how many agents' calls they belong to.
     :param fetched: details that were requested, those of interrupted tries included.
+    :param by_webhook: details that the inbox had instead.
     :param vanished: calls that the list had and whose detail was gone.
     """
 
     kind: Literal["details"] = "details"
     agent_count: int = 0
     fetched: int = 0
+    by_webhook: int = 0
     vanished: int = 0
 
 

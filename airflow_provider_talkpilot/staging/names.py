@@ -171,6 +171,11 @@ class EventName(NamedTuple):
         found = _EVENT.fullmatch(name)
         return cls(*found.groups()) if found else None
 
+    @property
+    def has_call_id(self) -> bool:
+        """Whether ``call`` is the ``call_id`` itself."""
+        return _CALL_ID.fullmatch(self.call) is not None
+
     def __str__(self) -> str:
         return f"{self.call}-{self.digest[:_DIGITS]}.json"
 
@@ -185,7 +190,7 @@ def inbox_folder(root: ObjectStoragePath, agent_id: str, day: date) -> ObjectSto
 
     :param agent_id: a UUID in small letters.
     """
-    return root / INBOX / agent_id / day.isoformat()
+    return root.joinpath(INBOX, agent_id, day.isoformat())
 
 
 def unfinished_name(name: str) -> str:

@@ -13,6 +13,15 @@ from airflow_provider_talkpilot.api.models import RedFlag, storable
 from airflow_provider_talkpilot.staging.columns import PERFORMANCE, Is
 
 _MESSAGE_FIELDS = {"role", "text"}
+# How webhooks call them, and what the API's transcripts or we call them.
+_ROLES = {
+    "assistant": "agent",
+    "tool_call_invocation": "tool_call",
+    "tool_call_result": "tool_result",
+}
+# Of a webhook's turns, as guides/webhooks of docs.talkpilot.io has them.
+_TURN_FIELDS = _MESSAGE_FIELDS | {"timestamp", "time_sec", "tool_call_id", "name", "arguments"}
+_TURN_FIELDS |= {"type", "successful", "content"}
 RED_FLAGS = (
     "assistant_misunderstood_multiple_times",
     "repeated_same_sentence",
@@ -62,11 +71,71 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
         "updated_at": updated_at,
         "transcript": messages,
         "transcript_raw": raw,
+        "transcript_source": "api" if messages or raw else None,
+        "turns": [],
         "final_score": detail.final_score,
         "detail_updated_at": updated_at,
         "detail_synced_at": synced_at,
         "detail_found": True,
     }
+
+
+def event_row(row: dict[str, Any], transcript: Any, synced_at: datetime) -> dict[str, Any] | None:
+    """Make the columns of a detail from what a webhook told.
+
+    :param row: the call's list row.
+    :param transcript: a list of turns, or the text that ``call.completed`` has.
+    :param synced_at: when it was taken.
+    :return: values by column, without those of the list; None where it has no word. In
+        ``transcript_raw``, turns with fields that no column has.
+    """
+    messages, raw = parse_transcript(transcript)
+    turns = _turns(transcript) if isinstance(transcript, list) else []
+    if turns and all(turn.keys() <= _TURN_FIELDS for turn in transcript):
+        raw = None
+    if not messages and not raw:
+        return None
+    return {
+        "transcript": [m | {"role": _ROLES.get(m["role"], m["role"])} for m in messages],
+        "transcript_raw": raw,
+        "transcript_source": "webhook",
+        "turns": turns,
+        "final_score": None,
+        "detail_updated_at": row.get("updated_at"),
+        "detail_synced_at": synced_at,
+        "detail_found": True,
+    }
+
+
+def _turns(transcript: list[Any]) -> list[dict[str, Any]]:
+    """The turns of a webhook; none where one is no object."""
+    if not all(isinstance(turn, dict) for turn in transcript):
+        return []
+    tools = {
+        turn["tool_call_id"]: turn.get("name")
+        for turn in transcript
+        if turn.get("name") and isinstance(turn.get("tool_call_id"), str)
+    }
+    rows = []
+    for position, turn in enumerate(transcript):
+        role, seconds, successful = (turn.get(name) for name in ("role", "time_sec", "successful"))
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        rows.append(
+            {
+                "position": position,
+                "role": _text(_ROLES.get(role, role) if isinstance(role, str) else role),
+                "text": _text(turn.get("text", turn.get("content"))),
+                "time_sec": seconds if is_number else None,
+                "tool": _text(turn.get("name") or tools.get(str(turn.get("tool_call_id")))),
+                "arguments": _text(turn.get("arguments")),
+                "successful": successful if isinstance(successful, bool) else None,
+            }
+        )
+    return rows
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else _json(value)
 
 
 def missing_detail_row(

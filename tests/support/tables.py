@@ -26,6 +26,7 @@ ABOUT_PEOPLE = (
     "note",
     "extra",
     "transcript_raw",
+    "transcript_source",
 )
 
 
@@ -78,6 +79,8 @@ def expected_rows(
             "extra": extra,
             "transcript": messages,
             "transcript_raw": raw,
+            "transcript_source": "api" if messages or raw else None,
+            "turns": [],
             "final_score": call["final_score"] if details or scores else None,
             "detail_updated_at": version if known and details else None,
             "detail_synced_at": SET if details else None,
@@ -97,7 +100,8 @@ def erased_rows(truth: Iterable[Row], **expected: Any) -> list[Row]:
     return [
         row
         | dict.fromkeys(ABOUT_PEOPLE)
-        | {"transcript": [], "erased_at": SET, "detail_updated_at": None, "detail_synced_at": None}
+        | {"transcript": [], "turns": [], "erased_at": SET}
+        | {"detail_updated_at": None, "detail_synced_at": None}
         for row in expected_rows(truth, **expected)
     ]
 
@@ -112,7 +116,8 @@ def table_rows(client: Client, table: str, *, own_times: bool = False) -> list[R
         row = dict(found)
         if isinstance(row["extra"], str):
             row["extra"] = json.loads(row["extra"])
-        row["transcript"] = [dict(message) for message in row["transcript"] or []]
+        for name in ("transcript", "turns"):
+            row[name] = [dict(one) for one in row[name] or []]
         if not own_times:
             row |= {name: SET for name in _OWN_TIMES if row[name] is not None}
         rows.append(row)

@@ -9,7 +9,8 @@
 {%- set drift = ['drift'] -%}
 {%- set updated
     = list_columns
-    + ['transcript', 'transcript_raw', 'detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
+    + ['transcript', 'transcript_raw', 'transcript_source', 'turns']
+    + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set makes_a_row = 'TRUE' -%}
 {%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
 {%- set now = members(without('S.unknown', detail_drift)) -%}
@@ -43,10 +44,10 @@ CASE
       members_of('T.extra', detail_drift),
     ]) }}
   END
-{%- elif column == 'transcript' -%}
-IF(IFNULL(S.is_purged, FALSE), [], T.transcript)
-{%- elif column == 'transcript_raw' -%}
-IF(IFNULL(S.is_purged, FALSE), NULL, T.transcript_raw)
+{%- elif column in ('transcript', 'turns') -%}
+IF(IFNULL(S.is_purged, FALSE), [], T.{{ column }})
+{%- elif column in ('transcript_raw', 'transcript_source') -%}
+IF(IFNULL(S.is_purged, FALSE), NULL, T.{{ column }})
 {%- elif column == 'detail_updated_at' -%}
 {#- What a purge leaves of a detail is known: it is not requested again. -#}
 IF(

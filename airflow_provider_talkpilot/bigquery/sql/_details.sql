@@ -41,6 +41,9 @@ CASE
   END
 {%- elif column == 'erased_at' -%}
 CAST(NULL AS TIMESTAMP)
+{%- elif column == 'turns' -%}
+{#- Webhooks alone tell them: a detail that is requested later leaves them, unless it was purged. -#}
+IF({{ found_newer }} AND (ARRAY_LENGTH(S.turns) > 0 OR IFNULL(S.is_purged, FALSE)), S.turns, T.turns)
 {%- elif column in ('detail_updated_at', 'detail_synced_at') -%}
 IF({{ detail_is_newer }}, S.{{ column }}, T.{{ column }})
 {%- else -%}

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.clean.events import clean_events, expire_events
 from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
 from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files
 from airflow_provider_talkpilot.staging.manifests import (
@@ -30,7 +31,7 @@ MAX_AGE = timedelta(days=7)
 
 @dataclass
 class Cleaned:
-    """How many files were cleaned, by reason.
+    """How many files were cleaned, by reason; the inbox's events too.
 
     :param loaded: deleted, for they are in the table.
     :param purged: deleted or written anew, for they held calls that TalkPilot purged or erased.
@@ -73,11 +74,20 @@ def clean_staging(
             log.info("%s is cleaned already.", path)
         elif isinstance(manifest, CallsManifest):
             cleaned.purged += purge_staged(folders, folder, manifest)
+            has_details = any(
+                each.is_same(folder) and path.name.startswith("details") for each, path in loaded
+            )
+            with left_alone(strict=False):
+                purged, done = clean_events(root, folder, manifest, loaded=has_details and not keep)
+                cleaned.purged += purged
+                cleaned.loaded += done
         if not keep:
             if manifest:
                 _mark_loaded(path, manifest)
                 cleaned.loaded += 1
             cleaned.loaded += _finish(folder)
+    with left_alone(strict=False):
+        cleaned.expired += expire_events(root, now, max_age) if not keep else 0
     for folder in folders if not keep else ():
         with left_alone(strict=False):
             cleaned.loaded += _finish(folder)

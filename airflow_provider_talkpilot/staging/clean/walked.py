@@ -62,6 +62,10 @@ class WalkedCalls(Scratch):
             if not walk.selection and recognised[agent.agent_id] >= agent.rejected
         }
 
+    def has(self, call_id: str) -> bool:
+        """Whether the walk has a call with LiveKit's id."""
+        return self._db.execute(_FIND.format("call_id"), (call_id,)).fetchone() is not None
+
     def state(self, row: Row, read_at: datetime | None) -> CallState:
         """Say what happened to a call since a row of it was staged.
 

@@ -20,6 +20,7 @@ from airflow_provider_talkpilot.staging.choices import (
     warn_of_drift,
 )
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches, fetch_details
+from airflow_provider_talkpilot.staging.enrich.events import known_detail, stage_events
 from airflow_provider_talkpilot.staging.enrich.plan import (
     DetailPlan,
     DetailRule,
@@ -160,6 +161,10 @@ def _fetch_missing(
             staged = _take_over(own, elsewhere, plan, writer)
             if staged is None:
                 return False
+            if not rule.every_version:
+                events = stage_events(folder, lists, plan, writer, options.choices)
+                manifest.by_webhook = sum(part.rows for part in events)
+                staged += events
             manifest.parts = staged
             progress = Progress(_log_plan(manifest, plan, rule, client.quota))
             batches = DetailBatches(folder, writer, rejects, manifest, client, options.concurrency)
@@ -234,15 +239,15 @@ def _take_over(
             plan.wants(row["id"]) for row in intact[1]
         ):
             mixed.append(path)
-        elif plan.know(map(_known, intact[1])):
+        elif plan.know(map(known_detail, intact[1])):
             parts.append(intact[0])
     # Last: details that an interrupted try copied are known by now.
     for path in (*mixed, *elsewhere):
         rows = list[dict[str, Any]]()
         with left_alone(strict=False):
             _, rows = read_intact(path) or (None, [])
-        rows = [row for row in rows if plan.can_use(_known(row))]
-        if plan.know(map(_known, rows)):
+        rows = [row for row in rows if plan.can_use(known_detail(row))]
+        if plan.know(map(known_detail, rows)):
             writer.write(rows)
             parts += [copy] if (copy := writer.flush()) else []
     return None if any(storage.size(path) is None for path in mixed) else parts
@@ -257,16 +262,6 @@ def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
     return found
 
 
-def _known(row: dict[str, Any]) -> Known:
-    return Known(
-        row["id"],
-        _moment(row["detail_updated_at"]) if row["detail_updated_at"] else None,
-        _moment(row["detail_synced_at"]),
-        row["final_score"] is not None,
-        bool(row["transcript"] or row.get("transcript_raw") or row.get("is_purged")),
-    )
-
-
 def _log_plan(manifest: DetailsManifest, plan: DetailPlan, rule: DetailRule, quota: Quota) -> int:
     """Log how much there is to do; give how many details to fetch."""
     wanted, missing = plan.wanted(), plan.to_fetch()
@@ -275,6 +270,8 @@ def _log_plan(manifest: DetailsManifest, plan: DetailPlan, rule: DetailRule, quo
         "Details of %s, %s: %s call(s), %s known, %s to fetch.",
         *(manifest.interval, RULES[rule.details], f"{wanted:,}", f"{known:,}", f"{missing:,}"),
     )
+    if manifest.by_webhook:
+        log.info("Webhooks brought %s transcript(s), at no request.", f"{manifest.by_webhook:,}")
     if missing:
         per_minute, per_hour = quota.per_minute or PER_MINUTE, quota.per_hour or PER_HOUR
         time_left = duration(seconds_for(missing, per_minute, per_hour))

@@ -148,6 +148,11 @@ class DetailPlan(Scratch):
         found = self._db.execute("SELECT 1 FROM wanted WHERE id = ?", (call_id,))
         return found.fetchone() is not None
 
+    def is_known(self, call_id: str) -> bool:
+        """Whether any detail of the call is known."""
+        found = self._db.execute("SELECT 1 FROM known WHERE id = ?", (call_id,))
+        return found.fetchone() is not None
+
     def can_use(self, detail: Known) -> bool:
         """Whether the list has the call, and in no newer version for which it is requested."""
         query = "SELECT version, purged FROM wanted WHERE id = ?"

@@ -66,7 +66,7 @@ choice_sets = st.fixed_dictionaries(
     optional={
         name: st.sampled_from(["keep", "drop", "hash"] if name in HASHABLE else ["keep", "drop"])
         for name in DROPPABLE
-        if name != "transcript_raw"
+        if name not in ("transcript_raw", "turns")
     },
 )
 
@@ -116,7 +116,7 @@ def test_nothing_survives_in_a_reject(chosen: dict[str, str], data: st.DataObjec
     """Whatever a field holds in place of what it should."""
     record: dict[str, Any] = {"id": 5, "done": "maybe", "audio_file_url": data.draw(marked)}
     for name in DROPPABLE:
-        if name in ("extra", "transcript_raw"):
+        if name in ("extra", "transcript_raw", "transcript_source", "turns"):
             continue
         gone = chosen.get(name, "keep") != "keep"
         record[name] = data.draw(marked_values) if gone else "kept"

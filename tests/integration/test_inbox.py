@@ -1,0 +1,190 @@
+"""Transcripts that came by webhook: no request for them, and no trace once they must be gone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.sandbox import Sandbox, StorageEmulator
+from tests.integration.chain import Chain, age, local
+from tests.support.deliveries import AGENT, CALL_ENDED, SECRET, body_of
+from tests.support.receivers import PROGRAM, Receiver, running
+from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows
+
+SENT = {"webhook_secret": SECRET, "webhooks_repeated": 0.2, "webhooks_forged": 0.2}
+HOUR = timedelta(hours=1)
+LOST = {**SENT, "webhooks_lost": 0.1}
+
+
+@pytest.fixture
+def receiver(anywhere: Chain, storage_emulator: StorageEmulator) -> Iterator[Receiver]:
+    """A receiver whose inbox is in the chain's staging."""
+    uri = re.sub(r"//\w+@", "//", anywhere.staging_uri)
+    settings = {"TALKPILOT_WEBHOOK_SECRET": SECRET, **storage_emulator.environment}
+    with running(PROGRAM, uri, settings) as running_receiver:
+        yield running_receiver
+
+
+@pytest.fixture
+def in_folder(chain: Chain) -> Iterator[Receiver]:
+    uri = chain.staging_uri
+    with running(PROGRAM, uri, {"TALKPILOT_WEBHOOK_SECRET": SECRET}) as running_receiver:
+        yield running_receiver
+
+
+def deliver(chain: Chain, receiver: Receiver, **settings: Any) -> set[str]:
+    """Send the webhooks of the chain's calls; give the ids of calls whose transcript arrived."""
+    sandbox, chain.enrich_options = chain.sandbox, {"details": "until_complete"}
+    for agent_id in sandbox.store.agent_ids:
+        sandbox.edit_agent(agent_id, post_call_webhook_url=receiver.url)
+    sandbox.settings.patch(**settings)
+    sent = sandbox.deliver_webhooks(*chain.interval)
+    arrived = {d.id for d in sent if d.event != "call_started" and d.statuses[-1:] == (200,)}
+    return arrived & {call["id"] for call in sandbox.truth(*chain.interval) if is_told(call)}
+
+
+def is_told(call: Row) -> bool:
+    """Whether the call's webhook has any words, and no purge forbids them."""
+    told = call["transcript"] or ""
+    try:
+        return bool(json.loads(told or "[]")) and not call["is_purged"]
+    except ValueError:
+        return False
+
+
+def requested(sandbox: Sandbox) -> list[str]:
+    """The ids of calls whose detail was requested."""
+    return [each.path.rpartition("/")[2] for each in sandbox.requests if each.kind == "detail"]
+
+
+def assert_table_is_truth(chain: Chain, by_webhook: set[str]) -> None:
+    """As the API has it; and those calls have turns, their own words among them."""
+    wanted = expected_rows(chain.sandbox.truth(*chain.interval))
+    found = table_rows(chain.bigquery, chain.table)
+    for row in found:
+        turns, is_by_webhook = row.pop("turns"), row["id"] in by_webhook
+        assert (row["transcript_source"] == "webhook") == is_by_webhook
+        assert bool(turns) == is_by_webhook
+        said = [(turn["role"], turn["text"]) for turn in turns if turn["role"] in ("agent", "user")]
+        assert said == [(m["role"], m["text"]) for m in row["transcript"] if is_by_webhook]
+        assert [turn["position"] for turn in turns] == list(range(len(turns)))
+        assert sorted(turn["time_sec"] for turn in turns) == [turn["time_sec"] for turn in turns]
+        tools = [turn for turn in turns if turn["tool"]]
+        assert [turn["role"] for turn in tools] == ["tool_call", "tool_result"] * (len(tools) // 2)
+        if tools:
+            assert json.loads(tools[0]["arguments"]) == {"hour": 10}
+            assert (tools[0]["successful"], tools[1]["successful"]) == (None, True)
+    for row in wanted:
+        del row["turns"]
+        if row["id"] in by_webhook:
+            row["transcript_source"] = "webhook"
+    assert_equal_rows(found, wanted)
+
+
+def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver: Receiver) -> None:
+    chain, sandbox = anywhere, anywhere.sandbox
+    arrived = deliver(chain, receiver, **LOST)
+    truth = sandbox.truth(*chain.interval)
+    assert len(truth) * 0.6 < len(arrived) < len(truth)
+
+    calls = chain.summaries()
+    chain.performance(calls)
+    details = chain.enrich(calls)
+    chain.load(str(details.returned))
+    assert sorted(requested(sandbox)) == sorted({call["id"] for call in truth} - arrived)
+    assert details.xcoms["summary"]["by_webhook"] == len(arrived)
+    assert_table_is_truth(chain, arrived)
+    chain.clean(str(details.returned), calls)
+
+    # Staff edit every call once: that costs no detail.
+    sandbox.reset_counters()
+    for call in truth:
+        sandbox.edit(call["id"], done=True, note="erledigt")
+    calls = chain.summaries()
+    details = chain.enrich(calls)
+    chain.load(str(details.returned))
+    assert requested(sandbox) == []
+
+
+@pytest.mark.slow
+def test_what_came_in_spring_is_taken_too(chain: Chain, in_folder: Receiver) -> None:
+    arrived = deliver(chain, in_folder, webhooks="call.completed", **LOST)
+    chain.run()
+    rows = {row["id"]: row for row in chain.rows()}
+    for call in chain.sandbox.truth(*chain.interval):
+        row, source = rows[call["id"]], rows[call["id"]]["transcript_source"]
+        if call["id"] in arrived:
+            assert source == "webhook"
+            assert row["transcript"] == json.loads(call["transcript"])
+        assert row["turns"] == []
+
+
+@pytest.mark.slow
+def test_what_the_api_says_later_wins(chain: Chain, in_folder: Receiver) -> None:
+    arrived = deliver(chain, in_folder, **SENT)
+    chain.run()
+    turns = {row["id"]: row["turns"] for row in chain.rows()}
+    assert {call_id for call_id, some in turns.items() if some} == arrived
+    changed = next(iter(sorted(arrived)))
+    chain.sandbox.edit(changed, transcript=[{"role": "agent", "text": "Berichtigt."}])
+
+    calls = chain.summaries()
+    chain.load(str(chain.enrich(calls, details="every_version").returned))
+    rows = {row["id"]: row for row in chain.rows()}
+    assert rows[changed]["transcript"] == [{"role": "agent", "text": "Berichtigt."}]
+    assert rows[changed]["transcript_source"] == "api"
+    # Nobody else knows the tools and times.
+    assert {call_id: row["turns"] for call_id, row in rows.items()} == turns
+    chain.sandbox.purge(changed)
+    chain.summaries()
+    rows = {row["id"]: row for row in chain.rows()}
+    assert (rows[changed]["turns"], rows[changed]["transcript_source"]) == ([], None)
+
+
+def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
+    def inbox() -> list[Path]:
+        return [path for path in (local(chain.staging_uri) / "inbox").rglob("*") if path.is_file()]
+
+    def calls_in_inbox() -> set[str]:
+        return {json.loads(path.read_text("utf-8"))["call_id"] for path in inbox()}
+
+    deliver(chain, in_folder, **SENT)
+    calls, details = chain.run()
+    every = calls_in_inbox()
+    assert len(every) > 40
+    # Loaded: all of them, and nothing else needs them.
+    chain.clean(details, calls)
+    assert inbox() == []
+
+    # They are delivered again, late: those of calls that are purged or gone leave at once.
+    deliver(chain, in_folder)
+    truth = {call["call_id"]: call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    purged, erased = itertools.islice(sorted(every), 2)
+    chain.sandbox.purge(truth[purged])
+    chain.sandbox.erase(truth[erased])
+    two_hours = [
+        path for path in inbox() if json.loads(path.read_text("utf-8"))["call_id"] == erased
+    ]
+    age(*two_hours, by=2 * HOUR)
+    calls = chain.summaries()
+    chain.clean(calls)
+    assert every - calls_in_inbox() >= {purged, erased}
+    assert len(calls_in_inbox()) > 30
+
+    # What belongs to no call expires, and what is left of a kill.
+    folder = local(chain.staging_uri) / "inbox" / AGENT / "2026-03-01"
+    folder.mkdir(parents=True)
+    for name in ("call_x-0123456789abcdef.json", ".call_x-0123456789abcdef.json.01234567"):
+        folder.joinpath(name).write_bytes(body_of(CALL_ENDED))
+    chain.clean()
+    assert len(list(folder.iterdir())) == 2
+    age(*folder.iterdir())
+    assert chain.clean().returned["expired"] >= 2
+    assert not folder.exists()
