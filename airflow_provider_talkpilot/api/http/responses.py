@@ -230,9 +230,12 @@ def _said(response: httpx.Response) -> str:
         # A record that was cut may have a caller in it.
         is_text = content[:1] not in b"{[" and " ".join(text.split()).isprintable()
         return text if is_text else f"{len(content)} bytes"
+    code = ""
     while isinstance(body, dict):
+        found = body.get("code") or body.get("error_code")
+        code = f"{found}: " if isinstance(found, str) else code
         body = next((body[name] for name in _MESSAGES if body.get(name)), None)
-    return body if isinstance(body, str) else "JSON without a message"
+    return code + body if isinstance(body, str) else f"{code}JSON without a message"
 
 
 def _phrase(response: httpx.Response) -> str:

@@ -51,6 +51,7 @@ Blocked, Gateway, Server = errors.GatewayBlockedError, errors.GatewayError, erro
 NOT_FOUND = said(code="NOT_FOUND", message="Requested function was not found")
 BOOT_ERROR = said(code="BOOT_ERROR", message="Worker failed to boot")
 NO_ENTRY = said(error={"code": 403, "message": "No entry", "status": "PERMISSION_DENIED"})
+LIMIT = said(code="WORKER_LIMIT", message="out of memory")
 BAD_TOKEN = said(code=401, message="Invalid JWT")
 
 ELSEWHERES = [
@@ -60,7 +61,7 @@ ELSEWHERES = [
     Case(402, said(message="Restricted"), Blocked, NEVER, "402: Restricted.", "support"),
     Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "no verdict on the API key"),
     Case(403, NO_ENTRY, Gateway, LATER, "403: No entry.", "firewall"),
-    Case(404, NOT_FOUND, Blocked, NEVER, "404: Requested", "no TalkPilot API at this"),
+    Case(404, NOT_FOUND, Blocked, NEVER, "404: NOT_FOUND: Requested", "no TalkPilot API at this"),
     Case(410, b"The page\n\nNOT_FOUND\n", Blocked, NEVER, "The page NOT_FOUND", "no TalkPilot"),
     Case(405, b"", Blocked, NEVER, "405: Method Not Allowed", "not TalkPilot that refused"),
     Case(407, b"<title>Proxy login</title>", Blocked, NEVER, "407: Proxy login.", "HTTPS_PROXY"),
@@ -71,9 +72,10 @@ ELSEWHERES = [
     Case(500, b'{"error": {"code": "INT', Server, AT_ONCE, "500: 2", "may work"),
     Case(500, b"\x00\x01\x02", Server, AT_ONCE, "500: 3 bytes.", "may work later"),
     Case(502, EDGE_PAGE, Server, AT_ONCE, "502: 502 Bad Gateway.", "may work later"),
-    Case(503, BOOT_ERROR, Server, AT_ONCE, "503: Worker failed to boot.", "may work"),
+    Case(503, BOOT_ERROR, Server, AT_ONCE, "BOOT_ERROR: Worker failed to boot.", "may work"),
     Case(511, PLAIN_PAGE, Blocked, NEVER, "511: Sign in to the guest network.", "HTTPS_PROXY"),
     Case(530, b"error code: 1016", Server, AT_ONCE, "530: error code: 1016.", "may work later"),
+    Case(546, LIMIT, Server, AT_ONCE, "546: WORKER_LIMIT: out of memory.", "may work later"),
     Case(540, said(message="Project paused"), Blocked, NEVER, "540: Project paused.", "stopped it"),
     Case(
         200, said(error="is down"), errors.UnreadableResponseError, AT_ONCE, "is down", "base URL"
