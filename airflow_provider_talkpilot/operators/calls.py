@@ -251,7 +251,8 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
     :param details: ``until_complete`` for that; ``every_version`` fetches the detail of a call
-        again whenever the list shows a change of it. (templated)
+        again whenever the list shows a change of it; ``by_webhook`` fetches none, and takes what
+        webhooks brought to the inbox. (templated)
     :param table: the target table, whose details are known; without it, only staged ones are.
         (templated)
     :param concurrency: requests in flight at most; the quota can allow fewer.

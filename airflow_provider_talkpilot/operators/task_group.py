@@ -67,7 +67,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
     :param enrich: False leaves the details out. (templated)
     :param performance: ``auto``, ``required`` or ``off``: whether performance records are read.
         (templated)
-    :param details: ``until_complete``, or ``every_version`` for one request a version. (templated)
+    :param details: ``until_complete``, ``every_version`` for one request a version, or
+        ``by_webhook`` for no request. (templated)
     :param confirm_erasure: erase however many calls are gone. (templated)
     :param policy_tags: a policy tag by column. (templated)
     :param clean: whether the group cleans staging.

@@ -113,6 +113,22 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
     assert requested(sandbox) == []
 
 
+def test_by_webhook_alone_costs_no_detail(chain: Chain, in_folder: Receiver) -> None:
+    arrived = deliver(chain, in_folder, **LOST)
+    calls = chain.summaries()
+    chain.load(str(chain.enrich(calls, details="by_webhook").returned))
+    assert requested(chain.sandbox) == []
+    assert {row["id"] for row in chain.rows() if row["transcript"]} == arrived
+
+    # The daily DAG makes it whole.
+    calls = chain.summaries()
+    chain.performance(calls)
+    chain.load(str(chain.enrich(calls).returned))
+    truth = {call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    assert truth - arrived <= {*requested(chain.sandbox)}
+    assert_table_is_truth(chain, arrived - {*requested(chain.sandbox)})
+
+
 @pytest.mark.slow
 def test_what_came_in_spring_is_taken_too(chain: Chain, in_folder: Receiver) -> None:
     arrived = deliver(chain, in_folder, webhooks="call.completed", **LOST)

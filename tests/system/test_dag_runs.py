@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
@@ -25,6 +25,23 @@ def test_a_day_is_in_the_table_as_the_api_has_it(airflow: Airflow, services: Ser
     assert spent["refused"] == 0
     assert services.staging.exists()
     assert services.staged(DAG) == []
+
+
+@pytest.mark.slow
+def test_the_last_hour_is_in_the_table_for_lists_alone(
+    airflow: Airflow, services: Services
+) -> None:
+    end = datetime.combine(DAY, time(12), UTC)
+    settings = services.environment
+    airflow.run("dags", "test", "talkpilot_calls_now", end.isoformat(), settings=settings)
+    hour = [
+        call["id"]
+        for call in services.truth(DAY)
+        if end - timedelta(hours=1) <= datetime.fromisoformat(call["created_at"]) < end
+    ]
+    assert hour
+    assert sorted(row["id"] for row in services.rows()) == sorted(hour)
+    assert services.sandbox.counters["detail"] == services.sandbox.counters["performance"] == 0
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 DAGS = Path(__file__).parents[2] / "dags"
 FILES = sorted(DAGS.glob("*.py"))
 RESYNC, DAILY = "talkpilot_resync_calls", "talkpilot_calls_to_bigquery"
+NOW = "talkpilot_calls_now"
 LOADS = {"load_calls": "talkpilot_calls", "load_details": "talkpilot_details"}
 
 
@@ -43,10 +44,10 @@ def test_reading_a_file_imports_nothing_heavy(path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_what_both_have_in_common(path: Path) -> None:
-    dag = load(path.stem)
-    assert dag.dag_id == path.stem
+@pytest.mark.parametrize("name", [DAILY, RESYNC])
+def test_what_both_have_in_common(name: str) -> None:
+    dag = load(name)
+    assert dag.dag_id == name
     assert not dag.catchup
     assert {"start", "end", "enrich"} <= set(dag.params)
     assert isinstance(dag.timetable, CronDataIntervalTimetable) or "CronDataInterval" in repr(
@@ -60,13 +61,21 @@ def test_what_both_have_in_common(path: Path) -> None:
     for task, alias in LOADS.items():
         [outlet] = dag.get_task(task).outlets
         assert outlet == AssetAlias(alias)
-    for name in ("extract_calls", "extract_performance", "enrich_calls"):
-        assert dag.get_task(name).deferrable
+    for task_id in ("extract_calls", "extract_performance", "enrich_calls"):
+        assert dag.get_task(task_id).deferrable
     for task in dag.tasks:
         if hasattr(task, "location"):
             assert "talkpilot_bigquery_location" in task.location
     assert dag.get_task("load_calls").upstream_task_ids == {"extract_calls"}
     assert {"enrich_calls", "load_calls"} <= dag.get_task("load_details").upstream_task_ids
+
+
+def test_the_calls_of_the_last_hour_cost_lists_alone() -> None:
+    dag = load(NOW)
+    assert dag.is_paused_upon_creation, "it is for those who receive webhooks"
+    assert dag.max_active_runs == 1
+    assert dag.get_task("enrich_calls").details == "by_webhook"
+    assert dag.get_task("extract_performance").performance == "off"
 
 
 def test_the_tasks_of_the_resync() -> None:

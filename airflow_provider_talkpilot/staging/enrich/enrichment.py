@@ -49,6 +49,7 @@ PLANS = 3
 RULES: dict[Details, str] = {
     "until_complete": "until each has its transcript and score",
     "every_version": "of every version of a call",
+    "by_webhook": "as far as webhooks brought them",
 }
 """The choices of ``details``, in the words of logs."""
 

@@ -62,7 +62,7 @@ ORDER BY w.position
 """
 
 
-Details = Literal["until_complete", "every_version"]
+Details = Literal["until_complete", "every_version", "by_webhook"]
 
 
 class Wanted(NamedTuple):
@@ -104,7 +104,8 @@ class DetailRule:
     """When a detail is requested again: transcript and score come after the call.
 
     :param details: ``until_complete``, or ``every_version`` for a request whenever the list shows
-        a change. Under the latter a missing transcript alone is no reason for a request.
+        a change. Under the latter a missing transcript alone is no reason for a request. Or
+        ``by_webhook``, for no request at all.
     :param max_age: an incomplete one only while the call is younger than this; zero never.
     :param pause: at least this long after the last request.
     :param needs_score: False where scores are not kept.
@@ -177,10 +178,12 @@ class DetailPlan(Scratch):
 
     def to_fetch(self) -> int:
         """How many details to request."""
-        return self._count(f"({_MISSING})")
+        return 0 if self._rule.details == "by_webhook" else self._count(f"({_MISSING})")
 
     def missing(self) -> Iterator[Wanted]:
         """The calls whose details to request, in the order of the list rows."""
+        if self._rule.details == "by_webhook":
+            return
         for call_id, agent_id, created_at, version, deleted in self._db.execute(
             _MISSING, self._bounds()
         ):

@@ -1,0 +1,45 @@
+"""The calls of the last hour into BigQuery every quarter of an hour, with their transcripts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_talkpilot.compat import DAG
+from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
+
+with DAG(
+    dag_id="talkpilot_calls_now",
+    schedule=CronDataIntervalTimetable("*/15 * * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    is_paused_upon_creation=True,
+    # What one run did not bring, the next brings.
+    max_active_runs=1,
+    default_args={
+        "retries": 1,
+        "retry_delay": timedelta(minutes=2),
+        # Below the daily DAG's tasks, where both wait for a slot.
+        "priority_weight": 0,
+        "weight_rule": "absolute",
+    },
+    tags=["talkpilot"],
+    doc_md=__doc__,
+) as dag:
+    TalkPilotCallsTaskGroup(
+        prefix_group_id=False,
+        staging_uri="{{ var.value.talkpilot_staging_uri }}",
+        table="{{ var.value.talkpilot_bigquery_table }}",
+        location="{{ var.value.get('talkpilot_bigquery_location', '') }}",
+        agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
+        # Listed is a call's start, once it has ended: a longer one comes with the daily DAG.
+        start="{{ data_interval_end - macros.timedelta(hours=1) }}",
+        end="{{ data_interval_end }}",
+        # Only what webhooks brought: lists are all that this DAG requests.
+        details="by_webhook",
+        performance="off",
+        columns="{{ var.value.get('talkpilot_columns', '') }}",
+        policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",
+        keep_staged="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
+    )
