@@ -17,7 +17,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from airflow_provider_talkpilot.api import Interval
@@ -26,7 +26,6 @@ from airflow_provider_talkpilot.resync.look_backs import (
     LookBack,
     LookBacks,
     clipped,
-    midnight,
     resync_end,
 )
 from airflow_provider_talkpilot.resync.retention import Window, readings
@@ -180,7 +179,7 @@ class _Year:
     def run(self) -> Result:
         result = self._result
         for hour in range(self._scenario.days * 24):
-            now = midnight(FIRST) + hour * HOUR
+            now = _midnight(FIRST) + hour * HOUR
             if hour % 24 == 0:
                 self._begin_day(now)
             self._is_due = self._is_due or hour % 24 == RESYNC_HOUR
@@ -189,7 +188,7 @@ class _Year:
             if hour % 24 == 0:
                 result.behind.append(0.0)
             result.behind[-1] = max(result.behind[-1], self._hours_behind(now + HOUR))
-        end = midnight(FIRST) + self._scenario.days * DAY
+        end = _midnight(FIRST) + self._scenario.days * DAY
         for changes in self._unseen.values():
             result.unseen.update(kind for at, kind in changes if at < end - 31 * DAY)
         for look_back in self._scenario.look_backs.each:
@@ -215,7 +214,7 @@ class _Year:
         if not self._is_due or self._left:
             return
         self._is_due = False
-        run_end = midnight(now.date()) + RESYNC_HOUR * HOUR
+        run_end = _midnight(now.date()) + RESYNC_HOUR * HOUR
         run_end = run_end if run_end <= now else run_end - DAY
         today, end, state = run_end.date(), resync_end(run_end), self._state
         read, chosen = state.look_backs, list[Interval]()
@@ -390,3 +389,7 @@ class _Year:
         while day < interval.end.date():
             yield from self._calls[day]
             day += DAY
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -272,7 +272,12 @@ def test_an_agent_taken_off_the_keys_list(
         (403, b"<title>Just a moment...</title>", LATER, "Just a moment. This is no verdict"),
         (402, b'{"message":"Service restricted"}', NEVER, "Service restricted. TalkPilot's host"),
         (540, b'{"message":"Project paused"}', NEVER, "Project paused. TalkPilot's hosting has st"),
-        (546, b'{"code":"WORKER_LIMIT","message":"m"}', LATER, "546: m. TalkPilot has a problem"),
+        (
+            546,
+            b'{"code":"WORKER_LIMIT","message":"m"}',
+            LATER,
+            "546: WORKER_LIMIT: m. TalkPilot has a problem",
+        ),
         (511, b"<h1>Guest network</h1>", NEVER, "Guest network. It was not TalkPilot"),
     ],
 )
