@@ -161,9 +161,7 @@ def find_events(
         call, paths = found
         events = [event for path in paths if (event := read_event(path))]
         mine = [event for event in events if event.call_id == call["call_id"]]
-        return max(
-            mine, key=lambda event: len(str(event.call.get("transcript") or "")), default=None
-        )
+        return max(mine, key=_words, default=None)
 
     there = ((call, paths) for call in calls if (paths := look_up(call)))
     with ThreadPoolExecutor(_READERS) as threads:
@@ -179,6 +177,11 @@ def read_event(path: ObjectStoragePath) -> Event | None:
         return Event.parse(storage.get_text(path) or "")
     except EventError:
         return None
+
+
+def _words(event: Event) -> tuple[bool, int]:
+    """More of what an event says; one that a call began says least."""
+    return event.kind != CALL_STARTED, len(str(event.call.get("transcript") or ""))
 
 
 def _day(name: str) -> date | None:

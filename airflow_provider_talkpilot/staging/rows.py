@@ -86,19 +86,19 @@ def event_row(row: dict[str, Any], transcript: Any, synced_at: datetime) -> dict
     :param row: the call's list row.
     :param transcript: a list of turns, or the text that ``call.completed`` has.
     :param synced_at: when it was taken.
-    :return: values by column, without those of the list; None where it has no word. In
-        ``transcript_raw``, turns with fields that no column has.
+    :return: values by column, without those of the list; None where it has no transcript. An empty
+        list is one: no word was said. In ``transcript_raw``, turns with fields that no column has.
     """
     messages, raw = parse_transcript(transcript)
     turns = _turns(transcript) if isinstance(transcript, list) else []
     if turns and all(turn.keys() <= _TURN_FIELDS for turn in transcript):
         raw = None
-    if not messages and not raw:
+    if not messages and not raw and not isinstance(transcript, list):
         return None
     return {
         "transcript": [m | {"role": _ROLES.get(m["role"], m["role"])} for m in messages],
         "transcript_raw": raw,
-        "transcript_source": "webhook",
+        "transcript_source": "webhook" if messages or raw or turns else None,
         "turns": turns,
         "final_score": None,
         "detail_updated_at": row.get("updated_at"),
