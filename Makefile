@@ -181,7 +181,7 @@ bench: .venv/.ready ## Measure beside other tools (20 minutes; ARGS="list-10k --
 .PHONY: test test-rest test-all
 test: lint test-3.3 ## Lint, types and the tests that a change needs, on Airflow 3.3 (ten minutes)
 test-rest: test-slow test-2.11 test-strict test-cluster ## What `make test` leaves out (an hour)
-test-all: test test-rest ## Everything
+test-all: test test-rest test-2.11-slow test-rounds ## Everything
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, format and types
@@ -217,12 +217,15 @@ test-slow: .venv/.ready ## Those that are: kills, histories, long lists, a brows
 	$(call step,test,slow tests in a running Airflow 3.3)
 	@$(IN_3_3) $(call pytest,tests/system -m slow)
 
-.PHONY: test-2.11
-test-2.11: .venv-2.11/.ready ## All tests on Airflow 2.11 that are not marked airflow3
+.PHONY: test-2.11 test-2.11-slow
+test-2.11: .venv-2.11/.ready ## On Airflow 2.11: the same as test-3.3, and its slow system tests
 	$(call step,test,unit and integration tests on Airflow 2.11)
-	@$(IN_2_11) $(call pytest,tests/unit tests/integration -m 'not airflow3' $(PARALLEL))
+	@$(IN_2_11) $(call pytest,tests/unit tests/integration -m 'not airflow3 and not slow' $(PARALLEL))
 	$(call step,test,a running Airflow 2.11)
 	@$(IN_2_11) $(call pytest,tests/system -m 'not airflow3')
+test-2.11-slow: .venv-2.11/.ready ## The slow unit and integration tests on Airflow 2.11
+	$(call step,test,slow unit and integration tests on Airflow 2.11)
+	@$(IN_2_11) $(call pytest,tests/unit tests/integration -m 'slow and not airflow3' $(PARALLEL))
 
 .PHONY: test-strict
 test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQuery emulator (Python >= 3.13)
@@ -239,6 +242,11 @@ test-google: .venv/.ready ## The loads on Google's own BigQuery: PROJECT=… LOC
 	@$(IN_3_3) TALKPILOT_TEST_GOOGLE='$(if $(GOOGLE_APPLICATION_CREDENTIALS),{"GOOGLE_APPLICATION_CREDENTIALS": "$(GOOGLE_APPLICATION_CREDENTIALS)"})' \
 	    pytest tests/integration -o faulthandler_timeout=0 --bigquery=google --google-project='$(PROJECT)' \
 	    --google-location='$(LOCATION)' --google-bucket='$(BUCKET)' $(ARGS)
+
+.PHONY: test-rounds
+test-rounds: ## Two processes that load one day at the same time, fifty times (stricter emulator)
+	@TALKPILOT_LOAD_ROUNDS=50 $(MAKE) --silent test-strict \
+	    STRICT_TESTS=tests/integration/test_strict.py::test_two_processes_that_load_one_day_at_the_same_time
 
 # Servers that no Python package brings: where they are missing it is left out.
 .PHONY: can-test-cluster test-cluster
