@@ -293,7 +293,7 @@ def _moment(value: dt.datetime | str | None) -> dt.datetime | None:
 
 
 def _requests(spent: Counter[str]) -> int:
-    return sum(spent[kind] for kind in ("health", "agents", "calls", "detail"))
+    return sum(spent[kind] for kind in ("health", "agents", "calls", "performance", "detail"))
 
 
 def _minutes(seconds: float | None) -> str:
