@@ -153,7 +153,9 @@ class Load:
                 options.policy_tags,
                 "performance",
             )
-        self._has_performance = exists(self._client, performance_table(target))
+        self._has_performance = "performance" in tables or exists(
+            self._client, performance_table(target)
+        )
         self._name_staging_table(table)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)

@@ -44,7 +44,7 @@ from airflow_provider_talkpilot.staging.enrich.enrichment import (
 from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, PerformanceManifest
 from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -105,6 +105,25 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
         target, location = read_table(self.table), read_text("location", self.location)
         with self.warehouse() as client:
             check_target(client, target, location, interval, columns)
+
+    def _report_walks(
+        self,
+        client: TalkPilotClient,
+        manifest: CallsManifest | PerformanceManifest,
+        path: ObjectStoragePath,
+        rows: str,
+    ) -> None:
+        """Tell lineage, metrics and the log what walks staged; ``rows`` names it."""
+        self.movement = staged(client.base_url, path, manifest)
+        count(manifest.kind, manifest.rows, self.connection_id)
+        self.log.info(
+            "%s %s of %s from %d agent(s) staged, %d request(s) spent.",
+            f"{manifest.rows:,}",
+            rows,
+            manifest.interval,
+            len(manifest.agents),
+            sum(manifest.requests.values()),
+        )
 
 
 class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
@@ -207,15 +226,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             about["agent_ids"] = plan.agent_ids
         push_summary(context, "calls", **about)
         manifest, path = extract_calls(client, folder, plan)
-        self.movement = staged(client.base_url, path, manifest)
-        count("calls", manifest.rows, self.connection_id)
-        self.log.info(
-            "%s call(s) of %s from %d agent(s) staged, %d request(s) spent.",
-            f"{manifest.rows:,}",
-            manifest.interval,
-            len(manifest.agents),
-            sum(manifest.requests.values()),
-        )
+        self._report_walks(client, manifest, path, "call(s)")
         push_summary(
             context,
             "calls",

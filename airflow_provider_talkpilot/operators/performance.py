@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_talkpilot.api import TalkPilotClient
-from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_unless_template,
@@ -15,7 +14,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_columns,
     read_manifest,
 )
-from airflow_provider_talkpilot.operators.base import count, push_summary
+from airflow_provider_talkpilot.operators.base import push_summary
 from airflow_provider_talkpilot.operators.calls import TalkPilotStagingOperator
 from airflow_provider_talkpilot.staging.choices import choices_of, require_same_choices
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
@@ -103,15 +102,7 @@ class TalkPilotExtractPerformanceOperator(TalkPilotStagingOperator):
             choices=choices,
         )
         manifest, path = extract_performance(client, path.parent, plan, required=mode == "required")
-        self.movement = staged(client.base_url, path, manifest)
-        count("performance", manifest.rows, self.connection_id)
-        self.log.info(
-            "%s performance record(s) of %s from %d agent(s) staged, %d request(s) spent.",
-            f"{manifest.rows:,}",
-            manifest.interval,
-            len(manifest.agents),
-            sum(manifest.requests.values()),
-        )
+        self._report_walks(client, manifest, path, "performance record(s)")
         push_summary(
             context,
             "performance",
