@@ -196,7 +196,7 @@ class Rest(ABC):
             found = str(self.get(f"dags/{dag}/dagRuns/{run}")["state"])
             return found if found in ("success", "failed") else None
 
-        return eventually(state, seconds, f"{run} ends", lambda: self.logs(dag, run)[-TAIL:])
+        return eventually(state, seconds, f"{run} ends", lambda: self.logs(dag, run))
 
     def states(self, dag: str, run: str) -> dict[str, str]:
         """The state of each task of a run."""
@@ -211,11 +211,12 @@ class Rest(ABC):
         return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
 
     def logs(self, dag: str, run: str) -> str:
-        """The logs of all tasks of a run, for a failing test."""
+        """The logs of all tasks of a run and of Airflow itself, for a failing test."""
         texts = []
         for task, state in self.states(dag, run).items():
             with suppress(Exception):
                 texts.append(f"--- {task}: {state}\n{self.log(dag, run, task)[-2500:]}")
+        texts.append(f"--- Airflow itself\n{self.tail()}")
         return "\n".join(texts)
 
     def _is_healthy(self) -> bool | None:

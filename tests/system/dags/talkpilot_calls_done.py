@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 
@@ -12,7 +12,13 @@ with DAG(
     "talkpilot_calls_done",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     schedule=None,
-    default_args={"poke_interval": 1, "timeout": 3600},
+    # On a busy machine Airflow can fail to record how a try ended: then another is made.
+    default_args={
+        "poke_interval": 1,
+        "timeout": 3600,
+        "retries": 3,
+        "retry_delay": timedelta(0),
+    },
 ):
     TalkPilotCallsDoneSensor(
         task_id="deferred", talkpilot_conn_id="talkpilot_deferred", deferrable=True

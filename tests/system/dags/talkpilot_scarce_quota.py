@@ -20,7 +20,13 @@ with DAG(
     "talkpilot_scarce_quota",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     schedule=None,
-    default_args={"talkpilot_conn_id": "talkpilot_scarce", "deferrable": True},
+    # On a busy machine Airflow can fail to record how a try ended: then another is made.
+    default_args={
+        "talkpilot_conn_id": "talkpilot_scarce",
+        "deferrable": True,
+        "retries": 3,
+        "retry_delay": timedelta(0),
+    },
 ):
     # A caller's number as a user's own code would bring it: from elsewhere than the DAG file.
     selection = TalkPilotExtractCallsOperator(
