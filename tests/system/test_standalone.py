@@ -250,8 +250,8 @@ def test_sensors_wait_until_staff_are_through(stage: Stage) -> None:
         )
         assert found["value"] in (counts, json.dumps(counts)), found
     log = airflow.log(DONE_DAG, run, "deferred")
-    assert " call(s) of [2026-03-16T00:00:00Z, 2026-03-17T00:00:00Z) are not done" in log
-    assert f"{len(calls)} of {len(calls)} call(s) of [2026-03-16T00:00:00Z, " in log
+    assert log.count(" are done") > 1
+    assert f"{len(calls)} are done" in log
     assert "HTTP Request" not in log
     assert "The sensor has timed out" in airflow.log(DONE_DAG, run, "given_up")
 
