@@ -19,6 +19,7 @@ from airflow_provider_talkpilot.api import (
     Interval,
     Quota,
     TalkPilotClient,
+    require_uuid,
 )
 from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
@@ -89,7 +90,7 @@ class TalkPilotHook(BaseHook):
         self,
         start: date | str,
         end: date | str,
-        agent_ids: Iterable[str] | None = None,
+        agent_ids: Iterable[str] | str | None = None,
         *,
         done: bool | None = None,
         phone_number: str | None = None,
@@ -105,20 +106,28 @@ class TalkPilotHook(BaseHook):
         :param start: first moment of the interval, by ``created_at``: a datetime, a date or ISO
             8601, UTC where it says none.
         :param end: first moment after it, likewise.
-        :param agent_ids: UUIDs of agents; None for every agent that the key can see.
+        :param agent_ids: UUIDs of agents, or one; None for every agent that the key can see.
         :param done: only calls that are done (or not).
         :param phone_number: only calls with exactly this number.
         :param search: only calls with this text in name, phone number or summary.
         :return: the calls, by agent, newest first.
+        :raises ConfigurationError: when ``agent_ids`` is an empty list, or has what is no UUID.
         :raises InvalidRecordError: when a record has no usable ``id`` or ``created_at``.
         :raises WalkMovedError: when the list kept changing while it was read.
         """
         interval = Interval.parse(start, end)
         filters = CallFilters(done, phone_number, search)
         if agent_ids is None:
-            agent_ids = [agent.id for agent in self.get_agents()]
-        for agent_id in agent_ids:
-            yield from self._whole_walk(agent_id, interval, filters)
+            agents = [agent.id for agent in self.get_agents()]
+        else:
+            given = [agent_ids] if isinstance(agent_ids, str) else agent_ids
+            agents = [*dict.fromkeys(require_uuid("agent id", each) for each in given)]
+        if agent_ids is not None and not agents:
+            raise ConfigurationError(
+                "agent_ids is an empty list: give agents, or leave agent_ids out for every agent "
+                "that the key can see."
+            )
+        return (call for each in agents for call in self._whole_walk(each, interval, filters))
 
     def get_call(self, agent_id: str, call_id: str) -> CallDetail:
         """

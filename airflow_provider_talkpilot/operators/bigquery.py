@@ -15,10 +15,10 @@ from airflow_provider_talkpilot.operators.arguments import (
     check_unless_template,
     read_accounts,
     read_flag,
-    read_list,
     read_manifest,
     read_name,
     read_object,
+    read_some,
     read_table,
     read_text,
 )
@@ -264,4 +264,4 @@ def _read_tags(policy_tags: Any) -> dict[str, Any]:
 
 
 def _read_views(views: Any) -> list[Any] | None:
-    return read_list("views", views, "names of views")
+    return read_some("views", views, "names of views")

@@ -64,6 +64,7 @@ class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_unless_template(read_uri, staging_uri)
+        check_unless_template(lambda given: [*_uris(given)], manifest_uris)
         check_unless_template(read_flag, "keep", keep)
         check_argument("max_age", max_age, timedelta, gt=timedelta(0))
         self.staging_uri = staging_uri
@@ -89,10 +90,9 @@ class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
 
 def _uris(given: Any) -> Iterator[str]:
     """The URIs in what templates and XComs made of the argument; mapped tasks give lists."""
-    if isinstance(given, str):
-        for each in read_list("manifest_uris", given, "URIs") or ():
+    for each in read_list("manifest_uris", given, "URIs") or ():
+        if isinstance(each, str):
             if is_given(each):
-                yield str(each).strip()
-    else:
-        for each in given or ():
+                yield each.strip()
+        else:
             yield from _uris(each)

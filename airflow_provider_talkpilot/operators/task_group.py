@@ -177,7 +177,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             TalkPilotExtractPerformanceOperator,
             "extract_performance",
             "Reads the quality check's records of the calls, one request per 100, and stages them; "
-            "nothing where the API key may not read them.",
+            "nothing where the API key may not read them. " + _CLEARING,
             manifest_uri=self.extract_calls.output,
             performance=performance,
             **requests,
@@ -186,8 +186,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_performance = task(
             TalkPilotLoadCallsOperator,
             "load_performance",
-            "Brings the records into the table beside, and their scores to the calls. May be "
-            "cleared.",
+            "Brings the records into the table beside, and their scores to the calls. " + _CLEARING,
             manifest_uri=self.extract_performance.output,
             policy_tags=policy_tags,
             **google,
@@ -196,7 +195,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             TalkPilotEnrichCallsOperator,
             "enrich_calls",
             "Fetches the details that neither staging nor the table has complete, one "
-            "request a call. Deferred, it waits for the quota, and goes on where it stopped.",
+            "request a call. Deferred, it waits for the quota, and goes on where it stopped. "
+            + _CLEARING,
             manifest_uri=self.extract_calls.output,
             enabled=enrich,
             details=details,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.sandbox import Sandbox
@@ -180,7 +181,12 @@ def test_calls_of_named_agents_and_a_selection(sandbox: Sandbox) -> None:
     day = dt.date(2026, 3, 16), dt.datetime(2026, 3, 17, tzinfo=dt.UTC)
     hook = TalkPilotHook()
     calls = [*hook.iter_calls(*day, [first])]
-    done = [*hook.iter_calls(*day, [first], done=True)]
+    # One agent, however often and in whatever form it is written, is walked once.
+    done = [*hook.iter_calls(*day, [first, first.upper(), f" {first}"], done=True)]
+    assert sandbox.counters["calls"] == 2
+    assert [*hook.iter_calls(*day, first)] == calls
+    with pytest.raises(ConfigurationError, match="empty list"):
+        hook.iter_calls(*day, [])
     hook.close()
     assert {call.agent_id for call in calls} == {first}
     assert {call.id for call in done} == {call.id for call in calls if call.done}

@@ -239,6 +239,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
             "valid timedelta|greater than 0 seconds",
         ),
         (CLEAN, "keep", ("perhaps",), "give true or false"),
+        (CLEAN, "manifest_uris", (5, [["x", 5]], {"x": 1}), "manifest_uris is no list"),
         (LOAD, "table", ("", "calls", None), "project.dataset.table"),
         (LOAD, "max_erased_share", (-0.1, 5, "0.1", None), "equal to [01]|valid number"),
         (LOAD, "max_erased", (-1, 0.5, "1"), "greater than or equal to 0|valid integer"),
@@ -248,6 +249,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (LOAD, "deferrable", ("yes",), "valid boolean"),
         (VIEWS, "table", ("calls",), "project.dataset.table"),
         (VIEWS, "views", (5, {"x": 1}), "views is no list"),
+        (VIEWS, "views", ([], "[]"), "empty list"),
         (VIEWS, "prefix", (["x"],), "prefix is of type list"),
         (
             SENSOR,
