@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import ChainMap
 from contextlib import suppress
 from importlib import import_module
@@ -78,6 +79,14 @@ def __getattr__(name: str) -> Any:
         if name in _DATASETS:
             return getattr(import_module("airflow.datasets"), _DATASETS[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def read_settings_as_server() -> None:
+    """Let this process find connections and Variables that are in Airflow's database.
+
+    Airflow 3 gives them to its servers and its own commands alone, which say so in this way.
+    """
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
 
 
 def is_known(alias: AssetAlias) -> bool:

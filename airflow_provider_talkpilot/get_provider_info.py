@@ -55,6 +55,7 @@ def get_provider_info() -> dict[str, Any]:
                 "plugin-class": f"{_PACKAGE}.plugins.talkpilot.TalkPilotPlugin",
             }
         ],
+        "cli": [f"{_PACKAGE}.cli.get_commands"],  # Airflow 3.2 and newer
         "asset-uris": [_ASSET_URIS],
         "dataset-uris": [_ASSET_URIS],  # what Airflow 2 calls them
         "connection-types": [

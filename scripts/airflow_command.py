@@ -64,16 +64,17 @@ class Airflow:
             **settings,
         }
 
-    def run(self, *arguments: str, seconds: float) -> None:
+    def run(self, *arguments: str, seconds: float, module: str = "airflow") -> None:
         """Run one command to its end.
 
+        :param module: the program.
         :raises DemoError: when it fails, or takes longer than ``seconds``.
         """
         with self._log.open("ab") as log, contextlib.ExitStack() as stack:
             begin = log.tell()
             with signals_held_back():
                 process = subprocess.Popen(
-                    [self._python, "-m", "airflow", *arguments],
+                    [self._python, "-m", module, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -37,6 +37,8 @@ def main() -> int:
     assert "talkpilot" in providers.hooks, "Airflow lacks the connection type"
     [plugin] = entry_points(group="airflow.plugins", name="talkpilot")
     assert bool(plugin.load().fastapi_apps) == on_airflow_3, "the page is missing"
+    if commands := getattr(providers, "cli_command_functions", None):  # from Airflow 3.2 on
+        assert any(group.name == "talkpilot" for give in commands for group in give())
     files = Path(package.__file__).parent
     for file in ("py.typed", "plugins/static/index.html", "bigquery/sql/*.sql"):
         assert list(files.glob(file)), f"{file} is not in the wheel"

@@ -35,6 +35,7 @@ SHOWN = (
     "pendulum",
     "httpx",
 )
+CHECK_SECONDS = 180
 LOWEST = " (lowest)"
 BEGIN, END = "<!-- matrix: by `make test-matrix` -->\n", "<!-- end of matrix -->\n"
 
@@ -147,6 +148,7 @@ def try_out(python: str, folder: Path) -> str:
         airflow = Airflow(folder, folder / "airflow.log", settings, python)
         demo = Demo(sandbox, bigquery, airflow)
         demo.migrate()
+        airflow.run("check", module="airflow_provider_talkpilot", seconds=CHECK_SECONDS)
         demo.load(start)
         demo.check()
         return f"{found}; {len(sandbox.store)} of {len(sandbox.store)} rows"

@@ -183,7 +183,7 @@ class TalkPilotHook(BaseHook):
         :return: the client, to be closed by the caller (a context manager).
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
-        fields = self._fields()
+        fields = self.fields()
         if fields.unused:
             self.log.warning("%s", fields.unused)
         return self._client(fields, max_wait=max_wait, ledger=ledger, **options)
@@ -203,9 +203,19 @@ class TalkPilotHook(BaseHook):
             self.log.warning("%s", fields.unused)
         return await asyncio.to_thread(AsyncTalkPilotClient, **_arguments(fields))
 
+    def fields(self) -> ConnectionFields:
+        """
+        Read what the connection says; nothing is sent.
+
+        :raises ConfigurationError: when the connection's extras can never work.
+        """
+        with _unquoted(self.talkpilot_conn_id):
+            connection: Connection = self.get_connection(self.talkpilot_conn_id)
+        return read_fields(connection, self.talkpilot_conn_id)
+
     def dashboard_url(self) -> str | None:
         """Give the address of the TalkPilot dashboard, where the connection has one."""
-        return self._fields().options.dashboard_url
+        return self.fields().options.dashboard_url
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -215,7 +225,7 @@ class TalkPilotHook(BaseHook):
         """
         is_good, message, unused = False, "", ""
         try:
-            fields = self._fields()
+            fields = self.fields()
             unused = fields.unused
             with self._client(fields, max_wait=5, tries=2, timeout=10) as client:
                 is_good, message = True, _describe_access(client)
@@ -224,11 +234,6 @@ class TalkPilotHook(BaseHook):
         except Exception as error:  # noqa: BLE001  # it may quote a secret
             message = f"{type(error).__name__}: the connection could not be tested."
         return is_good, f"{message} {unused}".rstrip()
-
-    def _fields(self) -> ConnectionFields:
-        with _unquoted(self.talkpilot_conn_id):
-            connection: Connection = self.get_connection(self.talkpilot_conn_id)
-        return read_fields(connection, self.talkpilot_conn_id)
 
     def _client(
         self,

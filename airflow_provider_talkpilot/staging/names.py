@@ -39,6 +39,8 @@ Kind = Literal["calls", "details", "performance"]
 
 INBOX = "inbox"
 """The folder below the root that webhooks fill; no DAG stages there."""
+CHECK_FILE = "_check"
+"""The file that the command ``check`` writes and deletes."""
 
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
 _AGENTS = re.compile(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from airflow_provider_talkpilot.plugins.records import Run, Summary, Task
 
@@ -219,7 +218,6 @@ def write(
         instances.append(
             {
                 **key,
-                "id": uuid4(),
                 "state": task.state,
                 "end_date": task.ended,
                 "pool": "default_pool",

@@ -1,0 +1,270 @@
+"""What the commands do."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from airflow.utils.cli import suppress_logs_and_warning
+
+from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import (
+    NotFoundError,
+    PermissionDeniedError,
+    TalkPilotError,
+)
+from airflow_provider_talkpilot.api.quota.hour import DEFAULT_LIMIT
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, Request, call_walk
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.compat import (
+    AirflowNotFoundException,
+    Variable,
+    read_settings_as_server,
+)
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.operators.arguments import (
+    read_agents,
+    read_choice,
+    read_choices,
+    read_text,
+)
+from airflow_provider_talkpilot.operators.performance import MODES
+from airflow_provider_talkpilot.staging.enrich.enrichment import RULES
+from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.names import CHECK_FILE
+from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_text, remove_if_empty
+
+ERRORS = (TalkPilotError, StagingError, BigQueryLoadError, AirflowNotFoundException)
+OK, NOTE, MISSING = "ok", "note", "missing"
+# Google's library tries for ten minutes.
+_GOOGLE_SECONDS = 20.0
+_PURPOSES = {
+    "agents": "the list of agents",
+    "calls": "lists of calls",
+    "performance": "lists of performance records",
+    "details": "details, at most: none for those that staging or the table has complete",
+}
+
+Say = Callable[..., None]
+
+
+class Finding(NamedTuple):
+    """What was found of one part.
+
+    :param part: of what the DAGs need.
+    :param state: ``ok``, ``note`` where a load works and could do better, or ``missing``.
+    :param message: one line; it names the cure.
+    """
+
+    part: str
+    state: str
+    message: str
+
+
+class Findings(list[Finding]):
+    """The findings, in the order in which they were made."""
+
+    @contextmanager
+    def part(self, part: str) -> Iterator[Say]:
+        """Give what adds a finding; an error inside of the block is one of what is missing."""
+
+        def say(message: str, state: str = OK) -> None:
+            self.append(Finding(part, state, message))
+
+        try:
+            yield say
+        except ERRORS as error:
+            say(_line(error), MISSING)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, AirflowNotFoundException):
+        return f"{str(error).rstrip('.')}: create it (docs/connection.md), or name another one."
+    return str(error)
+
+
+@suppress_logs_and_warning
+def check(options: Namespace) -> None:
+    """Print what is there and what is missing of all that the shipped DAGs need.
+
+    :param options: ``conn_id``, ``gcp_conn_id``, ``staging_uri``, ``table``, ``json``.
+    :raises SystemExit: with 1 when something is missing.
+    """
+    read_settings_as_server()
+    findings = Findings()
+    with findings.part("connection") as say:
+        hook = TalkPilotHook(options.conn_id)
+        if unused := hook.fields().unused:
+            say(unused, NOTE)
+        with hook.get_conn(max_wait=5, tries=2, timeout=10) as client:
+            version = client.health().version or "unknown"
+            say(f"TalkPilot responds at {client.base_url} (version {version}).")
+            _check_key(findings, client)
+    with findings.part("staging") as say:
+        folder = parse_uri(options.staging_uri or _variable("talkpilot_staging_uri"))
+        put_text("", folder / CHECK_FILE)
+        delete(folder / CHECK_FILE)
+        remove_if_empty(folder)
+        say(f"A file can be written to {folder}, and deleted.")
+    with findings.part("table") as say:
+        say(_check_table(options.table or _variable("talkpilot_bigquery_table"), options))
+    is_good = all(finding.state != MISSING for finding in findings)
+    if options.json:
+        _print(json.dumps({"ok": is_good, "findings": [each._asdict() for each in findings]}))
+    else:
+        for part, state, message in findings:
+            _print(f"{state:<8} {part:<12} {message}")
+    if not is_good:
+        sys.exit(1)
+
+
+def _check_key(findings: Findings, client: TalkPilotClient) -> None:
+    agents, one = list[str](), {"page": "1", "limit": "1"}
+    with findings.part("agents") as say:
+        agents = read_agents(_variable("talkpilot_agent_ids")) or []
+        try:
+            visible = [agent.id.lower() for agent in client.agents()]
+        except PermissionDeniedError as error:
+            if not agents:
+                raise
+            say(f"Loads take the {len(agents)} that are named. {error}", NOTE)
+        else:
+            say(*_judge_agents(agents, visible))
+            agents = agents or visible
+    if agents:
+        with findings.part("calls") as say:
+            client.fetch(Request("calls", f"agents/{agents[0]}/calls", one))
+            say("The key can read calls.")
+        with findings.part("performance") as say:
+            mode = read_choice("performance", MODES, _variable("talkpilot_performance"))
+            try:
+                if mode != "off":
+                    path = f"agents/{agents[0]}/performance"
+                    client.fetch(Request("performance", path, one))
+                    say("The key can read performance records.")
+            except (PermissionDeniedError, NotFoundError) as error:
+                if mode == "required":
+                    raise
+                say(f"Scores come from details alone. {error}", NOTE)
+    with findings.part("limits") as say:
+        minute, hour = client.quota.per_minute, client.quota.per_hour
+        told = f"{minute:,} request(s) a minute" if minute else "No response tells the minute's"
+        default = "TalkPilot's default, for the connection names no other"
+        say(f"{told}; {f'{hour:,} an hour' if hour else f'{DEFAULT_LIMIT:,} an hour ({default})'}.")
+
+
+def _judge_agents(named: list[str], visible: list[str]) -> tuple[str, str]:
+    if not visible:
+        cure = "add agents to the key in TalkPilot's dashboard"
+        return f"The key can see no agent, so there are no calls: {cure}.", MISSING
+    if unseen := [agent for agent in named if agent not in visible]:
+        return (
+            f"The key cannot see {', '.join(unseen)}: add it to the key in TalkPilot's dashboard, "
+            "or take it out of the Variable talkpilot_agent_ids."
+        ), MISSING
+    return f"The key can see {len(visible)} agent(s); loads take {len(named) or 'all'}.", OK
+
+
+def _check_table(name: str, options: Namespace) -> str:
+    from google.api_core.exceptions import NotFound
+    from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+    from airflow_provider_talkpilot.bigquery.target import LOCATION_VARIABLE, check_target, exists
+
+    target = TableId.parse(name)
+    location = read_text("location", _variable(LOCATION_VARIABLE))
+    today = datetime.now(UTC)
+    columns = read_choices(_variable("talkpilot_columns"))
+    with bigquery_client(options.gcp_conn_id, location) as client:
+        retry = DEFAULT_RETRY.with_timeout(_GOOGLE_SECONDS)
+        client.query("SELECT 1", retry=retry, job_retry=None).result(timeout=60)
+        check_target(client, target, location, Interval(today - timedelta(days=1), today), columns)
+        try:
+            place = client.get_dataset(f"{target.project}.{target.dataset}").location
+        except NotFound:
+            return (
+                f"Jobs run. The first load creates the dataset {target.project}.{target.dataset} "
+                f"in {location or client.location}, and the table."
+            )
+        found = "fits" if exists(client, target) else "is created by the first load"
+        return f"Jobs run. The table {target} {found}. Its dataset is in {place}."
+
+
+@suppress_logs_and_warning
+def plan(options: Namespace) -> None:
+    """Print what a load of an interval costs.
+
+    :param options: ``conn_id``, ``start``, ``end``, ``agent_id``, ``json``.
+    :raises SystemExit: with 1 when TalkPilot cannot be read.
+    """
+    read_settings_as_server()
+    try:
+        _plan(options)
+    except ERRORS as error:
+        sys.exit(_line(error))
+
+
+def _plan(options: Namespace) -> None:
+    interval = Interval.parse(options.start, options.end)
+    interval.require_over()
+    agents = read_agents(options.agent_id or _variable("talkpilot_agent_ids"))
+    records = read_choice("performance", MODES, _variable("talkpilot_performance")) != "off"
+    rule = read_choice("details", RULES, _variable("talkpilot_details"))
+    calls = pages = rows = size = 0
+    with TalkPilotHook(options.conn_id).get_conn() as client:
+        if agents is None:
+            agents = [agent.id for agent in client.agents()]
+        lists_of_agents = client.requests["agents"]
+        for agent in agents:
+            walk = call_walk(agent, interval)
+            found = walk.take(client.fetch(walk.request()))
+            calls += walk.total
+            pages += max(1, math.ceil(walk.total / PAGE_LIMIT))
+            rows += len(found)
+            size += sum(len(json.dumps(row, ensure_ascii=False).encode()) for row in found)
+        minute, hour = client.quota.per_minute, client.quota.per_hour or DEFAULT_LIMIT
+    requests = {
+        "agents": lists_of_agents,
+        "calls": pages,
+        "performance": pages * records,
+        "details": 0 if rule == "by_webhook" else calls,
+    }
+    total = sum(requests.values())
+    # As many hours as are used up whole, then the rest at the minute's limit.
+    hours = (total - 1) // hour + ((total - 1) % hour + 1) / (60 * minute if minute else hour)
+    staged = round(size / rows * calls) if rows else 0
+    if options.json:
+        figures = {
+            "interval": {"start": interval.start.isoformat(), "end": interval.end.isoformat()},
+            "agents": len(agents),
+            "calls": calls,
+            "requests": requests | {"total": total},
+            "requests_per_minute": minute,
+            "requests_per_hour": hour,
+            "hours": round(hours, 2),
+            "list_bytes": staged,
+        }
+        _print(json.dumps(figures))
+        return
+    _print(f"{interval}: {calls:,} call(s) of {len(agents):,} agent(s)")
+    for purpose, number in requests.items():
+        _print(f"{number:>12,} request(s) for {_PURPOSES[purpose]}")
+    _print(f"{total:>12,} in all")
+    _print(f"{hours:>12,.2f} hour(s) at {minute or 'any number'} a minute and {hour:,} an hour")
+    _print(f"{staged:>12,} bytes of list rows in staging (estimated; details come on top)")
+
+
+def _variable(name: str) -> str:
+    return str(Variable.get(name, None) or "")
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

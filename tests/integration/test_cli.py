@@ -1,0 +1,175 @@
+"""``check`` names what is missing with its cure, ``plan`` what an interval costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_talkpilot.__main__ import main
+from airflow_provider_talkpilot.staging.storage import list_entries, parse_uri
+from tests.integration.chain import Chain
+
+Run = Callable[..., tuple[int, str]]
+KEY, VARIABLE = "AIRFLOW_CONN_TALKPILOT_DEFAULT", "AIRFLOW_VAR_TALKPILOT_"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def run(chain: Chain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command; gives its exit code and what it printed."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # as a command does, for good
+    monkeypatch.setenv(f"{VARIABLE}STAGING_URI", chain.staging_uri)
+    monkeypatch.setenv(f"{VARIABLE}BIGQUERY_TABLE", chain.table)
+    chain.sandbox.settings.patch(requests_per_minute=60, requests_per_hour=1000)
+
+    def command(*arguments: str) -> tuple[int, str]:
+        chain.sandbox.reset_counters()
+        capsys.readouterr()
+        try:
+            main(arguments)
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                return 1, end.code
+            return int(end.code or 0), capsys.readouterr().out
+        return 0, capsys.readouterr().out
+
+    return command
+
+
+def states(out: str) -> dict[str, tuple[str, str]]:
+    found = json.loads(out)
+    assert found["ok"] == all(each["state"] != "missing" for each in found["findings"])
+    assert all("\n" not in each["message"] for each in found["findings"])
+    return {each["part"]: (each["state"], each["message"]) for each in found["findings"]}
+
+
+def test_all_is_there(chain: Chain, run: Run) -> None:
+    code, out = run("check")
+    assert code == 0
+    lines = {line.split()[1]: line for line in out.splitlines()}
+    assert all(line.startswith("ok ") for line in lines.values())
+    assert "60 request(s) a minute; 1,000 an hour" in lines["limits"]
+    assert "the first load creates the dataset" in lines["table"].lower()
+    spent = {"health": 1, "agents": 1, "calls": 1, "performance": 1}
+    assert dict(chain.sandbox.counters) == spent
+    assert not list_entries(parse_uri(chain.staging_uri))
+    chain.run()
+    assert "fits. Its dataset is in US" in states(run("check", "--json")[1])["table"][1]
+
+
+@pytest.mark.parametrize(
+    ("rights", "variables", "wanted"),
+    [
+        ({"permissions": ["calls:read", "performance:read"]}, {}, {"agents": "agents:read"}),
+        ({"permissions": ["agents:read", "performance:read"]}, {}, {"calls": "calls:read"}),
+        ({"allowed_agent_ids": []}, {}, {"agents": "add agents to the key"}),
+        ({}, {"AGENT_IDS": f'["{UNKNOWN}"]'}, {"agents": UNKNOWN, "calls": "agent"}),
+        (
+            {"permissions": ["agents:read", "calls:read"]},
+            {"PERFORMANCE": "required"},
+            {"performance": "performance:read"},
+        ),
+        ({}, {"STAGING_URI": ""}, {"staging": "talkpilot_staging_uri"}),
+        ({}, {"STAGING_URI": "/proc/none"}, {"staging": "Cannot write"}),
+        ({}, {"BIGQUERY_TABLE": "calls"}, {"table": "project.dataset.table"}),
+        ({}, {"BIGQUERY_LOCATION": "EU"}, {"table": "leave location empty"}),
+        ({}, {"AGENT_IDS": "[]"}, {"agents": "empty list"}),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_named_with_its_cure(
+    chain: Chain,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    rights: dict[str, Any],
+    variables: dict[str, str],
+    wanted: dict[str, str],
+) -> None:
+    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
+    key = chain.sandbox.add_key("wanting", **rights)
+    monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": key}))
+    for name, value in variables.items():
+        monkeypatch.setenv(f"{VARIABLE}{name}", value)
+    code, out = run("check", "--json")
+    missing = {part: said for part, (state, said) in states(out).items() if state == "missing"}
+    assert code == 1
+    assert {part: said for part, said in wanted.items() if said not in missing.get(part, "")} == {}
+    assert key not in out
+
+
+def test_without_a_connection_or_a_key_the_rest_is_checked(
+    chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out = run("check", "--json", "--conn-id", "nowhere", "--gcp-conn-id", "neither")
+    found = states(out)
+    assert code == 1
+    assert {part: state for part, (state, _) in found.items()} == {
+        "connection": "missing",
+        "staging": "ok",
+        "table": "missing",
+    }
+    assert "docs/connection.md" in found["connection"][1]
+    assert not chain.sandbox.counters
+    wrong = "tp_live_" + "0" * 32
+    monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": wrong}))
+    found = states(run("check", "--json")[1])
+    assert "unknown, inactive or expired" in found["agents"][1]
+
+
+def test_a_note_is_not_missing(chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = chain.sandbox.add_key("calls alone", permissions=["agents:read", "calls:read"])
+    fields = {**chain.sandbox.connection, "password": key, "login": "me"}
+    monkeypatch.setenv(KEY, json.dumps(fields))
+    code, out = run("check")
+    assert code == 0
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("note")] == [
+        "connection",
+        "performance",
+    ]
+    key = chain.sandbox.add_key("named", permissions=["calls:read", "performance:read"])
+    monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": key}))
+    monkeypatch.setenv(f"{VARIABLE}AGENT_IDS", json.dumps(chain.sandbox.store.agent_ids))
+    assert states(run("check", "--json")[1])["agents"][0] == "note"
+
+
+def test_a_plan_is_what_a_run_costs(
+    chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.sandbox.reset(calls_per_day=250, days=1, agents=2)
+    chain.sandbox.settings.patch(requests_per_minute=60, requests_per_hour=200)
+    bounds = ("plan", "--from", "2026-03-16", "--to", "2026-03-17")
+    code, out = run(*bounds, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert dict(chain.sandbox.counters) == {"agents": 1, "calls": 2}
+    assert found["calls"] == 250
+    chain.sandbox.settings.patch(requests_per_minute=None, requests_per_hour=None)
+    chain.sandbox.reset_counters()
+    chain.extract()
+    spent = chain.sandbox.counters
+    assert found["requests"] == {
+        "agents": spent["agents"],
+        "calls": spent["calls"],
+        "performance": spent["calls"],
+        "details": 250,
+        "total": spent["agents"] + 2 * spent["calls"] + 250,
+    }
+    monkeypatch.setenv(f"{VARIABLE}DETAILS", "by_webhook")
+    monkeypatch.setenv(f"{VARIABLE}PERFORMANCE", "off")
+    agent = chain.sandbox.store.agent_ids[0]
+    _, out = run(*bounds, "--agent-id", agent)
+    assert "request(s) for the list of agents" in out
+    assert dict(chain.sandbox.counters) == {"calls": 1}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [("2026-03-17", "2026-03-16", "is reversed"), ("2026-03-16", "2126-03-16", "in the future")],
+)
+def test_a_plan_of_no_interval(chain: Chain, run: Run, start: str, end: str, said: str) -> None:
+    code, out = run("plan", "--from", start, "--to", end)
+    assert (code, said in out, len(out.splitlines())) == (1, True, 1)
+    assert not chain.sandbox.counters
