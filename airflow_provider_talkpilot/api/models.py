@@ -41,8 +41,11 @@ def _integer(value: object) -> int:
 
 
 UtcDatetime = Annotated[datetime, BeforeValidator(read_moment)]
-# Ids become parts of addresses, so nothing but a UUID may pass for one. Case says nothing in them.
-Identifier = Annotated[str, StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True)]
+# Ids become parts of addresses: nothing but a UUID may pass for one. Case and blanks say nothing.
+Identifier = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True, strip_whitespace=True),
+]
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 # A purge is a legal duty: what can be read as yes is yes, such as "true" and 1.

@@ -24,11 +24,7 @@ from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, Request, call_walk
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import (
-    AirflowNotFoundException,
-    Variable,
-    read_settings_as_server,
-)
+from airflow_provider_talkpilot.compat import Variable, read_settings_as_server
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     read_agents,
@@ -42,7 +38,7 @@ from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
 from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_text, remove_if_empty
 
-ERRORS = (TalkPilotError, StagingError, BigQueryLoadError, AirflowNotFoundException)
+ERRORS = (TalkPilotError, StagingError, BigQueryLoadError)
 OK, NOTE, MISSING = "ok", "note", "missing"
 # Google's library tries for ten minutes.
 _GOOGLE_SECONDS = 20.0
@@ -82,13 +78,7 @@ class Findings(list[Finding]):
         try:
             yield say
         except ERRORS as error:
-            say(_line(error), MISSING)
-
-
-def _line(error: Exception) -> str:
-    if isinstance(error, AirflowNotFoundException):
-        return f"{str(error).rstrip('.')}: create it (docs/connection.md), or name another one."
-    return str(error)
+            say(str(error), MISSING)
 
 
 @suppress_logs_and_warning
@@ -209,7 +199,7 @@ def plan(options: Namespace) -> None:
     try:
         _plan(options)
     except ERRORS as error:
-        sys.exit(_line(error))
+        sys.exit(str(error))
 
 
 def _plan(options: Namespace) -> None:

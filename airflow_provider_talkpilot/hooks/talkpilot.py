@@ -31,7 +31,11 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
 from airflow_provider_talkpilot.api.walk import Request, Walk
-from airflow_provider_talkpilot.compat import BaseHook, Connection
+from airflow_provider_talkpilot.compat import (
+    AirflowNotFoundException,
+    BaseHook,
+    Connection,
+)
 from airflow_provider_talkpilot.hooks.connection import (
     FIELD_BEHAVIOUR,
     URI_SHAPE,
@@ -195,7 +199,7 @@ class TalkPilotHook(BaseHook):
         :return: the client, to be closed by the caller (an async context manager).
         :raises ConfigurationError: as :meth:`get_conn`.
         """
-        with _unquoted(self.talkpilot_conn_id):
+        with _connection_errors(self.talkpilot_conn_id):
             # In a thread, as every version of Airflow allows; a triggerer's own way is 3.3.2's.
             connection = await sync_to_async(self.get_connection)(self.talkpilot_conn_id)
         fields = read_fields(connection, self.talkpilot_conn_id)
@@ -209,7 +213,7 @@ class TalkPilotHook(BaseHook):
 
         :raises ConfigurationError: when the connection's extras can never work.
         """
-        with _unquoted(self.talkpilot_conn_id):
+        with _connection_errors(self.talkpilot_conn_id):
             connection: Connection = self.get_connection(self.talkpilot_conn_id)
         return read_fields(connection, self.talkpilot_conn_id)
 
@@ -269,10 +273,18 @@ def _describe_access(client: TalkPilotClient) -> str:
 
 
 @contextmanager
-def _unquoted(connection_id: str) -> Iterator[None]:
-    """Keep the key out of Airflow's error about a URI that it cannot read: it quotes the URI."""
+def _connection_errors(connection_id: str) -> Iterator[None]:
+    """Name the cure where Airflow has no connection, or cannot read its URI.
+
+    Airflow's own error about such a URI quotes it, with the key.
+    """
     try:
         yield
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"There is no TalkPilot connection {connection_id!r}: create it (docs/connection.md), "
+            "or correct talkpilot_conn_id."
+        ) from None
     except Exception as error:
         if not holds_key(error):
             raise

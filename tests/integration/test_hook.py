@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskFailError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.sandbox import Sandbox
@@ -130,14 +131,13 @@ def test_trouble_is_told_and_not_raised(
     assert not good
 
 
-def test_no_such_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> Any:
-        raise LookupError("secret\nin two lines")
-
-    monkeypatch.setattr(TalkPilotHook, "get_connection", missing)
+def test_no_such_connection(chain: Chain) -> None:
+    says = "There is no TalkPilot connection 'nowhere': create it"
     good, message = TalkPilotHook("nowhere").test_connection()
     assert not good
-    assert "secret" not in message
+    assert message.startswith(says)
+    with pytest.raises(TalkPilotTaskFailError, match=says):
+        chain.extract(talkpilot_conn_id="nowhere")
 
 
 def test_options_reach_the_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: A
         ("final_score", 7.5, 7.5),
         ("final_score", 10**30, 1e30),
         ("agent_id", ID.upper(), ID),
-        ("id", ID.upper(), ID),
+        ("id", f" {ID.upper()}\n", ID),
         ("is_purged", "true", True),
         ("is_purged", 1, True),
     ],
