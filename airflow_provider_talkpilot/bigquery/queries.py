@@ -53,7 +53,7 @@ def known_details(
     :param interval: which calls, by ``created_at``; only its partitions are read.
     :param columns: what the calls' manifest recorded of the choices for columns.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
-    :return: one entry for every call that has a detail.
+    :return: one entry for every call that has a detail, and for every purged one that has a score.
     :raises BigQueryLoadError: when the table was made under other choices: details that are
         fetched under these could not be loaded.
     """
@@ -69,7 +69,7 @@ def known_details(
         yield Known(
             row["id"],
             row["detail_updated_at"],
-            row["detail_synced_at"],
+            row["known_since"],
             row["scored"],
             row["transcribed"],
             loaded=True,

@@ -67,6 +67,11 @@ def with_words(chain: Chain, arrived: set[str]) -> set[str]:
     return {call["id"] for call in truth if has_words(call)} & arrived
 
 
+def living(chain: Chain) -> set[str]:
+    """Of a purged call nothing is missing: its score came with its record."""
+    return {call["id"] for call in chain.sandbox.truth(*chain.interval) if not call["is_purged"]}
+
+
 def requested(sandbox: Sandbox) -> list[str]:
     """The ids of calls whose detail was requested."""
     return [each.path.rpartition("/")[2] for each in sandbox.requests if each.kind == "detail"]
@@ -93,6 +98,8 @@ def assert_table_is_truth(chain: Chain, by_webhook: set[str]) -> None:
             assert (tools[0]["successful"], tools[1]["successful"]) == (None, True)
     for row in wanted:
         del row["turns"]
+        if row["is_purged"]:
+            row |= {"detail_updated_at": None, "detail_synced_at": None}
         if row["id"] in by_webhook:
             row["transcript_source"] = "webhook"
         elif row["id"] in silent:  # of one, the API has words that are no JSON
@@ -110,7 +117,7 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
     chain.performance(calls)
     details = chain.enrich(calls)
     chain.load(str(details.returned))
-    assert sorted(requested(sandbox)) == sorted({call["id"] for call in truth} - arrived)
+    assert sorted(requested(sandbox)) == sorted(living(chain) - arrived)
     assert details.xcoms["summary"]["by_webhook"] == len(arrived)
     assert_table_is_truth(chain, arrived)
     chain.clean(str(details.returned), calls)
@@ -136,8 +143,7 @@ def test_by_webhook_alone_costs_no_detail(chain: Chain, in_folder: Receiver) -> 
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
-    truth = {call["id"] for call in chain.sandbox.truth(*chain.interval)}
-    assert {*requested(chain.sandbox)} == truth - arrived
+    assert {*requested(chain.sandbox)} == living(chain) - arrived
     assert_table_is_truth(chain, arrived)
 
 

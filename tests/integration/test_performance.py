@@ -179,12 +179,34 @@ def test_the_calls_own_score_stays_where_a_records_differs(
         chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
     chain.performance(calls)
-    assert scores(chain) == true_scores(chain)
+    own = {call["id"] for call in living(chain)}
+    assert {k: v for k, v in scores(chain).items() if k in own} == {
+        k: v for k, v in true_scores(chain).items() if k in own
+    }
     # Where only the record has one, that is the score; and it follows the record.
     for score in (4, 6):
         chain.sandbox.score(late["id"], score)
         chain.performance(chain.summaries())
         assert scores(chain)[late["id"]] == score + 0.25
+
+
+@pytest.mark.parametrize("has_records", [True, False])
+def test_a_purged_call_costs_a_detail_for_its_score_alone(chain: Chain, has_records: bool) -> None:
+    chain.enrich_options = {"details": "until_complete"}
+    every = {call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    purged = every - {call["id"] for call in living(chain)}
+    calls = chain.summaries()
+    if has_records:
+        chain.performance(calls)
+    spent(chain)
+    details = chain.enrich(calls)
+    assert purged
+    assert spent(chain)["detail"] == len(every) - (len(purged) if has_records else 0)
+    chain.load(str(details.returned))
+    assert scores(chain) == true_scores(chain)
+    shutil.rmtree(local(chain.staging_uri))
+    chain.enrich(chain.summaries())
+    assert "detail" not in spent(chain)
 
 
 def test_a_detail_without_a_score_takes_none_away(chain: Chain) -> None:

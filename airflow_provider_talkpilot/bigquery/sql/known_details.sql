@@ -1,21 +1,25 @@
 {% from '_performance.sql' import around with context -%}
--- Which versions of which calls of the interval have their detail in the target, and what it has.
-SELECT
-  id,
-  detail_updated_at,
-  detail_synced_at,
-  final_score IS NOT NULL
+{%- set scored -%}
+final_score IS NOT NULL
 {%- if has_performance %}
     -- Its score comes with its record.
     OR call_id IN (
       SELECT P.call_id FROM `{{ performance }}` AS P
       WHERE {{ around('P', 1) }} AND P.call_id IS NOT NULL
     )
-{%- endif %} AS scored,
+{%- endif %}
+{%- endset -%}
+-- Which versions of which calls of the interval have their detail in the target, and what it has. That
+-- of a purged call has nothing but the score: with a score from elsewhere, its detail is known.
+SELECT
+  id,
+  detail_updated_at,
+  COALESCE(detail_synced_at, synced_at) AS known_since,
+  {{ scored }} AS scored,
   ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL OR IFNULL(is_purged, FALSE)
     AS transcribed
 FROM `{{ target }}`
 WHERE created_at >= TIMESTAMP '{{ start }}'
   AND created_at < TIMESTAMP '{{ end }}'
-  AND detail_synced_at IS NOT NULL
+  AND (detail_synced_at IS NOT NULL OR (is_purged AND ({{ scored }})))
   AND erased_at IS NULL

@@ -1,8 +1,9 @@
 """The plan of an enrichment: which calls still need a request for their detail.
 
 A detail is complete when it has a transcript and a score. One that is known and complete is never
-requested again; one that lacks either is, while the call is young. Nor is the detail of a purged
-call requested, where the warehouse has one. A user can choose a request for every version of a call
+requested again; one that lacks either is, while the call is young. The detail of a purged call has
+its score alone: it is not requested where the warehouse has that, or where scores are dropped. A
+user can choose a request for every version of a call
 instead; a version is ``(id, updated_at)``.
 """
 
@@ -42,22 +43,20 @@ WHERE excluded.fetched_at > fetched_at
 """
 
 # A list row without updated_at shows no change: any detail of that call is its detail. And a purge
-# leaves nothing of a detail but its score, which the warehouse has. A staged one is of before the
-# purge: the warehouse will not take it.
+# leaves nothing of a detail but its score. A staged one is of before the purge: the warehouse will
+# not take it.
 _MISSING = """
 SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted
 FROM wanted AS w LEFT JOIN known AS k USING (id)
-WHERE k.id IS NULL
-   OR (
-       NOT (w.purged AND k.loaded)
-       AND (
-           (w.version > coalesce(k.version, 0) AND (:every_version OR w.purged))
-           OR (
-               ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
-               AND w.created_at > :young_since AND k.fetched_at <= :fetched_before
-           )
-       )
-   )
+WHERE NOT (w.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
+  AND (
+      k.id IS NULL
+      OR (w.version > coalesce(k.version, 0) AND (:every_version OR w.purged))
+      OR (
+          ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
+          AND w.created_at > :young_since AND k.fetched_at <= :fetched_before
+      )
+  )
 ORDER BY w.position
 """
 
@@ -88,7 +87,7 @@ class Known(NamedTuple):
     :param fetched_at: when it was requested.
     :param scored: whether it has a ``final_score``, or will get it without a detail.
     :param transcribed: whether it has a transcript, or its call is purged.
-    :param loaded: whether the warehouse has it.
+    :param loaded: whether the warehouse has it; of a purged call, its score.
     """
 
     id: str

@@ -53,7 +53,7 @@ def model(
     missing = []
     for call in newest.values():
         have = latest.get(call.id)
-        if have and have.loaded and call.purged:
+        if call.purged and ((have and have.loaded) or not rule.needs_score):
             is_missing = False
         elif have is None or (
             (rule.details == "every_version" or call.purged)
