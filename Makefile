@@ -143,7 +143,7 @@ reference: .venv/.ready ## Write the arguments and the tables of columns in the 
 .PHONY: docs
 docs: .venv-docs/.locked ## Build the documents' site into site/
 	$(call step,docs,site/index.html)
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict --clean
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --clean # --quiet counts no warnings
 
 .PHONY: dist
 dist: .venv/.ready ## Build the wheel and the sdist, and check both

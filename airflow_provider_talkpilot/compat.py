@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import ChainMap
 from contextlib import suppress
 from importlib import import_module
@@ -59,9 +60,13 @@ _MODULES = (
     "airflow.hooks.base",
     "airflow.models",
     "airflow.decorators",
+    "airflow.models.xcom_arg",
     "airflow.io.path",
     "airflow.sensors.base",
     "airflow.utils.task_group",
+    "airflow.utils.context",
+    "airflow.models.taskinstancekey",
+    "airflow.sdk.definitions._internal.node",
 )
 # And what Airflow 2 called them.
 _DATASETS = {"Asset": "Dataset", "AssetAlias": "DatasetAlias"}
@@ -87,6 +92,19 @@ def read_settings_as_server() -> None:
     Airflow 3 gives them to its servers and its own commands alone, which say so in this way.
     """
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+
+
+def get_variable(name: str) -> str | None:
+    """Read a Variable, in a task as well as in a server or a command of Airflow's.
+
+    :return: its text; None where there is none.
+    """
+    # So Airflow 3 itself tells a task; the Variable that 3.0 has for tasks works nowhere else.
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    is_task = hasattr(runner, "SUPERVISOR_COMMS")
+    variable = __getattr__("Variable") if is_task else import_module("airflow.models").Variable
+    found = variable.get(name, None)
+    return None if found is None else str(found)
 
 
 def is_known(alias: AssetAlias) -> bool:

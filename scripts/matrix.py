@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,24 +105,22 @@ def install(row: Row, wheel: Path, folder: Path) -> str:
 
     :return: its Python.
     """
-    wanted = [f"apache-airflow=={row.airflow}", str(wheel)]
     names = ("providers-google", "providers-common-compat")
     of = [f"apache-airflow-{name}" for name in names] + ["google-cloud-bigquery", "pydantic"]
     # First all that the official constraints hold, without this package; then the wheel, to which
-    # they apply: where a bound is too high, this fails.
-    official = [f"apache-airflow=={row.airflow}"]
-    official += [f"{name}=={pin}" for name, pin in zip(of, row.pins or (), strict=False)]
+    # they apply: where a bound is too high, this fails. For the lowest, what the package asks for.
+    airflow = f"apache-airflow=={row.airflow}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    official = [f"{name}=={pin}" for name, pin in zip(of, row.pins or (), strict=False)]
+    asked = [airflow, *(official or project["dependencies"])]
     resolve = (*UV, "pip", "compile", "-", "--no-header", "--no-annotate", "--python-version",
         row.python, "--exclude-newer", row.day)  # fmt: skip
     constraints = folder / "constraints.txt"
-    constraints.write_text(
-        run(*resolve, *row.options, give="\n".join(wanted if row.options else official))
-        .replace(str(wheel), "")
-        .replace(wheel.as_uri(), "")
-    )
+    constraints.write_text(run(*resolve, *row.options, give="\n".join(asked)))
     python = str(folder / "environment" / "bin" / "python")
     run(*UV, "venv", "--no-project", "--python", row.python, str(folder / "environment"))
-    run(*UV, "pip", "install", "--python", python, "--constraint", str(constraints), *wanted)
+    to_install = (airflow, str(wheel))
+    run(*UV, "pip", "install", "--python", python, "--constraint", str(constraints), *to_install)
     return python
 
 

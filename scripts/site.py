@@ -17,7 +17,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
-LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"(!?)\[([^\[\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Any, *, config: Any) -> Any:
@@ -43,6 +43,8 @@ def _linked(text: str, folder: Path) -> str:
     def link(found: re.Match[str]) -> str:
         image, words, path, anchor = found.groups()
         target = (folder / path).resolve().relative_to(ROOT).as_posix()
+        if words.endswith(".md"):  # a file's name in the repository, a page's title here
+            words = (ROOT / target).read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
         if target.startswith("docs/"):
             return f"{image}[{words}]({target.removeprefix('docs/')}{anchor or ''})"
         if target in PAGES:

@@ -24,7 +24,7 @@ from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, ta
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import Variable
+from airflow_provider_talkpilot.compat import get_variable
 from airflow_provider_talkpilot.staging.columns import TABLES, Column
 from airflow_provider_talkpilot.staging.manifests import Manifest
 
@@ -114,7 +114,7 @@ def ensure_dataset(
 
 def _location_of_new(client: Client, target: TableId, location: str | None) -> str:
     # Google's default, US, would have calls of Europeans there for good: no dataset can move.
-    found = location or client.location or Variable.get(LOCATION_VARIABLE, None)
+    found = location or client.location or get_variable(LOCATION_VARIABLE)
     if not found or not found.strip():
         raise BigQueryLoadError(
             f"The dataset {target.project}.{target.dataset} does not exist, and nothing says where "

@@ -19,12 +19,11 @@ from airflow_provider_talkpilot.api.errors import (
     PermissionDeniedError,
     TalkPilotError,
 )
-from airflow_provider_talkpilot.api.quota.hour import DEFAULT_LIMIT
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, Request, call_walk
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import Variable, read_settings_as_server
+from airflow_provider_talkpilot.compat import get_variable, read_settings_as_server
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     read_agents,
@@ -36,6 +35,7 @@ from airflow_provider_talkpilot.operators.performance import MODES
 from airflow_provider_talkpilot.staging.enrich.enrichment import RULES
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
+from airflow_provider_talkpilot.staging.progress import PER_HOUR, PER_MINUTE, duration, seconds_for
 from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_text, remove_if_empty
 
 ERRORS = (TalkPilotError, StagingError, BigQueryLoadError)
@@ -99,13 +99,13 @@ def check(options: Namespace) -> None:
             say(f"TalkPilot responds at {client.base_url} (version {version}).")
             _check_key(findings, client)
     with findings.part("staging") as say:
-        folder = parse_uri(options.staging_uri or _variable("talkpilot_staging_uri"))
+        folder = parse_uri(options.staging_uri or get_variable("talkpilot_staging_uri") or "")
         put_text("", folder / CHECK_FILE)
         delete(folder / CHECK_FILE)
         remove_if_empty(folder)
         say(f"A file can be written to {folder}, and deleted.")
     with findings.part("table") as say:
-        say(_check_table(options.table or _variable("talkpilot_bigquery_table"), options))
+        say(_check_table(options.table or get_variable("talkpilot_bigquery_table"), options))
     is_good = all(finding.state != MISSING for finding in findings)
     if options.json:
         _print(json.dumps({"ok": is_good, "findings": [each._asdict() for each in findings]}))
@@ -119,7 +119,7 @@ def check(options: Namespace) -> None:
 def _check_key(findings: Findings, client: TalkPilotClient) -> None:
     agents, one = list[str](), {"page": "1", "limit": "1"}
     with findings.part("agents") as say:
-        agents = read_agents(_variable("talkpilot_agent_ids")) or []
+        agents = read_agents(get_variable("talkpilot_agent_ids")) or []
         try:
             visible = [agent.id.lower() for agent in client.agents()]
         except PermissionDeniedError as error:
@@ -134,7 +134,7 @@ def _check_key(findings: Findings, client: TalkPilotClient) -> None:
             client.fetch(Request("calls", f"agents/{agents[0]}/calls", one))
             say("The key can read calls.")
         with findings.part("performance") as say:
-            mode = read_choice("performance", MODES, _variable("talkpilot_performance"))
+            mode = read_choice("performance", MODES, get_variable("talkpilot_performance"))
             try:
                 if mode != "off":
                     path = f"agents/{agents[0]}/performance"
@@ -148,7 +148,7 @@ def _check_key(findings: Findings, client: TalkPilotClient) -> None:
         minute, hour = client.quota.per_minute, client.quota.per_hour
         told = f"{minute:,} request(s) a minute" if minute else "No response tells the minute's"
         default = "TalkPilot's default, for the connection names no other"
-        say(f"{told}; {f'{hour:,} an hour' if hour else f'{DEFAULT_LIMIT:,} an hour ({default})'}.")
+        say(f"{told}; {f'{hour:,} an hour' if hour else f'{PER_HOUR:,} an hour ({default})'}.")
 
 
 def _judge_agents(named: list[str], visible: list[str]) -> tuple[str, str]:
@@ -163,16 +163,16 @@ def _judge_agents(named: list[str], visible: list[str]) -> tuple[str, str]:
     return f"The key can see {len(visible)} agent(s); loads take {len(named) or 'all'}.", OK
 
 
-def _check_table(name: str, options: Namespace) -> str:
+def _check_table(name: str | None, options: Namespace) -> str:
     from google.api_core.exceptions import NotFound
     from google.cloud.bigquery.retry import DEFAULT_RETRY
 
     from airflow_provider_talkpilot.bigquery.target import LOCATION_VARIABLE, check_target, exists
 
-    target = TableId.parse(name)
-    location = read_text("location", _variable(LOCATION_VARIABLE))
+    target = TableId.parse(name or "")
+    location = read_text("location", get_variable(LOCATION_VARIABLE))
     today = datetime.now(UTC)
-    columns = read_choices(_variable("talkpilot_columns"))
+    columns = read_choices(get_variable("talkpilot_columns"))
     with bigquery_client(options.gcp_conn_id, location) as client:
         retry = DEFAULT_RETRY.with_timeout(_GOOGLE_SECONDS)
         client.query("SELECT 1", retry=retry, job_retry=None).result(timeout=60)
@@ -205,9 +205,9 @@ def plan(options: Namespace) -> None:
 def _plan(options: Namespace) -> None:
     interval = Interval.parse(options.start, options.end)
     interval.require_over()
-    agents = read_agents(options.agent_id or _variable("talkpilot_agent_ids"))
-    records = read_choice("performance", MODES, _variable("talkpilot_performance")) != "off"
-    rule = read_choice("details", RULES, _variable("talkpilot_details"))
+    agents = read_agents(options.agent_id or get_variable("talkpilot_agent_ids"))
+    records = read_choice("performance", MODES, get_variable("talkpilot_performance")) != "off"
+    rule = read_choice("details", RULES, get_variable("talkpilot_details"))
     calls = pages = rows = size = 0
     with TalkPilotHook(options.conn_id).get_conn() as client:
         if agents is None:
@@ -220,7 +220,7 @@ def _plan(options: Namespace) -> None:
             pages += max(1, math.ceil(walk.total / PAGE_LIMIT))
             rows += len(found)
             size += sum(len(json.dumps(row, ensure_ascii=False).encode()) for row in found)
-        minute, hour = client.quota.per_minute, client.quota.per_hour or DEFAULT_LIMIT
+        minute, hour = client.quota.per_minute or PER_MINUTE, client.quota.per_hour or PER_HOUR
     requests = {
         "agents": lists_of_agents,
         "calls": pages,
@@ -228,8 +228,7 @@ def _plan(options: Namespace) -> None:
         "details": 0 if rule == "by_webhook" else calls,
     }
     total = sum(requests.values())
-    # As many hours as are used up whole, then the rest at the minute's limit.
-    hours = (total - 1) // hour + ((total - 1) % hour + 1) / (60 * minute if minute else hour)
+    seconds = seconds_for(total, minute, hour)
     staged = round(size / rows * calls) if rows else 0
     if options.json:
         figures = {
@@ -239,7 +238,7 @@ def _plan(options: Namespace) -> None:
             "requests": requests | {"total": total},
             "requests_per_minute": minute,
             "requests_per_hour": hour,
-            "hours": round(hours, 2),
+            "hours": round(seconds / 3600, 2),
             "list_bytes": staged,
         }
         _print(json.dumps(figures))
@@ -248,12 +247,8 @@ def _plan(options: Namespace) -> None:
     for purpose, number in requests.items():
         _print(f"{number:>12,} request(s) for {_PURPOSES[purpose]}")
     _print(f"{total:>12,} in all")
-    _print(f"{hours:>12,.2f} hour(s) at {minute or 'any number'} a minute and {hour:,} an hour")
+    _print(f"{duration(seconds):>12} at {minute:,} a minute and {hour:,} an hour")
     _print(f"{staged:>12,} bytes of list rows in staging (estimated; details come on top)")
-
-
-def _variable(name: str) -> str:
-    return str(Variable.get(name, None) or "")
 
 
 def _print(line: str) -> None:

@@ -14,7 +14,7 @@ from functools import cache
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from airflow_provider_talkpilot.compat import Variable
+from airflow_provider_talkpilot.compat import get_variable
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from airflow_provider_talkpilot.webhook.app import make_app
@@ -43,5 +43,5 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 def _receiver() -> ASGIApp:
     settings = ReceiverSettings.from_environment(os.environ)
     # As the DAGs have it, unless the environment says so.
-    uri = os.environ.get(STAGING_URI) or Variable.get("talkpilot_staging_uri", None)
+    uri = os.environ.get(STAGING_URI) or get_variable("talkpilot_staging_uri")
     return make_app(settings, parse_uri(uri or ""))
