@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.cloud.bigquery import ArrayQueryParameter
 
@@ -12,6 +12,8 @@ from airflow_provider_talkpilot.staging.manifests import CallsManifest
 
 # Agents named in an error; the rest are counted.
 _NAMED = 5
+
+_MERGED = ("missing", "changed", "doubles", "gone", "gone_from_trash", "purged", "returned")
 
 # What differs though loads are transactions, one after the other: counts of a balance, and why.
 _DIFFERENCES = (
@@ -61,6 +63,7 @@ class Balance:
     :param gone_from_trash: likewise, those that the target last saw soft-deleted.
     :param others: calls that the target got from elsewhere since the walk began.
     :param purged: calls of the walk that are purged, where the target does not know it yet.
+    :param returned: calls of the walk that are erased in the target, and come back.
     """
 
     agent_id: str
@@ -73,6 +76,13 @@ class Balance:
     gone_from_trash: int
     others: int
     purged: int
+    returned: int
+
+    def merged(self) -> Balance:
+        """What a merge makes of it, where nothing else changes the target."""
+        live = self.live + self.missing + self.returned
+        done = dict.fromkeys(_MERGED, 0)
+        return replace(self, live=live, **done)
 
 
 def total(balances: Sequence[Balance], *counts: str) -> int:

@@ -44,8 +44,8 @@ def test_one_load_job_and_one_merge(
     chain.sandbox.reset(days=1, agents=agents, calls_per_day=calls)
     calls_manifest = chain.extract().returned
     chain.load(calls_manifest)
-    # Two looks at the interval: what is to be done, and whether table and walk are equal.
-    assert jobs_started == {"load job": 1, "CREATE": 1, "BEGIN": 1, "SELECT": 2}
+    # One look: what is to be done. The table's number of rows tells that it was done.
+    assert jobs_started == {"load job": 1, "CREATE": 1, "BEGIN": 1, "SELECT": 1}
 
     details = chain.enrich(calls_manifest).returned
     jobs_started.clear()

@@ -3,8 +3,8 @@
 {% import '_' ~ kind ~ '.sql' as rows with context -%}
 -- What is staged beside the target, by agent: calls in both, calls that the target lacks, rows to
 -- change, rows too many of a call, calls that are gone from TalkPilot (apart those that the target
--- last saw in the trash), calls that the target got from somewhere else since the walk began, and
--- calls whose purge the target does not know yet.
+-- last saw in the trash), calls that the target got from somewhere else since the walk began, calls
+-- whose purge the target does not know yet, and erased ones that come back.
 SELECT
   IFNULL(S.agent_id, T.agent_id) AS agent_id,
   COUNTIF(S.id IS NOT NULL) AS staged,
@@ -18,7 +18,8 @@ SELECT
     S.id IS NULL AND NOT T.is_gone AND T.erased_at IS NULL
     AND T.agent_id IN UNNEST(@walked_agents)
   ) AS others,
-  COUNTIF(S.is_purged AND NOT IFNULL(T.is_purged, FALSE)) AS purged
+  COUNTIF(S.is_purged AND NOT IFNULL(T.is_purged, FALSE)) AS purged,
+  COUNTIF(S.id IS NOT NULL AND T.erased_at IS NOT NULL AND {{ changes(rows) }}) AS returned
 FROM (
   SELECT
     {{ (key_columns + list_columns + detail_columns + ['erased_at'])
