@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict
-from google.cloud.bigquery import Client, Dataset, LoadJob, QueryJob, Table
+from google.cloud.bigquery import Client, Dataset, LoadJob, QueryJob, Table, TimePartitioning
 
 from airflow_provider_talkpilot.bigquery.jobs import Jobs as BigQueryJobs
 from airflow_provider_talkpilot.bigquery.policy_tags import tagged
+from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
+from airflow_provider_talkpilot.bigquery.schema import target_schema
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.resync.retention import Window
 from tests.integration.chain import Chain
+from tests.integration.test_loads import live_call
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import assert_equal_rows, expected_rows, table_rows, tables
 
@@ -214,6 +219,34 @@ def test_a_new_table_keeps_its_calls_whatever_the_dataset_says(chain: Chain) -> 
     assert table.expires is None
     assert table.time_partitioning.expiration_ms is None
     chain.assert_table_is_truth(details=False)
+
+
+def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
+    """This BigQuery refuses a statement without one, as Google's does."""
+    target = TableId.parse(chain.table)
+    chain.bigquery.create_dataset(f"{target.project}.{target.dataset}")
+    table = Table(chain.table, schema=target_schema())
+    table.time_partitioning = TimePartitioning(field="created_at")
+    table.require_partition_filter = True
+    chain.bigquery.create_table(table)
+    with pytest.raises(BadRequest, match="without a filter"):
+        chain.bigquery.query(f"SELECT id FROM `{chain.table}`").result()
+
+    calls, _ = chain.run()
+    chain.performance(calls)
+    day, end = (dt.date.fromisoformat(each) for each in chain.interval)
+    chain.bigquery.query(
+        f"INSERT INTO `{chain.table}` SELECT * FROM `{chain.table}` WHERE created_at >= '{day}'"
+    ).result()
+    gone = live_call(chain)
+    chain.sandbox.erase(gone["id"])
+    chain.run()
+    windows = [Window(day, end, tuple(chain.sandbox.store.agent_ids))] * 2
+    assert {found for _, found in unpurged_days(chain.bigquery, target, windows)} == {day}
+    assert earliest_call(chain.bigquery, target, end)
+    table.require_partition_filter = False
+    chain.bigquery.update_table(table, ["require_partition_filter"])
+    chain.assert_table_is_truth(erased=[gone])
 
 
 def test_a_table_that_expires_is_named_once_a_run(

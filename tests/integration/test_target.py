@@ -14,6 +14,7 @@ from google.cloud.exceptions import NotFound
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskFailError
 from tests.integration.chain import Chain
+from tests.support.bigquery_gateway import Gateway
 from tests.support.tables import tables
 
 DAY_MS = 86_400_000
@@ -150,15 +151,21 @@ def test_a_table_that_is_partitioned_otherwise_is_named_with_its_cost(
     chain.assert_table_is_truth()
 
 
-def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
-    create(chain, TimePartitioning(field="created_at"), require_partition_filter=True)
-    chain.run()
-    chain.assert_table_is_truth()
-
-
-def test_a_view_as_target(chain: Chain) -> None:
-    chain.run()
-    view = f"{chain.table}_live"
-    chain.bigquery.query(f"CREATE VIEW `{view}` AS SELECT * FROM `{chain.table}`").result()
-    chain.table = view
-    refused_by_all(chain, "is no table (VIEW)", "name a table")
+@pytest.mark.parametrize(
+    ("kind", "statement"),
+    [
+        ("VIEW", "CREATE VIEW `{0}_2` AS SELECT * FROM `{0}`"),
+        ("MATERIALIZED_VIEW", "CREATE MATERIALIZED VIEW `{0}_2` AS SELECT * FROM `{0}`"),
+        ("SNAPSHOT", "CREATE SNAPSHOT TABLE `{0}_2` CLONE `{0}`"),
+        ("EXTERNAL", "CREATE TABLE `{0}_2` LIKE `{0}`"),
+    ],
+)
+def test_a_target_that_is_no_table(
+    chain: Chain, gateway: Gateway, kind: str, statement: str
+) -> None:
+    create(chain, TimePartitioning(field="created_at"))
+    chain.bigquery.query(statement.format(chain.table)).result()
+    chain.table = f"{chain.table}_2"
+    if kind == "EXTERNAL":  # the emulator calls these tables, too
+        gateway.table_type = kind
+    refused_by_all(chain, f"is no table ({kind})", "name a table")

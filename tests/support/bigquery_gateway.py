@@ -28,6 +28,7 @@ class Gateway:
     :param cancelled: ids of the jobs that a client cancelled.
     :param hidden: jobs that start so run, and a client hears that another one has submitted them.
     :param hidden_for: so many looks at such a job do not find it.
+    :param table_type: what every table is said to be; empty for what the emulator says.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -38,6 +39,7 @@ class Gateway:
         self.looked_at: list[str] = []
         self.cancelled: list[str] = []
         self.hidden, self.hidden_for = "-", 0
+        self.table_type = ""
         self._configurations: dict[str, Any] = {}
         self._failed: dict[str, tuple[str, str]] = {}
 
@@ -75,6 +77,8 @@ class Gateway:
         """Change what the emulator says of a job."""
         if "job" in found:
             return {**found, "job": self.respond(path, request, found["job"])}
+        if self.table_type and found.get("kind") == "bigquery#table":
+            return {**found, "type": self.table_type}
         job_id = found.get("jobReference", {}).get("jobId", "")
         if "status" in found and found.get("kind") == "bigquery#job" and path.endswith("/jobs"):
             self.submitted.append(job_id)

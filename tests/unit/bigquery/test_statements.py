@@ -6,12 +6,17 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.staging.columns import COLUMNS, Source, names
+from tests.support.docs import DOCS, code
+from tests.unit.bigquery import test_googlesql as googlesql
 
 TARGET = TableId.parse("demo.calls.calls")
 STAGING = TARGET.sibling("calls_staging_0123")
@@ -20,6 +25,15 @@ INTERVAL = Interval(
     datetime(2026, 3, 16, 1, 0, 0, 1, tzinfo=BERLIN), datetime(2026, 3, 17, tzinfo=UTC)
 )
 KINDS = ("calls", "details")
+# Views have no filter of their own: those of the queries on them reach the table.
+STATEMENTS = [
+    (name, googlesql.filled_in(name, values))
+    for name, values in googlesql.STATEMENTS
+    if not name.startswith("view_")
+]
+QUERIES = [
+    (page, code((DOCS / page).read_text(), "sql")) for page in ("warehouse.md", "get-started.md")
+]
 
 
 def filled_in(name: str, kind: str) -> str:
@@ -49,6 +63,29 @@ def test_only_the_intervals_partitions_are_read(name: str, kind: str, times: int
     end = re.findall(r"created_at < TIMESTAMP '2026-03-17 00:00:00\.000000\+00'", sql)
     assert len(first) == len(end) == times
     assert not re.search(r"\{[{%#]", sql), "JSON has braces too"
+
+
+@pytest.mark.parametrize(
+    ("name", "sql"),
+    STATEMENTS + [(page, query) for page, queries in QUERIES for query in queries],
+)
+def test_whatever_reads_the_table_filters_on_its_partition(name: str, sql: str) -> None:
+    """BigQuery wants the filter beside each mention of a table that requires one, in no OR."""
+    for statement in filter(None, sqlglot.parse(sql, dialect="bigquery")):
+        for table in statement.find_all(exp.Table):
+            reading = table.find_ancestor(exp.Select, exp.Update, exp.Delete, exp.Merge, exp.Insert)
+            copies = isinstance(statement, exp.Create) and name == "warehouse.md"
+            if (
+                table.name not in (TARGET.table, *VIEWS)
+                or isinstance(reading, exp.Insert | None)
+                or copies
+            ):
+                continue
+            where = reading.args["on" if isinstance(reading, exp.Merge) else "where"]
+            condition = where.this if isinstance(where, exp.Where) else where
+            terms = condition.flatten() if isinstance(condition, exp.And) else [condition]
+            columns = [{column.name for column in term.find_all(exp.Column)} for term in terms]
+            assert {"created_at"} in columns or {"day"} in columns, reading.sql()
 
 
 @pytest.mark.parametrize("kind", KINDS)
