@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from google.api_core.exceptions import NotFound
-from google.cloud.bigquery import Client, LoadJob, QueryJob, Table
+from google.cloud.bigquery import Client, QueryJob, Table
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import tagged_like
 from airflow_provider_talkpilot.bigquery.reconcile import (
@@ -22,15 +19,14 @@ from airflow_provider_talkpilot.bigquery.reconcile import (
     total,
 )
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
-from airflow_provider_talkpilot.bigquery.staging_table import (
-    check_parts,
-    create_staging_table,
-    ensure_lock,
-    submit_load_job,
-)
-from airflow_provider_talkpilot.bigquery.statements import performance_table, query_config, render
+from airflow_provider_talkpilot.bigquery.staging_table import StagingTable, check_parts, ensure_lock
+from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table, exists
+from airflow_provider_talkpilot.bigquery.target import (
+    ensure_dataset,
+    ensure_table,
+    has_performance,
+)
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import DROP
 from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
@@ -93,7 +89,7 @@ class Load:
 
     It may run any number of times, and be killed at any moment: the result is the same. What a
     killed or deferred try has done is found in BigQuery, by the ids of its jobs and the rows of the
-    staging table, both named after the content and the target.
+    staging table.
 
     Performance records go into the table beside the target, and their scores into the target.
 
@@ -123,7 +119,6 @@ class Load:
             resumed_job=self._options.resumed_job,
         )
         self._bytes_processed = 0
-        self._has_performance = False
 
     def run(self) -> LoadResult:
         """Load.
@@ -139,189 +134,128 @@ class Load:
         check_parts(self._folder, manifest)
         warn = manifest.kind == "calls" and not options.resumed_job  # once a run
         self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
-        table = ensure_table(
-            self._client, self._jobs, target, manifest, options.policy_tags, warn=warn
-        )
-        tables = {"": target}
-        if manifest.kind == "performance" and manifest.parts:
-            tables["performance"] = performance_table(target)
-            table = ensure_table(
-                self._client,
-                self._jobs,
-                tables["performance"],
-                manifest,
-                options.policy_tags,
-                "performance",
-            )
-        self._has_performance = "performance" in tables or exists(
-            self._client, performance_table(target)
-        )
-        self._name_staging_table(table)
+        table = self._ensure_table(target, warn=warn)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)
+        is_beside = manifest.kind == "performance"
+        if is_beside:
+            table = self._ensure_table(target.performance, manifest.kind)
+        self._has_performance = is_beside or has_performance(self._client, target)
+        schema = tagged_like(staging_schema(manifest.kind), table.schema, options.policy_tags)
+        self._staging = StagingTable(self._client, self._folder, manifest, target, schema)
         with log_group("BigQuery jobs, one after the other"):
-            load_job = self._fill_staging_table()
-            is_beside = manifest.kind == "performance"
-            result = self._merge_beside(load_job) if is_beside else self._merge(load_job)
-            self._client.delete_table(str(self._staging), not_found_ok=True)
+            load_job = self._staging.fill(self._jobs)
+            result = replace(
+                self._merge_records() if is_beside else self._merge(),
+                load_job_id=load_job.job_id if load_job else None,
+                bytes_processed=self._bytes_processed,
+                location=self._jobs.location,
+            )
+            self._staging.drop()
         log.info(
             "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
             manifest.kind.capitalize(),
             manifest.interval,
             f"{result.rows:,}",
             f"{result.changed:,}",
-            tables.get(manifest.kind, target),
+            target.performance if is_beside else target,
             f"{result.bytes_processed:,}",
         )
         return result
-
-    def _name_staging_table(self, table: Table) -> None:
-        """Name it, and the jobs, after the content, the target, and the schema with its tags."""
-        manifest, target = self._manifest, self._target
-        staging = staging_schema(manifest.kind)
-        self._schema = tagged_like(staging, table.schema, self._options.policy_tags)
-        content = f"{manifest.digest}/{target}/{[each.to_api_repr() for each in self._schema]}"
-        self._digest = hashlib.sha256(content.encode()).hexdigest()[:24]
-        self._staging = target.sibling(f"{target.table}_staging_{self._digest}")
 
     def cancel(self) -> None:
         """Cancel the job that runs, from another thread or a signal handler."""
         self._jobs.cancel()
 
-    def _fill_staging_table(self) -> LoadJob | None:
-        """Load all parts; an earlier try may have done it."""
-        create_staging_table(self._client, self._staging, self._schema)
-        if not self._manifest.parts:
-            return None
+    def _ensure_table(self, table: TableId, kind: str = "", *, warn: bool = False) -> Table:
+        tags = self._options.policy_tags
+        return ensure_table(self._client, self._jobs, table, self._manifest, tags, kind, warn=warn)
 
-        def submit(job_id: str) -> LoadJob:
-            return submit_load_job(
-                self._client,
-                self._folder,
-                self._manifest,
-                self._staging,
-                self._schema,
-                job_id=job_id,
-                location=self._jobs.location,
-            )
-
-        is_filled = self._staged_rows() == self._manifest.rows
-        job = self._jobs.run(f"talkpilot-load-{self._digest}", submit, reuse=is_filled)
-        if (rows := self._staged_rows()) != self._manifest.rows:
-            raise BigQueryLoadError(
-                f"{rows} row(s) arrived in {self._staging}, and the manifest says "
-                f"{self._manifest.rows}. Nothing was merged; the next try loads again.",
-                retryable=True,
-            )
-        return job
-
-    def _staged_rows(self) -> int:
-        try:
-            return int(self._client.get_table(str(self._staging)).num_rows or 0)
-        except NotFound:  # another load of the same manifest is done with it
-            return 0
-
-    def _merge(self, load_job: LoadJob | None) -> LoadResult:
+    def _merge(self) -> LoadResult:
         """Merge the staging table into the target, and prove that it has what the walk gave."""
-        walk, merge = self._walk, None
+        walk, target, merge = self._walk, self._target, None
         rows = self._target_rows() if walk else 0
-        after = before = self._look()
+        balances = self._look()
         if walk:
-            require_few_gone(before, walk, self._target, self._options.erasure_limit)
+            require_few_gone(balances, walk, target, self._options.erasure_limit)
         counts = {
-            "changed": total(before, "missing", "changed", "doubles"),
-            "erased": total(before, "gone", "gone_from_trash") if walk else 0,
-            "purged": total(before, "purged") if walk else 0,
+            "changed": total(balances, "missing", "changed", "doubles"),
+            "erased": total(balances, "gone", "gone_from_trash"),
+            "purged": total(balances, "purged") if walk else 0,
         }
         # A task that resumes after its merge takes that for the figures: they are its labels.
         is_merged = (self._options.resumed_job or "").startswith(_MERGE)
-        if any(counts[verb] for verb in ("changed", "erased")) or is_merged:
-            merge = self._merge_job(before, counts)
+        if counts["changed"] or counts["erased"] or is_merged:
+            statement = self._statement(
+                "merge",
+                lock=ensure_lock(self._client, self._jobs, target),
+                staged_rows=self._manifest.rows,
+                doubles=total(balances, "doubles"),
+                gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
+                erased_at=walk.walked_at if walk else None,
+            )
+            merge = self._change(_MERGE, statement, counts)
             counts = {verb: int(merge.labels.get(verb, count)) for verb, count in counts.items()}
-            # Nobody else added or removed a row: then the table has what the look counted on.
-            rows += total(before, "missing") - total(before, "doubles")
-            if walk:
-                is_as_counted = self._target_rows() == rows
-                after = [each.merged() for each in before] if is_as_counted else self._look()
+            rows += total(balances, "missing") - total(balances, "doubles")
+            if walk and self._target_rows() == rows:
+                # Nobody else added or removed a row: the table has what the look counted on.
+                balances = [balance.merged() for balance in balances]
+            elif walk:
+                balances = self._look()
         if walk and self._has_performance:
             # In each run: one that was killed after its merge would not know of it.
             statement = self._statement("purge_performance", now=walk.walked_at)
             self._change("talkpilot-purge-", statement, deferrable=False)
-        live = self._reconcile(walk, after, counts["erased"]) if walk else None
         return LoadResult(
             rows=self._manifest.rows,
             changed=counts["changed"],
             erased=counts["erased"],
             purged=counts["purged"],
-            live=live,
-            load_job_id=load_job.job_id if load_job else None,
+            live=self._reconcile(walk, balances, counts["erased"]) if walk else None,
             merge_job_id=merge.job_id if merge else None,
-            bytes_processed=self._bytes_processed,
-            location=self._jobs.location,
         )
 
-    def _target_rows(self) -> int:
-        """Count the target's rows, for no bytes: a page of a table tells how many it has."""
-        page = self._client.list_rows(
-            str(self._target), selected_fields=target_schema()[:1], max_results=1
-        )
-        next(iter(page), None)
-        return int(page.total_rows or 0)
-
-    def _merge_beside(self, load_job: LoadJob | None) -> LoadResult:
+    def _merge_records(self) -> LoadResult:
         """Merge performance records into their table, and their scores into the target."""
         statement = self._statement(
             "merge_performance",
             lock=ensure_lock(self._client, self._jobs, self._target),
             keeps_scores=self._manifest.columns.get("final_score") != DROP,
         )
-        merge = self._change(_MERGE, statement)
-        return LoadResult(
-            rows=self._manifest.rows,
-            changed=self._manifest.rows,
-            load_job_id=load_job.job_id if load_job else None,
-            merge_job_id=merge.job_id,
-            bytes_processed=self._bytes_processed,
-            location=self._jobs.location,
-        )
+        merge, rows = self._change(_MERGE, statement), self._manifest.rows
+        return LoadResult(rows=rows, changed=rows, merge_job_id=merge.job_id)
 
-    def _reconcile(self, walk: CallsManifest, after: Sequence[Balance], erased: int) -> int:
+    def _reconcile(self, walk: CallsManifest, balances: Sequence[Balance], erased: int) -> int:
         """Compare the target with the walk; give the calls that live in it."""
-        require_equal(after, walk, self._target)
-        live = total(after, "live", "others")
+        require_equal(balances, walk, self._target)
+        live = total(balances, "live", "others")
         log.info(
             "Reconciled %s: %s call(s) in TalkPilot, %s staged, %s live in the table, %s erased, "
             "%d agent(s).",
             walk.interval,
             f"{walk.rows:,}",
-            f"{total(after, 'staged'):,}",
+            f"{total(balances, 'staged'):,}",
             f"{live:,}",
             f"{erased:,}",
             walk.agent_count,
         )
         return live
 
+    def _target_rows(self) -> int:
+        """Count the target's rows, for no bytes: a page of a table tells how many it has."""
+        column = target_schema()[:1]
+        page = self._client.list_rows(str(self._target), selected_fields=column, max_results=1)
+        next(iter(page), None)
+        return int(page.total_rows or 0)
+
     def _look(self) -> list[Balance]:
         """Compare what is staged with the target."""
-        parameters = agent_parameters(self._walk)
         limit = self._options.maximum_bytes_billed
-        config = query_config(limit, query_parameters=parameters)
+        config = query_config(limit, query_parameters=agent_parameters(self._walk))
         job = self._jobs.query(self._statement("look"), config)
         self._bytes_processed += job.total_bytes_processed or 0
         return [Balance(**dict(row)) for row in job.result()]
-
-    def _merge_job(self, balances: Sequence[Balance], counts: Mapping[str, int]) -> QueryJob:
-        """Change the target, all at once."""
-        statement = self._statement(
-            "merge",
-            lock=ensure_lock(self._client, self._jobs, self._target),
-            staged_rows=self._manifest.rows,
-            doubles=total(balances, "doubles"),
-            gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
-            erased_at=self._walk.walked_at if self._walk else None,
-        )
-        return self._change(_MERGE, statement, counts)
 
     def _change(
         self,
@@ -344,7 +278,7 @@ class Load:
                 job_retry=None,  # Jobs decides about another attempt
             )
 
-        job = self._jobs.run(f"{prefix}{self._digest}", submit, deferrable=deferrable)
+        job = self._jobs.run(f"{prefix}{self._staging.digest}", submit, deferrable=deferrable)
         self._bytes_processed += job.total_bytes_processed or 0
         return job
 
@@ -354,7 +288,7 @@ class Load:
             name,
             kind=self._manifest.kind,
             target=self._target,
-            staging=self._staging,
+            staging=self._staging.name,
             interval=interval,
             has_performance=self._has_performance,
             # Without a walk no agent counts as walked, and none of its calls as gone.

@@ -10,14 +10,10 @@ from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import ArrayQueryParameter, Client, Row
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.choices import require_same_choices
-from airflow_provider_talkpilot.bigquery.statements import (
-    performance_table,
-    query_config,
-    render,
-)
+from airflow_provider_talkpilot.bigquery.schema import require_same_choices
+from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import exists
+from airflow_provider_talkpilot.bigquery.target import has_performance
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 
 _PAGE_ROWS = 10_000
@@ -61,9 +57,11 @@ def known_details(
         require_same_choices(client.get_table(str(target)), columns)
     except NotFound:
         return
-    has_performance = exists(client, performance_table(target))
     statement = render(
-        "known_details", target=target, interval=interval, has_performance=has_performance
+        "known_details",
+        target=target,
+        interval=interval,
+        has_performance=has_performance(client, target),
     )
     for row in _rows(client, target, statement, maximum_bytes_billed):
         yield Known(

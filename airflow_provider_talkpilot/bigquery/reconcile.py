@@ -13,8 +13,6 @@ from airflow_provider_talkpilot.staging.manifests import CallsManifest
 # Agents named in an error; the rest are counted.
 _NAMED = 5
 
-_MERGED = ("missing", "changed", "doubles", "gone", "gone_from_trash", "purged", "returned")
-
 # What differs though loads are transactions, one after the other: counts of a balance, and why.
 _DIFFERENCES = (
     (("missing",), "are missing", "deleted since, by other software or because partitions expire"),
@@ -41,13 +39,6 @@ class ErasureLimit:
     share: float = 0.05
     rows: int = 10
     confirmed: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or self.rows < 0:
-            raise BigQueryLoadError(
-                f"The limit of erasures is {self.share} of the interval or {self.rows} call(s): "
-                "give a share from 0 to 1, and 0 or more calls."
-            )
 
 
 @dataclass(frozen=True)
@@ -81,8 +72,10 @@ class Balance:
     def merged(self) -> Balance:
         """What a merge makes of it, where nothing else changes the target."""
         live = self.live + self.missing + self.returned
-        done = dict.fromkeys(_MERGED, 0)
-        return replace(self, live=live, **done)
+        return replace(
+            self, live=live, missing=0, changed=0, doubles=0, gone=0, gone_from_trash=0,
+            purged=0, returned=0,
+        )  # fmt: skip
 
 
 def total(balances: Sequence[Balance], *counts: str) -> int:

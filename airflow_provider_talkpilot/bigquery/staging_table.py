@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import IO
+from typing import IO, Any
 
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import (
@@ -48,12 +48,88 @@ def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
             )
 
 
-def create_staging_table(client: Client, name: TableId, schema: Sequence[SchemaField]) -> None:
-    """Create the table where it is missing; BigQuery deletes it after a day."""
-    table = Table(str(name), schema=schema)
-    table.expires = datetime.now(UTC) + LIFE
-    table.labels = LABELS
-    client.create_table(table, exists_ok=True)
+class StagingTable:
+    """The rows of a manifest in BigQuery, for a merge to read. BigQuery deletes it after a day.
+
+    It is named after the content, the target, and the schema with its tags, as are the jobs: so a
+    next try finds what a killed or deferred one has done.
+
+    :param client: BigQuery.
+    :param folder: where the manifest's parts are.
+    :param manifest: what was staged.
+    :param target: the table that it is beside.
+    :param schema: its columns.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        folder: ObjectStoragePath,
+        manifest: Manifest,
+        target: TableId,
+        schema: Sequence[SchemaField],
+    ) -> None:
+        self._client, self._folder, self._manifest = client, folder, manifest
+        self._schema = schema
+        content = f"{manifest.digest}/{target}/{[each.to_api_repr() for each in schema]}"
+        self.digest = hashlib.sha256(content.encode()).hexdigest()[:24]
+        self.name = target.sibling(f"{target.table}_staging_{self.digest}")
+
+    def fill(self, jobs: Jobs) -> LoadJob | None:
+        """Load all parts by one job, unless an earlier try has done it.
+
+        :param jobs: runs the job.
+        :return: the job; None where the manifest has no part.
+        :raises ManifestError: when a part that is uploaded was altered since it was staged.
+        :raises BigQueryLoadError: when the job failed, or loaded something else.
+        """
+        table = Table(str(self.name), schema=self._schema)
+        table.expires = datetime.now(UTC) + LIFE
+        table.labels = LABELS
+        self._client.create_table(table, exists_ok=True)
+        if not self._manifest.parts:
+            return None
+        job = jobs.run(
+            f"talkpilot-load-{self.digest}",
+            lambda job_id: self._submit(job_id, jobs.location),
+            reuse=self._rows() == self._manifest.rows,
+        )
+        if (rows := self._rows()) != self._manifest.rows:
+            raise BigQueryLoadError(
+                f"{rows} row(s) arrived in {self.name}, and the manifest says "
+                f"{self._manifest.rows}. Nothing was merged; the next try loads again.",
+                retryable=True,
+            )
+        return job
+
+    def drop(self) -> None:
+        """Delete it."""
+        self._client.delete_table(str(self.name), not_found_ok=True)
+
+    def _rows(self) -> int:
+        try:
+            return int(self._client.get_table(str(self.name)).num_rows or 0)
+        except NotFound:  # another load of the same manifest is done with it
+            return 0
+
+    def _submit(self, job_id: str, location: str | None) -> LoadJob:
+        """Start the job. BigQuery itself reads parts in ``gs://``; others are uploaded."""
+        config = LoadJobConfig(
+            # Never detected: a column of phone numbers would become integers.
+            schema=self._schema,
+            source_format=SourceFormat.NEWLINE_DELIMITED_JSON,
+            write_disposition=WriteDisposition.WRITE_TRUNCATE,
+            ignore_unknown_values=False,
+            labels=LABELS,
+        )
+        options: dict[str, Any] = {"job_id": job_id, "location": location, "job_config": config}
+        if self._folder.protocol in ("gs", "gcs"):
+            # BigQuery knows buckets, not Airflow's connection ids.
+            paths = [(self._folder / part.name).path for part in self._manifest.parts]
+            uris = [f"gs://{path.lstrip('/')}" for path in paths]
+            return self._client.load_table_from_uri(uris, str(self.name), **options)
+        with _one_file(self._folder, self._manifest) as rows:
+            return self._client.load_table_from_file(rows, str(self.name), rewind=True, **options)
 
 
 def ensure_lock(client: Client, jobs: Jobs, target: TableId) -> TableId:
@@ -77,49 +153,6 @@ def ensure_lock(client: Client, jobs: Jobs, target: TableId) -> TableId:
                 return lock
             raise
     return lock
-
-
-def submit_load_job(
-    client: Client,
-    folder: ObjectStoragePath,
-    manifest: Manifest,
-    name: TableId,
-    schema: Sequence[SchemaField],
-    *,
-    job_id: str,
-    location: str | None,
-) -> LoadJob:
-    """Start one job that loads all parts.
-
-    BigQuery itself reads parts in ``gs://``; others are uploaded.
-
-    :param client: BigQuery.
-    :param folder: where the parts are.
-    :param manifest: names the parts.
-    :param name: the staging table; its rows are replaced.
-    :param schema: its columns.
-    :param job_id: the job's id.
-    :param location: where the job runs.
-    :raises ManifestError: when a part that is uploaded was altered since it was staged.
-    """
-    config = LoadJobConfig(
-        # Never detected: a column of phone numbers would become integers.
-        schema=schema,
-        source_format=SourceFormat.NEWLINE_DELIMITED_JSON,
-        write_disposition=WriteDisposition.WRITE_TRUNCATE,
-        ignore_unknown_values=False,
-        labels=LABELS,
-    )
-    if folder.protocol in ("gs", "gcs"):
-        # BigQuery knows buckets, not Airflow's connection ids.
-        uris = [f"gs://{(folder / part.name).path.lstrip('/')}" for part in manifest.parts]
-        return client.load_table_from_uri(
-            uris, str(name), job_id=job_id, location=location, job_config=config
-        )
-    with _one_file(folder, manifest) as rows:
-        return client.load_table_from_file(
-            rows, str(name), rewind=True, job_id=job_id, location=location, job_config=config
-        )
 
 
 @contextmanager

@@ -24,11 +24,6 @@ from airflow_provider_talkpilot.staging.columns import (
 from airflow_provider_talkpilot.staging.rows import RED_FLAGS
 
 
-def performance_table(target: TableId) -> TableId:
-    """Name the table of performance records beside the target."""
-    return target.sibling(f"{target.table}_performance")
-
-
 def _is_personal(column: Column) -> bool:
     return Is.PERSONAL in column.traits
 
@@ -78,7 +73,7 @@ def render(
             list_drift=drift_columns(Source.KEY, Source.LIST),
             detail_drift=drift_columns(Source.DETAIL),
             personal_columns=PERSONAL,
-            performance=performance_table(target),
+            performance=target.performance,
             has_performance=has_performance,
             performance_columns=PERFORMANCE,
             quality_columns=QUALITY,

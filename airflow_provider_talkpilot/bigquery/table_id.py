@@ -35,6 +35,11 @@ class TableId:
             )
         return cls(**match.groupdict())
 
+    @property
+    def performance(self) -> TableId:
+        """The table of performance records beside it."""
+        return self.sibling(f"{self.table}_performance")
+
     def sibling(self, table: str) -> TableId:
         """Another table of the same dataset."""
         return TableId(self.project, self.dataset, table)

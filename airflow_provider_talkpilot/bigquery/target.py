@@ -16,12 +16,16 @@ from google.cloud.bigquery import (
 )
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.evolution import lacking_columns, narrow_columns
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
-from airflow_provider_talkpilot.bigquery.schema import target_schema
+from airflow_provider_talkpilot.bigquery.schema import (
+    labels_of,
+    lacking_columns,
+    narrow_columns,
+    require_same_choices,
+    target_schema,
+)
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import get_variable
@@ -277,6 +281,11 @@ def exists(client: Client, table: TableId) -> bool:
     except NotFound:
         return False
     return True
+
+
+def has_performance(client: Client, target: TableId) -> bool:
+    """Whether there is a table of performance records beside the target."""
+    return exists(client, target.performance)
 
 
 def _widen(

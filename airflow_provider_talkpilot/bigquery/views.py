@@ -12,9 +12,9 @@ from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.schema import target_schema
-from airflow_provider_talkpilot.bigquery.statements import QUALITY, performance_table, render
+from airflow_provider_talkpilot.bigquery.statements import QUALITY, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import exists, require_location
+from airflow_provider_talkpilot.bigquery.target import has_performance, require_location
 from airflow_provider_talkpilot.staging.rows import RED_FLAGS
 
 log = logging.getLogger(__name__)
@@ -135,9 +135,9 @@ def create_views(
     table = _target_table(client, target, location)
     ids = {name: target.sibling(prefix + name) for name in views}
     found = {name: _ours(client, view_id, target) for name, view_id in ids.items()}
-    has_performance = exists(client, performance_table(target))
+    with_records = has_performance(client, target)
     for name, view in views.items():
-        _write(client, ids[name], found[name], view, target, table.schema, has_performance)
+        _write(client, ids[name], found[name], view, target, table.schema, with_records)
     return {name: str(view_id) for name, view_id in ids.items()}
 
 
@@ -189,7 +189,7 @@ def _write(
     view: View,
     target: TableId,
     target_fields: Sequence[SchemaField],
-    has_performance: bool,
+    with_records: bool,
 ) -> None:
     # Named one by one: a view of SELECT * would not show columns that are added later.
     columns = view.columns or tuple(_TARGET.get(field.name, field) for field in target_fields)
@@ -198,7 +198,7 @@ def _write(
         f"view_{view.name}",
         target=target,
         columns=[column.name for column in columns],
-        has_performance=has_performance,
+        has_performance=with_records,
     )
     table.description = view.description
     table.labels = {**table.labels, **_LABELS, _TABLE_LABEL: _label(target)}

@@ -138,7 +138,6 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         from airflow_provider_talkpilot.bigquery.load import Load, LoadOptions
         from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
         from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
-        from airflow_provider_talkpilot.bigquery.statements import performance_table
 
         with airflow_errors():
             target = read_table(self.table)
@@ -178,7 +177,7 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
                     result = load.run()
                 except JobRunsError as job:
                     self._defer(job.job_id, client.project, job.location)
-        written = performance_table(target) if manifest.kind == "performance" else target
+        written = target.performance if manifest.kind == "performance" else target
         self.movement = loaded(path, manifest, written, result)
         announce(context, self.outlets, path, manifest, target, result)
         push_summary(context, "load", **about, **asdict(result))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig
+from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig, Table
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.schema import staging_schema
-from airflow_provider_talkpilot.bigquery.staging_table import create_staging_table
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from tests.integration.chain import Chain, day
@@ -39,7 +38,7 @@ def test_one_day_costs_less_than_two(
         chain.run()
     target = TableId.parse(chain.table)
     staging = target.sibling("calls_staging_of_the_test")
-    create_staging_table(chain.bigquery, staging, staging_schema(kind))
+    chain.bigquery.create_table(Table(str(staging), schema=staging_schema(kind)))
     agents = [
         ArrayQueryParameter(name, "STRING", chain.sandbox.store.agent_ids)
         for name in ("whole_agents", "walked_agents")

@@ -7,8 +7,8 @@ import re
 import pytest
 from google.cloud.bigquery import Table
 
-from airflow_provider_talkpilot.bigquery.choices import labels_of, require_same_choices
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.schema import labels_of, require_same_choices
 from airflow_provider_talkpilot.staging.choices import ColumnChoices, Hasher
 from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE
 
