@@ -44,14 +44,11 @@ def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[Schem
     """Set tags in a schema; whatever else it says stays.
 
     :param schema: of a table to be made, or as BigQuery has it.
-    :param tags: a tag by column; columns that are not in the schema are left out.
+    :param tags: a tag by column, or by ``column.field``; what the schema lacks is left out.
     :return: the schema with them.
     :raises BigQueryLoadError: when a column has another tag.
     """
-    return [
-        _tagged(field, field.name, tags[field.name]) if field.name in tags else field
-        for field in schema
-    ]
+    return [_tagged(field, field.name, tags) for field in schema]
 
 
 def tagged_like(
@@ -66,12 +63,10 @@ def tagged_like(
     :param tags: a tag by column, for columns that have none there.
     :return: the schema with them.
     """
-    drift = [column.name for column in (DRIFT, DETAIL_DRIFT)]
-    found = {field.name.lower(): field for field in target}
+    found = {**tags, **_tags_of(target)}
     if extra := found.get("extra"):
-        found |= dict.fromkeys(drift, extra)
-    same = {name: tags["extra"] for name in drift if "extra" in tags}
-    return tagged([_like(field, found.get(field.name)) for field in schema], {**tags, **same})
+        found |= dict.fromkeys((DRIFT.name, DETAIL_DRIFT.name), extra)
+    return tagged(schema, found)
 
 
 def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> Table:
@@ -91,24 +86,25 @@ def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> T
     return client.update_table(table, ["schema"])
 
 
-def _like(field: SchemaField, other: SchemaField | None) -> SchemaField:
-    """A field with the policy tags of another one, and so with the fields inside."""
-    if other is None:
-        return field
-    resource = field.to_api_repr()
-    if other.policy_tags:
-        resource["policyTags"] = other.policy_tags.to_api_repr()
-    if field.fields:
-        inside = {part.name.lower(): part for part in other.fields}
-        resource["fields"] = _plain(_like(part, inside.get(part.name)) for part in field.fields)
-    return SchemaField.from_api_repr(resource)
+def _tags_of(schema: Iterable[SchemaField], path: str = "") -> dict[str, str]:
+    found = {}
+    for field in schema:
+        name = path + field.name.lower()
+        if field.policy_tags:
+            found[name] = str(field.policy_tags.names[0])
+        found |= _tags_of(field.fields, f"{name}.")
+    return found
 
 
-def _tagged(field: SchemaField, path: str, tag: str) -> SchemaField:
-    described = field.to_api_repr()
+def _tagged(
+    field: SchemaField, path: str, tags: Mapping[str, str], outer: str | None = None
+) -> SchemaField:
+    tag, described = tags.get(path, outer), field.to_api_repr()
     if field.fields:  # BigQuery tags what holds values, not what holds columns
-        inner = [_tagged(part, f"{path}.{part.name}", tag) for part in field.fields]
+        inner = [_tagged(part, f"{path}.{part.name}", tags, tag) for part in field.fields]
         return SchemaField.from_api_repr({**described, "fields": _plain(inner)})
+    if tag is None:
+        return field
     there = list(field.policy_tags.names) if field.policy_tags else []
     if there and there != [tag]:
         # It may be the stricter one, and set by hand.

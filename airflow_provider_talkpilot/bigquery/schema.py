@@ -61,11 +61,13 @@ def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "
         )
 
 
-def lacking_columns(table: Table, columns: Sequence[Column]) -> list[Column]:
-    """Give the columns to add to a table.
+def changes_to(table: Table, columns: Sequence[Column]) -> list[tuple[str, Column]]:
+    """Say what to do to a table of another version, so that it has the columns that it needs.
 
+    :param table: as BigQuery has it.
     :param columns: those that it needs.
-    :raises BigQueryLoadError: when adding columns is not enough.
+    :return: names of statements, each with the column that it adds or widens.
+    :raises BigQueryLoadError: when that is not enough.
     """
     have = _by_name(table.schema)
     problems = [(column.name, _misfit(column, have.get(column.name))) for column in columns]
@@ -81,17 +83,12 @@ def lacking_columns(table: Table, columns: Sequence[Column]) -> list[Column]:
             f"needs: {', '.join(wrong)}. Name another table, or rename this one and let the load "
             "create it anew."
         )
-    return [column for column in columns if column.name not in have]
-
-
-def narrow_columns(table: Table, columns: Sequence[Column]) -> list[Column]:
-    """Give the columns of a table to widen."""
-    have = _by_name(table.schema)
-    return [
-        column
-        for column in columns
-        if column.name in have and (_shown(have[column.name]), _shown(_field(column))) in _WIDENED
-    ]
+    changes = [("add_column", column) for column in columns if column.name not in have]
+    for column in columns:
+        field = have.get(column.name)
+        if field and (_shown(field), _shown(_field(column))) in _WIDENED:
+            changes.append(("widen_column", column))
+    return changes
 
 
 def _misfit(column: Column, field: SchemaField | None) -> str:

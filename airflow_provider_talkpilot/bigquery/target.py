@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from google.api_core.exceptions import Conflict, NotFound
@@ -20,9 +20,8 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import (
+    changes_to,
     labels_of,
-    lacking_columns,
-    narrow_columns,
     require_same_choices,
     target_schema,
 )
@@ -178,27 +177,25 @@ def ensure_table(
             return _without_expiration(client, client.create_table(table))
         except Conflict:  # another task was faster
             table = client.get_table(str(target))
-    lacking = _require_fit(table, manifest.interval, manifest.columns, kind)
+    changes = _require_fit(table, manifest.interval, manifest.columns, kind)
     if warn:
         _warn_of_expiration(table, target)
         _warn_of_partitioning(table, target)
-    for column in lacking:
-        log.info("Adding the column %s to the table %s.", column.name, target)
-        jobs.query(render("add_column", target=target, column=column))
-    narrow = narrow_columns(table, TABLES[kind])
-    for column in narrow:
-        _widen(client, jobs, target, column, TABLES[kind])
-    if lacking or narrow:
+    for statement, column in changes:
+        action = statement.replace("_", " ")
+        log.info("Changing the table %s: %s %s.", target, action, column.name)
+        jobs.query(render(statement, target=target, column=column))
+    if changes:
         table = client.get_table(str(target))
     return add_missing_tags(client, table, policy_tags)
 
 
 def _require_fit(
     table: Table, interval: Interval, columns: Mapping[str, str], kind: str = ""
-) -> list[Column]:
-    """Give the columns to add to a table.
+) -> list[tuple[str, Column]]:
+    """Give the changes that a table needs, see :func:`changes_to`.
 
-    :raises BigQueryLoadError: when adding columns is not enough.
+    :raises BigQueryLoadError: when no load could bring the interval into it.
     """
     name = f"{table.project}.{table.dataset_id}.{table.table_id}"
     if table.table_type not in (None, "TABLE"):
@@ -206,7 +203,7 @@ def _require_fit(
             f"{name} is no table ({table.table_type}), and a load changes rows: name a table, or "
             "one that does not exist, and the load creates it."
         )
-    lacking = lacking_columns(table, TABLES[kind])
+    changes = changes_to(table, TABLES[kind])
     require_same_choices(table, columns, kind)
     kept = _days_kept(table)
     day = interval.start.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -216,7 +213,7 @@ def _require_fit(
             f"after {kept / timedelta(days=1):g} days. Choose a later start, or let it keep them: "
             f"ALTER TABLE `{name}` SET OPTIONS (partition_expiration_days = NULL)."
         )
-    return lacking
+    return changes
 
 
 def _days_kept(table: Table) -> timedelta | None:
@@ -286,17 +283,3 @@ def exists(client: Client, table: TableId) -> bool:
 def has_performance(client: Client, target: TableId) -> bool:
     """Whether there is a table of performance records beside the target."""
     return exists(client, target.performance)
-
-
-def _widen(
-    client: Client, jobs: Jobs, target: TableId, column: Column, columns: Sequence[Column]
-) -> None:
-    log.info("Widening the column %s of the table %s.", column.name, target)
-    statement = render("widen_column", target=target, column=column)
-    try:
-        jobs.query(statement)
-    except BigQueryLoadError:
-        # Another load may have done it at the same moment.
-        left = narrow_columns(client.get_table(str(target)), columns)
-        if column.name in [other.name for other in left]:
-            raise

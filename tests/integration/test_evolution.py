@@ -35,8 +35,8 @@ def test_a_table_of_an_older_version_grows(chain: Chain, caplog: pytest.LogCaptu
     with caplog.at_level(logging.INFO):
         chain.run()
     chain.assert_table_is_truth()
-    lines = [r.getMessage() for r in caplog.records if "Adding the column" in r.getMessage()]
-    assert all(f"Adding the column {name} to" in "\n".join(lines) for name in lacking)
+    lines = [r.getMessage() for r in caplog.records if "Changing the table" in r.getMessage()]
+    assert all(f"add column {name}." in "\n".join(lines) for name in lacking)
 
 
 @pytest.mark.google
