@@ -66,6 +66,24 @@ def test_a_day_that_is_read_again_unchanged(chain: Chain, jobs_started: Counter[
     assert chain.rows(own_times=True) == before
 
 
+def test_a_row_that_comes_meanwhile_costs_a_second_look(
+    chain: Chain, jobs_started: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, query = chain.extract().returned, Client.query
+    agent_id = chain.sandbox.store.agent_ids[0]
+
+    def meddle(self: Client, statement: str, *args: Any, **kwargs: Any) -> QueryJob:
+        if "BEGIN TRANSACTION" in statement:
+            other = f"'other', '{agent_id}', TIMESTAMP '2026-01-01 00:00:00+00'"
+            columns = "id, agent_id, created_at"
+            query(self, f"INSERT INTO `{chain.table}` ({columns}) VALUES ({other})").result()
+        return query(self, statement, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "query", meddle)
+    assert chain.load(manifest).returned["live"] == 46
+    assert jobs_started["SELECT"] == 2
+
+
 def test_of_a_thousand_days_one_is_touched(chain: Chain) -> None:
     """Every other row stays as it is, whatever the API says of it."""
     chain.summaries()
