@@ -126,8 +126,6 @@ def create_views(
     :raises BigQueryLoadError: when there is no such view or table, or a name is taken.
     """
     views = {name: _view(name) for name in names}
-    if not views:
-        raise BigQueryLoadError(f"No view is named: choose from {', '.join(VIEWS)}.")
     if not re.fullmatch(r"[\w-]*", prefix, re.ASCII):
         raise BigQueryLoadError(
             f"The prefix {prefix!r} cannot begin a name: use letters, digits and underscores."
