@@ -24,6 +24,8 @@ PYTHON_STRICT ?= $(shell for p in $(STRICT_CANDIDATES); do \
     $$p -c '$(STRICT_ENOUGH)' 2>/dev/null && echo $$p && exit; done; echo '>=3.13,<3.15')
 # Some of all that loads and merges, in two minutes; more: make test-strict STRICT_TESTS=tests/...
 STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load_of_calls_killed \
+    load_cost.py::test_one_load_job_and_one_merge \
+    load_cost.py::test_a_row_that_comes_meanwhile_costs_a_second_look \
     $(addprefix loads.py::test_,details_before_calls staging_tables_are_dropped \
         purged_stays_purged a_purged_transcript_that_does_not_parse \
         only_the_interval_is_touched other_columns_of_the_users_stay) \

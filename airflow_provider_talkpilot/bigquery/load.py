@@ -18,8 +18,13 @@ from airflow_provider_talkpilot.bigquery.reconcile import (
     require_few_gone,
     total,
 )
-from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
-from airflow_provider_talkpilot.bigquery.staging_table import StagingTable, check_parts, ensure_lock
+from airflow_provider_talkpilot.bigquery.schema import staging_schema
+from airflow_provider_talkpilot.bigquery.staging_table import (
+    StagingTable,
+    check_parts,
+    count_rows,
+    ensure_lock,
+)
 from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import (
@@ -175,7 +180,7 @@ class Load:
     def _merge(self) -> LoadResult:
         """Merge the staging table into the target, and prove that it has what the walk gave."""
         walk, target, merge = self._walk, self._target, None
-        rows = self._target_rows() if walk else 0
+        rows = count_rows(self._client, target) if walk else 0
         balances = self._look()
         if walk:
             require_few_gone(balances, walk, target, self._options.erasure_limit)
@@ -198,7 +203,7 @@ class Load:
             merge = self._change(_MERGE, statement, counts)
             counts = {verb: int(merge.labels.get(verb, count)) for verb, count in counts.items()}
             rows += total(balances, "missing") - total(balances, "doubles")
-            if walk and self._target_rows() == rows:
+            if walk and count_rows(self._client, target) == rows:
                 # Nobody else added or removed a row: the table has what the look counted on.
                 balances = [balance.merged() for balance in balances]
             elif walk:
@@ -241,13 +246,6 @@ class Load:
             walk.agent_count,
         )
         return live
-
-    def _target_rows(self) -> int:
-        """Count the target's rows, for no bytes: a page of a table tells how many it has."""
-        column = target_schema()[:1]
-        page = self._client.list_rows(str(self._target), selected_fields=column, max_results=1)
-        next(iter(page), None)
-        return int(page.total_rows or 0)
 
     def _look(self) -> list[Balance]:
         """Compare what is staged with the target."""

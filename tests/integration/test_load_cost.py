@@ -39,13 +39,15 @@ def jobs_started(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.mark.parametrize(("agents", "calls"), [(1, 1), (500, 1000)])
 def test_one_load_job_and_one_merge(
-    chain: Chain, jobs_started: Counter[str], agents: int, calls: int
+    chain: Chain, jobs_started: Counter[str], agents: int, calls: int, pytestconfig: pytest.Config
 ) -> None:
+    # One look tells what is to be done, and then the table's number of rows, that it was done. The
+    # sandbox's emulator does not count rows that statements insert: there it looks again.
+    looks = 2 if pytestconfig.getoption("bigquery") == "sandbox" else 1
     chain.sandbox.reset(days=1, agents=agents, calls_per_day=calls)
     calls_manifest = chain.extract().returned
     chain.load(calls_manifest)
-    # One look: what is to be done. The table's number of rows tells that it was done.
-    assert jobs_started == {"load job": 1, "CREATE": 1, "BEGIN": 1, "SELECT": 1}
+    assert jobs_started == {"load job": 1, "CREATE": 1, "BEGIN": 1, "SELECT": looks}
 
     details = chain.enrich(calls_manifest).returned
     jobs_started.clear()

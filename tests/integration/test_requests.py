@@ -181,12 +181,12 @@ def test_the_key_goes_to_the_api_alone(chain: Chain) -> None:
 
 
 def test_bigquery_is_asked_once_per_load_task(chain: Chain) -> None:
-    """One load job, one look and one merge, however many agents and parts there are."""
+    """One load job and one merge between two looks, however many agents and parts there are."""
     chain.sandbox.reset(days=1, agents=12, calls_per_day=48)
     before = {job.job_id for job in chain.bigquery.list_jobs()}
     chain.summaries()
     jobs = [job for job in chain.bigquery.list_jobs() if job.job_id not in before]
     queries = [job.query for job in jobs if job.job_type == "query"]
-    assert (len(jobs), len(queries)) == (4, 3)
+    assert (len(jobs), len(queries)) == (5, 4)
     for one in ("BEGIN TRANSACTION", "CREATE TABLE"):
         assert sum(one in query for query in queries) == 1
