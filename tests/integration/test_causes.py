@@ -50,27 +50,18 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("reason", "message", "kind", "cure"), REFUSED, ids=[f"{r[0]}-{r[1][:20]}" for r in REFUSED]
-)
-def test_a_job_that_fails(
-    chain: Chain,
-    gateway: Gateway,
-    monkeypatch: pytest.MonkeyPatch,
-    reason: str,
-    message: str,
-    kind: type[BaseException],
-    cure: str,
-) -> None:
+def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google's reason is named, and what its message quotes is not."""
     monkeypatch.setattr(jobs, "BUSY_SECONDS", 0)
     manifest = chain.extract().returned
-    gateway.fail(MERGE, (reason, f"{message} {RECORD}"))
-    with pytest.raises(TalkPilotTaskError) as caught:
-        chain.load(manifest)
-    assert_message((type(caught.value), str(caught.value)), kind, f"({reason} at query)", cure)
-    assert "Secret" not in str(caught.value)
+    for reason, message, kind, cure in REFUSED:
+        gateway.fail(MERGE, (reason, f"{message} {RECORD}"))
+        with pytest.raises(TalkPilotTaskError) as caught:
+            chain.load(manifest)
+        assert_message((type(caught.value), str(caught.value)), kind, f"({reason} at query)", cure)
+        assert "Secret" not in str(caught.value)
+        # The emulator did at once what Google, as the gateway shows it, has refused.
+        chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
     chain.load(manifest)
     chain.assert_table_is_truth(details=False)
 
@@ -104,15 +95,9 @@ def test_a_job_that_is_there_and_never_found(
     ("status", "reason", "kind"),
     [
         (403, "accessDenied", NEVER),
-        (403, "accessNotConfigured", NEVER),
-        (403, "quotaExceeded", NEVER),
         (400, "invalid", NEVER),
-        (501, "notImplemented", LATER),
         (403, "rateLimitExceeded", LATER),
-        (403, "jobRateLimitExceeded", LATER),
-        (412, "conditionNotMet", LATER),
         (429, "tooMany", LATER),
-        (500, "internalError", LATER),
         (503, "backendError", LATER),
     ],
 )

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
-from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.parts import read_intact
@@ -22,90 +21,26 @@ from tests.support.jobs import Death, Jobs
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-def test_a_run_leaves_no_file(anywhere: Chain, compress: bool) -> None:
-    chain = anywhere
-    chain.extract_options["compress"] = chain.enrich_options["compress"] = compress
-    manifests = chain.run()
-    spent = chain.sandbox.counters
-    assert len(names(chain.staging_uri)) == 4
-    cleaned = chain.clean(*manifests)
-    assert cleaned.returned == {"loaded": 4, "purged": 0, "expired": 0}
-    assert names(chain.staging_uri) == []
-    assert chain.sandbox.counters == spent
-    if not chain.staging_uri.startswith("gs:"):
-        assert not local(manifests[0]).parent.exists(), "the folder goes too"
-    assert not any(chain.clean(*manifests).returned.values()), "there is nothing more to do"
-    chain.assert_table_is_truth()
-
-    # What is not in staging any more is in the table: no detail is requested again.
-    chain.clean(*chain.run())
-    assert names(chain.staging_uri) == []
-    assert chain.sandbox.counters["detail"] == spent["detail"]
-    chain.assert_table_is_truth()
-
-
-@pytest.mark.parametrize("keep", [True, "True", "true", "1"], ids=repr)
-def test_kept_by_choice(chain: Chain, keep: bool | str) -> None:
+def test_kept_by_choice(chain: Chain) -> None:
     manifests = chain.run()
     before = names(chain.staging_uri)
     age(*staged_files(chain.staging_uri))
-    assert not any(chain.clean(*manifests, keep=keep).returned.values())
+    assert not any(chain.clean(*manifests, keep="True").returned.values())
     assert names(chain.staging_uri) == before
 
 
-@pytest.mark.parametrize(
-    "options", [{"columns": {"transcript": "drop"}}, {"done": True}], ids=["columns", "selection"]
-)
-def test_folders_of_choices_and_of_selections(chain: Chain, options: dict[str, object]) -> None:
-    chain.extract_options |= options
-    chain.clean(*chain.run())
+def test_folders_of_choices_and_of_selections(chain: Chain) -> None:
+    chain.extract_options |= {"columns": {"transcript": "drop"}, "done": True}
+    chain.clean(chain.summaries(), None, keep="false")
     assert names(chain.staging_uri) == []
 
 
-@pytest.mark.parametrize("details", [(), (None,), ("None",), ("",)], ids=repr)
-def test_a_run_without_details(chain: Chain, details: tuple[str | None, ...]) -> None:
-    chain.clean(chain.summaries(), *details, keep="false")
-    assert names(chain.staging_uri) == []
-
-
-def test_mapped_tasks_give_lists_of_manifests(chain: Chain) -> None:
-    agents = chain.sandbox.store.agent_ids
-    calls = []
-    for agent_id in agents:
-        chain.extract_options["agent_ids"] = [agent_id]
-        calls.append(chain.summaries())
-    chain.clean(manifest_uris=[calls, [None, None]])
-    assert names(chain.staging_uri) == []
-
-
-def test_nothing_given_cleans_what_expired(chain: Chain) -> None:
-    assert not any(chain.clean().returned.values()), "nothing was ever staged"
-    chain.extract()
-    age(*staged_files(chain.staging_uri))
-    assert chain.clean().returned["expired"] == 2
+def test_lists_of_manifests_as_mapped_tasks_give_them(chain: Chain) -> None:
+    chain.clean(manifest_uris=[[chain.summaries()], [None, None]])
     assert names(chain.staging_uri) == []
 
 
 # Work that is not done
-
-
-def test_a_failed_run_is_left_to_be_gone_on_with(chain: Chain) -> None:
-    """No other run's clean touches it, and the next try finds everything."""
-    sandbox = chain.sandbox
-    failed = str(chain.extract(dag_id="other").returned)
-    chain.enrich(failed, dag_id="other")
-    before = names(chain.staging_uri)
-    chain.clean(*chain.run())
-    assert names(chain.staging_uri) == before
-
-    sandbox.reset_counters()
-    chain.load(failed)
-    details = str(chain.enrich(failed, dag_id="other").returned)
-    chain.load(details)
-    chain.clean(failed, details, dag_id="other")
-    assert sandbox.counters["detail"] == 0
-    chain.assert_table_is_truth()
 
 
 def test_a_failed_run_expires(chain: Chain) -> None:
@@ -141,6 +76,7 @@ def test_a_failed_run_expires_in_a_bucket(chain: Chain, bucket: str) -> None:
 
 
 def test_how_long_can_be_chosen(chain: Chain) -> None:
+    assert not any(chain.clean().returned.values()), "nothing was ever staged"
     chain.extract()
     age(*staged_files(chain.staging_uri), by=timedelta(hours=2))
     chain.clean(max_age=timedelta(hours=3))
@@ -160,35 +96,6 @@ def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> 
     age(*(path for path in before if path != checkpoint))
     chain.clean()
     assert staged_files(chain.staging_uri) == before
-
-
-def test_rejects_of_a_run_stay_until_they_expire(chain: Chain) -> None:
-    chain.sandbox.reset(days=1)
-    chain.sandbox.faults.add("no_start", kind="calls")
-    chain.extract_options["max_rejects"] = 1
-    chain.clean(*chain.run())
-    [rejects] = staged_files(chain.staging_uri)
-    assert rejects.name.startswith("rejects-")
-    age(rejects)
-    chain.clean()
-    assert names(chain.staging_uri) == []
-
-
-def test_what_a_killed_try_never_finished_goes(chain: Chain, jobs: Jobs) -> None:
-    """But not what a task may be writing."""
-    ended = jobs.run(
-        TalkPilotExtractCallsOperator,
-        death=Death("pathlib:Path.replace"),
-        interval=chain.interval,
-        staging_uri=chain.staging_uri,
-    )
-    assert ended.killed, ended.error
-    [unfinished] = staged_files(chain.staging_uri)
-    chain.clean(*chain.run())
-    assert staged_files(chain.staging_uri) == [unfinished]
-    age(unfinished, by=timedelta(minutes=6))
-    chain.clean(*chain.run())
-    assert names(chain.staging_uri) == []
 
 
 # Whose files
@@ -230,25 +137,11 @@ def test_files_of_others_are_never_touched(chain: Chain, tmp_path: Path) -> None
     assert set(staged_files(chain.staging_uri)) == {*strangers[:-1], link}
 
 
-def test_files_of_others_in_a_bucket(chain: Chain, bucket: str) -> None:
-    chain.staging_uri = bucket
+def test_a_manifest_that_is_not_below_the_staging_uri(chain: Chain) -> None:
     manifests = chain.run()
-    strangers = [
-        parse_uri(bucket).parent / "elsewhere.txt",
-        parse_uri(bucket) / "README",
-        parse_uri(manifests[0]).parent / "notes.jsonl",
-    ]
-    for stranger in strangers:
-        stranger.fs.pipe_file(stranger.path, b"not ours\n")
-    now = datetime.now(UTC) + timedelta(days=8)
-    clean_staging(parse_uri(bucket), [parse_uri(uri) for uri in manifests], now=now)
-    assert len(names(bucket)) == 2
-    assert all(stranger.fs.cat_file(stranger.path) == b"not ours\n" for stranger in strangers)
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
+    before = names(chain.staging_uri)
+    path = local(manifests[0])
+    for place in (
         "{outside}/calls/talkpilot_default/all/{interval}/{manifest}",
         "{root}/calls/talkpilot_default/all/{interval}/../../../../../x/{manifest}",
         "{root}/../calls/talkpilot_default/all/{interval}/{manifest}",
@@ -258,26 +151,16 @@ def test_files_of_others_in_a_bucket(chain: Chain, bucket: str) -> None:
         "{root}/{manifest}",
         "{root}x/calls/talkpilot_default/all/{interval}/{manifest}",
         "gs://bucket/calls/talkpilot_default/all/{interval}/{manifest}",
-    ],
-)
-def test_a_manifest_that_is_not_below_the_staging_uri(chain: Chain, place: str) -> None:
-    manifests = chain.run()
-    before = names(chain.staging_uri)
-    path = local(manifests[0])
-    uri = place.format(
-        root=chain.staging_uri, outside="file:///x", interval=path.parent.name, manifest=path.name
-    )
-    with pytest.raises(AirflowFailException, match=r"give the staging_uri of|write the whole"):
-        chain.clean(uri, *manifests)
-    assert names(chain.staging_uri) == before
-
-
-@pytest.mark.parametrize("days", [0, -1])
-def test_an_age_that_makes_no_sense(chain: Chain, days: int) -> None:
-    chain.extract()
-    with pytest.raises(AirflowFailException, match="max_age cannot be used"):
-        chain.clean(max_age=timedelta(days=days))
-    assert len(names(chain.staging_uri)) == 2
+    ):
+        uri = place.format(
+            root=chain.staging_uri,
+            outside="file:///x",
+            interval=path.parent.name,
+            manifest=path.name,
+        )
+        with pytest.raises(AirflowFailException, match=r"give the staging_uri of|write the whole"):
+            chain.clean(uri, *manifests)
+        assert names(chain.staging_uri) == before
 
 
 def test_what_cannot_be_read_is_left_alone_and_the_rest_is_cleaned(
@@ -373,9 +256,8 @@ def requested(chain: Chain) -> Counter[str]:
 
 STORAGE = "airflow_provider_talkpilot.staging.storage"
 DEATHS = [
-    *(Death(f"{STORAGE}:delete", call=number) for number in range(1, 7)),
-    Death(f"{STORAGE}:delete", call=6, after=True),
-    *(Death(f"{STORAGE}:put_text", call=number, after=True) for number in (1, 2)),
+    *(Death(f"{STORAGE}:delete", call=number) for number in (1, 4, 6)),
+    Death(f"{STORAGE}:put_text", after=True),
 ]
 
 
@@ -399,22 +281,6 @@ def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     chain.clean(*manifests)
     assert names(chain.staging_uri) == []
     chain.assert_table_is_truth()
-
-
-def test_what_a_killed_clean_left_the_next_one_of_any_run_finishes(
-    chain: Chain, jobs: Jobs
-) -> None:
-    manifests = chain.run()
-    ended = jobs.run(
-        TalkPilotCleanStagingOperator,
-        death=Death(f"{STORAGE}:delete", call=1, after=True),
-        staging_uri=chain.staging_uri,
-        manifest_uris=list(manifests),
-    )
-    assert ended.killed, ended.error
-    assert not local(manifests[1]).exists()
-    chain.clean(dag_id="other")
-    assert [path.name[:6] for path in staged_files(chain.staging_uri)] == ["calls-", "calls-"]
 
 
 # What comes after

@@ -79,21 +79,6 @@ def test_to_drop(chain: Chain) -> None:
     assert_refused(chain, {}, "transcript (drop there, keep now)")
 
 
-def test_to_hash(chain: Chain) -> None:
-    chain.run()
-    columns = {"phone_number": "hash"}
-    message = assert_refused(chain, columns, "phone_number (keep there, hash-")
-    [fingerprint] = re.findall(r"hash-(\w{8}) now", message)
-
-    empty, label = statements("To hash, or to a new secret")
-    run(chain, empty)
-    run(chain, label, fingerprint)
-    chain.extract_options["columns"] = columns
-    chain.run()
-    assert_table_is_chosen(chain, columns)
-    assert chain.sandbox.counters["detail"] == CALLS
-
-
 def test_to_a_new_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_secret(monkeypatch, SECRET[::-1])
     columns = {"phone_number": "hash"}

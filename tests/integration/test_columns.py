@@ -6,23 +6,17 @@ import datetime as dt
 import hmac
 import json
 import shutil
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
 from google.cloud.bigquery import Client, SchemaField, Table
 
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
-)
 from airflow_provider_talkpilot.staging.choices import Hasher
 from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE
-from tests.integration.chain import Chain, day, local, staged_files
+from tests.integration.chain import Chain, local, staged_files
 from tests.integration.test_rejects import newest
-from tests.support.jobs import Death, Jobs
 from tests.support.tables import Row, assert_equal_rows, expected_rows, tables
 
 pytestmark = pytest.mark.slow
@@ -110,9 +104,7 @@ def staged_texts(chain: Chain) -> list[str]:
 # The table
 
 
-@pytest.mark.parametrize(
-    "columns", [CHOICES, EVERY_HASH, EVERY_DROP], ids=["some", "hash all", "drop all"]
-)
+@pytest.mark.parametrize("columns", [EVERY_HASH, EVERY_DROP], ids=["hash all", "drop all"])
 def test_the_table_is_the_truth_but_for_the_choices(chain: Chain, columns: dict[str, str]) -> None:
     plant(chain, columns)
     chain.extract_options["columns"] = json.dumps(columns)
@@ -141,35 +133,6 @@ def test_requests_are_the_same_and_none_is_asked_again(chain: Chain) -> None:
     assert_table_is_chosen(chain, CHOICES)
 
 
-def test_equal_texts_are_equal_across_runs_and_agents(chain: Chain) -> None:
-    number = "+4930231250"
-    for agent_id in chain.sandbox.store.agent_ids:
-        for date in (16, 17):
-            chain.sandbox.insert_late(
-                agent_id, f"2026-03-{date}T12:34:56.789Z", phone_number=number
-            )
-    chain.extract_options["columns"] = CHOICES
-    chain.run()
-    chain.interval = day(1)
-    chain.run()
-    found = chain.bigquery.query(
-        f"SELECT agent_id, DATE(created_at) AS date FROM `{chain.table}`"
-        f" WHERE phone_number = '{hashed(number)}' GROUP BY 1, 2"
-    ).result()
-    assert len(list(found)) == 4
-
-
-def test_null_stays_null_and_empty_stays_empty(chain: Chain) -> None:
-    first, second = live_calls(chain)[:2]
-    chain.sandbox.edit(first["id"], phone_number=None, customer_name="")
-    chain.sandbox.edit(second["id"], phone_number="", customer_name=None)
-    chain.extract_options["columns"] = CHOICES
-    chain.run()
-    rows = {row["id"]: (row["phone_number"], row["customer_name"]) for row in chain.rows()}
-    assert rows[first["id"]] == (None, "")
-    assert rows[second["id"]] == ("", None)
-
-
 def test_changes_purges_and_deletions_arrive(chain: Chain) -> None:
     columns = CHOICES | {"note": "hash", "transcript": "keep"}
     chain.extract_options["columns"] = columns
@@ -184,7 +147,7 @@ def test_changes_purges_and_deletions_arrive(chain: Chain) -> None:
     assert (row["phone_number"], row["transcript"]) == (None, [])
     for manifest in (calls, details, new_details, new_calls):
         chain.load(manifest)
-        assert_table_is_chosen(chain, columns)
+    assert_table_is_chosen(chain, columns)
 
 
 class TestScores:
@@ -222,54 +185,14 @@ def test_details_with_nothing_to_bring_are_not_asked_for(chain: Chain) -> None:
 # What is written on the way
 
 
-def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
-    """Logs at DEBUG, XComs, rendered fields, staged files, and staging tables of killed loads."""
-    plant(chain, EVERY_HASH)
-    chain.extract_options["columns"] = EVERY_HASH
-    seen: list[Any] = []
-
-    def run(operator: type[Any], *, death: Death | None = None, **arguments: Any) -> str:
-        ended = jobs.run(operator, debug=True, death=death, interval=chain.interval, **arguments)
-        assert "DEBUG" in ended.output
-        seen.extend([ended.output, ended.error])
-        if death:
-            assert ended.killed
-            return ""
-        assert ended.outcome
-        seen.extend([ended.outcome.returned, ended.outcome.xcoms, ended.outcome.rendered])
-        return str(ended.returned)
-
-    calls = run(
-        TalkPilotExtractCallsOperator, staging_uri=chain.staging_uri, columns=json.dumps(EVERY_HASH)
-    )
-    details = run(TalkPilotEnrichCallsOperator, manifest_uri=calls, table=chain.table)
-    before_it_is_deleted = Death("google.cloud.bigquery:Client.delete_table")
-    for manifest in (calls, details):
-        arguments: dict[str, Any] = {"manifest_uri": manifest, "table": chain.table}
-        run(TalkPilotLoadCallsOperator, death=before_it_is_deleted, **arguments)
-        [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
-        rows = chain.bigquery.query(
-            f"SELECT * FROM `{chain.table.rpartition('.')[0]}.{left}`"
-        ).result()
-        assert rows.total_rows == CALLS
-        seen.extend(dict(row) for row in rows)
-        run(TalkPilotLoadCallsOperator, **arguments)
-
-    assert_unseen(*seen, *staged_texts(chain), chain.rows())
-    assert_table_is_chosen(chain, EVERY_HASH)
-
-
-@pytest.mark.parametrize("kind", ["calls", "detail"])
-def test_rejects_hold_what_was_chosen(chain: Chain, kind: Literal["calls", "detail"]) -> None:
+def test_rejects_hold_what_was_chosen(chain: Chain) -> None:
     columns = {name: "hash" if name in HASHABLE else "drop" for name in DROPPABLE}
     columns |= {"duration": "keep", "final_score": "keep", "note": "keep", "employee": "drop"}
     chain.sandbox.reset(days=1)
     plant(chain, columns)
     broken = newest(chain)
-    calls = ""
-    if kind == "detail":
-        calls = str(chain.extract(columns=columns).returned)
-    chain.sandbox.faults.add("no_start", kind=kind)
+    calls = str(chain.extract(columns=columns).returned)
+    chain.sandbox.faults.add("no_start", kind="detail")
     chain.sandbox.edit(
         broken["id"],
         customer_name=f"{MARK} Name",
@@ -280,7 +203,7 @@ def test_rejects_hold_what_was_chosen(chain: Chain, kind: Literal["calls", "deta
     )
     chain.enrich_options["concurrency"] = 1
     with pytest.raises(AirflowFailException, match="failed validation") as caught:
-        chain.enrich(calls) if kind == "detail" else chain.extract(columns=columns)
+        chain.enrich(calls)
     [path] = local(chain.staging_uri).rglob("rejects-*.jsonl")
     [reject] = [json.loads(line) for line in path.read_bytes().splitlines()]
     assert_unseen(str(caught.value), *staged_texts(chain))
@@ -312,22 +235,11 @@ def test_a_walk_under_other_choices_is_not_gone_on_with(chain: Chain) -> None:
     assert_unseen(*(path.read_text() for path in local(calls).parent.iterdir()))
 
 
-def test_another_secret_stages_elsewhere(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = chain.extract(columns=CHOICES).returned
-    again = chain.extract(columns=dict(reversed(CHOICES.items()))).returned
-    keep_secret(monkeypatch, SECRET[::-1])
-    other = chain.extract(columns=CHOICES).returned
-    assert local(first).parent == local(again).parent != local(other).parent
-
-
-OTHERS: list[Any] = [{"note": "drop"}, {}, "{}", CHOICES | {"note": "drop"}]
-
-
-@pytest.mark.parametrize("given", OTHERS, ids=repr)
-def test_enriching_under_other_choices(chain: Chain, given: Any) -> None:
+def test_enriching_under_other_choices(chain: Chain) -> None:
     calls = str(chain.extract(columns=CHOICES).returned)
-    with pytest.raises(AirflowFailException, match="the same columns and the same secret"):
-        chain.enrich(calls, columns=given)
+    for given in ({"note": "drop"}, "{}", CHOICES | {"note": "drop"}):
+        with pytest.raises(AirflowFailException, match="the same columns and the same secret"):
+            chain.enrich(calls, columns=given)
     assert chain.sandbox.counters["detail"] == 0
     for same in (CHOICES, json.dumps(CHOICES), None, ""):
         chain.enrich(calls, columns=same)
@@ -346,51 +258,24 @@ def test_enriching_with_another_secret(chain: Chain, monkeypatch: pytest.MonkeyP
 # A table that was made under other choices
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "says"),
-    [
-        ({}, {"note": "drop"}, "note (keep there, drop now)"),
-        ({"note": "drop"}, {}, "note (drop there, keep now)"),
-        ({"note": "drop"}, {"note": "hash"}, "note (drop there, hash-"),
-        ({"note": "hash"}, {}, "note (hash-"),
-        ({"extra": "drop"}, {"transcript": "drop", "extra": "drop"}, "transcript (keep there"),
-    ],
-    ids=str,
-)
-def test_changed_choices(
-    chain: Chain, before: dict[str, str], after: dict[str, str], says: str
-) -> None:
-    chain.extract_options["columns"] = before
+def test_changed_choices(chain: Chain) -> None:
+    chain.extract_options["columns"] = {"note": "drop"}
     chain.run()
     rows = chain.rows(own_times=True)
     chain.sandbox.reset_counters()
     # Changes that must not arrive.
     chain.sandbox.edit(live_calls(chain)[0]["id"], employee="somebody else")
 
-    calls = str(chain.extract(columns=after).returned)
+    calls = str(chain.extract(columns={"note": "hash"}).returned)
     for task in (chain.load, chain.enrich):
         with pytest.raises(AirflowFailException) as caught:
             task(calls)
-        assert says in str(caught.value)
+        assert "note (drop there, hash-" in str(caught.value)
         assert "docs/privacy-columns.md" in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
     assert chain.sandbox.counters["detail"] == 0, "not spent on what cannot be loaded"
     assert chain.rows(own_times=True) == rows
     assert tables(chain.bigquery, chain.table) == ["calls"]
-
-    chain.run()
-    assert_table_is_chosen(chain, before)
-
-
-def test_a_changed_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.extract_options["columns"] = CHOICES
-    chain.run()
-    keep_secret(monkeypatch, SECRET[::-1])
-    calls = str(chain.extract().returned)
-    old, new = (Hasher(secret).fingerprint for secret in (SECRET, SECRET[::-1]))
-    with pytest.raises(AirflowFailException, match=f"hash-{old} there, hash-{new} now"):
-        chain.load(calls)
-    assert_table_is_chosen(chain, CHOICES)
 
 
 def test_labels_of_the_users_own_stay(chain: Chain) -> None:
@@ -432,41 +317,6 @@ def test_a_table_that_another_task_made_meanwhile(
 
 
 # What users get wrong
-
-
-@pytest.mark.parametrize(
-    ("given", "cure"),
-    [
-        ("{", "no JSON object"),
-        ('["note"]', "no JSON object"),
-        ({"phone": "drop"}, "Choose among"),
-        ({"created_at": "drop"}, "the provider needs"),
-        ({"agent_id": "hash"}, "the provider needs"),
-        ({"transcript": "hash"}, "keep or drop it"),
-        ({"note": "encrypt"}, "keep, drop or hash"),
-    ],
-    ids=str,
-)
-def test_choices_that_cannot_be(chain: Chain, given: Any, cure: str) -> None:
-    with pytest.raises(AirflowFailException, match=cure) as caught:
-        chain.extract(columns=given)
-    assert len(str(caught.value).splitlines()) == 1
-    assert sum(chain.sandbox.counters.values()) == 0
-    assert staged_files(chain.staging_uri) == []
-
-
-@pytest.mark.parametrize("secret", [None, "", "too short"])
-def test_a_secret_that_is_missing(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, secret: str | None
-) -> None:
-    keep_secret(monkeypatch, secret)
-    with pytest.raises(AirflowFailException, match="openssl rand -hex 32") as caught:
-        chain.extract(columns=CHOICES)
-    assert not secret or secret not in str(caught.value)
-    with pytest.raises(AirflowFailException, match="no connection 'nowhere'"):
-        chain.extract(columns=CHOICES, hash_conn_id="nowhere")
-    assert sum(chain.sandbox.counters.values()) == 0
-    chain.extract(columns={"note": "drop"})
 
 
 # Policy tags
@@ -539,15 +389,3 @@ def test_a_table_without_tags_gets_them(chain: Chain, sent: Sent) -> None:
     [schema] = sent.updated
     assert tags_of(schema) == {"note": TAG}
     chain.assert_table_is_truth()
-
-
-@pytest.mark.parametrize(
-    ("given", "cure"),
-    [("[]", "no JSON object"), ({"phone": TAG}, "no column"), ({"note": "pii"}, "full name")],
-    ids=str,
-)
-def test_policy_tags_that_cannot_be(chain: Chain, given: Any, cure: str) -> None:
-    calls = str(chain.extract().returned)
-    with pytest.raises(AirflowFailException, match=cure) as caught:
-        chain.load(calls, policy_tags=given)
-    assert len(str(caught.value).splitlines()) == 1

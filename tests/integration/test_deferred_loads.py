@@ -125,20 +125,16 @@ def test_a_trigger_that_cannot_look_at_the_job(chain: Chain, gateway: Gateway) -
     assert attempts(gateway, MERGE) == ["0"]
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [
+def test_a_merge_that_lost_to_another_runs_again(
+    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "BUSY_PAUSE", 0)
+    gateway.fail(
+        MERGE,
         ("invalidQuery", "Could not serialize access to table a:b.c due to concurrent update"),
         ("resourcesExceeded", "Too many DML statements outstanding against table a:b.c"),
         ("rateLimitExceeded", "Exceeded rate limits"),
-    ],
-    ids=["update", "many", "rate"],
-)
-def test_a_merge_that_lost_to_another_runs_again(
-    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, str]
-) -> None:
-    monkeypatch.setattr(jobs, "BUSY_PAUSE", 0)
-    gateway.fail(MERGE, lost, lost, lost)
+    )
     result = chain.load(chain.extract().returned).returned
     assert result["merge_job_id"].endswith("-3"), "three attempts lost"
     chain.assert_table_is_truth(details=False)
@@ -150,14 +146,6 @@ def test_a_merge_that_fails_otherwise_does_not(chain: Chain, gateway: Gateway) -
     with pytest.raises(AirflowException, match="invalidQuery at query"):
         chain.load(manifest)
     assert attempts(gateway, MERGE) == ["0"]
-
-
-def test_too_many_bytes_name_the_cure(chain: Chain, gateway: Gateway) -> None:
-    manifest = chain.extract().returned
-    gateway.fail(MERGE, ("bytesBilledLimitExceeded", "Query exceeded limit"))
-    with pytest.raises(AirflowFailException, match="raise that, or load a shorter interval"):
-        chain.load(manifest, maximum_bytes_billed=10**9)
-    assert gateway.limits == {10**9}
 
 
 def test_whatever_reads_the_table_has_a_limit(chain: Chain, gateway: Gateway) -> None:

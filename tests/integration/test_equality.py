@@ -9,12 +9,9 @@ import pytest
 from airflow_provider_talkpilot.sandbox.settings import Bound
 from tests.integration.chain import Chain, day
 
-pytestmark = pytest.mark.both_eras
-
-BOUNDS: tuple[Bound, ...] = ("exclusive", "inclusive")
-
 
 @pytest.mark.google
+@pytest.mark.both_eras
 def test_summaries_then_details(chain: Chain) -> None:
     calls = chain.summaries()
     chain.assert_table_is_truth(details=False)
@@ -23,6 +20,7 @@ def test_summaries_then_details(chain: Chain) -> None:
     chain.assert_table_is_truth()
 
 
+@pytest.mark.both_eras
 def test_the_data_hold_every_kind_of_call(chain: Chain) -> None:
     """The other tests here prove little if the calls are all alike."""
     truth = chain.sandbox.truth(*chain.interval)
@@ -38,11 +36,10 @@ def test_the_data_hold_every_kind_of_call(chain: Chain) -> None:
     assert any(len(start) == len("00:00:00.000000Z") for start in starts)
 
 
-@pytest.mark.parametrize("from_bound", BOUNDS)
-@pytest.mark.parametrize("to_bound", BOUNDS)
-def test_midnights_are_in_exactly_one_day(chain: Chain, from_bound: Bound, to_bound: Bound) -> None:
+@pytest.mark.parametrize("bound", ["exclusive", "inclusive"])
+def test_midnights_are_in_exactly_one_day(chain: Chain, bound: Bound) -> None:
     sandbox = chain.sandbox
-    sandbox.settings.patch(from_bound=from_bound, to_bound=to_bound)
+    sandbox.settings.patch(from_bound=bound, to_bound=bound)
     for agent_id in sandbox.store.agent_ids:
         for moment in (
             "2026-03-15T23:59:58.999Z",
@@ -70,50 +67,12 @@ def test_midnights_are_in_exactly_one_day(chain: Chain, from_bound: Bound, to_bo
     chain.assert_table_is_truth(day(0), day(1), details=False)
 
 
-def test_days_in_any_order(chain: Chain) -> None:
-    for number in (1, 0):
-        chain.interval = day(number)
-        chain.run()
-    chain.assert_table_is_truth(day(0), day(1))
-
-
 def test_hours_make_the_same_table_as_a_day(chain: Chain) -> None:
-    hours = [("00:00", "09:00"), ("09:00", "09:30"), ("09:30", "24:00")]
-    bounds = [f"2026-03-16T{start}:00" for start, _ in hours] + ["2026-03-17T00:00:00"]
+    bounds = ["2026-03-16T00:00:00", "2026-03-16T09:30:00", "2026-03-17T00:00:00"]
     for start, end in pairwise(bounds):
         chain.interval = start, end
         chain.run()
     chain.assert_table_is_truth(day(0))
-
-
-def test_one_agent_of_two(chain: Chain) -> None:
-    chosen = chain.sandbox.store.agent_ids[1:]
-    chain.extract_options["agent_ids"] = chosen
-    chain.run()
-    chain.assert_table_is_truth(agent_ids=chosen)
-
-
-@pytest.mark.parametrize("given", ["explicit", "params"])
-def test_an_interval_other_than_the_runs(chain: Chain, given: str) -> None:
-    start, end = day(1)
-    chain.interval = day(0)
-    if given == "explicit":
-        chain.extract_options |= {"start": start, "end": end}
-    else:
-        chain.extract_options |= {
-            "start": "{{ params.start }}",
-            "end": "{{ params.end }}",
-            "params": {"start": start, "end": end},
-        }
-    chain.run()
-    chain.assert_table_is_truth(day(1))
-
-
-def test_a_second_run_changes_nothing(chain: Chain) -> None:
-    chain.run()
-    before = chain.rows(own_times=True)
-    chain.run()
-    assert chain.rows(own_times=True) == before
 
 
 @pytest.mark.google
@@ -125,6 +84,7 @@ def test_an_empty_interval_makes_an_empty_table(chain: Chain) -> None:
     assert details
 
 
+@pytest.mark.both_eras
 def test_what_changed_arrives_with_the_next_run(chain: Chain) -> None:
     sandbox = chain.sandbox
     chain.run()

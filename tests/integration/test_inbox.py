@@ -107,6 +107,7 @@ def assert_table_is_truth(chain: Chain, by_webhook: set[str]) -> None:
     assert_equal_rows(found, wanted)
 
 
+@pytest.mark.parametrize("anywhere", ["folder", "bucket"], indirect=True)
 def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver: Receiver) -> None:
     chain, sandbox = anywhere, anywhere.sandbox
     arrived = deliver(chain, receiver, **LOST)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
@@ -18,11 +16,11 @@ from airflow_provider_talkpilot.operators.calls import (
 )
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS
-from tests.integration.chain import Chain, day, local
+from tests.integration.chain import Chain, local
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import tables
 
-pytestmark = [pytest.mark.both_eras, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 # Every finished walk is staged at once, as it is after a minute of work.
 AT_ONCE = {"airflow_provider_talkpilot.staging.extract.walker:PART_SECONDS": 0.0}
@@ -45,7 +43,8 @@ class Killer:
             self._process = 0
 
 
-@pytest.mark.parametrize("request_number", [1, 2, 4, 6])
+@pytest.mark.both_eras
+@pytest.mark.parametrize("request_number", [1, 4])
 def test_extract_killed(chain: Chain, jobs: Jobs, request_number: int) -> None:
     """Finished agents are not walked again."""
     sandbox = chain.sandbox
@@ -68,7 +67,7 @@ def test_extract_killed(chain: Chain, jobs: Jobs, request_number: int) -> None:
     chain.assert_table_is_truth(details=False)
 
 
-@pytest.mark.parametrize("pages", [1, 2, 3])
+@pytest.mark.parametrize("pages", [1, 3])
 def test_extract_killed_in_the_middle_of_a_walk(chain: Chain, jobs: Jobs, pages: int) -> None:
     """Half a walk counts for nothing."""
     sandbox = chain.sandbox
@@ -86,20 +85,7 @@ def test_extract_killed_in_the_middle_of_a_walk(chain: Chain, jobs: Jobs, pages:
     chain.assert_table_is_truth(details=False)
 
 
-def test_extract_that_failed_goes_on_where_it_stopped(chain: Chain) -> None:
-    """Whatever ends the work early, finished walks are staged first."""
-    sandbox = chain.sandbox
-    sandbox.reset(agents=6)
-    sandbox.faults.add("no_pagination", kind="calls", after=4)
-    with pytest.raises(AirflowFailException):
-        chain.extract()
-    sandbox.reset_counters()
-    chain.summaries()
-    assert sandbox.counters["calls"] == 2
-    chain.assert_table_is_truth(details=False)
-
-
-@pytest.mark.parametrize("content", ["", "{", '{"version": 1}', "\0"])
+@pytest.mark.parametrize("content", ["", '{"version": 1}'])
 def test_a_broken_checkpoint_is_no_checkpoint(chain: Chain, content: str) -> None:
     calls = str(chain.extract().returned)
     local(calls).with_name("details-checkpoint.json").write_text(content)
@@ -108,14 +94,12 @@ def test_a_broken_checkpoint_is_no_checkpoint(chain: Chain, content: str) -> Non
     chain.assert_table_is_truth()
 
 
-MOMENTS = sorted(random.Random(20260318).sample(range(1, 401), 20))
-
-
-@pytest.mark.parametrize("request_number", MOMENTS)
+@pytest.mark.both_eras
+@pytest.mark.parametrize("request_number", [1, 150, 249])
 def test_enrich_killed(chain: Chain, jobs: Jobs, request_number: int) -> None:
     """A kill costs at most a batch of details, and what was in flight."""
     sandbox = chain.sandbox
-    sandbox.reset(days=1, calls_per_day=400)
+    sandbox.reset(days=1, calls_per_day=250)
     calls = chain.summaries()
     ended = jobs.run(
         TalkPilotEnrichCallsOperator,
@@ -134,24 +118,23 @@ def test_enrich_killed(chain: Chain, jobs: Jobs, request_number: int) -> None:
 
 def test_enrich_killed_again_and_again_gets_done(chain: Chain, jobs: Jobs) -> None:
     sandbox = chain.sandbox
-    sandbox.reset(days=1, calls_per_day=600)
+    sandbox.reset(days=1, calls_per_day=300)
     calls = chain.summaries()
-    for _ in range(3):
+    for _ in range(2):
         ended = jobs.run(
             TalkPilotEnrichCallsOperator,
-            on_start=Killer(sandbox, "detail", 170).aim,
+            on_start=Killer(sandbox, "detail", 120).aim,
             manifest_uri=calls,
         )
         assert ended.killed, ended.error
     sandbox.reset_counters()
     chain.load(chain.enrich(calls).returned)
-    # Of each 170, all but one batch at most are staged.
-    assert sandbox.counters["detail"] <= 600 - 3 * (170 - BATCH_ROWS)
+    # Of each 120, all but one batch at most are staged.
+    assert sandbox.counters["detail"] <= 300 - 2 * (120 - BATCH_ROWS)
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("replacement", [1, 2, 3])
-@pytest.mark.parametrize("task", ["extract", "enrich"])
+@pytest.mark.parametrize(("task", "replacement"), [("extract", 1), ("extract", 2), ("enrich", 3)])
 def test_killed_while_a_file_is_written(
     chain: Chain, jobs: Jobs, task: str, replacement: int
 ) -> None:
@@ -174,9 +157,8 @@ def test_killed_while_a_file_is_written(
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
 def test_a_kill_leaves_no_calls_on_the_workers_disk(
-    anywhere: Chain, jobs: Jobs, tmp_path: Path, compress: bool
+    anywhere: Chain, jobs: Jobs, tmp_path: Path
 ) -> None:
     own = tmp_path / "tmp"
     own.mkdir()
@@ -186,17 +168,16 @@ def test_a_kill_leaves_no_calls_on_the_workers_disk(
         constants={"tempfile:tempdir": str(own)},
         interval=anywhere.interval,
         staging_uri=anywhere.staging_uri,
-        compress=compress,
+        compress="gcsfs@" not in anywhere.staging_uri,
     )
     assert ended.killed, ended.error
     assert list(own.iterdir()) == []
-    anywhere.run()
-    anywhere.assert_table_is_truth()
+    anywhere.summaries()
+    anywhere.assert_table_is_truth(details=False)
 
 
-@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-def test_a_torn_part_of_details_is_asked_for_again(chain: Chain, compress: bool) -> None:
-    chain.enrich_options["compress"] = compress
+def test_a_torn_part_of_details_is_asked_for_again(chain: Chain) -> None:
+    chain.enrich_options["compress"] = True
     calls = chain.summaries()
     chain.enrich(calls)
     [part] = local(calls).parent.glob("details-0*.jsonl*")
@@ -236,7 +217,7 @@ def test_load_of_calls_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
 
 @pytest.mark.parametrize(
     "death",
-    [each for each in DEATHS if each.call == 1 and "dataset" not in each.function],
+    [each for each in DEATHS if each.call == 1 and "create" not in each.function and each.after],
     ids=lambda d: f"{d.function[-12:]}-{d.after}",
 )
 def test_load_of_details_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
@@ -251,9 +232,7 @@ def test_load_of_details_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
-@pytest.mark.parametrize(
-    ("query", "after"), [(1, True), (2, False), (2, True), (3, False), (3, True)]
-)
+@pytest.mark.parametrize(("query", "after"), [(1, True), (2, True), (3, False)])
 def test_killed_while_it_erases(chain: Chain, jobs: Jobs, query: int, after: bool) -> None:
     """The queries: a look, the merge, another look."""
     chain.run()
@@ -271,30 +250,3 @@ def test_killed_while_it_erases(chain: Chain, jobs: Jobs, query: int, after: boo
     chain.load(calls)
     chain.assert_table_is_truth(erased=gone)
     assert tables(chain.bigquery, chain.table) == ["calls"]
-
-
-def test_one_killed_day_does_not_touch_the_other(chain: Chain, jobs: Jobs) -> None:
-    chain.run()
-    chain.interval = day(1)
-    calls = chain.extract().returned
-    ended = jobs.run(
-        TalkPilotLoadCallsOperator,
-        death=Death(f"{CLIENT}.query"),
-        manifest_uri=calls,
-        table=chain.table,
-    )
-    assert ended.killed, ended.error
-    chain.assert_table_is_truth(day(0))
-    chain.run()
-    chain.assert_table_is_truth(day(0), day(1))
-
-
-def test_files_of_others_in_the_folder_are_left_alone(chain: Chain) -> None:
-    calls = str(chain.extract().returned)
-    folder = local(calls).parent
-    strangers = [folder / "README", folder / "details-notes.jsonl", folder / "calls-99999.jsonl"]
-    for stranger in strangers:
-        stranger.write_text("not ours\n")
-    chain.run()
-    chain.assert_table_is_truth()
-    assert all(Path(stranger).read_text() == "not ours\n" for stranger in strangers)

@@ -37,7 +37,7 @@ def jobs_started(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return started
 
 
-@pytest.mark.parametrize(("agents", "calls"), [(1, 1), (500, 1000)])
+@pytest.mark.parametrize(("agents", "calls"), [(1, 1), (80, 160)])
 def test_one_load_job_and_one_merge(
     chain: Chain, jobs_started: Counter[str], agents: int, calls: int, pytestconfig: pytest.Config
 ) -> None:

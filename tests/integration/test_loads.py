@@ -52,15 +52,6 @@ def test_staging_tables_are_dropped(chain: Chain) -> None:
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
-def test_what_a_load_tells(chain: Chain) -> None:
-    calls = chain.extract().returned
-    first, second = chain.load(calls).returned, chain.load(calls).returned
-    assert first["rows"] == second["rows"] == 46
-    assert first["changed"] == 46
-    assert first["merge_job_id"].startswith("talkpilot-merge-")
-    assert (second["changed"], second["merge_job_id"]) == (0, None)
-
-
 def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:
     call = live_call(chain)
     old_calls, old_details = chain.run()

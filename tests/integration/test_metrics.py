@@ -43,14 +43,6 @@ def test_a_day(chain: Chain, counted: Counted) -> None:
     }
 
 
-def test_a_run_again_brings_no_details(chain: Chain, counted: Counted) -> None:
-    chain.run()
-    counted.clear()
-    chain.run()
-    assert "talkpilot.details" not in counted
-    assert "talkpilot.requests.detail" not in counted
-
-
 def test_a_deferral_counts_what_was_spent_before_it_and_no_more(
     chain: Chain, counted: Counted
 ) -> None:

@@ -21,8 +21,7 @@ def long_list(chain: Chain) -> list[dict[str, Any]]:
     return chain.sandbox.truth(*chain.interval)[::-1]
 
 
-@pytest.mark.parametrize("after", [1, 2])
-@pytest.mark.parametrize("row", [0, 99, 100, 150, 249])
+@pytest.mark.parametrize(("row", "after"), [(99, 1), (100, 1), (249, 2)])
 def test_a_soft_delete_moves_nothing(
     chain: Chain, long_list: list[dict[str, Any]], row: int, after: int
 ) -> None:
@@ -31,8 +30,7 @@ def test_a_soft_delete_moves_nothing(
     assert chain.sandbox.counters["calls"] == 3
 
 
-@pytest.mark.parametrize("after", [1, 2])
-@pytest.mark.parametrize("row", [5, 130, 249])
+@pytest.mark.parametrize(("row", "after"), [(5, 1), (249, 2)])
 def test_an_erased_call(
     chain: Chain, long_list: list[dict[str, Any]], row: int, after: int
 ) -> None:
@@ -41,8 +39,9 @@ def test_an_erased_call(
     chain.assert_table_is_truth(details=False)
 
 
-@pytest.mark.parametrize("after", [1, 2])
-@pytest.mark.parametrize("created_at", ["2026-03-16T23:59:59Z", "2026-03-16T00:00:00Z"])
+@pytest.mark.parametrize(
+    ("created_at", "after"), [("2026-03-16T23:59:59Z", 1), ("2026-03-16T00:00:00Z", 2)]
+)
 def test_a_late_row(
     chain: Chain, long_list: list[dict[str, Any]], created_at: str, after: int
 ) -> None:
@@ -123,32 +122,3 @@ def test_agents_that_are_finished_are_kept(chain: Chain) -> None:
     chain.summaries()
     assert sandbox.counters["calls"] == 3
     chain.assert_table_is_truth(details=False)
-
-
-def test_agents_that_come_while_they_are_listed(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    sandbox.reset(days=1, agents=150, calls_per_day=150)
-    added: list[str] = []
-
-    def add(kind: str, count: int) -> None:
-        if kind == "agents" and count == 2:
-            added.append(sandbox.store.add_agent())
-            sandbox.insert_late(added[0], "2026-03-16T12:00:00Z")
-
-    sandbox.before_request = add
-    chain.summaries()
-    assert added
-    chain.assert_table_is_truth(details=False)
-
-
-def test_a_call_erased_between_its_list_and_its_detail(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    gone = sandbox.truth(*chain.interval)[5]["id"]
-    sandbox.scripts.add("erase", kind="detail", after=1, call_id=gone)
-    calls = chain.extract().returned
-    details = chain.enrich(calls, concurrency=1)
-    assert details.xcoms["summary"]["vanished"] in (0, 1)
-    assert details.xcoms["summary"]["details"] in (45, 46)
-    chain.load(details.returned)
-    rows = [row for row in chain.rows() if row["id"] != gone]
-    assert {row["id"] for row in rows} == {c["id"] for c in sandbox.truth(*chain.interval)}

@@ -24,7 +24,6 @@ from tests.support.tables import Row, tables
 PERSONAL = (
     "caller_phone", "agent_phone_number", "pre_call_variables", "extracted_variables", "extra",
 )  # fmt: skip
-OURS = ("synced_at", "purged_at")
 
 
 def record_of(chain: Chain, call: Row) -> Row:
@@ -167,17 +166,14 @@ def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
     assert scores(chain) == true_scores(chain)
 
 
-@pytest.mark.parametrize("records_first", [True, False])
-def test_the_calls_own_score_stays_where_a_records_differs(
-    chain: Chain, records_first: bool
-) -> None:
+def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None:
     """TalkPilot does not say that they are the same."""
     chain.sandbox.settings.performance_score_shift = 0.25
     late = next(call for call in living(chain) if call["final_score"] is None)
     calls = chain.summaries()
-    if records_first:
-        chain.performance(calls)
+    chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
+    assert scores(chain) == true_scores(chain)
     chain.performance(calls)
     own = {call["id"] for call in living(chain)}
     assert {k: v for k, v in scores(chain).items() if k in own} == {
@@ -311,38 +307,27 @@ def test_choices_for_columns(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in repr(rows(chain))
 
 
-class TestWithoutPermission:
-    @pytest.fixture(autouse=True, params=["permission", "spring"])
-    def _refused(self, chain: Chain, request: pytest.FixtureRequest) -> None:
-        sandbox = chain.sandbox
-        if request.param == "spring":
-            sandbox.settings.performance_records = False
-            return
+@pytest.mark.parametrize("refused", ["permission", "spring"])
+def test_everything_goes_on_without_permission(
+    chain: Chain, caplog: pytest.LogCaptureFixture, refused: str
+) -> None:
+    sandbox = chain.sandbox
+    if refused == "spring":
+        sandbox.settings.performance_records = False
+    else:
         key = sandbox.settings.api_keys[sandbox.api_key]
-        allowed = key.model_copy(update={"permissions": ("agents:read", "calls:read")})
-        monkeypatch = request.getfixturevalue("monkeypatch")
-        monkeypatch.setitem(sandbox.settings.api_keys, sandbox.api_key, allowed)
-
-    def test_everything_goes_on_as_without(
-        self, chain: Chain, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        calls = chain.summaries()
-        spent(chain)
-        caplog.clear()
-        chain.performance(calls)
-        assert spent(chain) == {"performance": 1}
-        assert caplog.text.count("No performance records are read") == 1
-        chain.load(str(chain.enrich(calls).returned))
-        chain.assert_table_is_truth()
-        assert tables(chain.bigquery, chain.table) == ["calls"]
-
-    def test_required(self, chain: Chain) -> None:
-        calls = chain.summaries()
-        with pytest.raises(AirflowFailException):
-            chain.performance(calls, performance="required")
-
-    def test_off(self, chain: Chain) -> None:
-        calls = chain.summaries()
-        spent(chain)
-        chain.performance(calls, performance="off")
-        assert spent(chain) == {}
+        key.permissions = ["agents:read", "calls:read"]
+    calls = chain.summaries()
+    spent(chain)
+    chain.performance(calls, performance="off")
+    assert spent(chain) == {}
+    with pytest.raises(AirflowFailException):
+        chain.performance(calls, performance="required")
+    spent(chain)
+    caplog.clear()
+    chain.performance(calls)
+    assert spent(chain) == {"performance": 1}
+    assert caplog.text.count("No performance records are read") == 1
+    chain.load(str(chain.enrich(calls).returned))
+    chain.assert_table_is_truth()
+    assert tables(chain.bigquery, chain.table) == ["calls"]

@@ -25,7 +25,6 @@ from tests.support.jobs import Death, Jobs
 pytestmark = pytest.mark.slow
 
 STATES = ["purged", "erased"]
-HALVES = ("2026-03-16T00:00:00", "2026-03-16T12:00:00"), ("2026-03-16T12:00:00", "2026-03-17")
 
 
 class Caller:
@@ -73,25 +72,22 @@ def clean_run(chain: Chain, dag_id: str = "calls", **extract: Any) -> Any:
     return chain.clean(calls, details, dag_id=dag_id).returned
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-def test_files_of_a_failed_run_of_another_dag(anywhere: Chain, state: str, compress: bool) -> None:
-    chain = anywhere
-    caller = Caller(chain, state)
+def test_files_of_a_failed_run_of_another_dag(anywhere: Chain) -> None:
+    chain, compress = anywhere, "gcsfs@" not in anywhere.staging_uri
+    callers = [Caller(chain, state, number) for number, state in enumerate(STATES, 5)]
     failed = chain.extract(dag_id="failed", compress=compress).returned
     chain.enrich(str(failed), dag_id="failed", compress=compress)
-    assert len(caller.is_in(chain.staging_uri)) == 2
     files = len(names(chain.staging_uri))
-
-    caller.leave()
+    for caller in callers:
+        assert len(caller.is_in(chain.staging_uri)) == 2
+        caller.leave()
     chain.sandbox.reset_counters()
     # The failed run's details are taken over, all but one that is of before the purge.
-    again = 1 if state == "purged" else 0
-    assert clean_run(chain, "second") == {"loaded": 4 + again, "purged": 2, "expired": 0}
-    assert caller.is_in(chain.staging_uri) == []
+    assert clean_run(chain, "second") == {"loaded": 5, "purged": 2, "expired": 0}
+    assert [caller.is_in(chain.staging_uri) for caller in callers] == [[], []]
     assert len(names(chain.staging_uri)) == files
     spent = chain.sandbox.counters
-    assert (spent["agents"], spent["calls"], spent["detail"]) == (1, 2, again)
+    assert (spent["agents"], spent["calls"], spent["detail"]) == (1, 2, 1)
     chain.assert_table_is_truth()
 
 
@@ -122,12 +118,11 @@ def test_the_failed_run_can_still_be_gone_on_with(chain: Chain, table: str, stat
     assert "My name is" not in str(chain.rows())
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_every_folder_that_can_hold_the_call(chain: Chain, state: str) -> None:
+def test_every_folder_that_can_hold_the_call(chain: Chain) -> None:
     """Other DAGs, agents, intervals that overlap, selections, and other connections."""
     sandbox, agents = chain.sandbox, chain.sandbox.store.agent_ids
-    chain.interval = HALVES[0]
-    caller = Caller(chain, state)
+    chain.interval = "2026-03-16T00:00:00", "2026-03-16T12:00:00"
+    caller = Caller(chain, "purged")
     for options in (
         {"dag_id": "another"},
         {"agent_ids": agents},
@@ -141,12 +136,11 @@ def test_every_folder_that_can_hold_the_call(chain: Chain, state: str) -> None:
     spent = sandbox.counters["detail"]
     clean_run(chain, "second")
     assert caller.is_in(chain.staging_uri) == []
-    assert sandbox.counters["detail"] - spent == (1 if state == "purged" else 0)
+    assert sandbox.counters["detail"] - spent == 1
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("keep", [False, True], ids=["cleaned", "kept"])
+@pytest.mark.parametrize(("state", "keep"), [("purged", True), ("erased", False)])
 def test_an_earlier_run_of_the_same_folder(chain: Chain, state: str, keep: bool) -> None:
     """Nothing of it comes back into the table, neither now nor with what was kept by choice."""
     caller = Caller(chain, state)
@@ -221,31 +215,6 @@ def test_a_selection_shows_a_purge(chain: Chain) -> None:
     assert caller.is_in(chain.staging_uri) == []
 
 
-def test_calls_that_came_later_are_not_gone(chain: Chain) -> None:
-    """A newer walk, staged and not loaded yet, has a call that the loaded one lacks."""
-    sandbox = chain.sandbox
-    older = chain.run()
-    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
-    newer = str(chain.extract().returned)
-    details = str(chain.enrich(newer).returned)
-    assert chain.clean(*older).returned["purged"] == 0
-    chain.load(newer)
-    chain.load(details)
-    chain.assert_table_is_truth()
-
-
-@pytest.mark.parametrize("fault", ["no_id", "no_start"])
-def test_a_call_that_did_not_fit_is_not_gone(chain: Chain, fault: FaultName) -> None:
-    """Its record is in the rejects of the walk, not in its list rows."""
-    sandbox = chain.sandbox
-    sandbox.reset(days=1)
-    whole = str(chain.extract(dag_id="another").returned)
-    sandbox.faults.add(fault, kind="calls")
-    assert clean_run(chain, "second", max_rejects=1)["purged"] == 0
-    chain.load(whole)
-    assert len(chain.rows()) == len(sandbox.truth(*chain.interval))
-
-
 def test_rejects(chain: Chain) -> None:
     """A record that did not fit is data of a caller too."""
     sandbox = chain.sandbox
@@ -286,14 +255,13 @@ def of_the_first_agent(chain: Chain, state: str) -> Caller:
     return Caller(chain, state, agent_ids.index(chain.sandbox.store.agents[0]["id"]))
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("number", [5, -5], ids=["first", "last"])
+@pytest.mark.parametrize(("state", "number"), [("purged", 5), ("erased", -6)])
 def test_while_another_run_fetches_details(
     chain: Chain, monkeypatch: pytest.MonkeyPatch, state: str, number: int
 ) -> None:
     """It ends with all that is left, and requests nothing twice."""
     sandbox = chain.sandbox
-    sandbox.reset(days=1, calls_per_day=160)
+    sandbox.reset(days=1, calls_per_day=120)
     caller = Caller(chain, state, number)
     calls = str(chain.extract(dag_id="slow").returned)
     flush, times = DetailBatches.flush, list[DetailBatches]()
@@ -302,7 +270,7 @@ def test_while_another_run_fetches_details(
         flush(batches)
         times.append(batches)
         if len(times) == 1:
-            assert 0 < len(requested(chain)) < 160
+            assert 0 < len(requested(chain)) < 120
             purge_elsewhere(chain, caller)
 
     monkeypatch.setattr(DetailBatches, "flush", flush_and_purge)
@@ -318,15 +286,12 @@ def test_while_another_run_fetches_details(
     assert names(chain.staging_uri) == []
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """A walk cannot be mended from outside while it is made: it is made again."""
     sandbox = chain.sandbox
     sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
-    walked_first = sandbox.store.agents[0]["id"]
-    calls = [call["agent_id"] for call in sandbox.truth(*chain.interval)]
-    caller = Caller(chain, state, calls.index(walked_first))
+    caller = of_the_first_agent(chain, "erased")
     save, times = Checkpoint.save, list[Checkpoint]()
 
     def save_and_purge(checkpoint: Checkpoint, folder: Any) -> None:
@@ -345,12 +310,11 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, 
     chain.assert_table_is_truth()
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_a_walk_that_was_interrupted_goes_on(chain: Chain, state: str) -> None:
+def test_a_walk_that_was_interrupted_goes_on(chain: Chain) -> None:
     """Its checkpoint names what was written anew: finished agents are not walked again."""
     sandbox = chain.sandbox
     sandbox.reset(agents=6)
-    caller = of_the_first_agent(chain, state)
+    caller = of_the_first_agent(chain, "purged")
     sandbox.faults.add("no_pagination", kind="calls", after=4)
     with pytest.raises(AirflowFailException):
         chain.extract(dag_id="failed")
@@ -368,9 +332,15 @@ def test_a_walk_that_was_interrupted_goes_on(chain: Chain, state: str) -> None:
 STORAGE = "airflow_provider_talkpilot.staging.storage"
 
 
-@pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("function", ["put", "put_text", "delete"])
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("state", "function", "call"),
+    [
+        ("purged", "put", 1),
+        ("erased", "put_text", 1),
+        ("purged", "delete", 1),
+        ("erased", "put", 2),
+    ],
+)
 def test_killed_and_done_again(
     chain: Chain, jobs: Jobs, state: str, function: str, call: int
 ) -> None:
@@ -419,8 +389,7 @@ def test_an_unfinished_file(chain: Chain, jobs: Jobs) -> None:
     assert torn not in staged_files(chain.staging_uri)
 
 
-@pytest.mark.parametrize("harm", ["torn", "shorter"])
-def test_a_part_that_is_not_whole_is_not_made_to_look_whole(chain: Chain, harm: str) -> None:
+def test_a_part_that_is_not_whole_is_not_made_to_look_whole(chain: Chain) -> None:
     """No task can load it, and it may hold the caller: it goes."""
     caller = Caller(chain, "purged")
     failed = str(chain.extract(dag_id="failed").returned)
@@ -428,8 +397,7 @@ def test_a_part_that_is_not_whole_is_not_made_to_look_whole(chain: Chain, harm: 
     far = str(chain.extract(dag_id="failed", interval=day(1)).returned)
     for manifest in (failed, far):
         for part in local(manifest).parent.glob("*-0*.jsonl"):
-            lines = part.read_bytes().splitlines(keepends=True)
-            part.write_bytes(b"".join(lines)[:-9] if harm == "torn" else b"".join(lines[:-1]))
+            part.write_bytes(part.read_bytes()[:-9])
     caller.leave()
     clean_run(chain, "second")
     assert caller.is_in(chain.staging_uri) == []
@@ -462,24 +430,3 @@ def test_another_folder_that_cannot_be_read(
     assert "/b/" in left
     assert "It is left alone." in caplog.text
     assert "/b/" in caplog.text
-
-
-def test_a_manifest_of_another_version_does_not_keep_a_part(chain: Chain) -> None:
-    caller = Caller(chain, "purged")
-    failed = str(chain.extract(dag_id="failed").returned)
-    local(failed).write_text('{"version": 2}')
-    caller.leave()
-    clean_run(chain, "second")
-    assert caller.is_in(chain.staging_uri) == []
-
-
-def test_a_walk_whose_parts_were_changed_purges_nothing(chain: Chain) -> None:
-    """Calls that are missing from it would look as if they were gone."""
-    chain.extract(dag_id="failed")
-    calls = chain.summaries()
-    [part] = local(calls).parent.glob("calls-0*.jsonl")
-    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]))
-    before = staged_files(chain.staging_uri)
-    with pytest.raises(AirflowFailException, match="do not hold what their manifest says"):
-        chain.clean(calls)
-    assert staged_files(chain.staging_uri) == before

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -26,45 +24,45 @@ def requested(sandbox: Sandbox) -> Counter[str]:
 
 def test_a_day(chain: Chain) -> None:
     sandbox = chain.sandbox
-    sandbox.reset(calls_per_day=402)
+    sandbox.reset(calls_per_day=202)
     calls = chain.extract()
-    # 201 calls of each agent, and its first call of the next day, within the margin: 3 pages.
-    assert spent(sandbox) == {"agents": 1, "calls": 6}
+    # 101 calls of each agent, and its first call of the next day, within the margin: 2 pages.
+    assert spent(sandbox) == {"agents": 1, "calls": 4}
     chain.load(calls.returned)
     assert spent(sandbox) == {}
     details = chain.enrich(calls.returned)
     assert [path for path, times in requested(sandbox).items() if times > 1] == []
-    assert spent(sandbox) == {"detail": 402}
+    assert spent(sandbox) == {"detail": 202}
     chain.load(details.returned)
     assert spent(sandbox) == {}
 
-    assert calls.xcoms["summary"]["requests"] == {"agents": 1, "calls": 6}
-    assert details.xcoms["summary"]["requests"] == {"detail": 402}
+    assert calls.xcoms["summary"]["requests"] == {"agents": 1, "calls": 4}
+    assert details.xcoms["summary"]["requests"] == {"detail": 202}
 
 
 def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
     """Lists and records alone are read again: neither a detail nor a score is missing."""
     sandbox = chain.sandbox
-    sandbox.reset(calls_per_day=402)
+    sandbox.reset(calls_per_day=202)
     chain.enrich_options["details"] = "until_complete"
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
-    assert spent(sandbox) == {"agents": 1, "calls": 6, "performance": 6, "detail": 402}
+    assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4, "detail": 202}
     chain.assert_table_is_truth()
     for call in sandbox.truth(*chain.interval):
         sandbox.edit(call["id"], done=not call["done"], note="called back")
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
-    assert spent(sandbox) == {"agents": 1, "calls": 6, "performance": 6}
+    assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4}
     truth = {call["id"]: call for call in sandbox.truth(*chain.interval)}
     same = "note", "done", "final_score", "call_summary"
     for row in chain.rows():
         assert [row[name] for name in same] == [truth[row["id"]][name] for name in same]
 
 
-@pytest.mark.parametrize(("calls", "pages"), [(0, 1), (1, 1), (99, 1), (100, 1), (101, 2)])
+@pytest.mark.parametrize(("calls", "pages"), [(0, 1), (100, 1), (101, 2)])
 def test_pages_of_one_agent(chain: Chain, calls: int, pages: int) -> None:
     sandbox = chain.sandbox
     sandbox.reset(days=1, agents=1, calls_per_day=calls)
@@ -101,32 +99,6 @@ def test_more_agents_than_a_page_holds(chain: Chain) -> None:
     chain.assert_table_is_truth(details=False)
 
 
-def test_the_same_day_again_asks_for_no_detail(chain: Chain) -> None:
-    chain.run()
-    spent(chain.sandbox)
-    chain.run()
-    assert spent(chain.sandbox) == {"agents": 1, "calls": 2}
-
-
-def test_what_the_table_has_is_not_asked_for_again(chain: Chain, tmp_path: Path) -> None:
-    chain.run()
-    spent(chain.sandbox)
-    chain.staging_uri = (tmp_path / "another").as_uri()
-    chain.run()
-    assert spent(chain.sandbox) == {"agents": 1, "calls": 2}
-    chain.assert_table_is_truth()
-
-
-def test_what_staging_has_is_not_asked_for_again(chain: Chain) -> None:
-    calls = chain.summaries()
-    chain.enrich(calls)
-    spent(chain.sandbox)
-    details = chain.enrich(calls).returned
-    assert spent(chain.sandbox) == {}
-    chain.load(details)
-    chain.assert_table_is_truth()
-
-
 def test_an_interval_within_one_that_was_run(chain: Chain) -> None:
     chain.run()
     spent(chain.sandbox)
@@ -149,18 +121,6 @@ def test_only_changed_calls_are_asked_for_again(chain: Chain) -> None:
     chain.assert_table_is_truth()
 
 
-def test_a_young_call_without_a_score_is_not_asked_for_again_the_same_day(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-    sandbox.reset(days=1, start=yesterday)
-    chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
-    chain.run()
-    assert any(row["final_score"] is None for row in chain.rows())
-    spent(sandbox)
-    chain.run()
-    assert "detail" not in spent(sandbox)
-
-
 def test_details_turned_off_cost_nothing(chain: Chain) -> None:
     from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -178,15 +138,3 @@ def test_the_key_goes_to_the_api_alone(chain: Chain) -> None:
     assert {request.kind for request in sandbox.requests} == {"agents", "calls", "detail"}
     assert {request.method for request in sandbox.requests} == {"GET"}
     assert {request.host for request in sandbox.requests} == {f"127.0.0.1:{sandbox.port}"}
-
-
-def test_bigquery_is_asked_once_per_load_task(chain: Chain) -> None:
-    """One load job and one merge between two looks, however many agents and parts there are."""
-    chain.sandbox.reset(days=1, agents=12, calls_per_day=48)
-    before = {job.job_id for job in chain.bigquery.list_jobs()}
-    chain.summaries()
-    jobs = [job for job in chain.bigquery.list_jobs() if job.job_id not in before]
-    queries = [job.query for job in jobs if job.job_type == "query"]
-    assert (len(jobs), len(queries)) == (5, 4)
-    for one in ("BEGIN TRANSACTION", "CREATE TABLE"):
-        assert sum(one in query for query in queries) == 1

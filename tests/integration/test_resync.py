@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
@@ -161,44 +161,15 @@ def test_an_interval_by_hand_counts_for_no_look_back(resync: Resync) -> None:
     assert resync.choose(DAYS, interval=None, start="2026-01-01", end="2026-01-02").returned
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"start": "2026-03-16"}, "is missing a bound"),
-        ({"end": "2026-03-16"}, "is missing a bound"),
-        ({"start": "2026-03-16", "end": "2026-03-16"}, "has zero length"),
-        ({"start": "2026-03-17", "end": "2026-03-16"}, "is reversed"),
-        ({"start": "soon", "end": "2026-03-16"}, "is no date or time"),
-        ({"look_backs": '[{"days": 0, "every": 1}]'}, "look-backs do not fit"),
-        ({"interval": None}, "This run has no data interval"),
-        ({"table": "calls"}, "is malformed"),
-    ],
-)
-def test_what_is_wrong_is_told_in_a_line(chain: Chain, options: dict[str, Any], says: str) -> None:
-    with pytest.raises(AirflowFailException, match=says) as caught:
-        Resync(chain).choose(DAYS, **options)
-    assert len(str(caught.value).splitlines()) == 1
-    assert not chain.sandbox.counters
-
-
-@pytest.mark.parametrize("there", ["no table", "an empty table", "the newest day alone"])
+@pytest.mark.parametrize("there", ["no table", "the newest day alone"])
 def test_nothing_to_read_again(chain: Chain, there: str) -> None:
     """A re-sync loads no history: else the first one would fetch half a year of details."""
-    if there == "an empty table":
-        chain.interval = "2026-01-05", "2026-01-06"
-        chain.run()
     if there == "the newest day alone":
         chain.run()
     chain.sandbox.reset_counters()
     with pytest.raises(AirflowSkipException, match="nothing to read again"):
         Resync(chain).choose(1)
     assert not chain.sandbox.counters
-
-
-def test_unreadable_notes_of_earlier_runs_cost_requests_and_no_truth(resync: Resync) -> None:
-    resync.done = "{half"
-    assert resync.run(DAYS) == (midnight(0), midnight(DAYS - 1))
-    assert resync.look_backs() == {"90": day(DAYS - 1)[0]}
 
 
 @pytest.mark.slow
@@ -260,23 +231,6 @@ def test_a_purge_by_retention_arrives_for_list_requests_alone(
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
-@pytest.mark.slow
-def test_a_retention_that_gets_shorter(chain: Chain, kept_nine_days: Resync) -> None:
-    """All days between are due at once, and again where TalkPilot's job comes later."""
-    morning(chain, AGES)
-    kept_nine_days.run_all(AGES, look_backs=SHORT)
-    for agent_id in chain.sandbox.store.agent_ids:
-        chain.sandbox.edit_agent(agent_id, retention_days=AGES - 4)
-    # The run comes before the job.
-    assert kept_nine_days.run_all(AGES + 1, look_backs=SHORT)[0] == (midnight(1), midnight(5))
-    morning(chain, AGES + 1)
-    chain.sandbox.reset_counters()
-    assert kept_nine_days.run_all(AGES + 2, look_backs=SHORT)[0] == (midnight(1), midnight(5))
-    assert "detail" not in chain.sandbox.counters
-    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
-    assert len(kept_nine_days.run_all(AGES + 3, look_backs=SHORT)) == 1, "the look-back alone"
-
-
 def test_agents_that_are_named_and_a_key_that_may_not_list_them(
     chain: Chain, kept_nine_days: Resync, log_of: Callable[[], str]
 ) -> None:
@@ -289,11 +243,3 @@ def test_agents_that_are_named_and_a_key_that_may_not_list_them(
     assert "agents:read" in log_of()
     chosen = kept_nine_days.choose(91, look_backs=SHORT, agent_ids=[first]).returned
     assert (chosen[0]["start"], chosen[0]["agent_ids"]) == (midnight(0), [first])
-
-
-def test_days_that_a_look_back_reads_anyway_are_read_once(
-    chain: Chain, kept_nine_days: Resync
-) -> None:
-    morning(chain, AGES)
-    assert kept_nine_days.run(AGES) == (midnight(0), midnight(AGES - 1))
-    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))

@@ -75,9 +75,7 @@ def test_at_debug_through_the_whole_chain(chain: Chain, jobs: Jobs) -> None:
         assert_hidden(chain, *everything(ended))
 
 
-@pytest.mark.parametrize(
-    "fault", ["wrong_type", "no_start", "no_id", "bad_json", "cut", "conflict", "status"]
-)
+@pytest.mark.parametrize("fault", ["wrong_type", "no_start", "bad_json", "status"])
 @pytest.mark.parametrize("kind", ["calls", "detail"])
 def test_at_debug_when_it_fails(chain: Chain, jobs: Jobs, fault: str, kind: str) -> None:
     connection = {**chain.sandbox.connection, "extra": {"tries": 1}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,52 +55,9 @@ def test_a_poke_costs_one_request_while_a_call_is_open(
     assert log.count(f"Of {count} call(s) looked at in {interval}, {count} are done (2 req") == 1
 
 
-def test_named_agents(sandbox: Sandbox) -> None:
-    [left] = finish(sandbox, but=1, agent=0)
-    first, second = sandbox.store.agent_ids
-    assert poke(agent_ids=[second])
-    assert spent(sandbox) == {"calls": 1}
-    assert not poke(agent_ids=json.dumps([first]))
-    assert not poke(agent_ids=[first, second])
-    sandbox.edit(left, done=True)
-    sandbox.reset_counters()
-    assert poke(agent_ids=[first, second])
-    assert spent(sandbox) == {"calls": 2}
-
-
-@pytest.mark.parametrize(("but", "enough"), [(4, True), (5, True), (6, False)])
-def test_a_share_of_both_agents_calls(sandbox: Sandbox, but: int, enough: bool) -> None:
-    finish(sandbox, but=but)
-    count = len(calls_of(sandbox))
-    share = (count - 5) / count
-    assert poke(done_share=share) is enough
-    assert spent(sandbox) == {"agents": 1, "calls": 2}
-
-
-def test_an_agent_with_more_calls_than_a_page(sandbox: Sandbox) -> None:
-    agent = sandbox.store.agent_ids[0]
-    old = sandbox.insert_late(agent, "2026-03-16T00:00:00.000Z", done=False)
-    for minute in range(120):
-        sandbox.insert_late(agent, f"2026-03-16T12:{minute // 2:02}:{minute % 2:02}Z", done=True)
-    finish(sandbox)
-    sandbox.edit(old, done=False)
-    sandbox.scripts.add("edit", after=4 * 3, call_id=old, done=True)
-    count = len(calls_of(sandbox))
-    assert sense(agent_ids=[agent]).returned["calls"] == count // 2 + 61
-    assert spent(sandbox) == {"calls": 4 * 4}
-
-
 def test_an_interval_without_calls_is_done(sandbox: Sandbox) -> None:
     assert sense(interval=EMPTY).returned == {"calls": 0, "done": 0}
     assert spent(sandbox) == {"agents": 1, "calls": 2}
-
-
-@pytest.mark.parametrize("change", ["soft_delete", "erase"])
-def test_calls_that_go_do_not_hold_it_up(sandbox: Sandbox, change: str) -> None:
-    [left] = finish(sandbox, but=1)
-    assert not poke()
-    getattr(sandbox, change)(left)
-    assert poke()
 
 
 def test_the_params_choose_the_interval(sandbox: Sandbox) -> None:
@@ -122,26 +78,6 @@ def test_a_running_interval_costs_nothing(sandbox: Sandbox, log_of: Callable[[],
     assert not spent(sandbox)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"interval": None}, "This run has no data interval"),
-        ({"start": "2026-03-16", "end": "2026-03-16"}, "zero length"),
-        ({"start": "2026-03-16"}, "missing a bound"),
-        ({"agent_ids": ["x"]}, "is no UUID"),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("deferrable", [True, False])
-def test_bad_arguments_fail_at_once(
-    sandbox: Sandbox, options: dict[str, Any], says: str, deferrable: bool
-) -> None:
-    with pytest.raises(AirflowFailException, match=says) as caught:
-        sense(**options, deferrable=deferrable)
-    assert len(str(caught.value).splitlines()) == 1
-    assert not spent(sandbox)
-
-
 def rejected(sandbox: Sandbox, connect: Connect, what: str) -> dict[str, Any]:
     """Make the API refuse the sensor; gives options of the sensor."""
     finish(sandbox, but=1)
@@ -154,8 +90,7 @@ def rejected(sandbox: Sandbox, connect: Connect, what: str) -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("what", ["401", "403", "404"])
-@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize(("what", "deferrable"), [("401", True), ("403", False), ("404", True)])
 def test_a_refusal_fails_at_once(
     sandbox: Sandbox, connect: Connect, what: str, deferrable: bool
 ) -> None:
@@ -168,7 +103,7 @@ def test_a_refusal_fails_at_once(
         sense(**options, deferrable=deferrable, soft_fail=True)
 
 
-@pytest.mark.parametrize("what", ["401", "403", "404"])
+@pytest.mark.parametrize("what", ["401", "404"])
 def test_a_refusal_of_the_trigger_says_the_same(
     sandbox: Sandbox, connect: Connect, what: str
 ) -> None:

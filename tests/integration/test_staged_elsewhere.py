@@ -46,12 +46,9 @@ def two_days(chain: Chain) -> Chain:
     return chain
 
 
-@pytest.mark.parametrize("other_dag", [False, True])
-def test_a_failed_resync_is_taken_over_by_another_interval(
-    two_days: Chain, other_dag: bool
-) -> None:
+def test_a_failed_resync_is_taken_over_by_another_interval(two_days: Chain) -> None:
     of_both = len(two_days.sandbox.truth(*BOTH))
-    stage_details(two_days, BOTH, **({"dag_id": "resync"} if other_dag else {}))
+    stage_details(two_days, BOTH, dag_id="resync")
     assert details_requested(two_days) == of_both
     two_days.interval = day(1)
     first, *_ = two_days.sandbox.truth(*day(1))

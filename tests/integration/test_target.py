@@ -129,17 +129,15 @@ def test_days_that_the_table_has_forgotten_cost_no_request(chain: Chain) -> None
 @pytest.mark.parametrize(
     ("partitioning", "cost"),
     [
-        (None, "all of it"),
-        (TimePartitioning(), "all of it"),
         (TimePartitioning(field="updated_at"), "all of it"),
         (TimePartitioning("MONTH", field="created_at"), "each whole month"),
     ],
-    ids=["none", "load", "other", "month"],
+    ids=["other", "month"],
 )
 def test_a_table_that_is_partitioned_otherwise_is_named_with_its_cost(
     chain: Chain,
     caplog: pytest.LogCaptureFixture,
-    partitioning: TimePartitioning | None,
+    partitioning: TimePartitioning,
     cost: str,
 ) -> None:
     create(chain, partitioning)

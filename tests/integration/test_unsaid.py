@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import product
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -27,9 +27,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenacity.wait.random", SimpleNamespace(uniform=lambda low, high: 0.0))
 
 
-@pytest.mark.parametrize("pages", [0, 1])
-def test_pages_of_an_empty_list(chain: Chain, pages: Literal[0, 1]) -> None:
-    chain.sandbox.settings.empty_pages = pages
+def test_pages_of_an_empty_list(chain: Chain) -> None:
+    chain.sandbox.settings.empty_pages = 0
     chain.sandbox.store.add_agent(name="Nobody calls")
     chain.run()
     chain.assert_table_is_truth()
@@ -74,22 +73,6 @@ def test_unknown_fields_of_both(chain: Chain) -> None:
     chain.assert_table_is_truth(extra=EXTRA)
 
 
-def test_unknown_fields_of_details_alone(chain: Chain) -> None:
-    chain.sandbox.settings.patch(extra_detail_fields=EXTRA)
-    chain.run()
-    chain.assert_table_is_truth(extra=EXTRA)
-    chain.run()
-    chain.assert_table_is_truth(extra=EXTRA)
-
-
-def test_unknown_fields_of_the_list_alone(chain: Chain) -> None:
-    chain.sandbox.settings.patch(extra_list_fields=EXTRA)
-    chain.run()
-    chain.assert_table_is_truth(extra=EXTRA)
-    chain.run()
-    chain.assert_table_is_truth(extra=EXTRA)
-
-
 def test_an_unknown_field_that_holds_null_or_odd_names(chain: Chain) -> None:
     odd = {"with space": 1, "Ünïcode": "ß", "a.b": [], "": "empty", "transcript_url": None}
     chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
@@ -97,8 +80,7 @@ def test_an_unknown_field_that_holds_null_or_odd_names(chain: Chain) -> None:
     chain.assert_table_is_truth(extra=odd)
 
 
-@pytest.mark.both_eras
-@pytest.mark.parametrize("counted", [True, False], ids=["counted", "not counted"])
+@pytest.mark.parametrize(("era", "counted"), [("spring", True), ("now", True), ("now", False)])
 def test_refused_requests(chain: Chain, counted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = chain.sandbox
     sandbox.settings.patch(requests_per_minute=40, minute_seconds=2, refused_requests_count=counted)
@@ -108,55 +90,14 @@ def test_refused_requests(chain: Chain, counted: bool, monkeypatch: pytest.Monke
     chain.assert_table_is_truth()
 
 
-@pytest.mark.both_eras
-@pytest.mark.parametrize("retry_after", [0, None], ids=["zero", "missing"])
-def test_a_refusal_without_a_usable_time(chain: Chain, retry_after: int | None) -> None:
-    for kind in ("calls", "detail"):
-        chain.sandbox.faults.add("rate_limited", kind=kind, retry_after=retry_after)
-    chain.sandbox.settings.rate_headers = retry_after is not None
-    chain.run()
-    chain.assert_table_is_truth()
-
-
-@pytest.mark.both_eras
-def test_no_rate_headers(chain: Chain) -> None:
-    chain.sandbox.settings.rate_headers = False
-    chain.run()
-    chain.assert_table_is_truth()
-
-
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(("rate", "seed"), [(0.1, 3), (0.15, 1), (0.2, 2)])
-def test_random_faults(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, rate: float, seed: int
-) -> None:
+def test_random_faults(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = chain.sandbox
     # Threads share the faults out: seven in a row for one request are rare, and happen.
     connection = json.dumps({**sandbox.connection, "extra": {"tries": 20}})
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
-    sandbox.settings.patch(random_fault_rate=rate, random_fault_seed=seed)
-    chain.run()
+    sandbox.settings.patch(random_fault_rate=0.15, random_fault_seed=1)
     chain.run()
     assert sandbox.counters["faults"] > 0
     sandbox.settings.random_fault_rate = 0
-    chain.assert_table_is_truth()
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"fault": "status", "status": 500},
-        {"fault": "status", "status": 502, "body": "html"},
-        {"fault": "status", "status": 504, "body": "empty"},
-        {"fault": "cut"},
-        {"fault": "bad_json"},
-        {"fault": "empty"},
-    ],
-    ids=lambda fault: "-".join(str(part) for part in fault.values()),
-)
-def test_a_fault_that_goes_away(chain: Chain, fault: dict[str, Any]) -> None:
-    for kind in ("agents", "calls", "detail"):
-        chain.sandbox.faults.add(**fault, kind=kind, times=2)
-    chain.run()
     chain.assert_table_is_truth()

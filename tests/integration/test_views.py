@@ -250,17 +250,6 @@ def test_descriptions_and_labels(chain: Chain) -> None:
     }
 
 
-def test_twice(chain: Chain) -> None:
-    chain.run()
-    names = create_views(chain)
-    before = {view: described(chain.bigquery.get_table(view).schema) for view in names.values()}
-    assert create_views(chain) == names
-    after = {view: described(chain.bigquery.get_table(view).schema) for view in names.values()}
-    assert after == before
-    assert tables(chain.bigquery, chain.table) == sorted(["calls", *names])
-    assert_views_are_truth(chain, names, live(chain))
-
-
 def test_an_older_view_of_ours_is_brought_up_to_date(chain: Chain) -> None:
     chain.run()
     old = Table(f"{chain.table.rpartition('.')[0]}.calls_live")
@@ -318,10 +307,12 @@ def foreign_view(client: Client, name: str, source: str) -> None:
     client.create_table(view)
 
 
-@pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize(
-    ("make", "message"),
-    [(foreign_table, "exists and is no view"), (foreign_view, "is not of this provider")],
+    ("name", "make", "message"),
+    [
+        ("calls_live", foreign_table, "exists and is no view"),
+        ("calls_daily", foreign_view, "is not of this provider"),
+    ],
 )
 def test_what_others_made_stays(
     chain: Chain, name: str, make: Callable[[Client, str, str], None], message: str

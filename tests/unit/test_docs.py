@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pictures import IMAGES, MOST_BYTES
 from scripts.reference import COLUMN_TABLES, page, with_table
 from tests.support.docs import DOCS, read, section, table
 
@@ -76,13 +75,3 @@ def test_links_lead_somewhere(path: Path) -> None:
         led_to = path.parent / target if target else path
         assert led_to.exists(), target
         assert not heading or heading in headings(led_to), f"{target}#{heading}"
-
-
-def test_every_picture_is_shown_with_words_and_small() -> None:
-    shown = {}
-    for path in ALL:
-        for words, target in re.findall(r"!\[(.*?)\]\((.+?)\)", path.read_text(encoding="utf-8")):
-            shown[(path.parent / target).resolve()] = words
-    assert set(shown) == set(IMAGES.glob("*"))
-    assert all(len(words) > 20 for words in shown.values())
-    assert all(path.stat().st_size < MOST_BYTES for path in shown)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -35,15 +33,6 @@ def test_the_python_runs(block: str) -> None:
         exec(compile(block, "docs", "exec"), names)
 
 
-def test_the_operators_example_waits_for_what_it_needs() -> None:
-    names: dict[str, Any] = {}
-    exec(code(read("operators"), "python")[1], names)
-    upstream = {task.task_id: task.upstream_task_ids for task in names["extract"].dag.tasks}
-    assert upstream["load_details"] == {"enrich_calls", "load_calls"}
-    assert {"extract_calls", "enrich_calls", "load_details"} <= upstream["clean_staging"]
-    assert upstream["create_views"] == {"load_details"}
-
-
 def test_json_and_uri_make_the_same_client(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,15 +44,6 @@ def test_json_and_uri_make_the_same_client(
         with TalkPilotHook().get_conn() as client:
             assert client.base_url == BASE_URL_SHAPE
     assert "not used" not in capsys.readouterr().out
-
-
-def test_the_secrets_backend_is_one() -> None:
-    parser = configparser.ConfigParser()
-    parser.read_string(code(read("connection"), "ini")[0])
-    module, _, name = parser["secrets"]["backend"].rpartition(".")
-    backend = getattr(import_module(module), name)
-    for argument in json.loads(parser["secrets"]["backend_kwargs"]):
-        assert argument in backend.__init__.__code__.co_varnames
 
 
 def test_look_backs_and_the_state_of_the_resync_can_be_read() -> None:

@@ -38,11 +38,9 @@ def get(sandbox: Sandbox, *, base_url: str = "", **options: Any) -> dict[str, An
     ("fault", "kind"),
     [
         ({"fault": "status", "status": 500}, None),
-        ({"fault": "conflict"}, None),
         ({"fault": "bad_json"}, None),
         ({"fault": "cut"}, ConnectionFailedError),
         ({"fault": "redirect", "location": "https://example.com/"}, None),
-        ({"fault": "redirect"}, None),
         ({"fault": "rate_limited", "retry_after": 0}, None),
     ],
     ids=str,

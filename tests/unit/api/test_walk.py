@@ -45,7 +45,7 @@ def test_all_calls_of_the_interval_come_with_soft_deleted_ones(
     assert moments == sorted(moments, reverse=True)
 
 
-@pytest.mark.parametrize("number", [0, 1, 100, 101, 450, 2_500])
+@pytest.mark.parametrize("number", [0, 100, 101, 450])
 def test_a_walk_costs_a_request_for_each_hundred_calls(
     sandbox: Sandbox, client: TalkPilotClient, number: int
 ) -> None:
@@ -93,8 +93,6 @@ def test_totals_that_the_rows_do_not_bear_out(
     ("body", "names"),
     [
         ({"data": []}, "pagination"),
-        ({"data": [], "pagination": {"total": -1}}, "pagination"),
-        ({"data": {}, "pagination": {"total": 0}}, "data"),
         ({"pagination": {"total": 0}}, "data"),
     ],
 )

@@ -41,17 +41,10 @@ def test_the_same_choices(columns: dict[str, str]) -> None:
     require_same_choices(made_under(columns, team="x", talkpilot__env="prod"), columns)
 
 
-def test_a_table_without_labels_keeps_everything() -> None:
-    require_same_choices(Table("demo.calls.calls"), {})
-    with pytest.raises(BigQueryLoadError, match=r"note \(keep there, drop now\)"):
-        require_same_choices(Table("demo.calls.calls"), {"note": "drop"})
-
-
 @pytest.mark.parametrize(
     ("there", "now", "says"),
     [
         ({}, {"note": "drop"}, "note (keep there, drop now)"),
-        ({"note": "drop"}, {}, "note (drop there, keep now)"),
         (
             {"note": "hash-11111111"},
             {"note": "hash-22222222"},

@@ -56,25 +56,6 @@ class FakeClient:
         return tags_in(self.table.schema)
 
 
-@pytest.mark.parametrize(
-    "schema", [target_schema(), staging_schema("calls"), staging_schema("details")]
-)
-def test_tags_are_set_and_nothing_else(schema: list[SchemaField]) -> None:
-    found = tagged(schema, {"note": TAG, "phone_number": OTHER})
-    assert tags_in(found) == {"note": [TAG], "phone_number": [OTHER]}
-    assert without_tags(found) == without_tags(schema)
-
-
-def test_a_record_is_tagged_where_its_values_are() -> None:
-    found = tagged(target_schema(), {"transcript": TAG})
-    assert tags_in(found) == {"transcript.role": [TAG], "transcript.text": [TAG]}
-    assert without_tags(found) == without_tags(target_schema())
-
-
-def test_columns_that_a_staging_table_has_not() -> None:
-    assert tags_in(tagged(staging_schema("calls"), {"transcript": TAG, "erased_at": TAG})) == {}
-
-
 def test_a_staging_table_has_the_tags_that_were_set_by_hand() -> None:
     by_hand = tagged(target_schema(), {"phone_number": TAG, "extra": OTHER})
     [transcript] = [field for field in by_hand if field.name == "transcript"]
@@ -127,20 +108,12 @@ def test_another_tag_is_not_replaced(column: str) -> None:
     assert client.updates == 0
 
 
-def test_good_tags() -> None:
-    assert checked_tags({"note": TAG, "transcript": OTHER}) == {"note": TAG, "transcript": OTHER}
-
-
 @pytest.mark.parametrize(
     ("given", "cure"),
     [
         ({"phone": TAG}, r"'phone', which is no column\. The columns are id, .*phone_number"),
         ({"note": "secret"}, "'secret' of note: give the tag's full name"),
-        ({"note": TAG + "/x"}, "full name"),
         ({"note": TAG + "\n"}, "full name"),
-        ({"note": " " + TAG}, "full name"),
-        ({"note": ""}, "full name"),
-        ({"note": None}, "full name"),
         ({"note": [TAG]}, "full name"),
     ],
     ids=str,

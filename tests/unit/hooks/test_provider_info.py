@@ -68,12 +68,6 @@ def test_every_module_and_class_that_it_names_exists() -> None:
         assert hasattr(importlib.import_module(module), attribute)
 
 
-def test_the_connection_type_is_the_hooks(connection_type: dict[str, Any]) -> None:
-    assert connection_type["connection-type"] == TalkPilotHook.conn_type == "talkpilot"
-    assert connection_type["hook-name"] == TalkPilotHook.hook_name
-    assert TalkPilotHook.default_conn_name == "talkpilot_default"
-
-
 def test_the_behaviour_of_the_form_fits_airflow_2() -> None:
     behaviour = TalkPilotHook.get_ui_field_behaviour()
     assert behaviour["placeholders"]["host"] == "https://api.talkpilot.io/v1"

@@ -53,7 +53,7 @@ def test_staging(uri: str) -> None:
 
 
 @pytest.mark.parametrize("link", [BigQueryTableLink(), BigQueryJobLink(), StagingLink()])
-@pytest.mark.parametrize("returned", [None, "", {}, 7, "file:///srv/x/m.json", {"table": "calls"}])
+@pytest.mark.parametrize("returned", [None, 7, "file:///srv/x/m.json", {"table": "calls"}])
 def test_nothing_leads_nowhere(link: Any, returned: Any) -> None:
     assert link.url(returned) == ""
 

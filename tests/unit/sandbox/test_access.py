@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.sandbox import SandboxSettings
 
-
-def test_key_has_talkpilots_shape(sandbox: Any) -> None:
-    assert re.fullmatch(r"tp_live_[0-9a-f]{32}", sandbox.api_key)
-    assert sandbox.api_key == SandboxSettings().api_keys.popitem()[0]
-
-
-@pytest.mark.parametrize("path", ["/agents", "/agents/{agent}/calls", "/nothing"])
-@pytest.mark.parametrize("key", [None, "tp_live_wrong"])
+@pytest.mark.parametrize(
+    ("path", "key"), [("/agents/{agent}/calls", None), ("/nothing", "tp_live_wrong")]
+)
 def test_no_key_or_an_unknown_one(api: Any, path: str, key: str | None) -> None:
     response = api.get(path.format(agent=api.agent), key=key)
     assert response.status_code == 401
@@ -36,22 +29,6 @@ def test_inactive_and_expired_keys(api: Any) -> None:
     assert api.get("/agents", key=future).status_code == 200
     api.sandbox.settings.api_keys[future].active = False
     assert api.get("/agents", key=future).status_code == 401
-
-
-def test_missing_permission_is_named(api: Any) -> None:
-    agents_only = api.sandbox.add_key("agents", permissions=["agents:read"])
-    calls_only = api.sandbox.add_key("calls", permissions=["calls:read"])
-    path = f"/agents/{api.agent}/calls"
-    assert api.get("/agents", key=agents_only).status_code == 200
-    assert api.get(path, key=calls_only).status_code == 200
-    for response, name in (
-        (api.get("/agents", key=calls_only), "agents:read"),
-        (api.get(path, key=agents_only), "calls:read"),
-        (api.get(f"{path}/{api.truth()[0]['id']}", key=agents_only), "calls:read"),
-    ):
-        assert response.status_code == 403
-        assert response.json()["error"]["code"] == "FORBIDDEN"
-        assert name in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,6 @@ def admin(api: Any) -> Any:
     return call
 
 
-def test_index_lists_everything(admin: Any) -> None:
-    index = admin("GET", "/").json()
-    assert "PATCH /__sandbox__/settings" in index
-    assert len(index) == 23
-
-
 def test_settings(api: Any, admin: Any) -> None:
     assert admin("GET", "/settings").json()["requests_per_minute"] is None
     response = admin("PATCH", "/settings", {"requests_per_minute": 5, "from_bound": "inclusive"})
@@ -34,9 +28,7 @@ def test_settings(api: Any, admin: Any) -> None:
     assert api.get("/agents").headers["x-ratelimit-limit"] == "5"
 
 
-@pytest.mark.parametrize(
-    "body", [{"from_bound": "perhaps"}, {"unknown": 1}, {"empty_pages": 2}, [1]]
-)
+@pytest.mark.parametrize("body", [{"from_bound": "perhaps"}, [1]])
 def test_wrong_settings_change_nothing(api: Any, admin: Any, body: Any) -> None:
     before = api.sandbox.settings.model_dump()
     if isinstance(body, dict):

@@ -7,12 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
-import uuid
 from pathlib import Path
 
 import pytest
-from google.cloud import bigquery
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator, pytest_plugin
 from airflow_provider_talkpilot.sandbox import bigquery as bigquery_module
@@ -78,33 +75,6 @@ def test_environment(warehouse: BigQueryEmulator, storage: StorageEmulator) -> N
         warehouse.start()
     with pytest.raises(RuntimeError, match="already"):
         storage.start()
-
-
-def test_what_is_stored_can_be_loaded(
-    warehouse: BigQueryEmulator, storage: StorageEmulator
-) -> None:
-    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
-    assert storage.create_bucket(bucket) == storage.create_bucket(bucket) == f"gs://{bucket}"
-    request = urllib.request.Request(
-        f"{storage.url}/upload/storage/v1/b/{bucket}/o?uploadType=media&name=a/part.jsonl",
-        data='{"id": "1", "text": "Grüße"}\n'.encode(),
-        method="POST",
-    )
-    urllib.request.urlopen(request, timeout=10).close()
-    assert (warehouse.gcs_root / bucket / "a" / "part.jsonl").exists()
-    with warehouse.client() as client:
-        dataset = f"d{uuid.uuid4().hex[:8]}"
-        client.create_dataset(dataset)
-        config = bigquery.LoadJobConfig(
-            source_format="NEWLINE_DELIMITED_JSON",
-            schema=[bigquery.SchemaField("id", "STRING"), bigquery.SchemaField("text", "STRING")],
-        )
-        table = f"demo.{dataset}.t"
-        client.load_table_from_uri(f"gs://{bucket}/a/*.jsonl", table, job_config=config).result(
-            timeout=30
-        )
-        rows = list(client.query(f"SELECT text FROM `{table}`").result(timeout=30))
-    assert [row["text"] for row in rows] == ["Grüße"]
 
 
 @pytest.mark.parametrize("emulator", [BigQueryEmulator, StorageEmulator])

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import pytest
-
 from airflow_provider_talkpilot.sandbox import SandboxSettings
-from airflow_provider_talkpilot.sandbox.eras import ERAS, Era, Switches
+from airflow_provider_talkpilot.sandbox.eras import ERAS, Switches
 
 
 def test_every_switch_differs_and_can_be_set_by_itself() -> None:
@@ -24,22 +22,7 @@ def test_every_switch_differs_and_can_be_set_by_itself() -> None:
         assert settings.switches == ERAS["spring"]
 
 
-def test_fields_of_agents_by_era(api: Any) -> None:
-    added = {"organization_id", "formality", "stt_provider", "tts_provider", "prompt", "schedule"}
-    added.add("retention_days")
-    now = api.get("/agents").json()["data"][0]
-    api.sandbox.settings.patch(era="spring")
-    spring = api.get("/agents").json()["data"][0]
-    assert spring.keys() == now.keys() - added
-    assert now.keys() >= added
-    assert spring == {name: now[name] for name in spring}
-    api.sandbox.settings.patch(full_agents=True)
-    assert api.get("/agents").json()["data"][0] == now
-
-
-@pytest.mark.parametrize("era", ["spring", "now"])
-def test_both_addresses_serve_in_both_eras(api: Any, era: Era) -> None:
-    api.sandbox.settings.era = era
+def test_both_addresses_serve(api: Any) -> None:
     bodies = []
     for path in ("/functions/v1/api/v1", "/v1"):
         url = f"http://127.0.0.1:{api.sandbox.port}{path}/agents"
@@ -48,20 +31,6 @@ def test_both_addresses_serve_in_both_eras(api: Any, era: Era) -> None:
         bodies.append(response.json())
     assert bodies[0] == bodies[1]
     assert api.http.get(f"http://127.0.0.1:{api.sandbox.port}/v2/agents").status_code != 200
-
-
-def test_scores_and_reasons_follow_the_era_at_once(api: Any) -> None:
-    now, listed = api.truth(), api.rows(include_deleted="true")
-    api.sandbox.settings.era = "spring"
-    for row in api.rows(include_deleted="true"):
-        assert row["disconnection_reason"] not in ("unknown", "busy", "no_answer", "dial_error")
-    for row in now:
-        score = api.detail(row["id"]).json()["final_score"]
-        assert score is None or score == int(row["final_score"])
-    api.sandbox.settings.era = "now"
-    assert api.rows(include_deleted="true") == listed
-    for row in now:
-        assert api.detail(row["id"]).json()["final_score"] == row["final_score"]
 
 
 def test_stored_recordings_are_alive_or_dead(api: Any) -> None:

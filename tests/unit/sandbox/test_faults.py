@@ -13,11 +13,10 @@ from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
 from airflow_provider_talkpilot.sandbox.faults import Faults
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_status_with_envelope(api: Any, status: int) -> None:
-    api.sandbox.faults.add("status", status=status)
+def test_status_with_envelope(api: Any) -> None:
+    api.sandbox.faults.add("status", status=503)
     response = api.get("/agents")
-    assert response.status_code == status
+    assert response.status_code == 503
     assert response.json()["error"]["code"] == "INTERNAL_ERROR"
     assert response.json()["error"]["request_id"].startswith("req_")
     assert "x-ratelimit-limit" in response.headers
@@ -46,10 +45,8 @@ def test_status_from_the_edge(api: Any, body: str) -> None:
             },
         ),
         ({"status": 540, "body": "message"}, {"message": "Project paused"}),
-        ({"status": 401, "body": "code"}, {"code": 401, "message": "Invalid JWT"}),
         ({"status": 401, "body": "msg", "message": "No header"}, {"msg": "No header"}),
         ({"status": 500, "body": "error", "message": "gone"}, {"error": "gone"}),
-        ({"body": "code", "code": 9, "message": "odd"}, {"code": 9, "message": "odd"}),
     ],
 )
 def test_json_of_the_edge(api: Any, fault: dict[str, Any], body: dict[str, Any]) -> None:
@@ -76,28 +73,11 @@ def test_kind_times_and_after(api: Any) -> None:
     assert [one.fault for one in api.sandbox.requests].count("status") == 2
 
 
-@pytest.mark.parametrize("kind", ["health", "agents", "calls", "detail"])
-def test_connection_cut_in_mid_body(api: Any, kind: str) -> None:
-    api.sandbox.faults.add("cut", kind=kind)
-    path = {
-        "health": "/health",
-        "agents": "/agents",
-        "calls": f"/agents/{api.agent}/calls",
-        "detail": f"/agents/{api.agent}/calls/{api.truth()[0]['id']}",
-    }[kind]
+def test_connection_cut_in_mid_body(api: Any) -> None:
+    api.sandbox.faults.add("cut", kind="agents")
     with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without sending complete"):
-        api.get(path)
-    assert api.get(path).status_code == 200
-
-
-def test_bodies_that_are_no_json(api: Any) -> None:
-    for fault in ("bad_json", "html", "empty"):
-        api.sandbox.faults.add(fault, kind="calls")
-        response = api.calls()
-        assert response.status_code == 200
-        with pytest.raises(ValueError, match=r"line \d+ column"):
-            response.json()
-        assert ("html" in response.headers["content-type"]) == (fault == "html")
+        api.get("/agents")
+    assert api.get("/agents").status_code == 200
 
 
 def test_rows_with_wrong_shape(api: Any) -> None:
@@ -116,34 +96,6 @@ def test_rows_with_wrong_shape(api: Any) -> None:
     assert isinstance(api.detail(call_id).json()["duration"], str)
     assert api.sandbox.faults.waiting == []
     assert isinstance(api.calls().json()["data"][0]["duration"], int), "kept rows are not spoilt"
-
-
-def test_spoilt_bodies_wait_for_a_good_response(api: Any) -> None:
-    api.sandbox.faults.add("bad_json", kind="calls")
-    assert api.calls(limit=500).status_code == 400
-    assert len(api.sandbox.faults.waiting) == 1
-
-
-@pytest.mark.parametrize("location", [None, "http://localhost:9/elsewhere"])
-def test_redirect(api: Any, location: str | None) -> None:
-    api.sandbox.faults.add("redirect", status=307, location=location)
-    response = api.get("/agents")
-    assert response.status_code == 307
-    assert response.headers["location"] == location or response.headers["location"].startswith(
-        "/v1/"
-    )
-
-
-def test_429_storm_and_conflict(api: Any) -> None:
-    api.sandbox.faults.add("rate_limited", times=2, retry_after=7)
-    api.sandbox.faults.add("rate_limited", retry_after=None)
-    api.sandbox.faults.add("conflict")
-    for seconds in ("7", "7", None):
-        response = api.get("/agents")
-        assert response.status_code == 429
-        assert response.headers.get("retry-after") == seconds
-    response = api.get("/agents")
-    assert (response.status_code, response.json()["error"]["code"]) == (409, "CONFLICT")
 
 
 def test_slow_response(api: Any) -> None:

@@ -13,7 +13,6 @@ LIST_FIELDS = {
     "call_summary", "employee", "note", "duration", "done", "general_success",
     "disconnection_reason", "is_purged", "deleted_at", "created_at", "updated_at",
 }  # fmt: skip
-DETAIL_FIELDS = {"transcript", "audio_file_url", "final_score"}
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
 
 
@@ -59,12 +58,6 @@ def test_walk_is_newest_first_and_stable(api: Any) -> None:
     assert rows == api.rows(include_deleted="true")
 
 
-def test_page_beyond_the_end_is_empty(api: Any) -> None:
-    body = api.calls(page=9, limit=100).json()
-    assert body["data"] == []
-    assert body["pagination"] == {"page": 9, "limit": 100, "total": 57, "pages": 1}
-
-
 @pytest.mark.parametrize("pages", [0, 1])
 def test_pages_of_an_empty_list(api: Any, pages: int) -> None:
     api.sandbox.settings.empty_pages = pages
@@ -72,8 +65,7 @@ def test_pages_of_an_empty_list(api: Any, pages: int) -> None:
     assert body == {"data": [], "pagination": {"page": 1, "limit": 20, "total": 0, "pages": pages}}
 
 
-@pytest.mark.parametrize("from_in", [False, True])
-@pytest.mark.parametrize("to_in", [False, True])
+@pytest.mark.parametrize(("from_in", "to_in"), [(False, True), (True, False)])
 def test_bounds(api: Any, from_in: bool, to_in: bool) -> None:
     api.sandbox.settings.from_bound = "inclusive" if from_in else "exclusive"
     api.sandbox.settings.to_bound = "inclusive" if to_in else "exclusive"
@@ -85,32 +77,6 @@ def test_bounds(api: Any, from_in: bool, to_in: bool) -> None:
     assert ("2026-03-17T00:00:00.000Z" in created) == to_in
     assert "2026-03-16T23:59:59.999Z" in created
     assert len(rows) == 29 + from_in + to_in
-
-
-def test_bounds_compare_microseconds(api: Any) -> None:
-    fine = next(row for row in api.truth() if len(row["created_at"]) == 27)
-    moment = fine["created_at"]
-    assert fine["id"] not in {row["id"] for row in api.rows(from_=moment)}
-    api.sandbox.settings.from_bound = "inclusive"
-    assert fine["id"] in {row["id"] for row in api.rows(from_=moment)}
-
-
-def test_offset_times_are_understood(api: Any) -> None:
-    api.sandbox.settings.from_bound = "inclusive"
-    shifted = api.rows(from_="2026-03-17T01:00:00+01:00", include_deleted="1")
-    assert shifted == api.rows(from_="2026-03-17T00:00:00Z", include_deleted="true")
-    assert len(shifted) == 30
-
-
-def test_soft_deleted_are_hidden_but_have_details(api: Any) -> None:
-    hidden = [row for row in api.truth() if row["deleted_at"] is not None]
-    assert len(hidden) == 3
-    assert not {row["id"] for row in hidden} & {row["id"] for row in api.rows()}
-    assert api.rows() == api.rows(include_deleted="false")
-    assert {row["id"] for row in hidden} <= {row["id"] for row in api.rows(include_deleted="true")}
-    detail = api.detail(hidden[0]["id"])
-    assert detail.status_code == 200
-    assert detail.json()["deleted_at"] == hidden[0]["deleted_at"]
 
 
 def test_filters(api: Any) -> None:
@@ -138,13 +104,6 @@ def test_filters(api: Any) -> None:
     assert open_[0]["id"] in {row["id"] for row in api.rows(done="true")}
 
 
-def test_detail_is_the_row_with_more(api: Any) -> None:
-    row = api.rows()[3]
-    detail = api.detail(row["id"].upper()).json()
-    assert detail.keys() == LIST_FIELDS | DETAIL_FIELDS
-    assert {name: detail[name] for name in LIST_FIELDS} == row
-
-
 def test_truth_is_what_the_api_says(api: Any) -> None:
     for expected in api.truth():
         detail = api.detail(expected["id"]).json()
@@ -152,34 +111,11 @@ def test_truth_is_what_the_api_says(api: Any) -> None:
         assert detail == expected
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_updated_at_can_be_missing(api: Any, there: bool) -> None:
-    api.sandbox.settings.list_has_updated_at = there
-    api.sandbox.settings.detail_has_updated_at = not there
-    row = api.calls().json()["data"][0]
-    assert ("updated_at" in row) == there
-    assert ("updated_at" in api.detail(row["id"]).json()) != there
-
-
-def test_text_is_sent_as_it_is(api: Any) -> None:
-    body = api.calls(limit=100, include_deleted="true").content.decode()
-    assert "ü" in body
-    assert "\\u00fc" not in body
-    assert "\u2028" in body
-
-
 @pytest.mark.parametrize(
     ("query", "fields"),
     [
         ({"page": "0"}, "page"),
-        ({"page": "-1"}, "page"),
-        ({"page": "two"}, "page"),
-        ({"limit": "0"}, "limit"),
-        ({"limit": "101"}, "limit"),
-        ({"limit": "1e2"}, "limit"),
         ({"from_": "yesterday"}, "from"),
-        ({"to": "2026-13-01"}, "to"),
-        ({"to": "2026-03-16T00:00:00 01:00"}, "to"),
         ({"done": "maybe"}, "done"),
         ({"include_deleted": "si"}, "include_deleted"),
         ({"page": "x", "limit": "500", "to": "?"}, "page limit to"),
@@ -192,14 +128,6 @@ def test_wrong_queries(api: Any, query: dict[str, str], fields: str) -> None:
     assert error["code"] == "VALIDATION_ERROR"
     assert {detail["field"] for detail in error["details"]} == set(fields.split())
     assert error["request_id"].startswith("req_")
-
-
-def test_wrong_uuids(api: Any) -> None:
-    response = api.get("/agents/1/calls/2")
-    assert response.status_code == 400
-    fields = {detail["field"] for detail in response.json()["error"]["details"]}
-    assert fields == {"agentId", "callId"}
-    assert api.get("/agents/nope/calls").status_code == 400
 
 
 def test_not_found(api: Any) -> None:
@@ -241,9 +169,3 @@ def test_recording_is_on_another_host_and_expires(api: Any) -> None:
     sandbox.purge(row["id"])
     assert api.http.get(url).status_code == 400
     assert api.detail(row["id"]).json()["audio_file_url"] is None
-
-
-def test_hosts_do_not_respond_for_each_other(api: Any) -> None:
-    for path in ("/functions/v1/api/v1/health", "/v1/health"):
-        assert api.http.get(api.sandbox.storage_url + path).status_code != 200
-    assert api.http.get(api.sandbox.storage_url + "/__sandbox__/settings").status_code != 200

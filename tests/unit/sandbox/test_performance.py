@@ -57,15 +57,6 @@ def test_one_record_a_call_with_its_data(api: Any) -> None:
     assert api.sandbox.counters["performance"] == 3
 
 
-def test_an_interval(api: Any) -> None:
-    day = records(api, **{"from": "2026-03-16T23:59:59.999Z"})
-    assert {record["created_at"][:10] for record in day} == {"2026-03-17"}
-    assert len(day) == 30
-    api.sandbox.settings.from_bound = "inclusive"
-    assert len(records(api, **{"from": "2026-03-16T23:59:59.999Z"})) == 31
-    assert records(api, to="2026-03-16T00:00:00Z") == []
-
-
 def test_a_single_record_has_the_transcript(api: Any) -> None:
     call = next(row for row in api.truth() if row["transcript"] and len(row["transcript"]) > 400)
     record = next(one for one in records(api) if one["call_id"] == call["call_id"])
@@ -122,12 +113,3 @@ def test_who_may_read_them(api: Any) -> None:
     assert api.get(f"{path}/{api.agent}").status_code == 404
     api.sandbox.settings.performance_records = True
     assert api.get(path).status_code == 200
-
-
-def test_faults_and_quota(api: Any) -> None:
-    api.sandbox.settings.requests_per_minute = 2
-    api.sandbox.faults.add("no_pagination", kind="performance")
-    path = f"/agents/{api.agent}/performance"
-    assert "pagination" not in api.get(path).json()
-    assert api.get(path).headers["x-ratelimit-remaining"] == "0"
-    assert api.get(path).status_code == 429

@@ -10,7 +10,7 @@ import threading
 import httpx
 import pytest
 
-from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
+from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.eras import Era
 
 
@@ -48,15 +48,6 @@ def test_stopped_sandbox_starts_again() -> None:
     for _ in range(2):
         with sandbox:
             assert httpx.get(f"{sandbox.base_url}/health").status_code == 200
-
-
-def test_given_settings_are_used() -> None:
-    settings = SandboxSettings(days=1, calls_per_day=3)
-    sandbox = Sandbox(settings, agents=1)
-    assert sandbox.settings is settings
-    assert len(sandbox.store) == 3
-    sandbox.reset(calls_per_day=9)
-    assert len(sandbox.store) == 9
 
 
 def loaded_by(program: str) -> set[str]:

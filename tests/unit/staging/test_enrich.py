@@ -121,11 +121,6 @@ def test_a_detail_that_does_not_fit_holds_nothing_back(folder: ObjectStoragePath
     assert again.requests["detail"] == 1, "the others are staged"
 
 
-def test_details_that_do_not_fit_can_be_allowed(folder: ObjectStoragePath) -> None:
-    manifest = enrich(stage(folder, 30), Client(bad=range(2)), max_rejects=2)
-    assert (manifest.rows, manifest.rejected) == (28, 2)
-
-
 def test_an_api_that_changed_gets_no_more_requests(folder: ObjectStoragePath) -> None:
     client = Client(bad=range(500))
     with pytest.raises(TooManyRejectsError):
@@ -166,7 +161,7 @@ def test_results_are_staged_before_the_quota_is_waited_for(
     assert enrich(stage(folder, 6), client).rows == 6
 
 
-@pytest.mark.parametrize("concurrency", [1, 4, 32, 200])
+@pytest.mark.parametrize("concurrency", [1, 32])
 def test_a_kill_at_any_moment_costs_at_most_a_batch(
     folder: ObjectStoragePath, concurrency: int
 ) -> None:
@@ -251,11 +246,8 @@ def test_details_that_cannot_be_copied_are_not_taken_for_staged(
     assert client.requests["detail"] == 0
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_details_are_staged_in_the_order_of_the_calls(
-    folder: ObjectStoragePath, concurrency: int
-) -> None:
-    enrich(stage(folder, 350), Client(), concurrency=concurrency)
+def test_details_are_staged_in_the_order_of_the_calls(folder: ObjectStoragePath) -> None:
+    enrich(stage(folder, 350), Client(), concurrency=4)
     assert staged(folder) == [call_id(number) for number in range(350)]
 
 

@@ -81,7 +81,6 @@ def test_other_systems_are_not_told_the_digest_of_a_number() -> None:
         "staging/dag/talkpilot_default/some/20260316T000000Z_20260317T000000Z",
         "staging/dag/talkpilot_default/all/2026-03-16_2026-03-17",
         "staging/dag/talkpilot_default/all/20260317T000000Z_20260316T000000Z",
-        "staging/dag/.hidden/some/20260316T000000Z_20260317T000000Z",
         "",
     ],
 )
@@ -113,12 +112,10 @@ def test_names_are_read_as_they_were_made(given: FileName, name: str) -> None:
     "name",
     [
         "README",
-        "details-notes.jsonl",
         "calls-99999.jsonl",
         "calls-00000-0123456789ABCDEF.jsonl",
         "calls-00000-0123456789abcdef.jsonl.bak",
         "rejects-checkpoint.json",
-        "calls-manifest.json",
         "calls-checkpoint-0123456789abcdef.json",
         ".README.01234567",
     ],

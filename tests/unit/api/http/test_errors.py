@@ -64,25 +64,6 @@ def test_wrong_parameter_is_named(sandbox: Sandbox, make_client: MakeClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(500, "envelope"), (502, "html"), (503, "empty"), (504, "html")]
-)
-def test_server_errors_are_tried_again(
-    sandbox: Sandbox, make_client: MakeClient, status: int, body: str
-) -> None:
-    sandbox.faults.add("status", status=status, body=body, times=2)
-    assert len(make_client().agents()) == 1
-    assert sandbox.counters["agents"] == 3
-
-
-def test_lasting_server_error(sandbox: Sandbox, make_client: MakeClient) -> None:
-    sandbox.faults.add("status", status=503, times=100)
-    with pytest.raises(errors.ServerError, match=r"503.*TalkPilot has a problem.*req_") as caught:
-        make_client(tries=4).agents()
-    assert sandbox.counters["agents"] == 4
-    assert caught.value.retryable
-
-
-@pytest.mark.parametrize(
     ("fault", "error", "says"),
     [
         ("cut", errors.ConnectionFailedError, "No response from http://127.0.0.1"),
@@ -120,29 +101,11 @@ def test_time_out(make_client: MakeClient) -> None:
     assert client.requests["agents"] == 2
 
 
-@pytest.mark.parametrize("body", [b"[]", b'"text"'])
-def test_json_that_is_no_object(make_client: MakeClient, body: bytes) -> None:
-    with (
-        RawServer(body) as other,
-        pytest.raises(errors.UnexpectedResponseError, match="JSON that is no object"),
-    ):
-        make_client(base_url=other.url).agents()
-
-
-def test_detail_that_does_not_fit(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
-    sandbox.faults.add("no_start", kind="detail")
-    call = sandbox.truth("2026-03-16", "2026-03-17")[0]
-    with pytest.raises(errors.UnexpectedResponseError, match="created_at: Field required"):
-        make_client().call(agent, call["id"])
-    assert sandbox.counters["detail"] == 1
-
-
-@pytest.mark.parametrize("status", [301, 308])
 def test_redirect_to_another_host_never_sees_the_key(
-    sandbox: Sandbox, make_client: MakeClient, status: int
+    sandbox: Sandbox, make_client: MakeClient
 ) -> None:
     with RawServer(b'{"data":[],"pagination":{"total":0}}') as other:
-        sandbox.faults.add("redirect", status=status, location=f"{other.url}/agents")
+        sandbox.faults.add("redirect", status=308, location=f"{other.url}/agents")
         with pytest.raises(errors.UnexpectedResponseError, match="its own host only") as caught:
             make_client().agents()
         assert other.url.removesuffix("/v1") in str(caught.value)
@@ -155,14 +118,6 @@ def test_redirects_in_a_circle_end(make_client: MakeClient) -> None:
         with pytest.raises(errors.UnexpectedResponseError, match="redirects again and again"):
             make_client(base_url=other.url).agents()
         assert len(other.seen) == 4
-
-
-def test_redirect_to_nowhere(make_client: MakeClient) -> None:
-    with (
-        RawServer(b"", 304) as other,
-        pytest.raises(errors.UnexpectedResponseError, match="leads nowhere"),
-    ):
-        make_client(base_url=other.url).agents()
 
 
 def test_a_long_and_strange_message_becomes_one_short_line(make_client: MakeClient) -> None:

@@ -64,7 +64,7 @@ def share_refused(server: Server) -> float:
 
 
 @pytest.mark.parametrize("counts_refused", [False, True])
-@pytest.mark.parametrize(("processes", "most_refused"), [(1, 0.001), (2, 0.003), (4, 0.005)])
+@pytest.mark.parametrize(("processes", "most_refused"), [(1, 0.001), (4, 0.005)])
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_five_hours_of_the_default_limits_are_used(
     kind: Windows, processes: int, most_refused: float, counts_refused: bool
@@ -113,7 +113,7 @@ def test_two_hours_under_any_windows_and_clocks(
     assert len(server.refused) <= 0.01 * max(1, processes / 2) * 2 * 1000 + 3 * (processes - 1)
 
 
-@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("processes", [1, 4])
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_a_minute_is_used_whole_where_the_hour_does_not_end(kind: Windows, processes: int) -> None:
     server = Server(windows=kind)
@@ -171,8 +171,7 @@ def test_without_the_ledger_the_next_process_is_refused_once() -> None:
     assert second.governor.wait(world.now) >= 4 * MINUTE  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("limit", [1300, 3000, 10_000])
-@pytest.mark.parametrize("per_minute", [60, 600])
+@pytest.mark.parametrize(("limit", "per_minute"), [(1300, 60), (10_000, 600)])
 def test_a_higher_limit_of_the_hour_is_found_out(limit: int, per_minute: int) -> None:
     server = Server(per_minute=per_minute, per_hour=limit)
     world_of(server, 1).run(6 * HOUR)
@@ -272,7 +271,7 @@ def test_an_entry_from_the_future_is_ignored() -> None:
     assert governor.wait(START) == 0
 
 
-@pytest.mark.parametrize("limit", [10, 30, 100, 300])
+@pytest.mark.parametrize("limit", [10, 300])
 @pytest.mark.parametrize("counts_refused", [False, True])
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_a_lower_limit_of_the_hour_is_found_out(
@@ -334,7 +333,6 @@ def test_a_minute_that_others_used_up_is_waited_for(reset: float, wait: float) -
         ("-7", 1, 1.5),
         ("1.5", 1.5, 2),
         ("nan", 1, 1.5),
-        ("inf", 1, 1.5),
         ("soon", 1, 1.5),
         ("", 1, 1.5),
         ("1234", 1234, 1234.5),
@@ -373,9 +371,7 @@ def test_refusals_without_a_time_back_off() -> None:
     [
         {"X-RateLimit-Remaining": "many"},
         {"X-RateLimit-Reset": "nan"},
-        {"X-RateLimit-Reset": "inf"},
         {"X-RateLimit-Reset": "1770000040000"},  # milliseconds
-        {"X-RateLimit-Limit": ""},
         {"X-RateLimit-Limit": "0"},
     ],
 )

@@ -88,17 +88,6 @@ def test_a_long_wait_frees_the_caller(sandbox: Sandbox, make_client: MakeClient)
     assert sandbox.counters["agents"] == before == 4
 
 
-def test_a_part_of_the_quota_is_left_to_others(sandbox: Sandbox, make_client: MakeClient) -> None:
-    sandbox.settings.patch(requests_per_minute=20, minute_seconds=long_window())
-    client = make_client(quota=Quota(share=0.5, max_wait=0))
-    for _ in range(10):
-        client.agents()
-    with pytest.raises(QuotaExhaustedError):
-        client.agents()
-    assert sandbox.counters["agents"] == 10
-    assert client.refused == 0
-
-
 def test_what_other_software_spends_is_seen(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.settings.patch(requests_per_minute=50, minute_seconds=long_window())
     client = make_client(quota=Quota(max_wait=0))
