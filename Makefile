@@ -53,8 +53,12 @@ in = PATH="$(CURDIR)/$(1)/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(1)" \
 IN_3_3 = $(call in,.venv,3.3)
 IN_2_11 = $(call in,.venv-2.11,2.11)
 
-# Several files of tests at once, each with servers of its own; not those that run Airflow itself.
+# Several files of tests at once, each with servers of its own.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A whole Airflow runs in these: each has the machine for itself.
+ALONE := $(addprefix tests/system/test_,$(addsuffix .py,backfill browser page standalone webhook))
+# What these test imports nothing of Airflow: once is enough.
+WITHOUT_AIRFLOW := tests/unit/api tests/unit/sandbox tests/integration/test_webhook.py
 # 5: ARGS choose none of these tests.
 pytest = pytest $(1) $(ARGS) || [ $$? -eq 5 ]
 
@@ -216,15 +220,18 @@ test-3.3: .venv/.ready ## The tests on Airflow 3.3 that are not marked slow
 test-slow: .venv/.ready ## Those that are: kills, histories, long lists, a browser, a backfill
 	$(call step,test,slow unit and integration tests on Airflow 3.3)
 	@$(IN_3_3) $(call pytest,tests/unit tests/integration -m slow $(PARALLEL))
+	$(call step,test,slow tests of Airflow 3.3)
+	@$(IN_3_3) $(call pytest,tests/system $(ALONE:%=--ignore=%) -m slow $(PARALLEL))
 	$(call step,test,slow tests in a running Airflow 3.3)
-	@$(IN_3_3) $(call pytest,tests/system -m slow)
+	@$(IN_3_3) $(call pytest,$(ALONE) -m slow)
 
 .PHONY: test-2.11 test-2.11-slow
-test-2.11: .venv-2.11/.ready ## On Airflow 2.11: the same as test-3.3, and its slow system tests
+test-2.11: .venv-2.11/.ready ## On Airflow 2.11: what can differ there of test-3.3, and of slow system tests
 	$(call step,test,unit and integration tests on Airflow 2.11)
-	@$(IN_2_11) $(call pytest,tests/unit tests/integration -m 'not airflow3 and not slow' $(PARALLEL))
+	@$(IN_2_11) $(call pytest,tests/unit tests/integration $(WITHOUT_AIRFLOW:%=--ignore=%) \
+	    -m 'not airflow3 and not slow' $(PARALLEL))
 	$(call step,test,a running Airflow 2.11)
-	@$(IN_2_11) $(call pytest,tests/system -m 'not airflow3')
+	@$(IN_2_11) $(call pytest,tests/system -m 'not airflow3' $(PARALLEL))
 test-2.11-slow: .venv-2.11/.ready ## The slow unit and integration tests on Airflow 2.11
 	$(call step,test,slow unit and integration tests on Airflow 2.11)
 	@$(IN_2_11) $(call pytest,tests/unit tests/integration -m 'slow and not airflow3' $(PARALLEL))
@@ -272,7 +279,7 @@ test-matrix: dist ## The wheel on every version of Airflow (20 minutes); writes 
 	@$(IN_3_3) sh -c 'PATH="$$PATH:$(MATRIX_PATH)" exec python -m scripts.matrix dist/*.whl $(ARGS)'
 
 .PHONY: test-long
-test-long: .venv/.ready ## A thousand random histories instead of fifty (half an hour)
+test-long: .venv/.ready ## A thousand random histories instead of twenty-four (half an hour)
 	$(call step,test,a thousand histories on Airflow 3.3)
 	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 \
 	    -n auto --maxprocesses 4 $(ARGS)

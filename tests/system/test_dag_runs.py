@@ -5,19 +5,30 @@ from __future__ import annotations
 import hmac
 import json
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from airflow_provider_talkpilot.bigquery.schema import target_schema
+from tests.support.personal import found_in, secrets_of
 from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
 
 NEXT = DAY + timedelta(days=1)
+TASKS = ("extract_calls", "load_calls", "enrich_calls", "load_details")
 
 
-def test_a_day_is_in_the_table_as_the_api_has_it(airflow: Airflow, services: Services) -> None:
+def test_a_day_is_in_the_table_as_the_api_has_it(
+    airflow: Airflow, services: Services, tmp_path: Path
+) -> None:
+    told = tmp_path / "events.jsonl"
+    transport = {"type": "file", "log_file_path": str(told), "append": True}
+    settings = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
     # A run by hand is for the interval that ends at its date.
-    airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=services.environment)
+    airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=services.environment | settings)
     services.assert_table_is_truth(DAY)
     spent = services.sandbox.counters
     assert spent["detail"] == len(services.truth(DAY))
@@ -25,8 +36,51 @@ def test_a_day_is_in_the_table_as_the_api_has_it(airflow: Airflow, services: Ser
     assert spent["refused"] == 0
     assert services.staging.exists()
     assert services.staged(DAG) == []
+    assert_openlineage_was_told(services, told.read_text())
 
 
+def assert_openlineage_was_told(services: Services, text: str) -> None:
+    """What was read and written, and nothing of a caller."""
+    done = {}
+    for event in map(json.loads, text.splitlines()):
+        if event["eventType"] == "COMPLETE":
+            done[event["job"]["name"].removeprefix(f"{DAG}.")] = event
+
+    api = f"talkpilot://{urlsplit(services.sandbox.base_url).netloc}"
+    resource = urlsplit(services.sandbox.base_url).path.strip("/") + "/agents/{agentId}/calls"
+    staged = f"{services.staging}/{DAG}/talkpilot_default/all"
+    calls, details = ("file", f"{staged}/calls"), ("file", f"{staged}/details")
+    table = ("bigquery", services.table)
+    assert {
+        task: (places(done[task], "inputs"), places(done[task], "outputs")) for task in TASKS
+    } == {
+        "extract_calls": ([(api, resource)], [calls]),
+        "load_calls": ([calls], [table]),
+        "enrich_calls": ([(api, f"{resource}/{{callId}}"), calls], [details]),
+        "load_details": ([details], [table]),
+    }
+    rows = len(services.truth(DAY))
+    for task in TASKS:
+        [output] = done[task]["outputs"]
+        assert output["outputFacets"]["outputStatistics"]["rowCount"] == rows, task
+    for task in ("load_calls", "load_details"):
+        assert "talkpilot-merge-" in done[task]["run"]["facets"]["externalQuery"]["externalQueryId"]
+        [output] = done[task]["outputs"]
+        fields = output["facets"]["schema"]["fields"]
+        assert [(field["name"], field["type"], field["description"]) for field in fields] == [
+            (column.name, column.field_type, column.description) for column in target_schema()
+        ]
+        [transcript] = [field for field in fields if field["name"] == "transcript"]
+        assert [field["name"] for field in transcript["fields"]] == ["role", "text"]
+
+    assert found_in(text, secrets_of(services.sandbox)) == set()
+
+
+def places(event: dict[str, Any], which: str) -> list[tuple[str, str]]:
+    return [(place["namespace"], place["name"]) for place in event[which]]
+
+
+@pytest.mark.airflow3
 @pytest.mark.slow
 def test_the_last_hour_is_in_the_table_for_lists_alone(
     airflow: Airflow, services: Services
@@ -44,43 +98,31 @@ def test_the_last_hour_is_in_the_table_for_lists_alone(
     assert services.sandbox.counters["detail"] == services.sandbox.counters["performance"] == 0
 
 
+@pytest.mark.airflow3
 @pytest.mark.slow
-def test_params_choose_the_interval_and_turn_details_off(
-    airflow: Airflow, services: Services
-) -> None:
-    end = NEXT + timedelta(days=1)
-    conf = {"start": DAY.isoformat(), "end": end.isoformat(), "enrich": False}
-    said = airflow.run(
-        "dags", "test", DAG, "2026-06-01", "--conf", json.dumps(conf), settings=services.environment
-    )
-    services.assert_table_is_truth(DAY, NEXT, details=False, scores=True)
-    assert services.sandbox.counters["detail"] == 0
-    assert "Details are turned off for this run." in said
-    assert services.staging.exists()
-    assert services.staged(DAG) == []
-
-
-@pytest.mark.slow
-def test_variables_choose_what_becomes_of_columns_and_of_staged_files(
-    airflow: Airflow, services: Services
-) -> None:
+def test_params_and_variables_choose(airflow: Airflow, services: Services) -> None:
+    """The interval, that details are off, what becomes of columns and of staged files."""
     secret = "0123456789abcdef" * 4
     tag = "projects/p/locations/us/taxonomies/1/policyTags/2"
-    columns = {"phone_number": "hash", "transcript": "drop", "note": "keep"}
     settings = services.environment | {
         "AIRFLOW_VAR_TALKPILOT_KEEP_STAGED": "true",
-        "AIRFLOW_VAR_TALKPILOT_COLUMNS": json.dumps(columns),
+        "AIRFLOW_VAR_TALKPILOT_COLUMNS": json.dumps({"phone_number": "hash", "note": "keep"}),
         "AIRFLOW_VAR_TALKPILOT_POLICY_TAGS": json.dumps({"phone_number": tag}),
         "AIRFLOW_CONN_TALKPILOT_HASH": json.dumps({"conn_type": "generic", "password": secret}),
     }
-    said = airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=settings)
+    end = NEXT + timedelta(days=1)
+    conf = {"start": DAY.isoformat(), "end": end.isoformat(), "enrich": False}
+    said = airflow.run(
+        "dags", "test", DAG, "2026-06-01", "--conf", json.dumps(conf), settings=settings
+    )
     assert secret not in said
+    assert "Details are turned off" in said
 
-    expected = expected_rows(services.truth(DAY))
+    truth = services.truth(DAY) + services.truth(NEXT)
+    expected = expected_rows(truth, details=False, scores=True)
     for row in expected:
-        row |= {"transcript": [], "transcript_raw": None}
         if number := row["phone_number"]:
             row["phone_number"] = hmac.new(secret.encode(), number.encode(), "sha256").hexdigest()
     assert_equal_rows(services.rows(), expected)
-    assert services.sandbox.counters["detail"] == len(expected), "each has a score to bring"
-    assert len(services.staged(DAG)) == 6
+    assert services.sandbox.counters["detail"] == 0
+    assert len(services.staged(DAG)) == 4

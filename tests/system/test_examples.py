@@ -18,6 +18,7 @@ EXAMPLES = {"AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "examples")}
 NEXT = DAY + timedelta(days=1)
 
 
+@pytest.mark.airflow3
 def test_one_key_with_many_agents(airflow: Airflow, services: Services) -> None:
     settings = services.environment | EXAMPLES
     airflow.run("dags", "test", "talkpilot_agents", NEXT.isoformat(), settings=settings)
@@ -45,6 +46,7 @@ def test_many_keys(airflow: Airflow, services: Services) -> None:
     assert services.staged("talkpilot_organisations") == []
 
 
+@pytest.mark.airflow3
 def test_history_by_month(airflow: Airflow, services: Services) -> None:
     conf = json.dumps({"first": "2026-02", "last": "2026-03"})
     airflow.run(

@@ -17,15 +17,6 @@ def test_the_provider_is_listed(airflow: Airflow) -> None:
 
 
 @pytest.mark.slow
-def test_the_provider_describes_itself(airflow: Airflow) -> None:
-    text = airflow.run("providers", "get", PACKAGE, "--full", "--output", "yaml")
-    names = ["operators.calls", "operators.bigquery", "sensors.calls"]
-    names += ["triggers.bigquery", "triggers.calls"]
-    for name in ("connection-type: talkpilot", HOOK, "API key", *names):
-        assert name in text
-
-
-@pytest.mark.slow
 def test_the_connection_type_has_a_hook_and_a_form(airflow: Airflow) -> None:
     hooks = airflow.json("providers", "hooks")
     [hook] = [row for row in hooks if row["connection_type"] == "talkpilot"]
