@@ -1,41 +1,29 @@
-"""What the operators share: errors as Airflow understands them, requests within the quota, sums."""
+"""What the operators share: errors as Airflow understands them, Google's arguments, summaries."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
-
-from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.compat import BaseOperator, Stats, XComArg, conf
+from airflow_provider_talkpilot.compat import BaseOperator, XComArg
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
-from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin
-from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
     check_unless_template,
     read_accounts,
     read_name,
     read_text,
 )
 from airflow_provider_talkpilot.staging.errors import StagingError
-from airflow_provider_talkpilot.staging.ledger import StagedLedger
-from airflow_provider_talkpilot.staging.names import ledger_folder
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
-    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
-
-DEFER_AFTER = timedelta(minutes=2)
+    from airflow_provider_talkpilot.compat import Context
 
 
 @contextmanager
@@ -111,96 +99,6 @@ class TalkPilotBigQueryOperator(FromOtherTasks, BaseOperator):
             read_text("location", self.location),
             read_accounts(self.impersonation_chain),
         )
-
-
-class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
-    """
-    Base of the operators that spend requests: they give the worker back while the quota is used up.
-
-    What was fetched is staged before the task defers; it goes on from there.
-
-    :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
-        without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
-    :param defer_after: the longest wait inside the worker.
-    """
-
-    def __init__(
-        self,
-        *,
-        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        defer_after: timedelta = DEFER_AFTER,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
-        check_argument("deferrable", deferrable, bool)
-        check_argument("defer_after", defer_after, timedelta, gt=timedelta(0))
-        self.talkpilot_conn_id = talkpilot_conn_id
-        self.deferrable = deferrable
-        self.defer_after = defer_after
-        self._connection_figures: dict[str, Any] = {}
-
-    def execute(self, context: Context) -> Any:
-        """Do the work, or as much as the quota allows and defer."""
-        max_wait = self.defer_after.total_seconds() if self.deferrable else None
-        try:
-            with airflow_errors():
-                conn_id = self.connection_id
-                hook, root = TalkPilotHook(conn_id), self._staging_root()
-                ledger = StagedLedger(ledger_folder(root, conn_id)) if root else None
-                url = hook.dashboard_url()
-                with (
-                    hook.get_conn(max_wait=max_wait, ledger=ledger) as client,
-                    _requests_counted(client, conn_id),
-                ):
-                    figures = {
-                        "connection_id": conn_id,
-                        "requests_per_hour": client.quota.per_hour,
-                        DASHBOARD_KEY: url,
-                    }
-                    self._connection_figures = {k: v for k, v in figures.items() if v is not None}
-                    return self._spend(client, context)
-        except QuotaExhaustedError as exhausted:
-            self.log.info("%s The task defers until then and goes on from there.", exhausted)
-            trigger = TimeDeltaTrigger(exhausted.resume_at - datetime.now(UTC))
-        self.defer(trigger=trigger, method_name="execute_complete")
-        raise AssertionError("defer() raises")
-
-    def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on after a deferral; all state is in staging."""
-        return self.execute(context)
-
-    @property
-    def connection_id(self) -> str:
-        """The TalkPilot connection, as it was rendered."""
-        return read_name("talkpilot_conn_id", self.talkpilot_conn_id)
-
-    @abstractmethod
-    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
-        """Do the work; give what the task returns."""
-
-    def _staging_root(self) -> ObjectStoragePath | None:
-        """The root of staging, where the connection's ledger is; None where there is none."""
-        return None
-
-
-@contextmanager
-def _requests_counted(client: TalkPilotClient, connection_id: str) -> Iterator[None]:
-    """Count in Airflow's metrics what a client spends inside the block, however it ends."""
-    try:
-        yield
-    finally:
-        for kind, number in sorted(client.requests.items()):
-            count("requests", number, connection_id, kind=kind)
-        count("refused", client.refused, connection_id)
-
-
-def count(what: str, number: int, connection_id: str, **tags: str) -> None:
-    """Add to a metric of Airflow's; nothing is sent for none."""
-    if number:
-        Stats.incr(f"talkpilot.{what}", number, tags={"connection_id": connection_id, **tags})
 
 
 def push_summary(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
+from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
-from airflow_provider_talkpilot.lineage.openlineage import staged
-from airflow_provider_talkpilot.links.google_cloud import StagingLink
-from airflow_provider_talkpilot.links.talkpilot import DashboardLink
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_bounds,
@@ -19,23 +16,17 @@ from airflow_provider_talkpilot.operators.arguments import (
     is_given,
     read_agents,
     read_choice,
-    read_choices,
     read_columns,
     read_flag,
     read_interval,
-    read_manifest,
     read_table,
-    read_text,
     read_uri,
 )
-from airflow_provider_talkpilot.operators.base import (
-    TalkPilotBigQueryOperator,
-    TalkPilotRequestsOperator,
-    airflow_errors,
-    count,
-    push_summary,
+from airflow_provider_talkpilot.operators.base import airflow_errors
+from airflow_provider_talkpilot.operators.requests import (
+    TalkPilotFollowingOperator,
+    TalkPilotStagingOperator,
 )
-from airflow_provider_talkpilot.staging.choices import choices_of
 from airflow_provider_talkpilot.staging.enrich.enrichment import (
     RULES,
     EnrichOptions,
@@ -44,86 +35,15 @@ from airflow_provider_talkpilot.staging.enrich.enrichment import (
 from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, PerformanceManifest
-from airflow_provider_talkpilot.staging.names import interval_folder, root_of, scope_of
+from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath, XComArg
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
-HASH_CONN_ID = "talkpilot_hash"
 # An XCom is no place for long lists.
 SUMMARY_ENTRIES = 100
-
-
-class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
-    """
-    Base of the operators that stage what they request.
-
-    :param compress: gzip the staged parts.
-    :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
-        those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
-    :param hash_conn_id: the connection whose password is the secret to hash with; used only
-        where a column is hashed. (templated)
-    :param table: the target table, ``project.dataset.table``: what no load could bring there is
-        refused before a request is spent on it. (templated)
-    """
-
-    template_fields: Sequence[str] = (
-        *("talkpilot_conn_id", "columns", "hash_conn_id", "table"),
-        *TalkPilotBigQueryOperator.template_fields,
-    )
-    operator_extra_links = (StagingLink(), DashboardLink())
-    ui_color = "#e3f2ef"
-
-    def __init__(
-        self,
-        *,
-        compress: bool = False,
-        columns: dict[str, str] | str | None = None,
-        hash_conn_id: str = HASH_CONN_ID,
-        table: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        check_argument("compress", compress, bool)
-        check_unless_template(read_choices, columns)
-        check_unless_template(read_text, "hash_conn_id", hash_conn_id)
-        if is_given(table):
-            check_unless_template(read_table, table)
-        self.compress = compress
-        self.columns = columns
-        self.hash_conn_id = hash_conn_id
-        self.table = table
-
-    def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
-        """Refuse what no load could bring into the table, before a request is spent on it."""
-        if not is_given(self.table):
-            return
-        from airflow_provider_talkpilot.bigquery.target import check_target
-
-        target, location = read_table(self.table), read_text("location", self.location)
-        with self.warehouse() as client:
-            check_target(client, target, location, interval, columns)
-
-    def _report_walks(
-        self,
-        client: TalkPilotClient,
-        manifest: CallsManifest | PerformanceManifest,
-        path: ObjectStoragePath,
-        rows: str,
-    ) -> None:
-        """Tell lineage, metrics and the log what walks staged; ``rows`` names it."""
-        self.movement = staged(client.base_url, path, manifest)
-        count(manifest.kind, manifest.rows, self.connection_id)
-        self.log.info(
-            "%s %s of %s from %d agent(s) staged, %d request(s) spent.",
-            f"{manifest.rows:,}",
-            rows,
-            manifest.interval,
-            len(manifest.agents),
-            sum(manifest.requests.values()),
-        )
 
 
 class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
@@ -144,7 +64,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         a selection, which never counts as the whole interval.
     :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
     :param search: only calls with this text in name, phone number or summary. Likewise.
-    :param max_rejects: records that may fail validation before the task fails.
     :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
         ``manifest``, ``connection_id``, ``agent_ids``, ``selection``, ``agents``, ``calls``,
         ``rejected``, ``purged``, ``requests``, ``drift`` (values that did not fit, by column), up
@@ -168,7 +87,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         done: bool | None = None,
         phone_number: str | None = None,
         search: str | None = None,
-        max_rejects: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -178,7 +96,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         check_argument("done", done, bool | None)
         check_argument("phone_number", phone_number, str | None, pattern=r"\S")
         check_argument("search", search, str | None, pattern=r"\S")
-        check_argument("max_rejects", max_rejects, int, ge=0)
         self.staging_uri = staging_uri
         self.agent_ids = agent_ids
         self.start = start
@@ -186,7 +103,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         self.done = done
         self.phone_number = phone_number
         self.search = search
-        self.max_rejects = max_rejects
 
     def _staging_root(self) -> ObjectStoragePath:
         return parse_uri(read_uri(self.staging_uri))
@@ -216,31 +132,22 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
         if plan.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", plan.choices)
-        about: dict[str, Any] = {
-            "scope": scope_of(folder),
-            "interval": plan.interval,
-            **self._connection_figures,
-            "selection": sorted(plan.filters.active()),
-        }
+        about: dict[str, Any] = {"selection": sorted(plan.filters.active())}
         if plan.agent_ids is None or len(plan.agent_ids) <= SUMMARY_ENTRIES:
             about["agent_ids"] = plan.agent_ids
-        push_summary(context, "calls", **about)
+        self._begin(context, "calls", folder, plan.interval, **about)
         manifest, path = extract_calls(client, folder, plan)
-        self._report_walks(client, manifest, path, "call(s)")
-        push_summary(
+        self._count("calls", manifest.rows)
+        return self._finish(
             context,
-            "calls",
-            **about,
-            manifest=path,
-            requests=manifest.requests,
+            client,
+            manifest,
+            path,
             agents=len(manifest.agents),
             calls=manifest.rows,
-            rejected=manifest.rejected,
-            drift=manifest.drift,
             purged=sum(day.purged for day in manifest.days.values()),
             **_breakdown(manifest),
         )
-        return str(path)
 
     def _rendered(self, name: str, context: Context) -> str | None:
         """A filter as it was rendered; None where a template gave nothing."""
@@ -251,7 +158,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         return text if text == value or is_given(text) else None
 
 
-class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
+class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
@@ -283,38 +190,31 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("manifest_uri", "enabled", "details"),
-        *TalkPilotStagingOperator.template_fields,
+        *("enabled", "details"),
+        *TalkPilotFollowingOperator.template_fields,
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
 
     def __init__(
         self,
         *,
-        manifest_uri: str | XComArg,
         enabled: bool | str = True,
         details: str = "until_complete",
         concurrency: int = 32,
         rescore_days: float = 3,
         maximum_bytes_billed: int | None = None,
-        max_rejects: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_manifest, manifest_uri)
         check_unless_template(read_flag, "enabled", enabled)
         check_unless_template(read_choice, "details", RULES, details)
         check_argument("concurrency", concurrency, int, ge=1, le=256)
         check_argument("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
         check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
-        check_argument("max_rejects", max_rejects, int, ge=0)
-        self.manifest_uri = manifest_uri
         self.enabled = enabled
         self.details = details
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.maximum_bytes_billed = maximum_bytes_billed
-        self.max_rejects = max_rejects
 
     def execute(self, context: Context) -> Any:
         """Fetch the missing details, unless turned off."""
@@ -324,16 +224,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             raise AirflowSkipException("Details are turned off for this run.")
         return super().execute(context)
 
-    def _staging_root(self) -> ObjectStoragePath:
-        return root_of(parse_uri(read_manifest(self.manifest_uri)).parent)
-
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        path = parse_uri(read_manifest(self.manifest_uri))
+        path = self._calls_path
         calls = CallsManifest.load(path)
         rule = read_choice("details", RULES, self.details)
-        columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
-        choices = read_columns(columns, self.hash_conn_id)
-        if choices.recorded == calls.columns and not choices.details_are_wanted:
+        choices = self._read_choices(calls)
+        if not choices.details_are_wanted:
             raise AirflowSkipException(
                 "Details are not fetched: what they have, transcript and final_score, is dropped."
             )
@@ -344,38 +240,20 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagingOperator):
             max_rejects=self.max_rejects,
             choices=choices,
         )
-        about: dict[str, Any] = {
-            "scope": scope_of(path.parent),
-            "interval": calls.interval,
-            "rule": rule,
-            **self._connection_figures,
-        }
-        push_summary(context, "details", **about)
+        self._begin(context, "details", path.parent, calls.interval, rule=rule)
         self._check_target(calls.interval, calls.columns)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
-        self.movement = staged(client.base_url, path, manifest)
-        count("details", manifest.fetched, self.connection_id)
-        self.log.info(
-            "%s detail(s) of %s staged, %s fetched, %s request(s) spent.",
-            f"{manifest.rows:,}",
-            manifest.interval,
-            f"{manifest.fetched:,}",
-            f"{sum(manifest.requests.values()):,}",
-        )
-        push_summary(
+        self._count("details", manifest.fetched)
+        return self._finish(
             context,
-            "details",
-            **about,
-            manifest=path,
-            requests=manifest.requests,
+            client,
+            manifest,
+            path,
             details=manifest.rows,
             fetched=manifest.fetched,
             by_webhook=manifest.by_webhook,
             vanished=manifest.vanished,
-            rejected=manifest.rejected,
-            drift=manifest.drift,
         )
-        return str(path)
 
     def _known(self, calls: CallsManifest) -> Iterator[Known]:
         if not is_given(self.table):

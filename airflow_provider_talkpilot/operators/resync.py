@@ -20,11 +20,8 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_table,
     read_uri,
 )
-from airflow_provider_talkpilot.operators.base import (
-    TalkPilotBigQueryOperator,
-    TalkPilotRequestsOperator,
-    push_summary,
-)
+from airflow_provider_talkpilot.operators.base import TalkPilotBigQueryOperator, push_summary
+from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.resync.choice import Chosen, ResyncState, choose_intervals
 from airflow_provider_talkpilot.resync.look_backs import LookBacks, resync_end
 from airflow_provider_talkpilot.resync.retention import DEFAULT_DAYS, retentions

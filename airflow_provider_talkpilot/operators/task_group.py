@@ -11,11 +11,11 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import check_argument
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
-    HASH_CONN_ID,
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
+from airflow_provider_talkpilot.operators.requests import HASH_CONN_ID
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_talkpilot.operators import base
+from airflow_provider_talkpilot.operators import requests
 from tests.integration.chain import Chain
 from tests.support.windows import long_window
 
@@ -26,7 +26,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
             assert tags.pop("connection_id") == "talkpilot_default"
             found[".".join([name, *tags.values()])] += count
 
-    monkeypatch.setattr(base, "Stats", Recorder)
+    monkeypatch.setattr(requests, "Stats", Recorder)
     return found
 
 

@@ -1,0 +1,261 @@
+"""Bases of the operators that spend requests: deferral while the quota is used up, and staging."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
+
+from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.compat import BaseOperator, Stats, conf
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, staged
+from airflow_provider_talkpilot.links.google_cloud import StagingLink
+from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink
+from airflow_provider_talkpilot.operators.arguments import (
+    check_argument,
+    check_unless_template,
+    is_given,
+    read_choices,
+    read_columns,
+    read_manifest,
+    read_name,
+    read_table,
+    read_text,
+)
+from airflow_provider_talkpilot.operators.base import (
+    FromOtherTasks,
+    TalkPilotBigQueryOperator,
+    airflow_errors,
+    push_summary,
+)
+from airflow_provider_talkpilot.staging.choices import (
+    ColumnChoices,
+    choices_of,
+    require_same_choices,
+)
+from airflow_provider_talkpilot.staging.ledger import StagedLedger
+from airflow_provider_talkpilot.staging.manifests import AnyManifest, CallsManifest
+from airflow_provider_talkpilot.staging.names import Kind, ledger_folder, root_of, scope_of
+from airflow_provider_talkpilot.staging.storage import parse_uri
+
+if TYPE_CHECKING:
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath, XComArg
+
+DEFER_AFTER = timedelta(minutes=2)
+HASH_CONN_ID = "talkpilot_hash"
+
+
+class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
+    """
+    Base of the operators that spend requests: they give the worker back while the quota is used up.
+
+    What was fetched is staged before the task defers; it goes on from there.
+
+    :param talkpilot_conn_id: the TalkPilot connection. (templated)
+    :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
+        without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
+    :param defer_after: the longest wait inside the worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        talkpilot_conn_id: str = TalkPilotHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        defer_after: timedelta = DEFER_AFTER,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
+        check_argument("deferrable", deferrable, bool)
+        check_argument("defer_after", defer_after, timedelta, gt=timedelta(0))
+        self.talkpilot_conn_id = talkpilot_conn_id
+        self.deferrable = deferrable
+        self.defer_after = defer_after
+        self._connection_figures: dict[str, Any] = {}
+
+    def execute(self, context: Context) -> Any:
+        """Do the work, or as much as the quota allows and defer."""
+        max_wait = self.defer_after.total_seconds() if self.deferrable else None
+        try:
+            with airflow_errors():
+                conn_id = self.connection_id
+                hook, root = TalkPilotHook(conn_id), self._staging_root()
+                ledger = StagedLedger(ledger_folder(root, conn_id)) if root else None
+                url = hook.dashboard_url()
+                with hook.get_conn(max_wait=max_wait, ledger=ledger) as client:
+                    figures = {
+                        "connection_id": conn_id,
+                        "requests_per_hour": client.quota.per_hour,
+                        DASHBOARD_KEY: url,
+                    }
+                    self._connection_figures = {k: v for k, v in figures.items() if v is not None}
+                    try:
+                        return self._spend(client, context)
+                    finally:
+                        for kind, number in sorted(client.requests.items()):
+                            self._count("requests", number, kind=kind)
+                        self._count("refused", client.refused)
+        except QuotaExhaustedError as exhausted:
+            self.log.info("%s The task defers until then and goes on from there.", exhausted)
+            trigger = TimeDeltaTrigger(exhausted.resume_at - datetime.now(UTC))
+        self.defer(trigger=trigger, method_name="execute_complete")
+        raise AssertionError("defer() raises")
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on after a deferral; all state is in staging."""
+        return self.execute(context)
+
+    @property
+    def connection_id(self) -> str:
+        """The TalkPilot connection, as it was rendered."""
+        return read_name("talkpilot_conn_id", self.talkpilot_conn_id)
+
+    @abstractmethod
+    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
+        """Do the work; give what the task returns."""
+
+    def _staging_root(self) -> ObjectStoragePath | None:
+        """The root of staging, where the connection's ledger is; None where there is none."""
+        return None
+
+    def _count(self, what: str, number: int, **tags: str) -> None:
+        """Add to a metric of Airflow's; nothing is sent for none."""
+        if number:
+            tags = {"connection_id": self.connection_id, **tags}
+            Stats.incr(f"talkpilot.{what}", number, tags=tags)
+
+
+class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
+    """
+    Base of the operators that stage what they request.
+
+    :param compress: gzip the staged parts.
+    :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
+        those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
+    :param hash_conn_id: the connection whose password is the secret to hash with; used only
+        where a column is hashed. (templated)
+    :param table: the target table, ``project.dataset.table``: what no load could bring there is
+        refused before a request is spent on it. (templated)
+    :param max_rejects: records that may fail validation before the task fails.
+    """
+
+    template_fields: Sequence[str] = (
+        *("talkpilot_conn_id", "columns", "hash_conn_id", "table"),
+        *TalkPilotBigQueryOperator.template_fields,
+    )
+    operator_extra_links = (StagingLink(), DashboardLink())
+    ui_color = "#e3f2ef"
+
+    def __init__(
+        self,
+        *,
+        compress: bool = False,
+        columns: dict[str, str] | str | None = None,
+        hash_conn_id: str = HASH_CONN_ID,
+        table: str | None = None,
+        max_rejects: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_argument("compress", compress, bool)
+        check_unless_template(read_choices, columns)
+        check_unless_template(read_text, "hash_conn_id", hash_conn_id)
+        if is_given(table):
+            check_unless_template(read_table, table)
+        check_argument("max_rejects", max_rejects, int, ge=0)
+        self.compress = compress
+        self.columns = columns
+        self.hash_conn_id = hash_conn_id
+        self.table = table
+        self.max_rejects = max_rejects
+        self._summary: dict[str, Any] = {}
+
+    def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
+        """Refuse what no load could bring into the table, before a request is spent on it."""
+        if not is_given(self.table):
+            return
+        from airflow_provider_talkpilot.bigquery.target import check_target
+
+        target, location = read_table(self.table), read_text("location", self.location)
+        with self.warehouse() as client:
+            check_target(client, target, location, interval, columns)
+
+    def _begin(
+        self,
+        context: Context,
+        kind: Kind,
+        folder: ObjectStoragePath,
+        interval: Interval,
+        **about: Any,
+    ) -> None:
+        """Push the summary of the work that begins now."""
+        self._summary = {"kind": kind, "scope": scope_of(folder), "interval": interval}
+        self._summary |= self._connection_figures | about
+        push_summary(context, **self._summary)
+
+    def _finish(
+        self,
+        context: Context,
+        client: TalkPilotClient,
+        manifest: AnyManifest,
+        path: ObjectStoragePath,
+        **figures: Any,
+    ) -> str:
+        """Tell lineage, the log and the summary what was staged; give the manifest's URI."""
+        self.movement = staged(client.base_url, path, manifest)
+        self.log.info(
+            "%s row(s) of %s staged for %s, of %d agent(s); %s request(s) spent.",
+            f"{manifest.rows:,}",
+            manifest.kind,
+            manifest.interval,
+            manifest.agent_count,
+            f"{sum(manifest.requests.values()):,}",
+        )
+        push_summary(
+            context,
+            **self._summary,
+            manifest=path,
+            requests=manifest.requests,
+            rejected=manifest.rejected,
+            drift=manifest.drift,
+            **figures,
+        )
+        return str(path)
+
+
+class TalkPilotFollowingOperator(TalkPilotStagingOperator):
+    """
+    Base of the operators that stage more about the calls that an extract task staged.
+
+    :param manifest_uri: of the extract task: ``extract.output``. (templated)
+    :param columns: nothing, for the choices that the calls were staged with; others are an error.
+        (templated)
+    """
+
+    template_fields: Sequence[str] = ("manifest_uri", *TalkPilotStagingOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
+
+    def __init__(self, *, manifest_uri: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_unless_template(read_manifest, manifest_uri)
+        self.manifest_uri = manifest_uri
+
+    @property
+    def _calls_path(self) -> ObjectStoragePath:
+        return parse_uri(read_manifest(self.manifest_uri))
+
+    def _staging_root(self) -> ObjectStoragePath:
+        return root_of(self._calls_path.parent)
+
+    def _read_choices(self, calls: CallsManifest) -> ColumnChoices:
+        """The choices for columns, which must be those of the calls."""
+        columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
+        choices = read_columns(columns, self.hash_conn_id)
+        require_same_choices(choices, calls.columns)
+        return choices
