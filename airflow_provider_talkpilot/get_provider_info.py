@@ -43,11 +43,8 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("sensors.calls")],
         "triggers": [_modules("triggers.bigquery", "triggers.calls")],
         "extra-links": [
-            *(
-                f"{_PACKAGE}.links.google_cloud.{link}"
-                for link in ("BigQueryTableLink", "BigQueryJobLink", "StagingLink")
-            ),
-            f"{_PACKAGE}.links.talkpilot.DashboardLink",
+            f"{_PACKAGE}.links.talkpilot.{link}"
+            for link in ("BigQueryTableLink", "BigQueryJobLink", "StagingLink", "DashboardLink")
         ],
         "plugins": [
             {

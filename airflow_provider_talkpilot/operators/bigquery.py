@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_talkpilot.compat import conf
 from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
-from airflow_provider_talkpilot.links.google_cloud import BigQueryJobLink, BigQueryTableLink
+from airflow_provider_talkpilot.links.talkpilot import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_unless_template,

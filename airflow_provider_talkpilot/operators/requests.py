@@ -14,8 +14,7 @@ from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.compat import BaseOperator, Stats, conf
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, staged
-from airflow_provider_talkpilot.links.google_cloud import StagingLink
-from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink
+from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink, StagingLink
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_unless_template,

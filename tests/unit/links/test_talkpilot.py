@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.get_provider_info import get_provider_info
-from airflow_provider_talkpilot.links.google_cloud import (
+from airflow_provider_talkpilot.links.talkpilot import (
     BigQueryJobLink,
     BigQueryTableLink,
+    DashboardLink,
     StagingLink,
 )
-from airflow_provider_talkpilot.links.talkpilot import DashboardLink
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
