@@ -101,7 +101,6 @@ class ColumnChoices:
         return not {"transcript", "final_score"} <= self._dropped
 
     def drops(self, name: str) -> bool:
-        """Whether a column is dropped."""
         return name in self._dropped
 
     def keeps_drift(self, name: str) -> bool:
@@ -175,7 +174,6 @@ class ColumnChoices:
 def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
     """Check choices, and leave out what says nothing.
 
-    :param choices: ``keep``, ``drop`` or ``hash`` by column.
     :return: ``drop`` or ``hash`` by column, in the table's order; not what goes with ``transcript``
         where that is dropped.
     :raises ColumnChoiceError: when a column or its choice cannot be.
@@ -213,11 +211,7 @@ def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
 
 
 def require_same_choices(choices: ColumnChoices, recorded: Mapping[str, str]) -> None:
-    """Refuse to stage what belongs to calls that were staged under other choices.
-
-    :param recorded: what the calls' manifest recorded.
-    :raises ColumnChoiceError: when they differ.
-    """
+    """Raise :class:`ColumnChoiceError` where calls were staged under other choices than these."""
     if choices.recorded != recorded:
         raise ColumnChoiceError(
             f"The calls were staged with {describe(recorded)}, and what belongs to them would be "
@@ -237,11 +231,7 @@ def describe(recorded: Mapping[str, str]) -> str:
 
 
 def warn_of_drift(counts: Mapping[str, int], choices: ColumnChoices) -> None:
-    """Log one line for each column whose values did not fit, without any value.
-
-    :param counts: how many values did not fit, by column.
-    :param choices: what is dropped or hashed: such values are kept nowhere.
-    """
+    """Log one line for each column whose values did not fit, without any value."""
     for name, number in sorted(counts.items()):
         log.warning(
             "%s call(s) came with a value of %s that does not fit its column: it is null there, "

@@ -20,14 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class File(NamedTuple):
-    """One of our files.
-
-    :param modified: when it was last written; None where the storage does not tell.
-    """
+    """One of our files."""
 
     path: ObjectStoragePath
     name: FileName
-    modified: datetime | None
+    modified: datetime | None  # None where the storage does not tell
 
     def has_role(self, role: str) -> bool:
         """Whether it is finished, and a ``part``, ``manifest``, ``loaded`` or ``checkpoint``."""
@@ -51,10 +48,7 @@ def find_folders(root: ObjectStoragePath) -> list[Folder]:
 
 
 def find_related(own: ObjectStoragePath) -> list[Folder]:
-    """Find other work on the same calls: of the same connection and choices for columns.
-
-    :param own: where this work stages.
-    """
+    """Find other work on the calls of a folder: of the same connection and choices for columns."""
     mine = Folder.parse(own)
     if mine is None:
         return []
@@ -84,10 +78,7 @@ def list_parts(folder: ObjectStoragePath, kind: str) -> list[ObjectStoragePath]:
 
 @contextmanager
 def left_alone(*, strict: bool) -> Iterator[None]:
-    """Log what cannot be read or written, and go on without it.
-
-    :param strict: raise it instead.
-    """
+    """Log what cannot be read or written, and go on without it; where strict, raise it."""
     try:
         yield
     except StagingError as error:

@@ -33,11 +33,9 @@ class StagedLedger:
         self._has_failed = False
 
     def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
-        """Write the entry of this process in place of its last one; return the others' entries.
+        """Write the own entry, once this process sent or waited; return those of the last hour.
 
-        :param own: the entry; it is not written before this process sent or waited.
-        :return: what the others wrote in the last hour; where the storage fails, which is logged
-            once, what was read before.
+        Where the storage fails, which is logged once, these are what was read before.
         """
         try:
             if own.slots or own.is_waiting:

@@ -21,11 +21,7 @@ from airflow_provider_talkpilot.staging.parts import Part
 
 
 class DayCount(BaseModel):
-    """The calls of one day.
-
-    :param calls: how many were staged.
-    :param purged: how many of them TalkPilot has purged.
-    """
+    """How many calls of one day were staged, and how many of them TalkPilot has purged."""
 
     calls: int = 0
     purged: int = 0
@@ -52,21 +48,18 @@ class AgentWalk(BaseModel):
 
     def joined(self, later: AgentWalk) -> AgentWalk:
         """Join this walk with the walk of the slice after it."""
-        return AgentWalk(
-            agent_id=self.agent_id,
-            calls=self.calls + later.calls,
-            rejected=self.rejected + later.rejected,
-            walks=max(self.walks, later.walks),
-            began_at=self.began_at,
-            walked_at=later.walked_at,
+        return later.model_copy(
+            update={
+                "calls": self.calls + later.calls,
+                "rejected": self.rejected + later.rejected,
+                "walks": max(self.walks, later.walks),
+                "began_at": self.began_at,
+            }
         )
 
 
 class UnfinishedWalk(AgentWalk):
-    """What the first slices of a long list gave.
-
-    :param until: the agent's calls before this moment are staged.
-    """
+    """What the first slices of a long list gave: all calls before a moment."""
 
     until: datetime
 
@@ -105,7 +98,6 @@ class Manifest(BaseModel):
 
     @property
     def interval(self) -> Interval:
-        """The interval whose calls these are."""
         return Interval(self.start, self.end)
 
     @property
@@ -115,12 +107,10 @@ class Manifest(BaseModel):
 
     @property
     def rows(self) -> int:
-        """Rows in all parts."""
         return sum(part.rows for part in self.parts)
 
     @property
     def rejected(self) -> int:
-        """Records in all rejects files."""
         return sum(part.rows for part in self.rejects)
 
     @property
@@ -129,12 +119,7 @@ class Manifest(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def require_rejects_within(self, allowed: int, folder: ObjectStoragePath) -> None:
-        """Refuse more records that failed validation than are allowed.
-
-        :param allowed: how many.
-        :param folder: where the rejects files are, for the message.
-        :raises TooManyRejectsError: when there are more.
-        """
+        """Raise :class:`TooManyRejectsError` where more records failed validation."""
         if self.rejected > allowed:
             names = ", ".join(str(folder / part.name) for part in self.rejects)
             raise TooManyRejectsError(
@@ -148,10 +133,7 @@ class Manifest(BaseModel):
         return all(storage.size(folder / part.name) == part.bytes for part in self.parts)
 
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
-        """Write the manifest under a name that holds its digest.
-
-        :return: its path.
-        """
+        """Write the manifest under a name that holds its digest; give its path."""
         path = folder / str(FileName("manifest", self.kind, self.digest))
         storage.put_text(self.model_dump_json(), path)
         return path
@@ -163,10 +145,8 @@ class Manifest(BaseModel):
         }
 
     def replace_part(self, name: str, new: Part | None) -> bool:
-        """Name a part that was written anew without calls that were purged.
+        """Name a part that was written anew; None where no row is left.
 
-        :param name: of the part as it was.
-        :param new: the part as it is; None where no row is left.
         :return: whether the manifest named the part.
         """
         for parts in (self.parts, self.rejects):
@@ -189,7 +169,6 @@ class WalksManifest(Manifest):
 
     @property
     def agent_count(self) -> int:
-        """How many agents were walked."""
         return len(self.agents)
 
     @property
@@ -210,10 +189,7 @@ class CallsManifest(WalksManifest):
 
     @classmethod
     def load(cls, path: ObjectStoragePath) -> Self:
-        """Read the manifest of an extraction of calls.
-
-        :raises ManifestError: when there is none, or it is not one of an extraction.
-        """
+        """As :func:`load_manifest`, of an extraction of calls only."""
         found = load_manifest(path)
         if not isinstance(found, cls):
             raise ManifestError(f"{path} is no manifest of calls: give that of an extract task.")

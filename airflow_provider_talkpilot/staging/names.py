@@ -1,20 +1,7 @@
 """The names of everything in staging: no other module makes them or reads them.
 
-::
-
-    <staging URI>/<dag>/<connection>/<agents>/<start>_<end>/
-        calls-00000-<checksum>.jsonl       a part: list rows ("details-", "performance-", "rejects-"
-                                           likewise; ".jsonl.gz" where parts are compressed)
-        calls-manifest-<digest>.json       what was staged, complete ("details-", "performance-")
-        calls-loaded-<digest>.json         a manifest whose parts are being deleted
-        calls-checkpoint.json              unfinished work
-        .<name>.<8 hex digits>             a local file that is still being written
-    <staging URI>/_quota/<connection>/     the ledger of the connection's quota
-    <staging URI>/inbox/<agent>/<day>/     what webhooks brought of the calls that started that day
-        <call_id>-<digest>.json            one event
-
-A folder is a function of DAG, connection, agents and interval, never of the run: the next try, or
-another worker, finds what is staged already.
+docs/architecture.md, "Staging on disk", shows them. A folder is a function of DAG, connection,
+agents and interval, never of the run: the next try, or another worker, finds what is staged.
 """
 
 from __future__ import annotations
@@ -91,8 +78,7 @@ class Folder:
     def of_manifest(cls, path: ObjectStoragePath, root: ObjectStoragePath) -> Folder:
         """Give the folder of a manifest, which may be deleted already.
 
-        :param root: the root of staging.
-        :raises StagingUriError: when the path is not one of ours below the root.
+        :raises StagingUriError: when the path is not one of ours below the root of staging.
         """
         folder, name = cls.parse(path.parent), FileName.parse(path.name)
         if (
@@ -210,16 +196,10 @@ def interval_folder(
     interval: Interval,
     columns: Mapping[str, str] | None = None,
 ) -> ObjectStoragePath:
-    """Name the folder of one piece of work; nothing is created.
+    """Name the folder of one piece of work below the root; nothing is created.
 
-    :param root: root of all staging.
-    :param dag_id: the DAG.
-    :param connection_id: the TalkPilot connection.
     :param agent_ids: the agents that the run names; None for all of the key.
-    :param filters: filters in use; a selection never shares a folder with the whole.
-    :param interval: the interval.
     :param columns: what is dropped or hashed, as recorded; other choices have another folder.
-    :return: ``<root>/<dag>/<connection>/<agents>/<start>_<end>``.
     """
     name = scope_name(connection_id, agent_ids, filters, columns)
     bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
@@ -233,14 +213,7 @@ def scope_name(
     filters: CallFilters | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> str:
-    """Name what makes two runs over one interval the same work.
-
-    :param connection_id: the TalkPilot connection.
-    :param agent_ids: the agents; None for all of the key.
-    :param filters: filters in use.
-    :param columns: what is dropped or hashed, as recorded.
-    :return: ``<connection>/<agents>``, of which the second is ``all`` or has digests.
-    """
+    """Name what makes two runs over one interval the same work, as ``<connection>/<agents>``."""
     agents = "all" if agent_ids is None else f"agents-{_digest(*sorted(agent_ids))}"
     if filters and (active := filters.active()):
         # A digest: a caller's number has no place in a path.
@@ -271,11 +244,9 @@ def connection_of(folder: ObjectStoragePath) -> str:
 
 
 def public_name(folder: ObjectStoragePath) -> str:
-    """Give a URI that names the work of all intervals, for systems such as OpenLineage.
+    """Give the URI of the folder that a folder of an interval is in, to publish it.
 
-    :param folder: of one interval.
-    :return: its parent's URI without the digest of a selection: a caller's number has so few digits
-        that its digest is a weak secret.
+    It has no digest of a selection: a caller's number is short, so its digest is a weak secret.
     """
     agents = folder.parent
     found = _AGENTS.fullmatch(agents.name)

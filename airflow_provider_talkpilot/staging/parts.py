@@ -29,13 +29,7 @@ _COPY_BUFFER = 1 << 20
 
 
 class Part(BaseModel):
-    """A staged file as the manifest names it.
-
-    :param name: file name in the interval's folder.
-    :param rows: records in it.
-    :param bytes: its size as stored.
-    :param sha256: checksum of its bytes as stored.
-    """
+    """A staged file as the manifest names it; size and checksum are of its bytes as stored."""
 
     name: str
     rows: int
@@ -89,7 +83,6 @@ class PartWriter:
 
     @property
     def rows(self) -> int:
-        """Records of the part being written."""
         return self._end.rows
 
     @property

@@ -16,10 +16,7 @@ PER_MINUTE, PER_HOUR = 60, 1000
 
 @contextmanager
 def log_group(title: str) -> Iterator[None]:
-    """Put what is logged inside the block into a group, which Airflow's UI folds under its title.
-
-    :param title: what the lines are about.
-    """
+    """Put what is logged inside the block into a group, which Airflow's UI folds."""
     log.info("::group::%s", title)
     try:
         yield
@@ -28,10 +25,7 @@ def log_group(title: str) -> Iterator[None]:
 
 
 class Progress:
-    """Logs progress at a steady rate.
-
-    :param total: details to fetch.
-    """
+    """Logs at a steady rate how many of the details are fetched."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -56,12 +50,7 @@ class Progress:
 
 
 def seconds_for(requests: int, per_minute: int = PER_MINUTE, per_hour: int = PER_HOUR) -> float:
-    """Estimate how many seconds requests take where no other task spends the quota.
-
-    :param requests: how many.
-    :param per_minute: the key's limit.
-    :param per_hour: likewise.
-    """
+    """Estimate how many seconds requests take where no other task spends the quota."""
     hours, rest = divmod(max(0, requests - 1), per_hour)
     return hours * 3600 + (rest + 1) / per_minute * 60
 

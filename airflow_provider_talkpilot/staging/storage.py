@@ -41,14 +41,11 @@ _moment = TypeAdapter(datetime).validate_python
 
 
 class Entry(NamedTuple):
-    """A file or a folder inside of a folder.
-
-    :param modified: when the file was last written; None where the storage does not tell.
-    """
+    """A file or a folder inside of a folder."""
 
     name: str
     is_folder: bool
-    modified: datetime | None
+    modified: datetime | None  # None where the storage does not tell
 
 
 def normal_uri(uri: str) -> str:
@@ -91,9 +88,8 @@ def normal_uri(uri: str) -> str:
 
 
 def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectStoragePath:
-    """Turn a staging URI into a path.
+    """Turn a staging URI, as :func:`normal_uri` takes it, into a path.
 
-    :param uri: as :func:`normal_uri` takes it.
     :param to_path: makes the path; None is Airflow's, which knows connections.
     :raises StagingUriError: when it is of another shape, or its scheme is unknown.
     """
@@ -121,11 +117,7 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
 
 
 def put(source: IO[bytes], target: ObjectStoragePath) -> None:
-    """Copy an open local file to ``target`` so that no reader ever sees half of it.
-
-    :param source: may be a file without a name.
-    :param target: where to.
-    """
+    """Copy an open local file, also one without a name, so that no reader ever sees half of it."""
     with storage_errors("write", target):
         source.seek(0)
         if not is_local(target):
