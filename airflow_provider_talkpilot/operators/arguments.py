@@ -49,10 +49,8 @@ def check_argument(name: str, value: object, kind: Any, **bounds: Any) -> None:
 
 
 def check_unless_template(read: Callable[..., object], *values: Any) -> None:
-    """Check a template field's value when the operator is made, where it is no template.
+    """Call a reader when the operator is made, where its last argument, the value, is no template.
 
-    :param read: one of the functions below, or another reader; the value comes last.
-    :param values: what goes before the value, then the value.
     :raises TalkPilotArgumentError: when it cannot be read.
     """
     if _holds_template(values[-1]):
@@ -96,24 +94,16 @@ def read_flag(name: str, value: Any) -> bool:
 
 
 def read_choice(name: str, choices: Iterable[Choice], value: Any) -> Choice:
-    """Read one of several words; nothing is the first of them.
-
-    :param choices: the words.
-    :raises ConfigurationError: when it is none of them.
-    """
-    words = list(choices)
-    text = read_text(name, value) or words[0]
+    """Read one of several words; nothing is the first of them."""
+    words = {str(word): word for word in choices}
+    text = read_text(name, value) or next(iter(words))
     if text not in words:
         raise ConfigurationError(f"{name} is {text[:40]!r}: give {' or '.join(words)}.")
-    return words[words.index(text)]
+    return words[text]
 
 
 def read_list(name: str, value: Any, of: str) -> list[Any] | None:
-    """Read a list, or the text of one; a text of another kind is a list of itself.
-
-    :param of: what it is a list of, for messages.
-    :return: the list; None where nothing is given.
-    """
+    """Read a list, or the text of one; a text of another kind is a list of itself."""
     found = _parsed(value)
     if found is None:
         return None
@@ -184,14 +174,7 @@ def check_bounds(start: Any, end: Any) -> None:
 
 
 def read_interval(context: Context, start: Any, end: Any) -> Interval:
-    """Choose the interval of a run.
-
-    :param context: the task's context.
-    :param start: first moment; where it is given, ``end`` must be too.
-    :param end: first moment after the interval.
-    :return: the given interval, else the run's data interval.
-    :raises IntervalError: when there is neither, or the interval can hold no call.
-    """
+    """Give the interval of these bounds, or the run's data interval where none is given."""
     if is_given(start) or is_given(end):
         return Interval.parse(_moment("start", start), _moment("end", end))
     first, last = context.get("data_interval_start"), context.get("data_interval_end")
@@ -205,12 +188,7 @@ def read_interval(context: Context, start: Any, end: Any) -> Interval:
 
 
 def read_columns(columns: Any, hash_conn_id: Any) -> ColumnChoices:
-    """Read the choices for columns, and the secret where a column is hashed.
-
-    :param columns: ``keep``, ``drop`` or ``hash`` by column; nothing keeps every column.
-    :param hash_conn_id: the connection whose password is the secret.
-    :raises ColumnChoiceError: when a column or its choice cannot be, or the secret is missing.
-    """
+    """Read the choices for columns, and the secret where a column is hashed."""
     choices = read_choices(columns)
     return ColumnChoices(choices, _hasher(hash_conn_id) if HASH in choices.values() else None)
 
@@ -222,10 +200,7 @@ def read_choices(columns: Any) -> dict[str, str]:
 
 
 def read_table(value: Any) -> TableId:
-    """Read a table's name.
-
-    :raises BigQueryLoadError: when it is not ``project.dataset.table``.
-    """
+    """Read a table's name, ``project.dataset.table``."""
     return TableId.parse(read_text("table", value))
 
 

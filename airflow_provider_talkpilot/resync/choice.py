@@ -18,11 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ResyncState:
-    """What earlier runs have read, as it is kept between them.
-
-    :param look_backs: the first day not read, by length of the look-back in days.
-    :param retention: the days that were read because their calls became too old.
-    """
+    """What earlier runs have read, as it is kept between them."""
 
     look_backs: Mapping[int, date] = field(default_factory=dict)
     retention: Watched = Watched()
@@ -72,8 +68,6 @@ def choose_intervals(
 ) -> tuple[list[Chosen], ResyncState]:
     """Choose what a run reads again.
 
-    :param run_end: end of the run's data interval.
-    :param state: what earlier runs have read.
     :param agents: whose calls a look-back reads; None for every agent of the key.
     :param retention: for how many days TalkPilot keeps calls, by agent.
     :param earliest: the table's first call; days before it are left out.

@@ -29,11 +29,7 @@ Read = Mapping[int, date]
 
 @checked_dataclass(frozen=True, order=True, config=ConfigDict(strict=True, extra="forbid"))
 class LookBack:
-    """One look-back.
-
-    :param days: how many days are read again.
-    :param every: how many days lie between two times.
-    """
+    """So many days are read again, every so many days."""
 
     days: Days
     every: Days
@@ -90,9 +86,6 @@ class LookBacks:
 
         One is due when ``every`` days have passed since the end of what was read of it last, so a
         day without a run delays it and skips nothing.
-
-        :param end: the first day that is not to be read.
-        :param read: what was read before.
         """
         due = [
             look_back

@@ -72,11 +72,7 @@ class Watched:
     agents: Mapping[str, tuple[date, date]] = field(default_factory=dict)
 
     def windows(self, retention: Mapping[str, int], today: date) -> list[Window]:
-        """The days that are due in a run, in one window for all agents that have the same.
-
-        :param retention: days by agent, as the API tells them now.
-        :param today: the day on which the run's data interval ends.
-        """
+        """The days that are due in a run, in one window for all agents that have the same."""
         alike = defaultdict[tuple[date, date], list[str]](list)
         for agent_id, days in retention.items():
             twice, once = self._of(agent_id)
