@@ -70,12 +70,6 @@ class NotFoundError(ApiError):
     """404 of TalkPilot: no such agent or call, or one that the key may not see."""
 
 
-class ConflictError(ApiError):
-    """409: the API reports a conflict."""
-
-    retryable = True
-
-
 class RateLimitedError(ApiError):
     """429 that stayed after waiting as told, several times over."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -187,10 +186,10 @@ class TalkPilotHook(BaseHook):
         :return: the client, to be closed by the caller (a context manager).
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
-        fields = self.fields()
-        if fields.unused:
-            self.log.warning("%s", fields.unused)
-        return self._client(fields, max_wait=max_wait, ledger=ledger, **options)
+        client = TalkPilotClient(**(self._arguments(max_wait, ledger) | options))
+        # A client can only read. Lineage of tasks whose operator does not tell its own.
+        get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
+        return client
 
     async def get_async_conn(self) -> AsyncTalkPilotClient:
         """
@@ -199,13 +198,12 @@ class TalkPilotHook(BaseHook):
         :return: the client, to be closed by the caller (an async context manager).
         :raises ConfigurationError: as :meth:`get_conn`.
         """
-        with _connection_errors(self.talkpilot_conn_id):
-            # In a thread, as every version of Airflow allows; a triggerer's own way is 3.3.2's.
-            connection = await sync_to_async(self.get_connection)(self.talkpilot_conn_id)
-        fields = read_fields(connection, self.talkpilot_conn_id)
-        if fields.unused:
-            self.log.warning("%s", fields.unused)
-        return await asyncio.to_thread(AsyncTalkPilotClient, **_arguments(fields))
+
+        def make() -> AsyncTalkPilotClient:
+            return AsyncTalkPilotClient(**self._arguments())
+
+        # In a thread, as every version of Airflow allows; a triggerer's own way is 3.3.2's.
+        return await sync_to_async(make)()
 
     def fields(self) -> ConnectionFields:
         """
@@ -229,9 +227,8 @@ class TalkPilotHook(BaseHook):
         """
         is_good, message, unused = False, "", ""
         try:
-            fields = self.fields()
-            unused = fields.unused
-            with self._client(fields, max_wait=5, tries=2, timeout=10) as client:
+            unused = self.fields().unused
+            with self.get_conn(max_wait=5, tries=2, timeout=10) as client:
                 is_good, message = True, _describe_access(client)
         except TalkPilotError as error:
             message = str(error)
@@ -239,18 +236,27 @@ class TalkPilotHook(BaseHook):
             message = f"{type(error).__name__}: the connection could not be tested."
         return is_good, f"{message} {unused}".rstrip()
 
-    def _client(
-        self,
-        fields: ConnectionFields,
-        *,
-        max_wait: float | None,
-        ledger: Ledger | None = None,
-        **options: Any,
-    ) -> TalkPilotClient:
-        client = TalkPilotClient(**(_arguments(fields, max_wait, ledger) | options))
-        # A client can only read. Lineage of tasks whose operator does not tell its own.
-        get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
-        return client
+    def _arguments(
+        self, max_wait: float | None = None, ledger: Ledger | None = None
+    ) -> dict[str, Any]:
+        """What both clients want to know."""
+        fields = self.fields()
+        if fields.unused:
+            self.log.warning("%s", fields.unused)
+        options = fields.options
+        quota = Quota(
+            requests_per_minute=options.requests_per_minute,
+            requests_per_hour=options.requests_per_hour,
+            share=options.quota_share or 1.0,
+            max_wait=max_wait,
+            ledger=ledger,
+            minute=options.minute_seconds or 60.0,
+            hour=options.hour_seconds or 3600.0,
+        )
+        times = options.model_dump(
+            include={"timeout", "connect_timeout", "tries"}, exclude_none=True
+        )
+        return {"base_url": fields.base_url, "api_key": fields.api_key, "quota": quota, **times}
 
 
 def _describe_access(client: TalkPilotClient) -> str:
@@ -292,21 +298,3 @@ def _connection_errors(connection_id: str) -> Iterator[None]:
             f"Airflow cannot read the connection {connection_id!r}: its URI must be like "
             f"{URI_SHAPE}, without another :// in it."
         ) from None
-
-
-def _arguments(
-    fields: ConnectionFields, max_wait: float | None = None, ledger: Ledger | None = None
-) -> dict[str, Any]:
-    """What both clients want to know."""
-    options = fields.options
-    quota = Quota(
-        requests_per_minute=options.requests_per_minute,
-        requests_per_hour=options.requests_per_hour,
-        share=options.quota_share or 1.0,
-        max_wait=max_wait,
-        ledger=ledger,
-        minute=options.minute_seconds or 60.0,
-        hour=options.hour_seconds or 3600.0,
-    )
-    times = options.model_dump(include={"timeout", "connect_timeout", "tries"}, exclude_none=True)
-    return {"base_url": fields.base_url, "api_key": fields.api_key, "quota": quota, **times}

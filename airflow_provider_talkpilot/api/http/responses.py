@@ -68,7 +68,7 @@ _TALKPILOTS: dict[str | int, Verdict] = {
         "to see this agent: check the agent ids.",
     ),
     408: _TROUBLE,
-    409: Verdict(errors.ConflictError, "Try again later."),
+    409: _TROUBLE,
     425: _TROUBLE,
     429: Verdict(
         errors.RateLimitedError,

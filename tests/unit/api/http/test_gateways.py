@@ -75,7 +75,7 @@ ELSEWHERES = [
 ]
 TALKPILOTS = [
     Case(404, envelope("NOT_FOUND"), errors.NotFoundError, NEVER, "404 NOT_FOUND", "this address"),
-    Case(409, envelope("CONFLICT"), errors.ConflictError, LATER, "409 CONFLICT", "Try again later"),
+    Case(409, envelope("CONFLICT"), Server, AT_ONCE, "409 CONFLICT", "may work later"),
     Case(418, envelope("TEAPOT"), errors.ApiError, NEVER, "418 TEAPOT", "documentation"),
     Case(540, envelope("INTERNAL_ERROR"), Server, AT_ONCE, "540 INTERNAL_ERROR", "may work later"),
 ]
