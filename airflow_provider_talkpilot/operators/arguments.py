@@ -147,7 +147,7 @@ def read_agents(value: Any) -> list[str] | None:
     """Read UUIDs of agents, each once; None, for every agent of the key, where none is given."""
     _require_no_none("agent_ids", value)
     agents = read_some("agent_ids", value, "agent ids")
-    # In one form, whoever wrote them: they name the folder that a run stages in.
+    # In one form: they name the folder that a run stages in.
     return agents and list(dict.fromkeys(require_uuid("agent id", each) for each in agents))
 
 

@@ -137,9 +137,9 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 _LATENCY = {
-    "e2e": "From the caller's last word to the answer",
+    "e2e": "From the caller's last word to the reply",
     "transcription": "Speech to text",
-    "llm": "The language model's answer",
+    "llm": "The language model's reply",
     "tts": "Text to speech",
 }
 _QUANTILE = {"p90": "nine of ten turns were not slower", "median": "median", "min": "fastest turn"}
@@ -173,7 +173,7 @@ PERFORMANCE: tuple[Column, ...] = (
     ),
     Column("llm_total_tokens", "INT64", _L, "Tokens that the call used.", Is.NEEDED),
     Column("llm_prompt_tokens", "INT64", _L, "Of these, in prompts.", Is.NEEDED),
-    Column("llm_completion_tokens", "INT64", _L, "Of these, in answers.", Is.NEEDED),
+    Column("llm_completion_tokens", "INT64", _L, "Of these, in replies.", Is.NEEDED),
     Column("pre_call_variables", "JSON", _L, "What the agent was told before.", Is.PERSONAL),
     Column("extracted_variables", "JSON", _L, "What the agent learnt.", Is.PERSONAL),
     Column("llm_provider", "STRING", _L, "Provider of the language model.", Is.NEEDED),

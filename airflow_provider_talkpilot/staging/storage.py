@@ -95,8 +95,8 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
     """
     uri = normal_uri(uri)
     if uri.startswith(("gs:", "gcs:")):
-        # Else gcsfs asks over gRPC of what kind a bucket is, at each write, and waits a minute each
-        # time where that does not get through. Only zonal buckets need the answer.
+        # Else gcsfs requests the bucket's kind over gRPC at each write. Where that does not get
+        # through, it waits a minute each time. Only zonal buckets need it.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     if to_path is None:
         from airflow_provider_talkpilot.compat import ObjectStoragePath
