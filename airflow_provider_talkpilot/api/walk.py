@@ -141,8 +141,8 @@ class Walk:
         self.total = self._last_page = 0
         self._kind, self._path, self._params = kind, path, params or {}
         self._pages = self._seen = 0
-        # A hash is shorter than an id. Python salts it per process, so that two ids with the same
-        # hash do not have it in the next process.
+        # Hashes take less memory than ids. Python salts them: two ids with one hash in this process
+        # differ in the next one.
         self._ids: set[int] = set()
 
     def request(self, page: int = 1) -> Request:

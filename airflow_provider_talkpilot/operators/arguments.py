@@ -115,7 +115,7 @@ def read_list(name: str, value: Any, of: str) -> list[Any] | None:
 
 
 def read_some(name: str, value: Any, of: str) -> list[Any] | None:
-    """As :func:`read_list`, where nothing is a default, and an empty list must not be."""
+    """As :func:`read_list`; an empty list is refused, for nothing means the default."""
     found = read_list(name, value, of)
     if found == []:
         raise ConfigurationError(
@@ -211,7 +211,7 @@ def read_accounts(value: Any) -> str | list[str] | None:
 
 
 def _require_no_none(name: str, value: Any) -> None:
-    """Refuse what a template writes for a value that is not there, where the default is more."""
+    """Refuse the text None: a template writes it for a missing value, and nothing means all."""
     if isinstance(value, str) and value.strip() == "None":
         raise ConfigurationError(
             f"{name} is the text None: its template found nothing, such as the XCom of a task that "

@@ -43,12 +43,12 @@ def airflow_errors() -> Iterator[None]:
 
 
 class FromOtherTasks:
-    """Mixin of operators: where another task gave nothing, an argument is no default.
+    """Mixin of operators: refuses None where another task should have given an argument.
 
-    Airflow makes None of the XCom of a task that was skipped or marked as succeeded, and None is
-    every agent, every column, or the run's own interval.
+    Airflow makes None of the XCom of a task that was skipped or marked as succeeded. Taken as the
+    default, None would mean every agent, every column, or the run's own interval.
 
-    :cvar may_be_missing: the arguments for which that is right.
+    :cvar may_be_missing: arguments that another task may leave out.
     """
 
     may_be_missing: ClassVar[frozenset[str]] = frozenset()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_talkpilot.api import CallDetail, PerformanceRecord
+from airflow_provider_talkpilot.api.models import RECORDING
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.staging.columns import NEEDED, TABLES, droppable, hashable
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
@@ -19,13 +20,11 @@ KEEP, DROP, HASH = "keep", "drop", "hash"
 
 LEAST_SECRET = 32
 _FINGERPRINT = 8
-# It dies in an hour, and until then it opens the recording: it is stored nowhere.
-_RECORDING = "audio_file_url"
 _KNOWN_FIELDS = frozenset(CallDetail.model_fields) | frozenset(PerformanceRecord.model_fields)
 _ALL = [column for columns in TABLES.values() for column in columns]
 DROPPABLE, HASHABLE = (tuple(dict.fromkeys(names(_ALL))) for names in (droppable, hashable))
 """Of all tables. A choice is for every column of its name."""
-# The same under another name: who drops the one would not keep the other.
+# They hold the words of the transcript: who drops it drops them too.
 _SAME_WORDS = ("transcript_raw", "turns")
 _FOLLOWS = {"caller_phone": "phone_number"}
 # Of a staged row: these become the column extra.
@@ -151,7 +150,7 @@ class ColumnChoices:
         kept = {}
         for name, value in record.items():
             known = name in _KNOWN_FIELDS
-            if name == _RECORDING or self.drops(name) or (not known and self.drops("extra")):
+            if name == RECORDING or self.drops(name) or (not known and self.drops("extra")):
                 continue
             if self.drops("red_flags") and is_red_flag(name, value):
                 continue

@@ -38,7 +38,7 @@ class Part(BaseModel):
 
 
 class Mark(NamedTuple):
-    """A point of the part being written to which it can be taken back."""
+    """How much was written at a moment; :meth:`PartWriter.rollback` drops what came after it."""
 
     bytes: int
     rows: int
@@ -103,11 +103,11 @@ class PartWriter:
         self._end = Mark(self.bytes + len(content), self.rows + len(lines))
 
     def mark(self) -> Mark:
-        """Remember this point."""
+        """Give the point that has been reached."""
         return self._end
 
     def rollback(self, mark: Mark) -> None:
-        """Forget what was written since ``mark``; no part may have been flushed meanwhile."""
+        """Drop what was written since ``mark``; no part may have been flushed meanwhile."""
         self._end = mark
 
     def flush(self) -> Part | None:

@@ -71,7 +71,7 @@ class Scratch:
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error:  # an OSError is of what gives the rows
+        except sqlite3.Error:  # an OSError comes from the iterator of the rows
             with temporary_errors():
                 raise
         return self._db.total_changes - before

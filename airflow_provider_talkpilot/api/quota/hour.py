@@ -106,7 +106,7 @@ class Hour:
         return self.window.own(now) + self.window.others(now)
 
     def _batch_wait(self, now: float) -> float | None:
-        """Return the seconds until a batch is free; None where that takes what is in flight."""
+        """Return the seconds until a batch is free; None where responses must come before."""
         number = self._spent(now) - self.limit + max(1, self.limit // BATCH)
         return self.window.departure(number, now, of_all=True)
 

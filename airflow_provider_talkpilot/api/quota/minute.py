@@ -23,7 +23,8 @@ from airflow_provider_talkpilot.api.quota.traffic import Permit, Traffic, Window
 HEADERLESS_RESPONSES = 3
 # A sliding window always ends a minute from now; one that ends before this part of it is fixed.
 FIXED = 0.97
-# Where only others use the minute, one request looks again after this part of it.
+# Where other software uses up the minute, one request leaves after this part of it, to find out
+# what is left.
 LOOK_AGAIN = 4
 # Requests left to other software where it is seen to send; it learns of our requests late.
 CAUTION = 2

@@ -39,8 +39,8 @@ class Quota:
     :param requests_per_minute: ceiling below the key's limit; None for the key's.
     :param requests_per_hour: likewise; None to send until the server refuses, and to count from
         then on.
-    :param share: part of the key's minute limit to use, over 0 up to 1: nothing is sent while less
-        than the rest is left of a minute, so that other software on the same key finds it.
+    :param share: part of the key's minute limit to use, over 0 up to 1. The rest of each minute is
+        left to other software on the key.
     :param max_wait: seconds that :meth:`acquire` may wait in all; None for as long as it takes.
     :param ledger: where the processes of a connection tell each other what they spent; without it
         nothing is known of what was sent before.
