@@ -22,9 +22,9 @@ from airflow_provider_talkpilot.operators.arguments import (
 )
 from airflow_provider_talkpilot.operators.base import TalkPilotBigQueryOperator, push_summary
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
-from airflow_provider_talkpilot.resync.choice import Chosen, ResyncState, choose_intervals
+from airflow_provider_talkpilot.resync.choice import ResyncState, choose_intervals
 from airflow_provider_talkpilot.resync.look_backs import LookBacks, resync_end
-from airflow_provider_talkpilot.resync.retention import DEFAULT_DAYS, retentions
+from airflow_provider_talkpilot.resync.retention import DEFAULT_DAYS, Reading, retentions
 from airflow_provider_talkpilot.staging.names import scope_name
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -107,7 +107,8 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
     def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
         named, done = read_agents(self.agent_ids), ""
         if is_given(self.start) or is_given(self.end):
-            chosen = [Chosen("by hand", read_interval(context, self.start, self.end), named)]
+            interval = read_interval(context, self.start, self.end)
+            chosen = [Reading(interval, named, "by hand")]
         else:
             chosen, done = self._due(client, context, named)
         for each in chosen:
@@ -125,7 +126,7 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
 
     def _due(
         self, client: TalkPilotClient, context: Context, named: list[str] | None
-    ) -> tuple[list[Chosen], str]:
+    ) -> tuple[list[Reading], str]:
         """Find what is due, and what is done once that has been read."""
         from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
@@ -173,7 +174,7 @@ def _read_look_backs(value: Any) -> LookBacks:
     return LookBacks.parse(read_json(value))
 
 
-def _bounds(chosen: Chosen) -> dict[str, Any]:
+def _bounds(chosen: Reading) -> dict[str, Any]:
     return {
         "start": format_utc(chosen.interval.start),
         "end": format_utc(chosen.interval.end),

@@ -9,9 +9,8 @@ from datetime import date, datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.resync.look_backs import LookBacks, clipped, resync_end
-from airflow_provider_talkpilot.resync.retention import Watched, Window, readings
+from airflow_provider_talkpilot.resync.retention import Reading, Watched, Window, readings
 
 log = logging.getLogger(__name__)
 
@@ -39,23 +38,6 @@ class ResyncState:
 _state = TypeAdapter(ResyncState)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """An interval that a run reads again.
-
-    :param reason: why, as the log and the page show it.
-    :param agents: ids; None for every agent of the key.
-    """
-
-    reason: str
-    interval: Interval
-    agents: list[str] | None
-
-    def __str__(self) -> str:
-        of = "every agent" if self.agents is None else f"{len(self.agents)} agent(s)"
-        return f"{self.interval}, {of}: {self.reason}"
-
-
 def choose_intervals(
     run_end: datetime,
     look_backs: LookBacks,
@@ -65,7 +47,7 @@ def choose_intervals(
     retention: Mapping[str, int],
     earliest: datetime,
     unpurged_days: Callable[[Sequence[Window]], Iterable[tuple[str, date]]],
-) -> tuple[list[Chosen], ResyncState]:
+) -> tuple[list[Reading], ResyncState]:
     """Choose what a run reads again.
 
     :param agents: whose calls a look-back reads; None for every agent of the key.
@@ -77,19 +59,19 @@ def choose_intervals(
         as it was, where nothing is due.
     """
     today, end = run_end.date(), resync_end(run_end)
-    read, chosen = state.look_backs, list[Chosen]()
+    read, by_look_back = state.look_backs, list[Reading]()
     if look_back := look_backs.due(end, read):
         read = look_back.added_to(read, end)
         if interval := clipped(look_back.interval(end), earliest):
-            chosen.append(Chosen(f"look-back of {look_back.days} day(s)", interval, agents))
+            by_look_back.append(Reading(interval, agents, f"look-back of {look_back.days} day(s)"))
     windows = state.retention.windows(retention, today)
-    due = readings(
+    by_retention = readings(
         windows,
         unpurged_days(windows) if windows else (),
-        covered=chosen[0].interval if chosen else None,
+        covered=by_look_back[0].interval if by_look_back else None,
     )
-    # These first: they are short, and a legal duty.
-    chosen = [*(Chosen("retention", each.interval, [*each.agents]) for each in due), *chosen]
+    # Retention first: these intervals are short, and a legal duty.
+    chosen = by_retention + by_look_back
     if not chosen:
         return [], state
     return chosen, ResyncState(read, state.retention.after(retention, today))

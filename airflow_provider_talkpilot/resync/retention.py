@@ -99,10 +99,15 @@ class Watched:
 
 
 class Reading(NamedTuple):
-    """An interval to read, of some agents."""
+    """An interval that a run reads again, of some agents or of every agent of the key (None)."""
 
     interval: Interval
-    agents: tuple[str, ...]
+    agents: list[str] | None
+    reason: str = "retention"  # as the log and the page show it
+
+    def __str__(self) -> str:
+        of = "every agent" if self.agents is None else f"{len(self.agents)} agent(s)"
+        return f"{self.interval}, {of}: {self.reason}"
 
 
 def readings(
@@ -125,5 +130,5 @@ def readings(
     for pairs in due.values():
         agents, days = zip(*pairs, strict=True)
         interval = Interval(midnight(min(days)), midnight(max(days) + ONE_DAY))
-        found.append(Reading(interval, tuple(sorted(set(agents)))))
+        found.append(Reading(interval, sorted(set(agents))))
     return sorted(found)

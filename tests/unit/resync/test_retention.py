@@ -85,7 +85,7 @@ class World:
         found = readings(windows, unpurged, covered=None)
         for reading in found:
             for day in self.days_before(today):
-                if day[0] in reading.agents and midnight(day[1]) in reading.interval:
+                if day[0] in (reading.agents or ()) and midnight(day[1]) in reading.interval:
                     self.read[day] += 1
                     if day in self.purged and self.purged[day] <= six(today):
                         self.in_table.add(day)
@@ -189,7 +189,7 @@ def test_what_a_look_back_reads_anyway_is_not_read_twice() -> None:
     unpurged = [(A, FIRST + n * ONE_DAY) for n in range(5)]
     covered = Interval.parse("2026-03-03", "2026-03-20")
     found = readings([window], unpurged, covered)
-    assert found == [Reading(Interval.parse("2026-03-01", "2026-03-03"), (A,))]
+    assert found == [Reading(Interval.parse("2026-03-01", "2026-03-03"), [A])]
 
 
 def test_a_window_is_one_interval() -> None:
@@ -197,7 +197,7 @@ def test_a_window_is_one_interval() -> None:
     window = Window(date.min, FIRST + 100 * ONE_DAY, (A, B))
     unpurged = [(A, FIRST), (B, FIRST + 2 * ONE_DAY), (A, FIRST + 4 * ONE_DAY)]
     [one] = readings([window], unpurged, None)
-    assert one == Reading(Interval.parse("2026-03-01", "2026-03-06"), (A, B))
+    assert one == Reading(Interval.parse("2026-03-01", "2026-03-06"), [A, B])
 
 
 @pytest.mark.parametrize(
