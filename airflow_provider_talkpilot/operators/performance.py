@@ -25,6 +25,7 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
     Costs one request per 100 records and agent. A record has the score of its call, so that no
     detail is requested for a score. Of a selection no records are read.
 
+    :param manifest_uri: of the extract task: ``extract.output``. (templated)
     :param performance: ``auto`` goes on without records where the key lacks the permission
         ``performance:read``, or the API has none: one request finds that out, and the log says it;
         ``required`` fails then; ``off`` sends no request. (templated)
