@@ -94,14 +94,16 @@ def _section(operator: type[Any]) -> str:
 
 def _arguments(operator: type[Any]) -> Iterator[tuple[str, str, str]]:
     """Name, default and description; its own arguments first, then its bases'."""
+    told = set[str]()
     for owner in operator.__mro__:
         if not owner.__module__.startswith("airflow_provider_talkpilot"):
             break
         parameters = inspect.signature(owner).parameters
         for name, what in Docstring.of(owner).params.items():
-            # What the operator says of an argument of its base, it says in its own place.
-            if owner is not operator and name in Docstring.of(operator).params:
+            # What an operator says of an argument of its base, it says in its own place.
+            if name in told:
                 continue
+            told.add(name)
             given = parameters.get(name) or _inherited(operator, name)
             yield name, _default(given.default), what
 

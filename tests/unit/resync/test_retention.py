@@ -159,7 +159,9 @@ def run_every_day(world: World, *, without: range = range(0)) -> list[list[str]]
         if number in without:
             continue
         found = world.run(today)
-        told.append([f"{r.interval.start:%d}-{r.interval.end:%d} {len(r.agents)}" for r in found])
+        told.append(
+            [f"{r.interval.start:%d}-{r.interval.end:%d} {len(r.agents or ())}" for r in found]
+        )
     return told
 
 
