@@ -43,6 +43,12 @@ with DAG(
             title="Details",
             description="Fetch transcripts and scores too: one request a call.",
         ),
+        "recordings_backfill": Param(
+            False,
+            type="boolean",
+            title="Missing recordings",
+            description="Fetch details again whose recording is missing: one request a call.",
+        ),
         "confirm_erasure": Param(
             False,
             type="boolean",
@@ -64,6 +70,9 @@ with DAG(
         enrich="{{ params.enrich }}",
         performance="{{ var.value.get('talkpilot_performance', '') }}",
         details="{{ var.value.get('talkpilot_details', '') }}",
+        recordings_uri="{{ var.value.get('talkpilot_recordings_uri', '') }}",
+        recordings_keep_days="{{ var.value.get('talkpilot_recordings_keep_days', '') }}",
+        recordings_backfill="{{ params.recordings_backfill }}",
         confirm_erasure="{{ params.confirm_erasure }}",
         columns="{{ var.value.get('talkpilot_columns', '') }}",
         policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",

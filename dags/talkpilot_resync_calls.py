@@ -105,6 +105,8 @@ with DAG(
             enrich="{{ params.enrich }}",
             performance="{{ var.value.get('talkpilot_performance', '') }}",
             details="{{ var.value.get('talkpilot_details', '') }}",
+            recordings_uri="{{ var.value.get('talkpilot_recordings_uri', '') }}",
+            recordings_keep_days="{{ var.value.get('talkpilot_recordings_keep_days', '') }}",
             confirm_erasure="{{ params.confirm_erasure }}",
             columns="{{ var.value.get('talkpilot_columns', '') }}",
             policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",

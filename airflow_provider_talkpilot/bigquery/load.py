@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from google.cloud.bigquery import Client, QueryJob, Table
 
@@ -33,13 +35,16 @@ from airflow_provider_talkpilot.bigquery.target import (
     has_performance,
 )
 from airflow_provider_talkpilot.compat import ObjectStoragePath
+from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
 from airflow_provider_talkpilot.staging.choices import DROP
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, Manifest
+from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
 
 _MERGE = "talkpilot-merge-"
+# Recordings that are forgotten at once: memory stays flat.
+_RECORDINGS = 10_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,9 @@ class LoadOptions:
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param deferrable: whether to raise ``JobRunsError`` for a job that takes long.
     :param resumed_job: id of the job that the task deferred for, where it resumes.
+    :param recordings: where recordings are archived, if they are: those of calls that are purged or
+        gone are deleted there, and wherever the target names them.
+    :param keep_recordings: recordings of calls that began longer ago are deleted; None keeps them.
     """
 
     location: str | None = None
@@ -60,6 +68,8 @@ class LoadOptions:
     maximum_bytes_billed: int | None = None
     deferrable: bool = False
     resumed_job: str | None = None
+    recordings: ObjectStoragePath | None = None
+    keep_recordings: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ class LoadResult:
     :param merge_job_id: None where the target had all of it.
     :param bytes_processed: bytes that the statements read.
     :param location: where the jobs ran.
+    :param recordings_deleted: recordings deleted, for their calls are purged, gone or too old.
     """
 
     rows: int
@@ -87,6 +98,7 @@ class LoadResult:
     merge_job_id: str | None = None
     bytes_processed: int = 0
     location: str | None = None
+    recordings_deleted: int = 0
 
 
 class Load:
@@ -124,6 +136,7 @@ class Load:
             resumed_job=self._options.resumed_job,
         )
         self._bytes_processed = 0
+        self._recordings_deleted = 0
 
     def run(self) -> LoadResult:
         """Load.
@@ -151,11 +164,15 @@ class Load:
         self._staging = StagingTable(self._client, self._folder, manifest, target, schema)
         with log_group("BigQuery jobs, one after the other"):
             load_job = self._staging.fill(self._jobs)
+            result = self._merge_records() if is_beside else self._merge()
+            if self._walk and options.keep_recordings:
+                self._forget_old(datetime.now(UTC), options.keep_recordings)
             result = replace(
-                self._merge_records() if is_beside else self._merge(),
+                result,
                 load_job_id=load_job.job_id if load_job else None,
                 bytes_processed=self._bytes_processed,
                 location=self._jobs.location,
+                recordings_deleted=self._recordings_deleted,
             )
             self._staging.drop()
         log.info(
@@ -191,6 +208,7 @@ class Load:
         }
         # A task that resumes after its merge takes that for the figures: they are its labels.
         is_merged = (self._options.resumed_job or "").startswith(_MERGE)
+        self._forget_lost(balances)
         if counts["changed"] or counts["erased"] or is_merged:
             statement = self._statement(
                 "merge",
@@ -230,6 +248,36 @@ class Load:
         )
         merge, rows = self._change(_MERGE, statement), self._manifest.rows
         return LoadResult(rows=rows, changed=rows, merge_job_id=merge.job_id)
+
+    def _forget_lost(self, before: Sequence[Balance]) -> None:
+        """Delete the recordings of calls that the merge will empty.
+
+        Before the merge: where a kill comes between the two, the next try finds the calls again.
+        """
+        manifest = self._manifest
+        is_staged = isinstance(manifest, DetailsManifest) and "archived" in manifest.recordings
+        if is_staged or total(before, "purged", "gone", "gone_from_trash"):
+            self._forget(self._statement("lost_recordings", staged_rows=manifest.rows))
+
+    def _forget_old(self, now: datetime, keep: timedelta) -> None:
+        """Delete recordings that were kept long enough, then note that in their rows."""
+        bounds = {"before": now - keep, "now": now}
+        if self._forget(self._statement("old_recordings", **bounds)):
+            lock = ensure_lock(self._client, self._jobs, self._target)
+            statement = self._statement("forget_recordings", lock=lock, **bounds)
+            self._change("talkpilot-forget-", statement, deferrable=False)
+
+    def _forget(self, statement: str) -> int:
+        """Delete the recordings that a query names; give how many calls it gave."""
+        parameters = agent_parameters(self._walk)
+        limit = self._options.maximum_bytes_billed
+        job = self._jobs.query(statement, query_config(limit, query_parameters=parameters))
+        self._bytes_processed += job.total_bytes_processed or 0
+        rows, calls, root = iter(job.result()), 0, self._options.recordings
+        while some := [Recording(**dict(row)) for row in islice(rows, _RECORDINGS)]:
+            calls += len(some)
+            self._recordings_deleted += forget_recordings(some, root)
+        return calls
 
     def _reconcile(self, walk: CallsManifest, balances: Sequence[Balance], erased: int) -> int:
         """Compare the target with the walk; give the calls that live in it."""

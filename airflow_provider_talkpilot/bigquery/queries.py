@@ -54,14 +54,17 @@ def known_details(
         fetched under these could not be loaded.
     """
     try:
-        require_same_choices(client.get_table(str(target)), columns)
+        table = client.get_table(str(target))
     except NotFound:
         return
+    require_same_choices(table, columns)
     statement = render(
         "known_details",
         target=target,
         interval=interval,
         has_performance=has_performance(client, target),
+        # A table of an older version gets the columns with its next load.
+        has_recordings=any(field.name == "recording_status" for field in table.schema),
     )
     for row in _rows(client, target, statement, maximum_bytes_billed):
         yield Known(
@@ -70,7 +73,9 @@ def known_details(
             row["known_since"],
             row["scored"],
             row["transcribed"],
+            recorded=row["recorded"],
             loaded=True,
+            archived=row["archived"],
         )
 
 

@@ -15,6 +15,7 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.columns import (
     PERFORMANCE,
     PERSONAL,
+    RECORDING,
     Column,
     Is,
     Source,
@@ -73,6 +74,7 @@ def render(
             list_drift=drift_columns(Source.KEY, Source.LIST),
             detail_drift=drift_columns(Source.DETAIL),
             personal_columns=PERSONAL,
+            recording_columns=list(RECORDING),
             performance=target.performance,
             has_performance=has_performance,
             performance_columns=PERFORMANCE,

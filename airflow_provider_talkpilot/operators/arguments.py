@@ -156,6 +156,27 @@ def read_uri(value: Any) -> str:
     return normal_uri(read_text("staging_uri", value) or "")
 
 
+def read_recordings(value: Any) -> str | None:
+    """Read where recordings are archived; None where they are not.
+
+    :raises StagingUriError: when it is malformed; its shape is that of a staging URI.
+    """
+    return normal_uri(read_name("recordings_uri", value)) if is_given(value) else None
+
+
+def read_days(name: str, value: Any) -> int | None:
+    """Read a number of days, at least one; None where none is given.
+
+    :raises ConfigurationError: when it is none.
+    """
+    if not is_given(value):
+        return None
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"{name} is {plain(repr(value))}: give a whole number of days.")
+    return int(text)
+
+
 def read_manifest(value: Any) -> str:
     """Read the URI of a manifest, which another task gives."""
     uri = read_text("manifest_uri", value)

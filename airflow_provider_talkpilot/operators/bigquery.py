@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_talkpilot.compat import conf
@@ -14,10 +15,12 @@ from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
     check_unless_template,
     read_accounts,
+    read_days,
     read_flag,
     read_manifest,
     read_name,
     read_object,
+    read_recordings,
     read_some,
     read_table,
     read_text,
@@ -58,6 +61,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
     Performance records go into the table ``<table>_performance`` beside it, and their scores into
     calls that have none. When a call is purged or gone, its records lose its personal data too.
 
+    Recordings of calls that are purged or gone are deleted before their rows are emptied.
+
     An ``AssetAlias`` among its outlets becomes the table's asset, with an extra that tells what was
     loaded. OpenLineage is told what was read and written.
 
@@ -72,16 +77,21 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
     :param max_erased_share: share of the interval's calls, 0 to 1, that may be gone at once.
     :param max_erased: so many calls may be gone in any case.
     :param confirm_erasure: erase however many are gone. (templated)
+    :param recordings_uri: where the enrich task archives recordings; nothing where it does not.
+        (templated)
+    :param recordings_keep_days: the recordings of calls that began so many days ago are deleted,
+        of the whole table, by loads of walks; nothing keeps them. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param deferrable: give the worker back while BigQuery works for more than a few seconds on the
         load job or the merge; without it, wait in the worker. By default what
         ``[operators] default_deferrable`` says.
     :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, their ``project`` and
-        ``location``, ``bytes_processed``, ``table``, ``manifest_uri``.
+        ``location``, ``bytes_processed``, ``recordings_deleted``, ``table``, ``manifest_uri``.
     """
 
     template_fields: Sequence[str] = (
         *("manifest_uri", "table", "policy_tags", "confirm_erasure"),
+        *("recordings_uri", "recordings_keep_days"),
         *TalkPilotBigQueryOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
@@ -97,6 +107,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         max_erased_share: float = 0.05,
         max_erased: int = 10,
         confirm_erasure: bool | str = False,
+        recordings_uri: str | None = None,
+        recordings_keep_days: int | str | None = None,
         maximum_bytes_billed: int | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -106,6 +118,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         check_unless_template(read_table, table)
         check_unless_template(_read_tags, policy_tags)
         check_unless_template(read_flag, "confirm_erasure", confirm_erasure)
+        check_unless_template(read_recordings, recordings_uri)
+        check_unless_template(read_days, "recordings_keep_days", recordings_keep_days)
         check_argument("max_erased_share", max_erased_share, float, ge=0, le=1)
         check_argument("max_erased", max_erased, int, ge=0)
         check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
@@ -116,6 +130,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         self.max_erased_share = max_erased_share
         self.max_erased = max_erased
         self.confirm_erasure = confirm_erasure
+        self.recordings_uri = recordings_uri
+        self.recordings_keep_days = recordings_keep_days
         self.maximum_bytes_billed = maximum_bytes_billed
         self.deferrable = deferrable
         self._running: Load | None = None
@@ -159,6 +175,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
                 "table": str(target),
             }
             push_summary(context, "load", **about)
+            recordings = read_recordings(self.recordings_uri)
+            days = read_days("recordings_keep_days", self.recordings_keep_days)
             options = LoadOptions(
                 location=read_text("location", self.location),
                 policy_tags=tags,
@@ -170,6 +188,8 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
                 maximum_bytes_billed=self.maximum_bytes_billed,
                 deferrable=self.deferrable,
                 resumed_job=resumed_job,
+                recordings=parse_uri(recordings) if recordings else None,
+                keep_recordings=timedelta(days=days) if days else None,
             )
             with self.warehouse() as client:
                 load = self._running = Load(client, path.parent, manifest, target, options)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.http.address import is_loopback
 from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
 from airflow_provider_talkpilot.operators.arguments import (
     check_argument,
@@ -17,8 +20,10 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_agents,
     read_choice,
     read_columns,
+    read_days,
     read_flag,
     read_interval,
+    read_recordings,
     read_table,
     read_uri,
 )
@@ -41,6 +46,7 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
+    from airflow_provider_talkpilot.recordings.archive import RecordingArchive
 
 # An XCom is no place for long lists.
 SUMMARY_ENTRIES = 100
@@ -182,15 +188,24 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         other details first.
     :param columns: nothing, for the choices that the calls were staged with; others are an error.
         Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
-        nothing else. (templated)
+        nothing else; unless recordings are archived. (templated)
+    :param recordings_uri: where recordings are archived, such as ``gs://bucket/recordings``; by
+        default they are not. Give the load tasks the same, which forget them. (templated)
+    :param recordings_backfill: request also the details whose recording alone is missing, at most
+        once a day; one request each. (templated)
+    :param recordings_keep_days: the recordings of calls that began so many days ago are not
+        archived any more; the load tasks delete them. (templated)
+    :param recordings_max_bytes: larger recordings are not archived.
     :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
         ``manifest``, ``connection_id``, ``rule``, ``details``, ``fetched``, ``by_webhook``,
-        ``vanished``, ``rejected``, ``requests``, ``drift`` (values that did not fit, by column),
-        and the connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
+        ``vanished``, ``rejected``, ``recordings`` (counts by status), ``requests``, ``drift``
+        (values that did not fit, by column), and the connection's ``requests_per_hour`` and
+        ``dashboard_url``, if it has them.
     """
 
     template_fields: Sequence[str] = (
         *("enabled", "details"),
+        *("recordings_uri", "recordings_backfill", "recordings_keep_days"),
         *TalkPilotFollowingOperator.template_fields,
     )
 
@@ -202,6 +217,10 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         concurrency: int = 32,
         rescore_days: float = 3,
         maximum_bytes_billed: int | None = None,
+        recordings_uri: str | None = None,
+        recordings_backfill: bool | str = False,
+        recordings_keep_days: int | str | None = None,
+        recordings_max_bytes: int = 500_000_000,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -210,11 +229,19 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         check_argument("concurrency", concurrency, int, ge=1, le=256)
         check_argument("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
         check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
+        check_unless_template(read_recordings, recordings_uri)
+        check_unless_template(read_flag, "recordings_backfill", recordings_backfill)
+        check_unless_template(read_days, "recordings_keep_days", recordings_keep_days)
+        check_argument("recordings_max_bytes", recordings_max_bytes, int, ge=1)
         self.enabled = enabled
         self.details = details
         self.concurrency = concurrency
         self.rescore_days = rescore_days
         self.maximum_bytes_billed = maximum_bytes_billed
+        self.recordings_uri = recordings_uri
+        self.recordings_backfill = recordings_backfill
+        self.recordings_keep_days = recordings_keep_days
+        self.recordings_max_bytes = recordings_max_bytes
 
     def execute(self, context: Context) -> Any:
         """Fetch the missing details, unless turned off."""
@@ -228,22 +255,32 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         path = self._calls_path
         calls = CallsManifest.load(path)
         rule = read_choice("details", RULES, self.details)
-        choices = self._read_choices(calls)
-        if not choices.details_are_wanted:
+        choices, archive = self._read_choices(calls), self._archive(client)
+        if not choices.details_are_wanted and archive is None:
             raise AirflowSkipException(
                 "Details are not fetched: what they have, transcript and final_score, is dropped."
             )
         options = EnrichOptions(
             concurrency=self.concurrency,
             compress=self.compress,
-            rule=DetailRule(rule, timedelta(days=self.rescore_days)),
+            rule=DetailRule(
+                rule,
+                timedelta(days=self.rescore_days),
+                needs_recording=archive is not None
+                and read_flag("recordings_backfill", self.recordings_backfill),
+            ),
             max_rejects=self.max_rejects,
             choices=choices,
+            archive=archive,
         )
         self._begin(context, "details", path.parent, calls.interval, rule=rule)
         self._check_target(calls.interval, calls.columns)
-        manifest, path = enrich_calls(client, path, known=self._known, options=options)
+        with archive or nullcontext():
+            manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self._count("details", manifest.fetched)
+        if manifest.recordings:
+            counts = (f"{number:,} {status}" for status, number in manifest.recordings.items())
+            self.log.info("Recordings: %s.", ", ".join(counts))
         return self._finish(
             context,
             client,
@@ -253,7 +290,24 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             fetched=manifest.fetched,
             by_webhook=manifest.by_webhook,
             vanished=manifest.vanished,
+            recordings=manifest.recordings,
         )
+
+    def _archive(self, client: TalkPilotClient) -> RecordingArchive | None:
+        root = read_recordings(self.recordings_uri)
+        if root is None:
+            return None
+        from airflow_provider_talkpilot.recordings.archive import RecordingArchive
+        from airflow_provider_talkpilot.recordings.fetch import FetchRules
+
+        days = read_days("recordings_keep_days", self.recordings_keep_days)
+        rules = FetchRules(
+            max_bytes=self.recordings_max_bytes,
+            # Of the sandbox, as its API.
+            allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
+        )
+        keep = None if days is None else timedelta(days=days)
+        return RecordingArchive(parse_uri(root), rules, keep, self.concurrency)
 
     def _known(self, calls: CallsManifest) -> Iterator[Known]:
         if not is_given(self.table):

@@ -69,6 +69,11 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         (templated)
     :param details: ``until_complete``, ``every_version`` for one request a version, or
         ``by_webhook`` for no request. (templated)
+    :param recordings_uri: where recordings are archived, such as ``gs://bucket/recordings``; by
+        default they are not. (templated)
+    :param recordings_backfill: request details whose recording alone is missing, too. (templated)
+    :param recordings_keep_days: recordings of calls that began so many days ago are deleted.
+        (templated)
     :param confirm_erasure: erase however many calls are gone. (templated)
     :param policy_tags: a policy tag by column. (templated)
     :param clean: whether the group cleans staging.
@@ -109,6 +114,9 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         enrich: bool | str = True,
         performance: str = "auto",
         details: str = "until_complete",
+        recordings_uri: str | None = None,
+        recordings_backfill: bool | str = False,
+        recordings_keep_days: int | str | None = None,
         confirm_erasure: bool | str = False,
         policy_tags: dict[str, str] | str | None = None,
         clean: bool = True,
@@ -145,6 +153,10 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             "hash_conn_id": hash_conn_id,
             "deferrable": deferrable,
         }
+        recordings: dict[str, Any] = {
+            "recordings_uri": recordings_uri,
+            "recordings_keep_days": recordings_keep_days,
+        }
         own = dict(task_arguments or {})
 
         def task(kind: type[BaseOperator], task_id: str, doc_md: str, **arguments: Any) -> Any:
@@ -171,6 +183,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             policy_tags=policy_tags,
             confirm_erasure=confirm_erasure,
             outlets=[AssetAlias(assets[0])],
+            **recordings,
             **google,
         )
         self.extract_performance = task(
@@ -200,6 +213,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             manifest_uri=self.extract_calls.output,
             enabled=enrich,
             details=details,
+            recordings_backfill=recordings_backfill,
+            **recordings,
             **requests,
             **google,
         )
@@ -210,6 +225,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             manifest_uri=self.enrich_calls.output,
             policy_tags=policy_tags,
             outlets=[AssetAlias(assets[1])],
+            **recordings,
             **google,
         )
         # A record finds its call in the table, and the plan of details its score.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -36,6 +37,7 @@ class Outcome:
     :param erased: calls found to be deleted at TalkPilot.
     :param drift: values that did not fit, by column: of the list, or of details where there were
         more.
+    :param recordings: recordings by status; ``deleted`` are those that its loads deleted.
     :param failed_task: the first task that failed.
     """
 
@@ -56,6 +58,7 @@ class Outcome:
     purged: int = 0
     erased: int = 0
     drift: Mapping[str, int] = field(default_factory=dict)
+    recordings: Mapping[str, int] = field(default_factory=dict)
     failed_task: str | None = None
 
     @property
@@ -103,6 +106,7 @@ def _outcome(chain: Chain, state: State) -> Outcome:
         purged=sum(each.purged for each in loads),
         erased=sum(each.erased for each in loads),
         drift=_drift([about, *enrichments]),
+        recordings=_recordings(enrichments, [*loads, *_summaries(chain.load_details)]),
         failed_task=next((task.task_id for task in chain.tasks if task.failed), None),
     )
 
@@ -152,6 +156,13 @@ def _drift(summaries: Iterable[Summary]) -> dict[str, int]:
             if number:
                 found[name] = max(number, found.get(name, 0))
     return found
+
+
+def _recordings(enrichments: Iterable[Summary], loads: Iterable[Summary]) -> dict[str, int]:
+    found = Counter({"deleted": sum(each.recordings_deleted for each in loads)})
+    for summary in enrichments:
+        found.update(summary.recordings)
+    return dict(+found)
 
 
 def _summaries(tasks: Iterable[Task]) -> list[Summary]:

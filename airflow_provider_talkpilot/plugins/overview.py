@@ -50,6 +50,7 @@ class _Notes:
                     "calls_loaded": outcome.calls_loaded,
                     "failed_task": outcome.failed_task,
                     "drift": dict(sorted(outcome.drift.items())),
+                    "recordings": dict(sorted(outcome.recordings.items())),
                 }
             )
         return self.numbers[id(outcome)]

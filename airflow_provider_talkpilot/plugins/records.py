@@ -61,6 +61,7 @@ class Summary(_Model):
     :param by_agent: calls by agent; None where there are too many agents.
     :param rule: by which details are requested.
     :param records: performance records.
+    :param recordings: how many recordings came to each status.
     :param intervals: what a re-sync chose.
     """
 
@@ -86,6 +87,8 @@ class Summary(_Model):
     records: Count = 0
     erased: Count = 0
     drift: dict[str, Count] = {}
+    recordings: dict[str, Count] = {}
+    recordings_deleted: Count = 0
     intervals: tuple[ReadAgain, ...] = ()
 
     @property

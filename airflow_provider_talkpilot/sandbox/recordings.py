@@ -59,7 +59,7 @@ def recording(
     is_dead = not is_signed and every and ordinal is not None and ordinal % every == 0
     if ordinal is None or is_dead or store.list_row(ordinal)["is_purged"]:
         return _refuse("not_found", "Object not found")
-    return Reply(_wave(call_id), content_type="audio/wav")
+    return Reply(_wave(call_id, settings.recording_bytes), content_type="audio/wav")
 
 
 def _signature(call_id: str, expires: int) -> str:
@@ -72,9 +72,10 @@ def _refuse(code: str, message: str) -> Reply:
     return Reply(to_json({"statusCode": status, "error": code, "message": message}), 400)
 
 
-def _wave(call_id: str) -> bytes:
-    """A tenth of a second of 8-bit noise that follows from the call's id."""
-    sound = hashlib.shake_256(call_id.encode()).digest(_RATE // 10)
+def _wave(call_id: str, size: int) -> bytes:
+    """8-bit noise that follows from the call's id, as a file of a size."""
+    noise = hashlib.shake_256(call_id.encode()).digest(_RATE // 10)
+    sound = (noise * (size // len(noise) + 1))[: size - 44]
     head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, _RATE, _RATE, 1, 8)
     chunks = head + struct.pack("<4sI", b"data", len(sound)) + sound
     return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WAVE") + chunks

@@ -146,6 +146,8 @@ class SandboxSettings(BaseModel):
         with a guessed secret.
     :param webhooks_old: share of calls for which a wrong transcript comes whose signature is right
         and an hour old.
+    :param recording_bytes: size of a recording; slow, cut and redirected ones are ``faults`` of
+        ``audio``.
     :param dead_recording_every: of the stored addresses, every so many-th is dead; 0 is none.
     """
 
@@ -204,6 +206,7 @@ class SandboxSettings(BaseModel):
     random_fault_seed: int = 1
     random_fault_streak: int = Field(default=2, ge=1)
     audio_url_seconds: float = 3600.0
+    recording_bytes: int = Field(default=844, ge=44)
     dead_recording_every: int = Field(default=5, ge=0)
     webhooks_lost: float = Field(default=0.0, ge=0, le=1)
     webhooks_repeated: float = Field(default=0.0, ge=0, le=1)

@@ -73,6 +73,8 @@ class Column:
 
 
 _K, _L, _D = Source.KEY, Source.LIST, Source.DETAIL
+# Without them a recording could not be forgotten, so they are always kept; a purge empties them.
+_RECORDING = Is.NEEDED | Is.PERSONAL | Is.PURGED
 _MESSAGE = (
     Column("role", "STRING", _D, "Who spoke: agent, assistant or user."),
     Column("text", "STRING", _D, "What was said."),
@@ -88,6 +90,9 @@ _TURN = (
 )
 _RAW = "The whole transcript as JSON, where transcript lacks some of it."
 _SOURCE = "Where the transcript came from: webhook or api."
+_RECORDING_STATUS = (
+    "archived, none, expired, too_large, refused, failed or deleted; null where it was not tried."
+)
 _HOW_IT_ENDED = "How it ended: user_hangup, agent_hangup, call_transfer, …"
 
 COLUMNS: tuple[Column, ...] = (
@@ -132,6 +137,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("final_score", "FLOAT64", _D, "Score from 1 to 10, given after the call by an AI."),
     Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail has.", Is.NEEDED),
     Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last requested.", Is.NEEDED),
+    Column("recording_uri", "STRING", _D, "Where the recording is archived.", _RECORDING),
+    Column("recording_bytes", "INT64", _D, "Its size.", _RECORDING),
+    Column("recording_sha256", "STRING", _D, "Its SHA-256, in hex.", _RECORDING),
+    Column("recording_type", "STRING", _D, "Its media type, such as audio/ogg.", _RECORDING),
+    Column("recording_status", "STRING", _D, _RECORDING_STATUS, _RECORDING),
+    Column("recording_archived_at", "TIMESTAMP", _D, "When it was archived.", _RECORDING),
     Column("erased_at", "TIMESTAMP", Source.LOAD, "When the call was found to be gone.", Is.NEEDED),
     Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, came from TalkPilot.", Is.NEEDED),
 )
@@ -239,6 +250,10 @@ IMPERSONAL = tuple(
     column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL
 )
 """What a purge leaves of a staged list row."""
+
+
+RECORDING = tuple(column.name for column in COLUMNS if column.name.startswith("recording_"))
+"""What the table tells of a recording; null where recordings are not archived."""
 
 
 def names(*sources: Source) -> list[str]:

@@ -209,6 +209,7 @@ class DetailsManifest(Manifest):
     :param fetched: details that were requested, those of interrupted tries included.
     :param by_webhook: details that the inbox had instead.
     :param vanished: calls that the list had and whose detail was gone.
+    :param recordings: how many recordings came to each status, those of interrupted tries included.
     """
 
     kind: Literal["details"] = "details"
@@ -216,6 +217,7 @@ class DetailsManifest(Manifest):
     fetched: int = 0
     by_webhook: int = 0
     vanished: int = 0
+    recordings: dict[str, int] = {}
 
 
 AnyManifest = CallsManifest | PerformanceManifest | DetailsManifest

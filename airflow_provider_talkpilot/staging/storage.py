@@ -116,13 +116,16 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
     return path
 
 
-def put(source: IO[bytes], target: ObjectStoragePath) -> None:
-    """Copy an open local file, also one without a name, so that no reader ever sees half of it."""
+def put(source: IO[bytes], target: ObjectStoragePath, **options: Any) -> None:
+    """Copy an open local file, also one without a name, so that no reader ever sees half of it.
+
+    :param options: of the storage library, where it is one.
+    """
     with storage_errors("write", target):
         source.seek(0)
         if not is_local(target):
             # No mkdir: it would make a bucket of a misspelt name. An object appears when complete.
-            target.fs.put_file(f"/dev/fd/{source.fileno()}", target.path)
+            target.fs.put_file(f"/dev/fd/{source.fileno()}", target.path, **options)
             return
         with _appearing(target) as copy:
             shutil.copyfileobj(source, copy)

@@ -53,6 +53,7 @@ class Chain:
         self.extract_options: dict[str, Any] = {}
         # Most tests compare every field with the truth: no change may be left out.
         self.enrich_options: dict[str, Any] = {"details": "every_version"}
+        self.load_options: dict[str, Any] = {}
 
     def extract(self, **options: Any) -> Outcome:
         arguments = {"interval": self.interval, "staging_uri": self.staging_uri}
@@ -66,7 +67,7 @@ class Chain:
 
     def load(self, manifest_uri: str, **options: Any) -> Outcome:
         arguments = {"interval": self.interval, "manifest_uri": manifest_uri, "table": self.table}
-        return run_task(TalkPilotLoadCallsOperator, **(arguments | options))
+        return run_task(TalkPilotLoadCallsOperator, **(arguments | self.load_options | options))
 
     def clean(self, *manifest_uris: str | None, **options: Any) -> Outcome:
         arguments = {

@@ -39,6 +39,7 @@ class Sync:
     :param map_index: of all its tasks.
     :param names: other ids of the tasks.
     :param drift: values that did not fit, by column: of the lists, and of the details.
+    :param recordings: by status; those that its load of calls deleted have ``deleted``.
     """
 
     day: date
@@ -60,6 +61,7 @@ class Sync:
     names: Mapping[str, str] = field(default_factory=dict)
     hour_limit: int | None = None
     drift: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
+    recordings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def start(self) -> datetime:
@@ -147,6 +149,7 @@ class Sync:
             "vanished": 0,
             "rejected": 0,
             "drift": dict(self.drift[1]),
+            "recordings": {k: v for k, v in self.recordings.items() if k != "deleted"},
         }
 
     def _load(self, kind: str, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -161,6 +164,7 @@ class Sync:
             "changed": total,
             "purged": self.purged if kind == "calls" else 0,
             "erased": self.erased if kind == "calls" else 0,
+            "recordings_deleted": self.recordings.get("deleted", 0) if kind == "calls" else 0,
         }
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from google.cloud.bigquery import Client
 
+from airflow_provider_talkpilot.staging.columns import RECORDING
+
 Row = dict[str, Any]
 
 SET = "<set>"
@@ -84,6 +86,7 @@ def expected_rows(
             "final_score": call["final_score"] if details or scores else None,
             "detail_updated_at": version if known and details else None,
             "detail_synced_at": SET if details else None,
+            **dict.fromkeys(RECORDING),
             "erased_at": None,
             "synced_at": SET,
         }

@@ -49,7 +49,7 @@ def checked_base_url(base_url: str) -> str:
         raise ConfigurationError(
             f"The base URL {plain(base_url or '')!r} is no address: its shape is {BASE_URL_SHAPE}."
         )
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise ConfigurationError(
             f"The base URL {plain(given)!r} is plain http, which would show the API key to the "
             "network: use https."
@@ -104,7 +104,8 @@ def checked_key(api_key: str) -> str:
     return api_key
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

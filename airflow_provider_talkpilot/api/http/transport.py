@@ -49,11 +49,15 @@ def httpx_options(base_url: str, api_key: str, timeout: httpx.Timeout) -> dict[s
         "follow_redirects": False,
         # Plain http goes to this machine only. A proxy would read the key in it.
         "trust_env": is_https,
-        "verify": _certificates() if is_https else False,
+        "verify": certificates() if is_https else False,
     }
 
 
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
+    """Read the trusted certificates, those that the environment names too.
+
+    :raises ConfigurationError: when they cannot be read.
+    """
     # Airflow's users know REQUESTS_CA_BUNDLE, which httpx does not read.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
@@ -88,17 +92,27 @@ def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
 
 
 @contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep the log lines of httpx out of all logs meanwhile: they have addresses in them."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_is_of_others)  # adds it once only
+    token = _is_sending.set(True)
+    try:
+        yield
+    finally:
+        _is_sending.reset(token)
+
+
+@contextmanager
 def sending(base_url: str) -> Iterator[None]:
     """Raise our errors for those of httpx, and keep its log lines out of all logs meanwhile.
 
     :raises ConnectionFailedError: when no whole response comes.
     :raises UnreadableResponseError: when the body cannot be decompressed.
     """
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_is_of_others)  # adds it once only
-    token = _is_sending.set(True)
     try:
-        yield
+        with unlogged():
+            yield
     except httpx.DecodingError:
         raise UnreadableResponseError(
             f"{base_url} responded with a body that cannot be decoded.", status=200
@@ -117,8 +131,6 @@ def sending(base_url: str) -> Iterator[None]:
             f"No response from {base_url} ({quoted(text)}). Check the network and the base URL "
             f"(the connection's host); its shape is {BASE_URL_SHAPE}.{hint}"
         ) from None
-    finally:
-        _is_sending.reset(token)
 
 
 def _is_of_others(_record: logging.LogRecord) -> bool:

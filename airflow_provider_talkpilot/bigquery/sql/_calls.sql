@@ -9,7 +9,7 @@
 {%- set drift = ['drift'] -%}
 {%- set updated
     = list_columns
-    + ['transcript', 'transcript_raw', 'transcript_source', 'turns']
+    + ['transcript', 'transcript_raw', 'transcript_source', 'turns'] + recording_columns
     + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set makes_a_row = 'TRUE' -%}
 {%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
@@ -46,7 +46,7 @@ CASE
   END
 {%- elif column in ('transcript', 'turns') -%}
 IF(IFNULL(S.is_purged, FALSE), [], T.{{ column }})
-{%- elif column in ('transcript_raw', 'transcript_source') -%}
+{%- elif column in ['transcript_raw', 'transcript_source'] + recording_columns -%}
 IF(IFNULL(S.is_purged, FALSE), NULL, T.{{ column }})
 {%- elif column == 'detail_updated_at' -%}
 {#- What a purge leaves of a detail is known: it is not requested again. -#}

@@ -14,6 +14,10 @@
 {%- set detail_is_newer =
     '(T.detail_synced_at IS NULL OR S.detail_synced_at >= T.detail_synced_at)' -%}
 {%- set found_newer = '(S.detail_found AND %s)' % detail_is_newer -%}
+{%- set recording_is_newer = 'IF(S.recording_archived_at IS NULL OR T.recording_archived_at IS NULL,
+      S.recording_archived_at IS NOT NULL
+        OR (T.recording_archived_at IS NULL AND S.recording_status IS NOT NULL AND %s),
+      S.recording_archived_at > T.recording_archived_at)' % detail_is_newer -%}
 {%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
 {%- set now = members('S.unknown') -%}
 {%- set of_detail = 'IF(%s, %s, %s)'
@@ -41,6 +45,13 @@ CASE
   END
 {%- elif column == 'erased_at' -%}
 CAST(NULL AS TIMESTAMP)
+{%- elif column in recording_columns -%}
+{#- What was archived stays until it is purged, whatever a later detail says of it. -#}
+CASE
+    WHEN S.detail_found AND IFNULL(S.is_purged, FALSE) THEN NULL
+    WHEN {{ recording_is_newer }} THEN S.{{ column }}
+    ELSE T.{{ column }}
+  END
 {%- elif column == 'turns' -%}
 {#- Webhooks alone tell them: a detail that is requested later leaves them, unless it was purged. -#}
 IF({{ found_newer }} AND (ARRAY_LENGTH(S.turns) > 0 OR IFNULL(S.is_purged, FALSE)), S.turns, T.turns)

@@ -33,7 +33,8 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 {%- endmacro -%}
 
 {#- What a look leaves out, for they are most of a table's bytes: they change only beside others. -#}
-{%- set transcripts = ['transcript', 'transcript_raw', 'transcript_source', 'turns'] -%}
+{%- set transcripts = ['transcript', 'transcript_raw', 'transcript_source', 'turns']
+    + ['recording_uri', 'recording_bytes', 'recording_sha256', 'recording_type'] -%}
 
 {#- A score that a detail lacks comes from the last performance record of its call. -#}
 {%- macro record_scores() -%}

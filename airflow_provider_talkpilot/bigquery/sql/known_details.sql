@@ -17,7 +17,14 @@ SELECT
   COALESCE(detail_synced_at, synced_at) AS known_since,
   {{ scored }} AS scored,
   ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL OR IFNULL(is_purged, FALSE)
-    AS transcribed
+    AS transcribed,
+{%- if has_recordings | default(true) %}
+  IFNULL(recording_status, 'failed') != 'failed' AS recorded,
+  recording_archived_at IS NOT NULL AS archived
+{%- else %}
+  FALSE AS recorded,
+  FALSE AS archived
+{%- endif %}
 FROM `{{ target }}`
 WHERE created_at >= TIMESTAMP '{{ start }}'
   AND created_at < TIMESTAMP '{{ end }}'

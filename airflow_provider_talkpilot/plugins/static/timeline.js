@@ -207,8 +207,10 @@ function cellFacts(data, day, outcome) {
     const days = new Date(outcome.end) - new Date(outcome.start);
     if (days !== 86400000) facts.push(["Interval", interval(outcome.start, outcome.end)]);
     if (outcome.state === "running" && outcome.calls_loaded) facts.push(["So far", "calls are loaded, details are not"]);
-    const drift = Object.entries(outcome.drift);
-    if (drift.length) facts.push(["Did not fit", drift.map(([name, calls]) => `${name} ${number(calls)}`).join(", ")]);
+    for (const [title, counts] of [["Did not fit", outcome.drift], ["Recordings", outcome.recordings]]) {
+      const told = Object.entries(counts).map(([name, calls]) => `${name} ${number(calls)}`);
+      if (told.length) facts.push([title, told.join(", ")]);
+    }
     if (outcome.failed_task) facts.push(["Failed task", outcome.failed_task]);
     if (outcome.state === "failed" && outcome.calls_loaded) facts.push(["So far", "calls are loaded, details are not"]);
     facts.push([outcome.state === "running" ? "Since" : "Ended", time(outcome.at)]);

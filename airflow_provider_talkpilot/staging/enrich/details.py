@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.api import CallDetail, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
@@ -25,6 +26,8 @@ from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_r
 # a part has at least LEAST_ROWS, unless the next detail takes long to come.
 BATCH_ROWS, LEAST_ROWS = 100, 20
 BATCH_SECONDS = 60.0
+# So many details wait for their recordings at most.
+MOST_WAITING = 200
 # So many small parts become one. Otherwise a million details would be more files than BigQuery
 # loads in a job (10,000: cloud.google.com/bigquery/quotas#load_jobs).
 PACKED_PARTS = 100
@@ -33,17 +36,29 @@ PACKED_PARTS = 100
 MOST_ACCIDENTS = 10
 
 
+class Archive(Protocol):
+    """Archives recordings, whose addresses die: they are fetched when their details come."""
+
+    def archive(self, call: CallDetail) -> Future[dict[str, Any]]:
+        """Begin to archive the recording of a call; gives the columns of it that have a value."""
+
+    def close(self) -> None:
+        """Let what is not archived yet fail soon."""
+
+
 class Detail(NamedTuple):
     """The result of one request.
 
     :param row: the detail's row; None for a call that vanished after it was listed.
     :param reject: in place of a row, a record that failed validation and why.
     :param drift: the detail's columns whose values did not fit.
+    :param recording: the columns of its recording, where that is being archived.
     """
 
     row: dict[str, Any] | None = None
     reject: dict[str, Any] | None = None
     drift: Collection[str] = ()
+    recording: Future[dict[str, Any]] | None = None
 
 
 class DetailBatches:
@@ -64,10 +79,11 @@ class DetailBatches:
         concurrency: int,
     ) -> None:
         self.in_flight = min(concurrency, BATCH_ROWS - LEAST_ROWS)
+        self._enough = BATCH_ROWS - self.in_flight
         self._folder, self._writer, self._manifest = folder, writer, manifest
         self._rejects, self._client = rejects, client
         self._spent_before = dict(manifest.requests)
-        self._rows: list[dict[str, Any]] = []
+        self._waiting: list[Detail] = []
         self._flushed_at = time.monotonic()
         self.rejected = 0
 
@@ -81,17 +97,33 @@ class DetailBatches:
             self._rejects.write([detail.reject])
             self._manifest.reject_reason = self._manifest.reject_reason or detail.reject["reason"]
         elif detail.row:
-            self._rows.append(detail.row)
+            self._waiting.append(detail)
         else:
             self._manifest.vanished += 1
         is_late = time.monotonic() - self._flushed_at >= BATCH_SECONDS
-        if len(self._rows) >= BATCH_ROWS - self.in_flight or is_late:
+        if len(self._waiting) >= MOST_WAITING or is_late:
             self.flush()
+        elif len(self._waiting) >= self._enough:
+            ready, waiting = list[Detail](), list[Detail]()
+            for each in self._waiting:
+                is_ready = each.recording is None or each.recording.done()
+                (ready if is_ready else waiting).append(each)
+            if len(ready) >= self._enough:
+                self._waiting = waiting
+                self._stage(ready)
 
     def flush(self) -> None:
-        """Stage the rows and rejects since the last time."""
-        self._writer.write(self._rows)
-        self._rows = []
+        """Stage the rows and rejects since the last time, once their recordings are archived."""
+        details, self._waiting = self._waiting, []
+        self._stage(details)
+
+    def _stage(self, details: list[Detail]) -> None:
+        counts = self._manifest.recordings
+        for detail in details:
+            recording = detail.recording.result() if detail.recording else {}
+            self._writer.write([(detail.row or {}) | recording])
+            if status := recording.get("recording_status"):
+                counts[status] = counts.get(status, 0) + 1
         part = self._writer.flush()
         if rejects := self._rejects.flush():
             self._manifest.rejects.append(rejects)
@@ -131,6 +163,7 @@ def fetch_details(
     progress: Progress,
     max_rejects: int = 0,
     choices: ColumnChoices = KEEP_ALL,
+    archive: Archive | None = None,
 ) -> None:
     """Fetch details and stage them; whatever ends it early, every result is staged.
 
@@ -138,10 +171,11 @@ def fetch_details(
 
     :param client: the API; after an error its quota is closed.
     :param missing: the calls, in order.
+    :param archive: archives the recordings of those whose recording is not known.
     """
 
     def fetch(call: Wanted, permit: Permit) -> Detail:
-        return _fetch(client, choices, call, permit)
+        return _fetch(client, choices, call, permit, None if call.recorded else archive)
 
     # What came is staged before a longer wait: a kill in an hour of waiting costs nothing.
     with Prefetch(client.quota, fetch, missing, batches.in_flight, batches.flush) as details:
@@ -151,9 +185,11 @@ def fetch_details(
                 progress.step()
                 if batches.rejected > max_rejects + MOST_ACCIDENTS:
                     break
-        except BaseException:
+        except BaseException as error:
             # No request may go on waiting for the quota. A killed task may have little time left.
             client.quota.close()
+            if archive and not isinstance(error, Exception):
+                archive.close()
             batches.flush()
             raise
         finally:
@@ -163,7 +199,13 @@ def fetch_details(
             batches.flush()
 
 
-def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted, permit: Permit) -> Detail:
+def _fetch(
+    client: TalkPilotClient,
+    choices: ColumnChoices,
+    call: Wanted,
+    permit: Permit,
+    archive: Archive | None,
+) -> Detail:
     try:
         detail = client.call(call.agent_id, call.id, permit)
     except NotFoundError:
@@ -175,4 +217,5 @@ def _fetch(client: TalkPilotClient, choices: ColumnChoices, call: Wanted, permit
         record = choices.reject(error.record)
         return Detail(reject={"agent_id": call.agent_id, "reason": error.reason, "record": record})
     row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
-    return Detail(row, drift=detail.drift.keys())
+    recording = archive.archive(detail) if archive else None
+    return Detail(row, drift=detail.drift.keys(), recording=recording)

@@ -19,7 +19,11 @@ from airflow_provider_talkpilot.staging.choices import (
     require_same_choices,
     warn_of_drift,
 )
-from airflow_provider_talkpilot.staging.enrich.details import DetailBatches, fetch_details
+from airflow_provider_talkpilot.staging.enrich.details import (
+    Archive,
+    DetailBatches,
+    fetch_details,
+)
 from airflow_provider_talkpilot.staging.enrich.events import known_detail, stage_events
 from airflow_provider_talkpilot.staging.enrich.plan import (
     DetailPlan,
@@ -65,6 +69,7 @@ class EnrichOptions:
     :param rule: when a detail that is known is requested again.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: what is dropped or hashed: the choices that the list rows were staged under.
+    :param archive: archives recordings; None where they are not archived.
     """
 
     concurrency: int = 32
@@ -72,6 +77,7 @@ class EnrichOptions:
     rule: DetailRule = DetailRule()
     max_rejects: int = 0
     choices: ColumnChoices = KEEP_ALL
+    archive: Archive | None = None
 
 
 def enrich_calls(
@@ -177,6 +183,7 @@ def _fetch_missing(
                     progress,
                     options.max_rejects,
                     options.choices,
+                    options.archive,
                 )
     return True
 
@@ -193,7 +200,8 @@ def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
     )
     before = Checkpoint.load(folder, "details")
     if before and isinstance(before.manifest, DetailsManifest):
-        spent = before.manifest.model_dump(include={"requests", "fetched", "drift", "started_at"})
+        kept = {"requests", "fetched", "drift", "recordings", "started_at"}
+        spent = before.manifest.model_dump(include=kept)
         return manifest.model_copy(update=spent)
     return manifest
 
@@ -271,6 +279,8 @@ def _log_plan(manifest: DetailsManifest, plan: DetailPlan, rule: DetailRule, quo
         "Details of %s, %s: %s call(s), %s known, %s to fetch.",
         *(manifest.interval, RULES[rule.details], f"{wanted:,}", f"{known:,}", f"{missing:,}"),
     )
+    if for_recordings := plan.for_recordings():
+        log.info("Of these, %s for their recording alone.", f"{for_recordings:,}")
     if manifest.by_webhook:
         log.info("Webhooks brought %s transcript(s), at no request.", f"{manifest.by_webhook:,}")
     if missing:

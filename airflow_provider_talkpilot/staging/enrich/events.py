@@ -66,4 +66,5 @@ def known_detail(row: dict[str, Any]) -> Known:
         _moment(row["detail_synced_at"]),
         row["final_score"] is not None,
         bool(row["transcript"] or row.get("transcript_raw") or row.get("is_purged")),
+        row.get("recording_status") not in (None, "failed"),
     )

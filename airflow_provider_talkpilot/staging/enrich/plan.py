@@ -23,7 +23,7 @@ CREATE TABLE wanted (
 );
 CREATE TABLE known (
     id TEXT PRIMARY KEY, version INTEGER, fetched_at INTEGER, scored INTEGER, transcribed INTEGER,
-    loaded INTEGER
+    recorded INTEGER, loaded INTEGER, archived INTEGER
 ) WITHOUT ROWID;
 """
 
@@ -35,10 +35,12 @@ ON CONFLICT (id) DO UPDATE SET
 """
 
 _KNOW = """
-INSERT INTO known (id, version, fetched_at, scored, transcribed, loaded) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO known (id, version, fetched_at, scored, transcribed, recorded, loaded, archived)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version, fetched_at = excluded.fetched_at, scored = excluded.scored,
-    transcribed = excluded.transcribed, loaded = max(loaded, excluded.loaded)
+    transcribed = excluded.transcribed, recorded = max(recorded, excluded.recorded),
+    loaded = max(loaded, excluded.loaded), archived = max(archived, excluded.archived)
 WHERE excluded.fetched_at > fetched_at
 """
 
@@ -46,7 +48,7 @@ WHERE excluded.fetched_at > fetched_at
 # leaves nothing of a detail but its score. A staged one is of before the purge: the warehouse will
 # not take it.
 _MISSING = """
-SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted
+SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted, coalesce(k.archived, 0)
 FROM wanted AS w LEFT JOIN known AS k USING (id)
 WHERE NOT (w.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
   AND (
@@ -55,6 +57,10 @@ WHERE NOT (w.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
       OR (
           ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
           AND w.created_at > :young_since AND k.fetched_at <= :fetched_before
+      )
+      OR (
+          :needs_recording AND NOT k.recorded AND NOT w.purged
+          AND k.fetched_at <= :fetched_before
       )
   )
 ORDER BY w.position
@@ -70,6 +76,7 @@ class Wanted(NamedTuple):
     :param version: ``updated_at`` of its list row, if it has one.
     :param deleted: whether its list row says it is soft-deleted.
     :param purged: whether its list row says it is purged.
+    :param recorded: whether the warehouse knows that its recording was archived.
     """
 
     id: str
@@ -78,6 +85,7 @@ class Wanted(NamedTuple):
     version: datetime | None
     deleted: bool = False
     purged: bool = False
+    recorded: bool = False
 
 
 class Known(NamedTuple):
@@ -87,7 +95,9 @@ class Known(NamedTuple):
     :param fetched_at: when it was requested.
     :param scored: whether it has a ``final_score``, or will get it without a detail.
     :param transcribed: whether it has a transcript, or its call is purged.
+    :param recorded: whether it is known what became of its recording.
     :param loaded: whether the warehouse has it; of a purged call, its score.
+    :param archived: whether the warehouse knows that its recording was archived.
     """
 
     id: str
@@ -95,7 +105,9 @@ class Known(NamedTuple):
     fetched_at: datetime
     scored: bool
     transcribed: bool
+    recorded: bool = False
     loaded: bool = False
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,8 @@ class DetailRule:
     :param pause: at least this long after the last request.
     :param needs_score: False where scores are not kept.
     :param needs_transcript: False where transcripts are not kept.
+    :param needs_recording: whether a missing recording alone is worth a request, at most once a
+        pause and whatever the call's age.
     """
 
     details: Details = "until_complete"
@@ -116,6 +130,7 @@ class DetailRule:
     pause: timedelta = timedelta(days=1)
     needs_score: bool = True
     needs_transcript: bool = True
+    needs_recording: bool = False
 
     @property
     def every_version(self) -> bool:
@@ -165,10 +180,7 @@ class DetailPlan(Scratch):
 
         :return: how many of them were new.
         """
-        rows = (
-            (d.id, _micros(d.version), _micros(d.fetched_at), d.scored, d.transcribed, d.loaded)
-            for d in details
-        )
+        rows = ((d.id, _micros(d.version), _micros(d.fetched_at), *d[3:]) for d in details)
         return self._insert(_KNOW, rows)
 
     def wanted(self) -> int:
@@ -179,18 +191,25 @@ class DetailPlan(Scratch):
         """How many details to request."""
         return 0 if self._rule.details == "by_webhook" else self._count(f"({_MISSING})")
 
+    def for_recordings(self) -> int:
+        """How many of them are requested for their recordings alone."""
+        without = self._count(f"({_MISSING})", needs_recording=False)
+        return max(self.to_fetch() - without, 0)
+
     def missing(self) -> Iterator[Wanted]:
         """The calls whose details to request, in the order of the list rows."""
         if self._rule.details == "by_webhook":
             return
-        for call_id, agent_id, created_at, version, deleted in self._db.execute(
+        for call_id, agent_id, created_at, version, deleted, archived in self._db.execute(
             _MISSING, self._bounds()
         ):
             started = _EPOCH + created_at * _MICROSECOND
-            yield Wanted(call_id, agent_id, started, _moment(version), bool(deleted))
+            flags = {"deleted": bool(deleted), "recorded": bool(archived)}
+            yield Wanted(call_id, agent_id, started, _moment(version), **flags)
 
-    def _count(self, rows: str) -> int:
-        found = self._db.execute(f"SELECT count(*) FROM {rows}", self._bounds())  # noqa: S608
+    def _count(self, rows: str, **bounds: bool) -> int:
+        values = self._bounds() | bounds
+        found = self._db.execute(f"SELECT count(*) FROM {rows}", values)  # noqa: S608
         return int(found.fetchone()[0])
 
     def _bounds(self) -> dict[str, int | None]:
@@ -199,6 +218,7 @@ class DetailPlan(Scratch):
             "fetched_before": _micros(self._now - self._rule.pause),
             "every_version": self._rule.every_version,
             "needs_score": self._rule.needs_score,
+            "needs_recording": self._rule.needs_recording,
             "needs_transcript": self._rule.needs_transcript and not self._rule.every_version,
         }
 

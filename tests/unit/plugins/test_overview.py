@@ -71,6 +71,12 @@ def test_values_that_did_not_fit() -> None:
     assert drift == {"done": 16, "final_score": 1, "note": 2}
 
 
+def test_what_became_of_recordings() -> None:
+    counts = {"archived": 9, "deleted": 2, "expired": 1}
+    [outcome] = look(Sync(day(2), recordings=counts))["outcomes"]
+    assert outcome["recordings"] == counts
+
+
 def test_calls_of_an_agent_are_told_where_they_are_known() -> None:
     """A walk of many days gives calls by agent and calls by day, and not both at once."""
     shown = only(look(Sync(day(4), days=2), Sync(day(2))))

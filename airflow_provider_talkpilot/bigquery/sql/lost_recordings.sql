@@ -1,0 +1,28 @@
+{% from '_rows.sql' import in_interval, is_gone, newest_staged_rows, forgets_nothing_forgotten
+    with context -%}
+{% set of_details = ['recording_uri'] if kind == 'details' else [] -%}
+-- Calls whose recordings have to go before the merge empties their rows: calls that are purged, and
+-- calls that are gone. Of details, also those whose recording came too late for a row that is empty.
+SELECT
+  IFNULL(T.id, S.id) AS id,
+  IFNULL(T.agent_id, S.agent_id) AS agent_id,
+  IFNULL(T.created_at, S.created_at) AS created_at,
+  {{ 'IFNULL(T.recording_uri, S.recording_uri)' if of_details else 'T.recording_uri' }} AS uri
+FROM (
+  SELECT id, agent_id, created_at, is_purged, erased_at, synced_at, recording_uri
+  FROM `{{ target }}` AS T
+  WHERE {{ in_interval() }}
+) AS T
+FULL JOIN {{ newest_staged_rows(key_columns + ['is_purged', 'synced_at'] + of_details, []) }} AS S
+  ON S.id = T.id
+WHERE (S.is_purged AND NOT IFNULL(T.is_purged, FALSE))
+{%- if of_details %}
+  OR (S.recording_uri IS NOT NULL AND T.id IS NOT NULL AND NOT ({{ forgets_nothing_forgotten() }}))
+{%- endif %}
+  OR (
+    S.id IS NULL
+    AND {{ is_gone('@whole_agents') }}
+    -- Another load of the same walk may have emptied the staging table: that proves nothing.
+    AND {{ staged_rows }} = (SELECT COUNT(*) FROM `{{ staging }}`)
+  )
+ORDER BY 2, 3

@@ -1,0 +1,6 @@
+-- Recordings of calls that started before the days for which recordings are kept.
+SELECT id, agent_id, created_at, recording_uri AS uri
+FROM `{{ target }}`
+WHERE created_at < TIMESTAMP '{{ before }}'
+  AND recording_uri IS NOT NULL
+  AND recording_archived_at < TIMESTAMP '{{ now }}'

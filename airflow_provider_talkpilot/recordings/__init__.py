@@ -1,0 +1,1 @@
+"""Recordings: fetched when their address is met, archived, and forgotten with their calls."""

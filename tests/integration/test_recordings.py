@@ -1,0 +1,310 @@
+"""Recordings: archived once beside their rows, and gone before the rows are emptied."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_talkpilot.operators.calls import TalkPilotEnrichCallsOperator
+from airflow_provider_talkpilot.recordings.forget import forget_recordings
+from airflow_provider_talkpilot.staging.columns import RECORDING
+from airflow_provider_talkpilot.staging.manifests import load_manifest
+from airflow_provider_talkpilot.staging.parts import read_records
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, local, names
+from tests.support.jobs import Jobs
+from tests.support.tables import Row
+
+ROUNDS = int(os.environ.get("TALKPILOT_KILL_ROUNDS", "6"))
+CONCURRENCY = 8
+
+
+class Recorded:
+    """The chain, with an archive of recordings."""
+
+    def __init__(self, chain: Chain, uri: str) -> None:
+        self.chain, self.uri, self.sandbox = chain, uri, chain.sandbox
+        chain.enrich_options = {"recordings_uri": uri, "concurrency": CONCURRENCY}
+        chain.load_options = {"recordings_uri": uri}
+
+    def objects(self) -> dict[str, bytes]:
+        """The content of every object, by its path without the bucket's connection."""
+        read = parse_uri(self.uri).fs.cat_file
+        # What a killed task was writing in a folder is hidden, and not whole.
+        found = [name for name in names(self.uri) if "/." not in name]
+        return {name.lstrip("/"): read(name) for name in found}
+
+    def rows(self) -> dict[str, Row]:
+        return {row["id"]: row for row in self.chain.rows(own_times=True)}
+
+    def staged(self, **options: Any) -> list[Row]:
+        """Extract and enrich; gives the staged details."""
+        calls = str(self.chain.extract().returned)
+        path = parse_uri(str(self.chain.enrich(calls, **options).returned))
+        parts = load_manifest(path).parts
+        return [row for part in parts for row in read_records(path.parent / part.name)]
+
+    def audio(self) -> Counter[str]:
+        """How often each recording was requested since the last time."""
+        found = Counter(r.path for r in self.sandbox.requests if r.kind == "audio")
+        self.sandbox.reset_counters()
+        return found
+
+    def assert_archive_is_table(self) -> list[Row]:
+        """Each object has its row, and each row that says so its object; gives those rows."""
+        archived = [row for row in self.rows().values() if row["recording_uri"]]
+        objects = self.objects()
+        for row in archived:
+            content = objects.pop(row["recording_uri"].partition("://")[2].lstrip("/"))
+            assert row["recording_status"] == "archived"
+            assert row["recording_archived_at"] is not None
+            assert (row["recording_bytes"], row["recording_sha256"], row["recording_type"]) == (
+                len(content),
+                sha256(content).hexdigest(),
+                "audio/wav",
+            )
+            day = f"{row['created_at']:%Y/%m/%d}"
+            assert row["recording_uri"].endswith(f"/{row['agent_id']}/{day}/{row['id']}.wav")
+        assert not objects, "objects without a row"
+        return archived
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def anywhere(chain: Chain, request: pytest.FixtureRequest, tmp_path: Path) -> Recorded:
+    """The archive in a folder, or in a bucket."""
+    if request.param == "folder":
+        return Recorded(chain, (tmp_path / "recordings").as_uri())
+    return Recorded(chain, request.getfixturevalue("bucket"))
+
+
+@pytest.fixture
+def recorded(chain: Chain, tmp_path: Path) -> Recorded:
+    return Recorded(chain, (tmp_path / "recordings").as_uri())
+
+
+@pytest.mark.both_eras
+def test_recordings_are_archived_beside_their_rows(
+    anywhere: Recorded, log_of: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    recorded = anywhere
+    caplog.set_level("DEBUG")
+    recorded.chain.run()
+    archived = recorded.assert_archive_is_table()
+    others = [row for row in recorded.rows().values() if not row["recording_uri"]]
+    assert len(archived) > 20
+    assert {row["recording_status"] for row in others if not row["is_purged"]} <= {"expired"}
+    assert all(row[name] is None for row in others if row["is_purged"] for name in RECORDING)
+    # The key goes to the API alone, and the address nowhere.
+    audio = [request for request in recorded.sandbox.requests if request.kind == "audio"]
+    assert audio
+    assert not any(request.key_prefix for request in audio)
+    storage = urlsplit(recorded.sandbox.storage_url).netloc
+    staged = [local(recorded.chain.staging_uri)]
+    text = "".join(p.read_text() for root in staged for p in root.rglob("*") if p.is_file())
+    assert storage not in text + log_of() + caplog.text + str(recorded.rows())
+    # What is there is neither fetched nor requested again.
+    recorded.sandbox.reset_counters()
+    recorded.chain.run()
+    assert recorded.sandbox.counters["audio"] == recorded.sandbox.counters["detail"] == 0
+    assert recorded.assert_archive_is_table() == archived
+
+
+@pytest.mark.parametrize(
+    ("status", "prepare", "options"),
+    [
+        ("archived", lambda s, _: s.faults.add("status", kind="audio", status=503), {}),
+        ("none", lambda s, c: s.edit(c, audio_file_url=None), {}),
+        ("expired", lambda s, _: s.faults.add("status", kind="audio", status=403), {}),
+        ("expired", lambda s, _: s.settings.patch(recordings="signed", audio_url_seconds=-1), {}),
+        ("too_large", lambda *_: None, {"recordings_max_bytes": 800}),
+        ("refused", lambda s, c: s.edit(c, audio_file_url="http://169.254.169.254/a"), {}),
+        (
+            "refused",
+            lambda s, _: s.faults.add("redirect", kind="audio", location="http://10.0.0.1/a"),
+            {},
+        ),
+        ("refused", lambda s, _: s.faults.add("html", kind="audio"), {}),
+        ("failed", lambda s, _: s.faults.add("cut", kind="audio", times=3), {}),
+    ],
+)
+def test_each_status(
+    recorded: Recorded, status: str, prepare: Callable[[Any, str], object], options: dict[str, Any]
+) -> None:
+    sandbox = recorded.sandbox
+    sandbox.reset(agents=1, calls_per_day=1, dead_recording_every=0)
+    [call] = sandbox.truth(*recorded.chain.interval)
+    prepare(sandbox, call["id"])
+    [row] = recorded.staged(**options)
+    assert row["recording_status"] == status
+    assert ("recording_uri" in row) == (status == "archived")
+    assert len(recorded.objects()) == (status == "archived")
+
+
+def test_an_archive_that_cannot_be_written_stops_nothing(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    local(recorded.uri).write_text("no folder")
+    rows = recorded.staged()
+    assert {row.get("recording_status") for row in rows} <= {"failed", "expired", None}
+    assert caplog.text.count("Recordings are not archived") == 1
+
+
+def test_what_the_bucket_has_is_not_fetched_again(recorded: Recorded) -> None:
+    recorded.chain.run()
+    before = {row["id"]: row for row in recorded.assert_archive_is_table()}
+    assert max(recorded.audio().values()) == 1
+    recorded.chain.bigquery.delete_table(recorded.chain.table)
+    shutil.rmtree(local(recorded.chain.staging_uri))
+    recorded.chain.run()
+    again = {path.rpartition("/")[2].removesuffix(".wav") for path in recorded.audio()}
+    assert not again & before.keys()
+    after = recorded.assert_archive_is_table()
+    assert [row["recording_sha256"] for row in after] == [
+        before[row["id"]]["recording_sha256"] for row in after
+    ]
+
+
+def test_known_details_are_requested_for_recordings_by_choice_alone(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chain = recorded.chain
+    chain.load(str(chain.enrich(chain.summaries(), recordings_uri=None).returned))
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET detail_synced_at ="
+        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
+    ).result()
+    shutil.rmtree(local(chain.staging_uri))
+    recorded.sandbox.reset_counters()
+    chain.run()
+    assert recorded.sandbox.counters["detail"] == 0
+    wanted = sum(not row["is_purged"] for row in recorded.rows().values())
+    chain.enrich_options["recordings_backfill"] = True
+    chain.run()
+    assert recorded.sandbox.counters["detail"] == wanted
+    assert f"Of these, {wanted} for their recording alone." in caplog.text
+    assert recorded.assert_archive_is_table()
+    recorded.sandbox.reset_counters()
+    chain.run()
+    assert recorded.sandbox.counters["detail"] == 0
+
+
+def test_a_purge_and_an_erasure_delete_before_the_row_is_emptied(
+    anywhere: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = anywhere
+    recorded.chain.run()
+    purged, erased, *_ = recorded.assert_archive_is_table()
+    recorded.sandbox.purge(purged["id"])
+    recorded.sandbox.erase(erased["id"])
+
+    def die(*arguments: Any) -> int:
+        forget_recordings(*arguments)
+        raise AirflowException("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("airflow_provider_talkpilot.bigquery.load.forget_recordings", die)
+        with pytest.raises(AirflowException, match="killed"):
+            recorded.chain.summaries()
+    for each in (purged, erased):
+        assert not any(each["id"] in name for name in recorded.objects())
+        assert recorded.rows()[each["id"]] == each
+    recorded.chain.run()
+    for each in (purged, erased):
+        row = recorded.rows()[each["id"]]
+        assert all(row[name] is None for name in RECORDING)
+    recorded.assert_archive_is_table()
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_purge_reaches_a_recording_that_the_table_does_not_know(
+    recorded: Recorded, knows: bool
+) -> None:
+    """It is found by its name, or once its details are loaded."""
+    chain = recorded.chain
+    details = str(chain.enrich(chain.summaries()).returned)
+    name = next(iter(recorded.objects()))
+    recorded.sandbox.purge(name.rpartition("/")[2].removesuffix(".wav"))
+    chain.load(str(chain.extract().returned), recordings_uri=recorded.uri if knows else None)
+    assert (name in recorded.objects()) != knows
+    chain.load(details)
+    assert name not in recorded.objects()
+    recorded.assert_archive_is_table()
+
+
+def test_recordings_are_kept_for_so_many_days(recorded: Recorded) -> None:
+    recorded.chain.run()
+    archived = recorded.assert_archive_is_table()
+    calls = str(recorded.chain.extract().returned)
+    loaded = recorded.chain.load(calls, recordings_keep_days=10_000).returned
+    assert loaded["recordings_deleted"] == 0
+    loaded = recorded.chain.load(calls, recordings_keep_days=30).returned
+    assert loaded["recordings_deleted"] == len(archived)
+    assert recorded.objects() == {}
+    rows = recorded.rows()
+    for row in archived:
+        kept = rows[row["id"]]
+        assert (kept["recording_status"], kept["recording_uri"]) == ("deleted", None)
+        assert kept["phone_number"] == row["phone_number"]
+    recorded.sandbox.reset_counters()
+    shutil.rmtree(local(recorded.chain.staging_uri))
+    recorded.chain.bigquery.delete_table(recorded.chain.table)
+    recorded.chain.enrich_options["recordings_keep_days"] = 30
+    recorded.chain.run()
+    assert recorded.sandbox.counters["detail"] == len(rows)
+    assert recorded.sandbox.counters["audio"] == 0
+    assert recorded.objects() == {}
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(recorded: Recorded, jobs: Jobs) -> None:
+    """No object is torn or without its row, and none is fetched twice but those in flight."""
+    recorded.sandbox.reset(dead_recording_every=0, recording_bytes=200_000)
+    chain, chance = recorded.chain, random.Random(1)
+    for number in range(ROUNDS):
+        shutil.rmtree(local(recorded.uri), ignore_errors=True)
+        shutil.rmtree(local(chain.staging_uri), ignore_errors=True)
+        chain.bigquery.delete_table(chain.table, not_found_ok=True)
+        calls = chain.summaries()
+        recorded.sandbox.reset_counters()
+        process, at = 0, chance.randrange(1, 40)
+
+        def aim(pid: int) -> None:
+            nonlocal process
+            process = pid
+
+        def before(kind: str, count: int, at: int = at) -> None:
+            nonlocal process
+            if process and kind == "audio" and count == at:
+                os.kill(process, 9)
+                process = 0
+
+        recorded.sandbox.before_request = before
+        ended = jobs.run(
+            TalkPilotEnrichCallsOperator,
+            on_start=aim,
+            interval=chain.interval,
+            manifest_uri=calls,
+            table=chain.table,
+            **chain.enrich_options,
+        )
+        recorded.sandbox.before_request = None
+        assert ended.killed, (number, ended.error)
+        whole = {name for name in recorded.objects() if name.endswith(".wav")}
+        chain.load(str(chain.enrich(calls).returned))
+        assert len(recorded.assert_archive_is_table()) > 20
+        twice = {path for path, count in recorded.audio().items() if count > 1}
+        assert len(twice) <= CONCURRENCY
+        assert not {path.rpartition("/")[2] for path in twice} & {
+            name.rpartition("/")[2] for name in whole
+        }
