@@ -13,10 +13,16 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
 from google.cloud.bigquery import Client, SchemaField, Table
 
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
+from airflow_provider_talkpilot.operators.calls import (
+    TalkPilotEnrichCallsOperator,
+    TalkPilotExtractCallsOperator,
+)
 from airflow_provider_talkpilot.staging.choices import Hasher
 from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE
 from tests.integration.chain import Chain, local, staged_files
 from tests.integration.test_rejects import newest
+from tests.support.jobs import Death, Jobs
 from tests.support.tables import Row, assert_equal_rows, expected_rows, tables
 
 pytestmark = pytest.mark.slow
@@ -183,6 +189,43 @@ def test_details_with_nothing_to_bring_are_not_asked_for(chain: Chain) -> None:
 
 
 # What is written on the way
+
+
+def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
+    """Logs at DEBUG, XComs, rendered fields, staged files, and staging tables of killed loads."""
+    plant(chain, EVERY_HASH)
+    chain.extract_options["columns"] = EVERY_HASH
+    seen: list[Any] = []
+
+    def run(operator: type[Any], *, death: Death | None = None, **arguments: Any) -> str:
+        ended = jobs.run(operator, debug=True, death=death, interval=chain.interval, **arguments)
+        assert "DEBUG" in ended.output
+        seen.extend([ended.output, ended.error])
+        if death:
+            assert ended.killed
+            return ""
+        assert ended.outcome
+        seen.extend([ended.outcome.returned, ended.outcome.xcoms, ended.outcome.rendered])
+        return str(ended.returned)
+
+    calls = run(
+        TalkPilotExtractCallsOperator, staging_uri=chain.staging_uri, columns=json.dumps(EVERY_HASH)
+    )
+    details = run(TalkPilotEnrichCallsOperator, manifest_uri=calls, table=chain.table)
+    before_it_is_deleted = Death("google.cloud.bigquery:Client.delete_table")
+    for manifest in (calls, details):
+        arguments: dict[str, Any] = {"manifest_uri": manifest, "table": chain.table}
+        run(TalkPilotLoadCallsOperator, death=before_it_is_deleted, **arguments)
+        [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
+        rows = chain.bigquery.query(
+            f"SELECT * FROM `{chain.table.rpartition('.')[0]}.{left}`"
+        ).result()
+        assert rows.total_rows == CALLS
+        seen.extend(dict(row) for row in rows)
+        run(TalkPilotLoadCallsOperator, **arguments)
+
+    assert_unseen(*seen, *staged_texts(chain), chain.rows())
+    assert_table_is_chosen(chain, EVERY_HASH)
 
 
 def test_rejects_hold_what_was_chosen(chain: Chain) -> None:

@@ -2,8 +2,8 @@
 SELECT DISTINCT agent_id, DATE(created_at, 'UTC') AS day
 FROM `{{ target }}`
 -- One range over all windows, because a table that requires a filter takes none inside an OR.
-WHERE created_at >= TIMESTAMP '{{ windows | map(attribute='first') | min }} 00:00:00+00'
-  AND created_at < TIMESTAMP '{{ windows | map(attribute='end') | max }} 00:00:00+00'
+WHERE created_at >= TIMESTAMP '{{ windows | map(attribute="first") | min }} 00:00:00+00'
+  AND created_at < TIMESTAMP '{{ windows | map(attribute="end") | max }} 00:00:00+00'
   AND NOT IFNULL(is_purged, FALSE)
   AND erased_at IS NULL
   AND (
