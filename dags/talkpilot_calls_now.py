@@ -40,6 +40,7 @@ with DAG(
         details="by_webhook",
         performance="off",
         columns="{{ var.value.get('talkpilot_columns', '') }}",
+        agent_prompts="{{ var.value.get('talkpilot_agent_prompts', '') }}",
         policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",
         keep_staged="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
     )

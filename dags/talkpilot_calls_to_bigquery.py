@@ -75,6 +75,7 @@ with DAG(
         recordings_backfill="{{ params.recordings_backfill }}",
         confirm_erasure="{{ params.confirm_erasure }}",
         columns="{{ var.value.get('talkpilot_columns', '') }}",
+        agent_prompts="{{ var.value.get('talkpilot_agent_prompts', '') }}",
         policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",
         keep_staged="{{ var.value.get('talkpilot_keep_staged', 'false') }}",
     )

@@ -109,6 +109,7 @@ with DAG(
             recordings_keep_days="{{ var.value.get('talkpilot_recordings_keep_days', '') }}",
             confirm_erasure="{{ params.confirm_erasure }}",
             columns="{{ var.value.get('talkpilot_columns', '') }}",
+            agent_prompts="{{ var.value.get('talkpilot_agent_prompts', '') }}",
             policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",
             clean=False,
             # Intervals take turns: together they would be no faster.

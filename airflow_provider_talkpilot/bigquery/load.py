@@ -10,6 +10,7 @@ from itertools import islice
 
 from google.cloud.bigquery import Client, QueryJob, Table
 
+from airflow_provider_talkpilot.bigquery.agents import load_agents
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import tagged_like
 from airflow_provider_talkpilot.bigquery.reconcile import (
@@ -153,6 +154,8 @@ class Load:
         warn = manifest.kind == "calls" and not options.resumed_job  # once a run
         self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
         table = self._ensure_table(target, warn=warn)
+        if warn and isinstance(manifest, CallsManifest) and manifest.listed:
+            load_agents(self._client, self._jobs, target, manifest.listed, options.policy_tags)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)

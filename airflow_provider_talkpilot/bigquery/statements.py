@@ -13,6 +13,7 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.columns import (
+    AGENTS,
     PERFORMANCE,
     PERSONAL,
     RECORDING,
@@ -59,7 +60,8 @@ def render(
     :param interval: bounds on ``created_at``, written as constants so that only the interval's
         partitions are read.
     :param has_performance: whether there is a table of performance records.
-    :param values: what else the file names; moments become constants too.
+    :param values: what else the file names; moments become constants too. ``has_agents`` says
+        whether there is a table of agents.
     :return: the statement.
     """
     bounds = {"start": interval.start, "end": interval.end} if interval else {}
@@ -77,6 +79,8 @@ def render(
             recording_columns=list(RECORDING),
             performance=target.performance,
             has_performance=has_performance,
+            agents=target.agents,
+            agent_columns=[column.name for column in AGENTS],
             performance_columns=PERFORMANCE,
             quality_columns=QUALITY,
             red_flags=RED_FLAGS,
@@ -84,7 +88,7 @@ def render(
             personal_performance_columns=_PERSONAL_PERFORMANCE,
             **{
                 key: _literal(value) if isinstance(value, datetime) else value
-                for key, value in {**bounds, **values}.items()
+                for key, value in {"has_agents": False, **bounds, **values}.items()
             },
         )
     )

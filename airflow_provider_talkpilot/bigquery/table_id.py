@@ -40,6 +40,11 @@ class TableId:
         """The table of performance records beside it."""
         return self.sibling(f"{self.table}_performance")
 
+    @property
+    def agents(self) -> TableId:
+        """The table of agents beside it."""
+        return self.sibling(f"{self.table}_agents")
+
     def sibling(self, table: str) -> TableId:
         """Another table of the same dataset."""
         return TableId(self.project, self.dataset, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from google.api_core.exceptions import NotFound
@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import QUALITY, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import has_performance, require_location
+from airflow_provider_talkpilot.bigquery.target import exists, has_performance, require_location
 from airflow_provider_talkpilot.staging.rows import RED_FLAGS
 
 log = logging.getLogger(__name__)
@@ -24,17 +24,16 @@ _TABLE_LABEL = "talkpilot_table"
 _TARGET = {field.name: field for field in target_schema()}
 _RECORD = {field.name: field for field in target_schema("performance")}
 _RESULT = {field.name: field for field in _RECORD["final_result"].fields}
-_OF_CALL = (
-    *("id", "agent_id", "created_at", "duration"),
-    *("general_success", "disconnection_reason", "final_score"),
-)
+_OF_CALL = "created_at", "duration", "general_success", "disconnection_reason", "final_score"
+_AGENT_NAME = SchemaField("agent_name", "STRING", description="What the agent is called now.")
 
 
 @dataclass(frozen=True)
 class View:
     """A view; its SQL is ``sql/view_<name>.sql``.
 
-    :param columns: with their descriptions; none for all columns of the target table.
+    :param columns: with their descriptions; none for all columns of the target table, and the
+        agent's name.
     """
 
     name: str
@@ -61,6 +60,7 @@ _VIEWS = (
         (
             SchemaField("day", "DATE", description="Day of created_at, in UTC."),
             _TARGET["agent_id"],
+            _AGENT_NAME,
             SchemaField("calls", "INTEGER", description="Number of calls."),
             SchemaField(
                 "success_rate",
@@ -90,6 +90,7 @@ _VIEWS = (
         "calls_quality",
         "TalkPilot's calls with what its quality check found: one row a live call.",
         (
+            *(_TARGET["id"], _TARGET["agent_id"], _AGENT_NAME),
             *(_TARGET[name] for name in _OF_CALL),
             _RESULT["outcome_label"],
             _RESULT["summary_reasoning"],
@@ -133,9 +134,12 @@ def create_views(
     table = _target_table(client, target, location)
     ids = {name: target.sibling(prefix + name) for name in views}
     found = {name: _ours(client, view_id, target) for name, view_id in ids.items()}
-    with_records = has_performance(client, target)
+    beside = {
+        "performance": has_performance(client, target),
+        "agents": exists(client, target.agents),
+    }
     for name, view in views.items():
-        _write(client, ids[name], found[name], view, target, table.schema, with_records)
+        _write(client, ids[name], found[name], view, target, table.schema, beside)
     return {name: str(view_id) for name, view_id in ids.items()}
 
 
@@ -187,16 +191,18 @@ def _write(
     view: View,
     target: TableId,
     target_fields: Sequence[SchemaField],
-    with_records: bool,
+    beside: Mapping[str, bool],
 ) -> None:
     # Named one by one: a view of SELECT * would not show columns that are added later.
-    columns = view.columns or tuple(_TARGET.get(field.name, field) for field in target_fields)
+    own = [_TARGET.get(f.name, f) for f in target_fields if f.name != _AGENT_NAME.name]
+    columns = view.columns or (*own, _AGENT_NAME)
     table = found or Table(str(view_id))
     table.view_query = render(
         f"view_{view.name}",
         target=target,
-        columns=[column.name for column in columns],
-        has_performance=with_records,
+        columns=[column.name for column in own],
+        has_performance=beside["performance"],
+        has_agents=beside["agents"],
     )
     table.description = view.description
     table.labels = {**table.labels, **_LABELS, _TABLE_LABEL: _label(target)}

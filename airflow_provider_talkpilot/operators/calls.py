@@ -70,15 +70,18 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         a selection, which never counts as the whole interval.
     :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
     :param search: only calls with this text in name, phone number or summary. Likewise.
+    :param agent_prompts: keep prompts and greetings in the table of agents; they can name people.
+        (templated)
     :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
         ``manifest``, ``connection_id``, ``agent_ids``, ``selection``, ``agents``, ``calls``,
         ``rejected``, ``purged``, ``requests``, ``drift`` (values that did not fit, by column), up
-        to 100 agents ``by_agent`` and up to 100 days ``by_day``, and the connection's
-        ``requests_per_hour`` and ``dashboard_url``, if it has them.
+        to 100 agents ``by_agent`` with their ``agent_names`` where the list was read, up to 100
+        days ``by_day``, and the connection's ``requests_per_hour`` and ``dashboard_url``, if it
+        has them.
     """
 
     template_fields: Sequence[str] = (
-        *("staging_uri", "agent_ids", "start", "end"),
+        *("staging_uri", "agent_ids", "start", "end", "agent_prompts"),
         *TalkPilotStagingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
@@ -93,10 +96,12 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         done: bool | None = None,
         phone_number: str | None = None,
         search: str | None = None,
+        agent_prompts: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_unless_template(read_uri, staging_uri)
+        check_unless_template(read_flag, "agent_prompts", agent_prompts)
         check_unless_template(read_agents, agent_ids)
         check_bounds(start, end)
         check_argument("done", done, bool | None)
@@ -109,6 +114,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         self.done = done
         self.phone_number = phone_number
         self.search = search
+        self.agent_prompts = agent_prompts
 
     def _staging_root(self) -> ObjectStoragePath:
         return parse_uri(read_uri(self.staging_uri))
@@ -125,6 +131,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             compress=self.compress,
             max_rejects=self.max_rejects,
             choices=read_columns(self.columns, self.hash_conn_id),
+            agent_prompts=read_flag("agent_prompts", self.agent_prompts),
         )
         self._check_target(plan.interval, plan.choices.recorded)
         folder = interval_folder(
@@ -326,6 +333,7 @@ def _breakdown(manifest: CallsManifest) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if len(manifest.agents) <= SUMMARY_ENTRIES:
         found["by_agent"] = {walk.agent_id: walk.calls for walk in manifest.agents}
+        found["agent_names"] = manifest.agent_names
     if len(manifest.days) <= SUMMARY_ENTRIES:
         days = sorted(manifest.days.items())
         found["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}

@@ -74,6 +74,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
     :param recordings_backfill: request details whose recording alone is missing, too. (templated)
     :param recordings_keep_days: recordings of calls that began so many days ago are deleted.
         (templated)
+    :param agent_prompts: keep prompts and greetings in the table of agents. (templated)
     :param confirm_erasure: erase however many calls are gone. (templated)
     :param policy_tags: a policy tag by column. (templated)
     :param clean: whether the group cleans staging.
@@ -117,6 +118,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         recordings_uri: str | None = None,
         recordings_backfill: bool | str = False,
         recordings_keep_days: int | str | None = None,
+        agent_prompts: bool | str = False,
         confirm_erasure: bool | str = False,
         policy_tags: dict[str, str] | str | None = None,
         clean: bool = True,
@@ -171,6 +173,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             agent_ids=agent_ids,
             start=start,
             end=end,
+            agent_prompts=agent_prompts,
             columns=columns,
             **requests,
             **target,

@@ -29,6 +29,7 @@ class Outcome:
     :param agents: whose calls; None for every agent of the key, or where that is not known.
     :param selected_agents: a name for the agents that were chosen; None for every agent.
     :param by_agent: calls by agent, where the walk is known.
+    :param agent_names: names by agent, where they are known.
     :param by_day: calls by UTC day, where they are known.
     :param calls: calls of the walk.
     :param calls_loaded: whether its calls are in the table, whatever became of the details.
@@ -51,6 +52,7 @@ class Outcome:
     agents: frozenset[str] | None = None
     selected_agents: str | None = None
     by_agent: Mapping[str, int] = field(default_factory=dict)
+    agent_names: Mapping[str, str] = field(default_factory=dict)
     by_day: Mapping[date, int] = field(default_factory=dict)
     calls: int | None = None
     calls_loaded: bool = False
@@ -99,6 +101,7 @@ def _outcome(chain: Chain, state: State) -> Outcome:
         agents=_agents(about),
         selected_agents=_selected_agents(about),
         by_agent=about.by_agent or {},
+        agent_names=about.agent_names,
         by_day={day: count.calls for day, count in about.by_day.items()},
         calls=about.calls,
         calls_loaded=any(task.succeeded for task in chain.load_calls),

@@ -98,13 +98,17 @@ def _calendars(shown: Sequence[date], found: Sequence[Outcome], notes: _Notes) -
     mark_absent(list(calendars.values()))
     whole = together(list(calendars.values())) if calendars else calendar(shown, found)
     counted = figures.of_connection(shown, found)
+    names: dict[str, str] = {}
+    for outcome in reversed(found):  # the newest says what an agent is called
+        names.update(outcome.agent_names)
     return {
         "days": _cells(whole, counted, notes),
         "states": Counter(day.state for day in whole),
         "calls": sum(each.calls for each in counted.values()),
         "details": sum(each.details for each in counted.values()),
         "agents": [
-            _agent(agent, calendars[agent], counted, figures.of_agent(shown, found, agent), notes)
+            {"name": names.get(agent)}
+            | _agent(agent, calendars[agent], counted, figures.of_agent(shown, found, agent), notes)
             for agent in agents[:MAX_AGENTS]
         ],
         "agents_left_out": max(0, len(agents) - MAX_AGENTS),
@@ -165,7 +169,7 @@ def _requests(shown: Sequence[date], spent: Sequence[Spending]) -> dict[str, Any
     return {
         "requests": {
             "days": rows,
-            **{name: sum(row[name] for row in rows) for name in (*purposes, "least")},
+            **{name: sum(row[name] for row in rows) for name in rows[0]},
             "rule": rules[-1] if rules else None,
         },
         "quota": {
@@ -176,7 +180,10 @@ def _requests(shown: Sequence[date], spent: Sequence[Spending]) -> dict[str, Any
 
 
 def _spent(those: Sequence[Spending]) -> dict[str, int]:
+    """Requests by purpose; ``without`` webhooks and records, each transcript costs a detail."""
     return {
+        "by_webhook": sum(each.by_webhook for each in those),
+        "without": sum(each.lists + each.details + each.by_webhook for each in those),
         "lists": sum(each.lists for each in those),
         "details": sum(each.details for each in those),
         "performance": sum(each.performance for each in those),

@@ -59,6 +59,7 @@ class Summary(_Model):
         are too many.
     :param requests: requests by kind; None while the task works.
     :param by_agent: calls by agent; None where there are too many agents.
+    :param agent_names: by agent, where the list of agents was read.
     :param rule: by which details are requested.
     :param records: performance records.
     :param recordings: how many recordings came to each status.
@@ -78,8 +79,10 @@ class Summary(_Model):
     agents: Count = 0
     calls: Count | None = None
     by_agent: dict[str, Count] | None = None
+    agent_names: dict[str, str] = {}
     by_day: dict[date, OfDay] = {}
     fetched: Count = 0
+    by_webhook: Count = 0
     vanished: Count = 0
     rejected: Count = 0
     purged: Count = 0

@@ -220,7 +220,29 @@ PERFORMANCE: tuple[Column, ...] = (
 )
 """Of the table beside the target, whose name ends in ``_performance``."""
 
-TABLES: dict[str, tuple[Column, ...]] = {"": COLUMNS, "performance": PERFORMANCE}
+AGENTS: tuple[Column, ...] = (
+    Column("id", "STRING", _K, "The agent's key (UUID).", Is.NEEDED),
+    Column("organization_id", "STRING", _L, "The organization that has the agent.", Is.NEEDED),
+    Column("name", "STRING", _L, "What the agent is called.", Is.NEEDED),
+    Column(
+        "valid_from",
+        "TIMESTAMP",
+        _L,
+        "Since when the agent is so: when TalkPilot last changed it, or when that was first seen.",
+        Is.NEEDED,
+    ),
+    Column("settings", "JSON", _L, "All else that TalkPilot's list tells of it.", Is.NEEDED),
+    Column("prompt", "STRING", _L, "The prompt, where you chose to keep it.", Is.NEEDED),
+    Column("greeting", "STRING", _L, "The greeting, where you chose to keep it.", Is.NEEDED),
+    Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, was read.", Is.NEEDED),
+)
+"""Of the table of agents, whose name ends in ``_agents``."""
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "": COLUMNS,
+    "performance": PERFORMANCE,
+    "agents": AGENTS,
+}
 """The columns by table: of the target, and of those beside it by the end of their name."""
 
 # Values that do not fit their column, by name; a load puts them into extra.

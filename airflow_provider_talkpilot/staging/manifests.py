@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -183,9 +183,18 @@ class WalksManifest(Manifest):
 
 
 class CallsManifest(WalksManifest):
-    """The list rows of calls."""
+    """The list rows of calls.
+
+    :param listed: rows of the table of agents; none where the run names its agents.
+    """
 
     kind: Literal["calls"] = "calls"
+    listed: list[dict[str, Any]] = Field(default_factory=list)
+
+    @property
+    def agent_names(self) -> dict[str, str]:
+        """Names by id, as far as they are known."""
+        return {row["id"]: row["name"] for row in self.listed if row["name"]}
 
     @classmethod
     def load(cls, path: ObjectStoragePath) -> Self:

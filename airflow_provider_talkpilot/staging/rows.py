@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 import pydantic_core
 
-from airflow_provider_talkpilot.api import Call, CallDetail, PerformanceRecord
+from airflow_provider_talkpilot.api import Agent, Call, CallDetail, PerformanceRecord
+from airflow_provider_talkpilot.api.interval import format_utc, read_moment
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import RedFlag, storable
 from airflow_provider_talkpilot.staging.columns import PERFORMANCE, Is
@@ -32,6 +34,49 @@ RED_FLAGS = (
     "early_hangup_by_caller",
 )
 """Those that docs.talkpilot.io, api/performance, names. There can be others."""
+
+
+# Of agents: what opens a door, such as the secret in a webhook's address, and what is said.
+_CREDENTIAL = re.compile(r"url|secret|passw|token$|api_?key|auth|header")
+_SPOKEN = re.compile(r"prompt|greeting|message")
+
+
+def agent_row(agent: Agent, seen_at: datetime, *, prompts: bool) -> dict[str, Any]:
+    """Make a row of the table of agents.
+
+    :param agent: as the list gave it.
+    :param seen_at: when that was.
+    :param prompts: whether to keep what the agent is told and says; it can name people.
+    :return: values by column, as JSON has them. No addresses and credentials, at any depth.
+    """
+    fields = agent.model_dump(mode="json") | agent.extra | agent.drift
+    row = {name: fields.pop(name, None) for name in ("id", "organization_id", "name")}
+    prompt, greeting = (
+        _text(fields.pop(name, None)) if prompts else None for name in ("prompt", "greeting")
+    )
+    try:
+        changed_at = format_utc(read_moment(fields.pop("updated_at", None)))
+    except (ValueError, TypeError):
+        changed_at = None
+    settings = _without(fields, _CREDENTIAL, *(() if prompts else (_SPOKEN,)))
+    return row | {
+        "valid_from": changed_at,
+        "settings": settings,
+        "prompt": prompt,
+        "greeting": greeting,
+        "synced_at": format_utc(seen_at),
+    }
+
+
+def _without(value: Any, *hidden: re.Pattern[str]) -> Any:
+    """A JSON value without the fields whose names match, at any depth."""
+    if isinstance(value, dict):
+        return {
+            name: _without(item, *hidden)
+            for name, item in sorted(value.items())
+            if not any(pattern.search(name.lower()) for pattern in hidden)
+        }
+    return [_without(item, *hidden) for item in value] if isinstance(value, list) else value
 
 
 def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:

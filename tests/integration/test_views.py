@@ -118,7 +118,9 @@ def assert_ninetieth(found: int | None, durations: list[int]) -> None:
 
 
 def assert_views_are_truth(chain: Chain, names: dict[str, str], calls: list[Row]) -> None:
+    agents = {agent["id"]: agent["name"] for agent in chain.sandbox.store.agents}
     found = table_rows(chain.bigquery, names["calls_live"])
+    assert all(row.pop("agent_name") == agents[row["agent_id"]] for row in found)
     assert_equal_rows(found, expected_rows(calls))
     assert sorted(rows(chain, names["call_messages"]), key=in_order) == messages(calls)
     daily = rows(chain, names["calls_daily"])
@@ -130,6 +132,7 @@ def assert_views_are_truth(chain: Chain, names: dict[str, str], calls: list[Row]
             and moment(call["created_at"]).date() == row["day"]
         ]
         assert_ninetieth(row.pop("p90_duration"), durations)
+        assert row.pop("agent_name") == agents[row["agent_id"]]
     assert {(row.pop("day"), row.pop("agent_id")): row for row in daily} == figures(calls)
     assert len(daily) == len(figures(calls))
 
@@ -245,6 +248,7 @@ def test_descriptions_and_labels(chain: Chain) -> None:
         assert list(fields) == list(first.keys())
     table = described(target_schema())
     view = described(chain.bigquery.get_table(names["calls_live"]).schema)
+    assert view.pop("agent_name")[2] == "What the agent is called now."
     assert {n: (t, d, f) for n, (t, _, d, f) in view.items()} == {
         n: (t, d, f) for n, (t, _, d, f) in table.items()
     }
@@ -278,7 +282,7 @@ def test_other_columns_of_the_users(chain: Chain) -> None:
     assert {row["reviewed"] for row in rows(chain, view)} == {True}
     fields = described(chain.bigquery.get_table(view).schema)
     assert fields["reviewed"][2] == "Somebody listened."
-    assert list(fields) == [field.name for field in table.schema]
+    assert list(fields) == [*(field.name for field in table.schema), "agent_name"]
 
 
 def test_two_tables_in_one_dataset(chain: Chain) -> None:

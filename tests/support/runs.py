@@ -38,6 +38,7 @@ class Sync:
     :param ended: when the last task ended; the others ended just before.
     :param map_index: of all its tasks.
     :param names: other ids of the tasks.
+    :param names_of_agents: as far as the list told them.
     :param drift: values that did not fit, by column: of the lists, and of the details.
     :param recordings: by status; those that its load of calls deleted have ``deleted``.
     """
@@ -48,6 +49,8 @@ class Sync:
     purged: int = 0
     erased: int = 0
     fetched: int | None = None
+    by_webhook: int = 0
+    names_of_agents: Mapping[str, str] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=lambda: {"agents": 1, "calls": 2})
     states: Mapping[str, str | None] = field(default_factory=dict)
     run_state: str = ""
@@ -129,6 +132,7 @@ class Sync:
             "purged": self.purged,
             "drift": dict(self.drift[0]),
             "by_agent": dict(self.calls),
+            "agent_names": dict(self.names_of_agents),
             "by_day": {
                 (self.day + number * ONE_DAY).isoformat(): {
                     "calls": calls,
@@ -146,6 +150,7 @@ class Sync:
             "requests": {"detail": fetched},
             "details": fetched,
             "fetched": fetched,
+            "by_webhook": self.by_webhook,
             "vanished": 0,
             "rejected": 0,
             "drift": dict(self.drift[1]),

@@ -146,10 +146,10 @@ def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:
 
 
 def tables(client: Client, table: str) -> list[str]:
-    """The names of all tables in the table's dataset, but for the lock that stays beside it."""
+    """The names of the tables in the table's dataset, but for its lock and its agents."""
     dataset, _, name = table.rpartition(".")
     found = {item.table_id for item in client.list_tables(dataset)}
-    return sorted(found - {f"{name}_lock"})
+    return sorted(found - {f"{name}_lock", f"{name}_agents"})
 
 
 def _label(row: Row) -> str:

@@ -1,8 +1,10 @@
+{% from '_agents.sql' import agent_name, with_agents with context -%}
 -- One row a day (UTC) and agent, of the live calls.
 -- Filter on day: BigQuery then reads only those days' partitions.
 SELECT
   DATE(created_at) AS day,
   agent_id,
+  {{ 'ANY_VALUE(listed_name) AS agent_name' if has_agents else agent_name() }},
   COUNT(*) AS calls,
   SAFE_DIVIDE(COUNTIF(general_success), COUNT(general_success)) AS success_rate,
   AVG(duration) AS average_duration,
@@ -11,7 +13,7 @@ SELECT
   AVG(final_score) AS average_score,
   COUNTIF(ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL) / COUNT(*)
     AS transcript_share
-FROM `{{ target }}`
+FROM `{{ target }}`{{ with_agents() }}
 WHERE deleted_at IS NULL
   AND erased_at IS NULL
 GROUP BY day, agent_id

@@ -1,9 +1,11 @@
+{% from '_agents.sql' import agent_name, with_agents with context -%}
 -- Calls that live: neither soft-deleted nor erased.
 -- Filter on created_at: BigQuery then reads only those days' partitions.
 SELECT
 {%- for column in columns %}
-  `{{ column }}`{{ ',' if not loop.last }}
+  `{{ column }}`,
 {%- endfor %}
-FROM `{{ target }}`
+  {{ agent_name() }}
+FROM `{{ target }}`{{ with_agents() }}
 WHERE deleted_at IS NULL
   AND erased_at IS NULL

@@ -1,8 +1,10 @@
+{% from '_agents.sql' import agent_name, with_agents with context -%}
 -- One row a live call, with what the quality check wrote of it; of two records the later one.
 -- Filter on created_at: BigQuery then reads only those days' partitions of the calls.
 SELECT
   calls.id,
   calls.agent_id,
+  {{ agent_name() }},
   calls.created_at,
   calls.duration,
   calls.general_success,
@@ -27,7 +29,7 @@ SELECT
   CAST(NULL AS BOOL) AS {{ flag }}{{ ',' if not loop.last }}
 {%- endfor %}
 {%- endif %}
-FROM `{{ target }}` AS calls
+FROM `{{ target }}` AS calls{{ with_agents() }}
 {%- if has_performance %}
 LEFT JOIN (
   SELECT

@@ -102,7 +102,7 @@ const RULES = {
 };
 
 function tiles(data, connection) {
-  const { lists, details, performance, least, rule } = connection.requests;
+  const { lists, details, performance, least, rule, by_webhook: byWebhook, without } = connection.requests;
   const spent = lists + details + performance;
   return h(
     "div",
@@ -119,6 +119,13 @@ function tiles(data, connection) {
       least
         ? `${(spent / least).toFixed(2)} × the least possible (${number(least)}); details ${RULES[rule] ?? "were not requested"}`
         : "none in this range",
+    ),
+    tile(
+      "By purpose",
+      [number(lists), h("small", {}, " lists, "), number(details), h("small", {}, " details, "), number(performance), h("small", {}, " records")],
+      byWebhook
+        ? `${plural(byWebhook, "transcript")} came by webhook; without webhooks and records, ${number(without)} requests`
+        : "no transcript came by webhook",
     ),
     quota(connection.quota),
     tile(

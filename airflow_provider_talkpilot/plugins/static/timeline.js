@@ -20,7 +20,7 @@ export function timeline(data, connection) {
   const grid = h("div", { class: "timeline", role: "grid", "aria-label": "Calendar of days" }, rows);
   grid.style.setProperty("--days", data.days.length);
   const add = (some) =>
-    grid.append(...some.map((agent) => stateRow(data, short(agent.id), agent.id, agent.days, agent.calls)));
+    grid.append(...some.map((agent) => stateRow(data, agent.name ?? short(agent.id), agent.id, agent.days, agent.calls)));
   add(agents.slice(0, FEW_AGENTS));
   const scroller = h("div", { class: "scroller newest" }, grid);
   move(grid);
@@ -128,6 +128,8 @@ export function requestFacts(day) {
     ["Lists", number(day.lists)],
     ["Details", number(day.details)],
     ["Performance records", number(day.performance)],
+    ["Transcripts by webhook", number(day.by_webhook)],
+    ["Without webhooks and records", number(day.without)],
     ["Least possible", number(day.least)],
   ];
 }
@@ -179,7 +181,7 @@ function stateRow(data, name, id, days, calls) {
   const cells = days.map((day, index) => {
     const outcome = data.outcomes[day.outcome];
     const facts = cellFacts(data, day, outcome);
-    const who = id ? `agent ${short(id)}` : "all agents";
+    const who = id ? `agent ${name}` : "all agents";
     const text = [`${longDay(data.days[index])}, ${who}: ${label(day.state)}`, ...facts.map((f) => f.join(" "))];
     const attributes = {
       class: "cell",
@@ -191,7 +193,7 @@ function stateRow(data, name, id, days, calls) {
     const cell = outcome
       ? h("a", { ...attributes, href: runPath(outcome) })
       : h("span", { ...attributes, role: "img" });
-    const title = id ? `${longDay(data.days[index])}, agent ${short(id)}` : longDay(data.days[index]);
+    const title = id ? `${longDay(data.days[index])}, agent ${name}` : longDay(data.days[index]);
     withTip(cell, () => card(title, day.state, facts, outcome && "Opens the DAG run"));
     return h("div", { role: "gridcell" }, cell);
   });

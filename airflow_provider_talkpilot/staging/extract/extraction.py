@@ -22,6 +22,7 @@ from airflow_provider_talkpilot.staging.manifests import (
 )
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.progress import log_group
+from airflow_provider_talkpilot.staging.rows import agent_row
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,13 @@ def extract_calls(
     :raises TooManyRejectsError: when more records than allowed did not validate.
     """
     plan.interval.require_over()
-    agents = plan.agent_ids
+    agents, listed = plan.agent_ids, list[dict[str, Any]]()
     with refused_agents_named(client, plan.agent_ids):
         if agents is None:
-            agents = [agent.id for agent in client.agents()]
-        return _extract(client, folder, plan, agents, CallsManifest)
+            found, now = client.agents(), datetime.now(UTC)
+            agents = [agent.id for agent in found]
+            listed = [agent_row(agent, now, prompts=plan.agent_prompts) for agent in found]
+        return _extract(client, folder, plan, agents, CallsManifest, listed)
 
 
 def extract_performance(
@@ -94,10 +97,13 @@ def _extract(
     plan: ExtractPlan,
     agents: Sequence[str],
     model: type[Walks],
+    listed: Sequence[dict[str, Any]] = (),
 ) -> tuple[Walks, ObjectStoragePath]:
     agents = list(dict.fromkeys(agents))
     work: tuple[Walks, Checkpoint] = _resume(folder, agents, model) or _start(plan, model)
     manifest, checkpoint = work
+    if isinstance(manifest, CallsManifest):
+        manifest.listed = list(listed)
     kind, staged = manifest.kind, [part.name for part in manifest.parts]
     with (
         PartWriter(folder, kind, compress=plan.compress, first=len(staged), staged=staged) as parts,

@@ -57,6 +57,7 @@ class ExtractPlan:
     :param compress: gzip the parts.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: what is dropped or hashed.
+    :param agent_prompts: keep the prompts and greetings of listed agents.
     """
 
     interval: Interval
@@ -65,6 +66,7 @@ class ExtractPlan:
     compress: bool = False
     max_rejects: int = 0
     choices: ColumnChoices = KEEP_ALL
+    agent_prompts: bool = False
 
 
 def _rows(

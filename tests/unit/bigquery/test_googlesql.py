@@ -17,7 +17,13 @@ from airflow_provider_talkpilot.bigquery import statements
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.resync.retention import Window
-from airflow_provider_talkpilot.staging.columns import COLUMNS, PERFORMANCE, Column, staging_columns
+from airflow_provider_talkpilot.staging.columns import (
+    AGENTS,
+    COLUMNS,
+    PERFORMANCE,
+    Column,
+    staging_columns,
+)
 
 pytestmark = pytest.mark.slow  # the analyzer is WebAssembly: half a minute goes by until it runs
 
@@ -42,6 +48,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("purge_performance", RECORDS | {"interval": INTERVAL, "now": INTERVAL.end}),
     ("known_details", RECORDS | {"interval": INTERVAL}),
     *(("view_calls_quality", {"columns": [], "has_performance": has}) for has in (False, True)),
+    ("merge_agents", {}),
     ("create_lock", {"lock": TARGET.sibling("lock")}),
     ("known_details", {"interval": INTERVAL}),
     ("known_details", {"interval": INTERVAL, "has_recordings": False}),
@@ -50,8 +57,11 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("forget_recordings", MERGE | {"before": INTERVAL.start, "now": INTERVAL.end}),
     ("earliest_call", {"end": DAY}),
     ("unpurged_days", {"windows": [Window(DAY, DAY, ("a",)), Window(DAY, DAY, ("b", "c"))]}),
-    ("view_calls_live", {"columns": [column.name for column in COLUMNS]}),
-    ("view_calls_daily", {"columns": []}),
+    *(
+        (view, {"columns": [column.name for column in COLUMNS], "has_agents": has})
+        for view in ("view_calls_live", "view_calls_daily", "view_calls_quality")
+        for has in (False, True)
+    ),
     ("view_call_messages", {"columns": []}),
 ]
 Analyse = Callable[[str, str], None]
@@ -100,6 +110,7 @@ def analyse() -> Analyse:
             .add_table(table("kept", list(COLUMNS)))
             .add_table(table("demo.calls.staging", staging_columns(kind)))
             .add_table(table("demo.calls.calls_performance", list(PERFORMANCE)))
+            .add_table(table("demo.calls.calls_agents", list(AGENTS)))
             .add_table(lock)
             .with_builtin_functions(functions)
             .build()

@@ -100,6 +100,19 @@ def test_requests_beside_the_fewest_possible() -> None:
     assert connection["quota"] == {"today": 5 + 16, "hour_limit": 1000}
 
 
+def test_what_the_days_would_have_cost_without_webhooks() -> None:
+    shown = only(look(Sync(day(2), fetched=3, by_webhook=13)))["requests"]
+    assert (shown["lists"], shown["details"], shown["by_webhook"]) == (3, 3, 13)
+    assert shown["without"] == 3 + 16
+
+
+def test_agents_have_the_names_that_the_list_told_last() -> None:
+    before = Sync(day(3), names_of_agents={ANNA: "Anna", BERT: "Bert"})
+    shown = only(look(before, Sync(day(2), names_of_agents={ANNA: "Anne"}), Sync(day(1))))
+    assert {each["id"]: each["name"] for each in shown["agents"]} == {ANNA: "Anne", BERT: "Bert"}
+    assert [each["name"] for each in only(look(Sync(day(1))))["agents"]] == [None, None]
+
+
 def test_purges_and_erasures_count_once() -> None:
     """Whichever agents and days a walk had: each load counts what it was the first to bring."""
     runs = [
