@@ -1,4 +1,4 @@
-"""``python -m benchmarks.year`` prints the year's tables; half a minute.
+"""``python -m benchmarks.year`` prints the year's tables; a minute.
 
 With ``--write`` it puts them into docs/scale.md, and makes the charts in docs/images anew.
 """

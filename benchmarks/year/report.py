@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from airflow_provider_talkpilot.resync.look_backs import LookBack, LookBacks
+from airflow_provider_talkpilot.staging.enrich.plan import DetailRule
 from benchmarks import charts as draw
 from benchmarks.year.calls import Kind
 from benchmarks.year.simulation import PURPOSES, Limits, Result, Scenario, simulate
@@ -23,6 +24,13 @@ CHOICES = (
     Scenario(500_000, LIMITS[0], details=False),
     Scenario(500_000, LIMITS[0], LIGHT, details=False),
     Scenario(500_000, LIMITS[1], details=False),
+)
+# What performance records and webhooks save, with the rule that is the default.
+COMBINATIONS = tuple(
+    Scenario(calls, Limits(), rule=DetailRule(), records=records, webhooks=webhooks)
+    for calls in (5_000, 50_000)
+    for records in (False, True)
+    for webhooks in (False, True)
 )
 # Days' details that are late by more than this are not carried: it grows from day to day.
 CARRIED_DAYS = 7
@@ -41,6 +49,11 @@ def tables() -> dict[str, str]:
     return {
         "requests": _table(
             ("calls a day", "limits", *PURPOSES, "quota used"), map(_requests, _results(YEARS))
+        ),
+        "combinations": _table(
+            ("calls a day", "records", "webhooks", "lists", "of records", "details", "late scores",
+             "requests a day", "quota used", "details behind, most", "is it carried"),
+            map(_combination, _results(COMBINATIONS)),
         ),
         "backlog": _table(
             ("calls a day", "limits", "details behind, most", "at year's end", "slot hours",
@@ -129,6 +142,26 @@ def _requests(year: Result) -> Sequence[str]:
     days = year.scenario.days
     spent = [f"{year.requests[purpose] / days:,.0f}" for purpose in PURPOSES]
     return *_what(year), *spent, f"{year.share_used:.1%}"
+
+
+def _combination(year: Result) -> Sequence[str]:
+    days, spent, scenario = year.scenario.days, year.requests, year.scenario
+    kinds = (
+        ("daily lists", "re-sync lists"),
+        ("records",),
+        ("details", "re-sync details"),
+        ("late scores",),
+    )
+    return (
+        f"{scenario.calls_a_day:,}",
+        "yes" if scenario.records else "no",
+        "yes" if scenario.webhooks else "no",
+        *(f"{sum(spent[purpose] for purpose in kind) / days:,.0f}" for kind in kinds),
+        f"{sum(spent.values()) / days:,.0f}",
+        f"{year.share_used:.1%}",
+        _hours(max(year.behind)),
+        _carried(year),
+    )
 
 
 def _backlog(year: Result) -> Sequence[str]:

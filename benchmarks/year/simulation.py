@@ -69,6 +69,8 @@ class Scenario:
     :param calls_a_day: of one agent.
     :param details: whether they are fetched; not, where their columns are dropped.
     :param rule: when a detail that is known is requested again.
+    :param records: whether performance records are read, which have every score.
+    :param webhooks: whether each call's transcript comes by webhook.
     :param sample: simulated calls a day; each stands for equally many.
     """
 
@@ -77,6 +79,8 @@ class Scenario:
     look_backs: LookBacks = LookBacks()
     details: bool = True
     rule: DetailRule = DetailRule("every_version")
+    records: bool = False
+    webhooks: bool = False
     days: int = 365
     sample: int = 25
     seed: int = 1
@@ -123,10 +127,13 @@ class Result:
 
 
 class Lists:
-    """The walk of an interval."""
+    """The walk of an interval: of its calls, then of their records."""
 
-    def __init__(self, purpose: str, interval: Interval, began_at: datetime, left: int) -> None:
-        self.purpose, self.interval, self.began_at, self.left = purpose, interval, began_at, left
+    def __init__(
+        self, purpose: str, interval: Interval, began_at: datetime, lists: int, records: int
+    ) -> None:
+        self.purpose, self.interval, self.began_at = purpose, interval, began_at
+        self.left, self.records = lists + records, records
         self.since = began_at
 
     @property
@@ -205,9 +212,14 @@ class _Year:
         changes = ((c.at, c.kind) for call in self._calls[today] for c in call.changes)
         self._unseen[today] = sorted(changes)
         if today > FIRST:
-            interval = Interval(now - DAY, now)
-            requests = list_requests(interval, scenario.calls_a_day)
-            self._active.append(Lists("daily lists", interval, now, requests))
+            self._walk("daily lists", Interval(now - DAY, now), now)
+
+    def _walk(self, purpose: str, interval: Interval, now: datetime) -> None:
+        days = (interval.end - interval.start) // DAY
+        lists = list_requests(interval, days * self._scenario.calls_a_day)
+        # The list of agents is read once.
+        records = lists - 1 if self._scenario.records else 0
+        self._active.append(Lists(purpose, interval, now, lists, records))
 
     def _begin_resync(self, now: datetime) -> None:
         """Of runs that could not begin, Airflow makes the newest when the one before has ended."""
@@ -233,9 +245,7 @@ class _Year:
         after = state.retention.after({AGENT: RETENTION_DAYS}, today)
         self._next = ResyncState(read, after)
         for interval in chosen:
-            days = (interval.end - interval.start) // DAY
-            requests = list_requests(interval, days * self._scenario.calls_a_day)
-            self._active.append(Lists("re-sync lists", interval, now, requests))
+            self._walk("re-sync lists", interval, now)
 
     def _unpurged(self, windows: Sequence[Window]) -> Iterator[tuple[str, date]]:
         """Days of which the table has calls that it does not know to be purged."""
@@ -268,8 +278,10 @@ class _Year:
         """Send at the most so many requests; give how many."""
         if isinstance(work, Lists):
             spent = min(most, work.left)
+            lists = min(spent, max(0, work.left - work.records))
             work.left -= spent
-            self._result.requests[work.purpose] += spent
+            self._result.requests[work.purpose] += lists
+            self._result.requests["records"] += spent - lists
             return spent
         spent = 0
         while work.todo and spent < most:
@@ -338,6 +350,12 @@ class _Year:
     def _plan(self, details: Details, now: datetime) -> None:
         calls = {call.id: call for call in self._calls_in(details.interval)}
         calls = {id_: c for id_, c in calls.items() if not c.is_erased(details.walked_at)}
+        for call in calls.values():
+            is_purged = call.is_purged(details.walked_at)
+            if call.id not in self._known and self._comes_without_detail(is_purged):
+                self._known[call.id] = Known(
+                    call.id, call.version(now), now, False, transcribed=True, loaded=True
+                )
         with DetailPlan(self._scenario.rule, now) as plan:
             plan.want(
                 Wanted(
@@ -349,11 +367,19 @@ class _Year:
                 )
                 for call in calls.values()
             )
-            plan.know(self._known[id_] for id_ in calls if id_ in self._known)
+            plan.know(
+                self._known[id_]._replace(scored=self._known[id_].scored or self._scenario.records)
+                for id_ in calls
+                if id_ in self._known
+            )
             for wanted in plan.missing():
                 details.todo.append((calls[wanted.id], self._purpose(details, wanted)))
         details.since = details.planned_at = now
         self._active.append(details)
+
+    def _comes_without_detail(self, is_purged: bool) -> bool:
+        """A webhook has the transcript; of a purged call there is only the score."""
+        return self._scenario.records if is_purged else self._scenario.webhooks
 
     def _purpose(self, details: Details, wanted: Wanted) -> str:
         known = self._known.get(wanted.id)
