@@ -1,7 +1,7 @@
 """``make demo``: the shipped DAG, run by Airflow itself against services of this machine.
 
-A TalkPilot with made-up calls, a BigQuery emulator and an Airflow home are made for the run and
-are gone at its end, however it ends.
+A TalkPilot with made-up calls, a receiver of its webhooks, a BigQuery emulator and an Airflow home
+are made for the run and are gone at its end, however it ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
+import secrets
 import signal
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
+from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
 from scripts.airflow_command import Airflow, DemoError
 
 DAG = "talkpilot_calls_to_bigquery"
@@ -29,8 +32,9 @@ AGENTS = 3
 CALLS_PER_DAY = 16
 # TalkPilot's default limits. Both days and the second run fit into one minute of them.
 REQUESTS_PER_MINUTE, REQUESTS_PER_HOUR = 60, 1000
-PAGE = 100
 
+RECEIVER = "airflow_provider_talkpilot.webhook"
+START_SECONDS = 60
 MIGRATE_SECONDS = 180
 RUN_SECONDS = 180
 STEPS = 5
@@ -42,7 +46,7 @@ class Demo:
     def __init__(self, sandbox: Sandbox, bigquery: BigQueryEmulator, airflow: Airflow) -> None:
         self.sandbox, self.bigquery, self.airflow = sandbox, bigquery, airflow
         self.days = sandbox.settings.dates()
-        self.spent: list[tuple[str, Counter[str], Counter[str]]] = []
+        self.spent: list[tuple[str, Counter[str], int]] = []
         self._step = 1
 
     def migrate(self) -> None:
@@ -51,9 +55,23 @@ class Demo:
         with self.step(step):
             self.airflow.run("db", "migrate", seconds=MIGRATE_SECONDS)
 
+    def deliver(self, receiver: str) -> None:
+        """Send the webhooks of all calls, as TalkPilot does when a call ends."""
+        for agent_id in self.sandbox.store.agent_ids:
+            self.sandbox.edit_agent(agent_id, post_call_webhook_url=receiver)
+        end = self.days[-1] + dt.timedelta(days=1)
+        sent = self.sandbox.deliver_webhooks(self.days[0].isoformat(), end.isoformat())
+        ended = {delivery.id for delivery in sent}
+        say(f"     {len(ended)} webhooks delivered to the receiver, one a call")
+
+    def edit(self, day: dt.date) -> None:
+        """Let staff deal with every call of a day."""
+        for call in self._truth(day):
+            self.sandbox.edit(call["id"], done=True, note="called back")
+
     def load(self, day: dt.date, *, again: bool = False) -> None:
         """Run the DAG for one day."""
-        note = ", once more" if again else ""
+        note = ", staff edited all" if again else ""
         with self.step(f"Airflow runs the DAG for {day}{note} (15 to 30 s)") as notes:
             self.sandbox.reset_counters()
             # A run by hand is for the interval that ends at its date.
@@ -61,7 +79,7 @@ class Demo:
             self.airflow.run("dags", "test", DAG, ends.isoformat(), seconds=RUN_SECONDS)
             spent = self.sandbox.counters
             notes.append(f": {_requests(spent)} requests, {spent['detail']} of them for details")
-        self.spent.append((f"{day}{note}", spent, self._least(day, again=again)))
+        self.spent.append((f"{day}{note}", spent, len(self._truth(day))))
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[list[str]]:
@@ -131,26 +149,16 @@ class Demo:
     def _show_requests(self) -> None:
         width = max(len(name) for name, _, _ in self.spent)
         say("Requests")
-        say(f"  {'':<{width}}  lists  records  details  refused  least possible")
-        for name, spent, least in self.spent:
+        say(f"  {'':<{width}}  lists  records  details  total   with a detail a call")
+        for name, spent, calls in self.spent:
             lists = spent["agents"] + spent["calls"]
             say(
                 f"  {name:<{width}}  {lists:>5}  {spent['performance']:>7}  {spent['detail']:>7}"
-                f"  {spent['refused']:>7}"
-                f"  {least['lists']:>3} + {least['records']} + {least['details']}"
+                f"  {_requests(spent):>5}   {lists} + {calls} = {lists + calls}"
             )
-        say("  A detail is fetched until it has its transcript and score. The second run read the")
-        say("  lists and the performance records to see what changed, and no detail again.")
+        say("  Transcripts came by webhook, and scores with performance records, 100 a request.")
+        say("  The last run read lists and records to see what staff changed, and no detail.")
         say()
-
-    def _least(self, day: dt.date, *, again: bool) -> Counter[str]:
-        """The fewest requests that can show a day: the agents, their pages, a detail a call.
-
-        The lists of performance records have as many pages.
-        """
-        calls = Counter(call["agent_id"] for call in self._truth(day))
-        pages = sum(max(1, -(-calls[one] // PAGE)) for one in self.sandbox.store.agent_ids)
-        return Counter(lists=1 + pages, records=pages, details=0 if again else calls.total())
 
     def _truth(self, *days: dt.date) -> list[dict[str, Any]]:
         chosen = days or self.days
@@ -212,13 +220,19 @@ def _run(log: Path) -> None:
             requests_per_hour=REQUESTS_PER_HOUR,
         )
         stack.enter_context(sandbox)
+        secret = secrets.token_hex()
+        sandbox.settings.patch(webhook_secret=secret)
+        staging = (home / "staging").as_uri()
+        settings = {"TALKPILOT_STAGING_URI": staging, "TALKPILOT_WEBHOOK_SECRET": secret}
+        receiver = GuardedProcess([sys.executable, "-m", RECEIVER, "--port", "0"], settings)
+        stack.callback(receiver.stop)
         bigquery = stack.enter_context(BigQueryEmulator(home=home, gcs_root=home / "gcs"))
         # Called first when all ends: another Ctrl-C must not disturb the cleaning.
         stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
         settings = {
             **sandbox.environment,
             **bigquery.environment,
-            "AIRFLOW_VAR_TALKPILOT_STAGING_URI": (home / "staging").as_uri(),
+            "AIRFLOW_VAR_TALKPILOT_STAGING_URI": staging,
             "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": TABLE,
             "AIRFLOW_VAR_TALKPILOT_BIGQUERY_LOCATION": LOCATION,
         }
@@ -227,15 +241,25 @@ def _run(log: Path) -> None:
         say(f"     limits as TalkPilot's default: {REQUESTS_PER_MINUTE} requests a minute, "
             f"{REQUESTS_PER_HOUR:,} an hour")  # fmt: skip
         demo = Demo(sandbox, bigquery, Airflow(home, log, settings))
+        demo.deliver(_address(receiver))
         demo.migrate()
         first, second = demo.days
         demo.load(first)
         demo.load(second)
+        demo.edit(second)
         demo.load(second, again=True)
         say()
         demo.check()
         demo.show()
     say(f"All stopped and removed after {time.monotonic() - begin:.0f} s.")
+
+
+def _address(receiver: GuardedProcess) -> str:
+    """Where the receiver of webhooks listens, once it does."""
+    found = receiver.wait_for(
+        lambda: re.search(r"running on (http://[\d.]+:\d+)", receiver.log()), START_SECONDS
+    )
+    return f"{found[1]}/"
 
 
 def say(line: str = "") -> None:

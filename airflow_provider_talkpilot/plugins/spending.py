@@ -18,6 +18,7 @@ class Spending:
 
     :param at: when the task ended.
     :param performance: for performance records; they are among the fewest as they are.
+    :param by_webhook: transcripts that webhooks brought.
     :param rule: by which details are requested, of a task that requests them.
     :param hour_limit: the connection's own limit an hour, if it has one.
     """
@@ -29,6 +30,7 @@ class Spending:
     performance: int
     least_lists: int
     least_details: int
+    by_webhook: int = 0
     rule: str = ""
     hour_limit: int | None = None
 
@@ -52,6 +54,7 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
                 performance=performance,
                 least_lists=_least_lists(summary) if summary.kind is Kind.CALLS else lists,
                 least_details=min(summary.fetched, details),
+                by_webhook=summary.by_webhook,
                 rule=summary.rule,
                 hour_limit=summary.requests_per_hour,
             )

@@ -30,7 +30,8 @@ def test_it_shows_the_table_and_leaves_nothing(demo: Program) -> None:
     assert demo.process.wait(SECONDS) == 0, demo.text()
     text = demo.text()
     assert "holds what TalkPilot holds: 32 calls." in text
-    assert "7 requests, 0 of them for details" in text
+    assert text.count("7 requests, 0 of them for details") == 3
+    assert "7   4 + 16 = 20" in text
     assert "README.md" in text
     assert max(map(len, text.splitlines())) <= 100
     leaves_nothing(demo)
