@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from google.api_core.exceptions import NotFound
-from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJob, Table
+from google.cloud.bigquery import ArrayQueryParameter, Client, Table
 
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
@@ -43,20 +42,9 @@ def load_agents(
     changed = list(_changed(client, table, rows))
     for first in range(0, len(changed), _AT_ONCE):
         texts = [json.dumps(row) for row in changed[first : first + _AT_ONCE]]
-
-        def submit(job_id: str, texts: list[str] = texts) -> QueryJob:
-            return client.query(
-                render("merge_agents", target=target),
-                job_id=job_id,
-                location=jobs.location,
-                job_config=query_config(
-                    None, query_parameters=[ArrayQueryParameter("agents", "STRING", texts)]
-                ),
-                job_retry=None,  # Jobs decides about another attempt
-            )
-
-        digest = hashlib.sha256(f"{target}/{texts}".encode()).hexdigest()[:24]
-        jobs.run(f"talkpilot-agents-{digest}", submit, deferrable=False)
+        parameters = [ArrayQueryParameter("agents", "STRING", texts)]
+        config = query_config(None, query_parameters=parameters)
+        jobs.query(render("merge_agents", target=target), config)
 
 
 def _ensure_table(client: Client, name: TableId, policy_tags: Mapping[str, str]) -> Table:
