@@ -26,6 +26,7 @@ def load_agents(
     target: TableId,
     rows: Sequence[dict[str, Any]],
     policy_tags: Mapping[str, str],
+    maximum_bytes_billed: int | None = None,
 ) -> None:
     """Merge agents into their table, which is created where it is missing.
 
@@ -36,15 +37,16 @@ def load_agents(
     :param target: the table of calls.
     :param rows: agents, as ``agent_row`` makes them.
     :param policy_tags: a policy tag by column; set where a column has none.
+    :param maximum_bytes_billed: a statement that would read more fails; None for no such limit.
     :raises BigQueryLoadError: when a statement failed.
     """
     table = _ensure_table(client, target.agents, policy_tags)
     changed = list(_changed(client, table, rows))
+    statement = render("merge_agents", target=target)
     for first in range(0, len(changed), _AT_ONCE):
         texts = [json.dumps(row) for row in changed[first : first + _AT_ONCE]]
         parameters = [ArrayQueryParameter("agents", "STRING", texts)]
-        config = query_config(None, query_parameters=parameters)
-        jobs.query(render("merge_agents", target=target), config)
+        jobs.query(statement, query_config(maximum_bytes_billed, query_parameters=parameters))
 
 
 def _ensure_table(client: Client, name: TableId, policy_tags: Mapping[str, str]) -> Table:

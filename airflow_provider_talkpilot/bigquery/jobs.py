@@ -85,26 +85,25 @@ class Jobs:
         :raises BigQueryLoadError: when it failed.
         :raises JobRunsError: when the task can defer for it.
         """
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_RunAgainError),
-            wait=tenacity.wait_random_exponential(multiplier=1, max=BUSY_PAUSE),
-            stop=tenacity.stop_after_delay(BUSY_SECONDS),
-            before_sleep=lambda _: log.info("The job %s has to run again.", name),
-            reraise=True,
-        )
-        job: Job = retrying(self._attempt, name, submit, deferrable, reuse)
+        job: Job = _until_its_turn(name)(self._attempt, name, submit, deferrable, reuse)
         log.info("The job %s is done.", job.job_id)
         return job
 
     def query(self, statement: str, config: QueryJobConfig | None = None) -> QueryJob:
         """Run a statement that has no result to keep, under an id that BigQuery chooses.
 
+        One that lost to another job on the same table runs again, as in :meth:`run`.
+
         :raises BigQueryLoadError: when it failed.
         """
         config = config or QueryJobConfig(labels=LABELS)
-        job = self._client.query(statement, location=self.location, job_config=config)
-        done: QueryJob = self._wait(job)
-        return done
+
+        def attempt() -> QueryJob:
+            job = self._client.query(statement, location=self.location, job_config=config)
+            done: QueryJob = self._wait(job)
+            return done
+
+        return _until_its_turn("of a statement")(attempt)
 
     def cancel(self) -> None:
         """Cancel the job that runs, if one does; the next try runs it again."""
@@ -172,6 +171,17 @@ class Jobs:
         finally:
             self._running = None
         return job
+
+
+def _until_its_turn(name: str) -> tenacity.Retrying:
+    """Run again what lost to another job on the same table, for a quarter of an hour."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_RunAgainError),
+        wait=tenacity.wait_random_exponential(multiplier=1, max=BUSY_PAUSE),
+        stop=tenacity.stop_after_delay(BUSY_SECONDS),
+        before_sleep=lambda _: log.info("The job %s has to run again.", name),
+        reraise=True,
+    )
 
 
 def _job_error(

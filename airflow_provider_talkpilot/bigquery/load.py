@@ -155,7 +155,10 @@ class Load:
         self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
         table = self._ensure_table(target, warn=warn)
         if warn and isinstance(manifest, CallsManifest) and manifest.listed:
-            load_agents(self._client, self._jobs, target, manifest.listed, options.policy_tags)
+            limit = options.maximum_bytes_billed
+            load_agents(
+                self._client, self._jobs, target, manifest.listed, options.policy_tags, limit
+            )
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)

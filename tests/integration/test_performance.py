@@ -173,12 +173,10 @@ def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
-    assert scores(chain) == true_scores(chain)
     chain.performance(calls)
-    own = {call["id"] for call in living(chain)}
-    assert {k: v for k, v in scores(chain).items() if k in own} == {
-        k: v for k, v in true_scores(chain).items() if k in own
-    }
+    # Of a purged call no detail is requested: it keeps the record's.
+    own = {call["id"]: call["final_score"] for call in living(chain)}
+    assert {call: score for call, score in scores(chain).items() if call in own} == own
     # Where only the record has one, that is the score; and it follows the record.
     for score in (4, 6):
         chain.sandbox.score(late["id"], score)

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, day
+from tests.support.tables import assert_equal_rows, expected_rows
 
 
 def spent(sandbox: Sandbox) -> dict[str, int]:
@@ -48,8 +49,15 @@ def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
-    assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4, "detail": 202}
-    chain.assert_table_is_truth()
+    # A record has the score of a purged call, and nobody has its transcript.
+    known = [c for c in sandbox.truth(*chain.interval) if c["is_purged"] and c["final_score"]]
+    wanted = 202 - len(known)
+    assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4, "detail": wanted}
+    want = expected_rows(sandbox.truth(*chain.interval))
+    for row in want:
+        if row["id"] in {call["id"] for call in known}:
+            row |= {"detail_updated_at": None, "detail_synced_at": None}
+    assert_equal_rows(chain.rows(), want)
     for call in sandbox.truth(*chain.interval):
         sandbox.edit(call["id"], done=not call["done"], note="called back")
     calls = chain.summaries()
