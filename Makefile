@@ -255,7 +255,8 @@ test-google: .venv/.ready ## The loads on Google's own BigQuery: PROJECT=… LOC
 .PHONY: test-rounds
 test-rounds: ## Two processes that load one day at the same time, fifty times (stricter emulator)
 	@TALKPILOT_LOAD_ROUNDS=50 $(MAKE) --silent test-strict \
-	    STRICT_TESTS=tests/integration/test_strict.py::test_two_processes_that_load_one_day_at_the_same_time
+	    STRICT_TESTS=tests/integration/test_strict.py::test_two_processes_that_load_one_day_at_the_same_time \
+	    ARGS='-o faulthandler_timeout=0'
 
 # Servers that no Python package brings: where they are missing it is left out.
 .PHONY: can-test-cluster test-cluster
