@@ -262,7 +262,9 @@ class Load:
         """
         manifest = self._manifest
         is_staged = isinstance(manifest, DetailsManifest) and "archived" in manifest.recordings
-        if is_staged or total(before, "purged", "gone", "gone_from_trash"):
+        lost = total(before, "purged", "gone", "gone_from_trash")
+        # By its name one can be in the archive that the table does not have, too.
+        if is_staged or total(before, "recorded") or (lost and self._options.recordings):
             self._forget(self._statement("lost_recordings", staged_rows=manifest.rows))
 
     def _forget_old(self, now: datetime, keep: timedelta) -> None:

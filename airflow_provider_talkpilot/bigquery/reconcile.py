@@ -54,6 +54,7 @@ class Balance:
     :param gone_from_trash: likewise, those that the target last saw soft-deleted.
     :param others: calls that the target got from elsewhere since the walk began.
     :param purged: calls of the walk that are purged, where the target does not know it yet.
+    :param recorded: calls that are purged or gone, and have a recording in the target.
     :param returned: calls of the walk that are erased in the target, and come back.
     """
 
@@ -67,6 +68,7 @@ class Balance:
     gone_from_trash: int
     others: int
     purged: int
+    recorded: int
     returned: int
 
     def merged(self) -> Balance:
@@ -74,7 +76,7 @@ class Balance:
         live = self.live + self.missing + self.returned
         return replace(
             self, live=live, missing=0, changed=0, doubles=0, gone=0, gone_from_trash=0,
-            purged=0, returned=0,
+            purged=0, recorded=0, returned=0,
         )  # fmt: skip
 
 

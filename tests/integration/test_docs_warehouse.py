@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
+from airflow_provider_talkpilot.staging.columns import RECORDING
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
 from tests.support.docs import DOCS, code_by_heading, section, table
@@ -51,7 +52,8 @@ def test_what_a_purge_empties(chain: Chain) -> None:
         if not is_empty(old[column]) and is_empty(new[column])
     }
     told = {row[0] for row in table(section(TEXT, "Columns")) if row[4] == "empty"}
-    assert told == emptied | {"turns"}, "turns come by webhook alone, and none came"
+    # Turns come by webhook alone, and recordings by choice.
+    assert told == emptied | {"turns", *RECORDING}
 
 
 @pytest.fixture

@@ -266,8 +266,8 @@ def test_while_another_run_fetches_details(
     calls = str(chain.extract(dag_id="slow").returned)
     flush, times = DetailBatches.flush, list[DetailBatches]()
 
-    def flush_and_purge(batches: DetailBatches) -> None:
-        flush(batches)
+    def flush_and_purge(batches: DetailBatches, **how: Any) -> None:
+        flush(batches, **how)
         times.append(batches)
         if len(times) == 1:
             assert 0 < len(requested(chain)) < 120

@@ -39,6 +39,7 @@ def expected_rows(
     scores: bool = False,
     list_has_version: bool = True,
     detail_has_version: bool = True,
+    spared: Iterable[Row] = (),
     extra: Row | None = None,
 ) -> list[Row]:
     """What the table must hold for what the API holds, every column.
@@ -48,9 +49,10 @@ def expected_rows(
     :param scores: whether scores were, from performance records.
     :param list_has_version: whether list rows came with ``updated_at``.
     :param detail_has_version: whether details did.
+    :param spared: purged calls whose detail nobody requested, for their scores are known.
     :param extra: fields that the provider does not know.
     """
-    rows = []
+    rows, spared_ids = [], {call["id"] for call in spared}
     for call in truth:
         row = {
             name: call[name]
@@ -90,6 +92,8 @@ def expected_rows(
             "erased_at": None,
             "synced_at": SET,
         }
+        if call["id"] in spared_ids:
+            row |= {"detail_updated_at": None, "detail_synced_at": None}
         rows.append(row)
     return sorted(rows, key=_order)
 

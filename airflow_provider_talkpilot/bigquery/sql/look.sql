@@ -4,7 +4,8 @@
 -- What is staged beside the target, by agent: calls in both, calls that the target lacks, rows to
 -- change, rows too many of a call, calls that are gone from TalkPilot (apart those that the target
 -- last saw in the trash), calls that the target got from somewhere else since the walk began, calls
--- whose purge the target does not know yet, and erased ones that come back.
+-- whose purge the target does not know yet, those that lose a recording, and erased ones that come
+-- back.
 SELECT
   IFNULL(S.agent_id, T.agent_id) AS agent_id,
   COUNTIF(S.id IS NOT NULL) AS staged,
@@ -19,6 +20,9 @@ SELECT
     AND T.agent_id IN UNNEST(@walked_agents)
   ) AS others,
   COUNTIF(S.is_purged AND NOT IFNULL(T.is_purged, FALSE)) AS purged,
+  COUNTIF(T.recording_archived_at IS NOT NULL AND IF(
+    S.id IS NULL, T.is_gone, S.is_purged AND NOT IFNULL(T.is_purged, FALSE)
+  )) AS recorded,
   COUNTIF(S.id IS NOT NULL AND T.erased_at IS NOT NULL AND {{ changes(rows) }}) AS returned
 FROM (
   SELECT

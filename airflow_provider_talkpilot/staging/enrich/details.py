@@ -104,22 +104,22 @@ class DetailBatches:
         if len(self._waiting) >= MOST_WAITING or is_late:
             self.flush()
         elif len(self._waiting) >= self._enough:
-            ready, waiting = list[Detail](), list[Detail]()
-            for each in self._waiting:
-                is_ready = each.recording is None or each.recording.done()
-                (ready if is_ready else waiting).append(each)
-            if len(ready) >= self._enough:
-                self._waiting = waiting
-                self._stage(ready)
+            self.flush(only_ready=True)
 
-    def flush(self) -> None:
-        """Stage the rows and rejects since the last time, once their recordings are archived."""
-        details, self._waiting = self._waiting, []
-        self._stage(details)
+    def flush(self, *, only_ready: bool = False) -> None:
+        """Stage the rows and rejects since the last time, once their recordings are archived.
 
-    def _stage(self, details: list[Detail]) -> None:
+        :param only_ready: do not wait for recordings: stage the other rows, if they are enough.
+        """
+        ready, waiting = list[Detail](), list[Detail]()
+        for each in self._waiting:
+            is_ready = not only_ready or each.recording is None or each.recording.done()
+            (ready if is_ready else waiting).append(each)
+        if only_ready and len(ready) < self._enough:
+            return
+        self._waiting = waiting
         counts = self._manifest.recordings
-        for detail in details:
+        for detail in ready:
             recording = detail.recording.result() if detail.recording else {}
             self._writer.write([(detail.row or {}) | recording])
             if status := recording.get("recording_status"):
