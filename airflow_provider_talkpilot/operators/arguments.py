@@ -161,7 +161,9 @@ def read_recordings(value: Any) -> str | None:
 
     :raises StagingUriError: when it is malformed; its shape is that of a staging URI.
     """
-    return normal_uri(read_name("recordings_uri", value)) if is_given(value) else None
+    if not is_given(value):
+        return None
+    return normal_uri(read_name("recordings_uri", value), "recordings_uri")
 
 
 def read_days(name: str, value: Any) -> int | None:
@@ -185,7 +187,7 @@ def read_manifest(value: Any) -> str:
             "manifest_uri is nothing: the task that stages (extract or enrich) was skipped, was "
             "marked as succeeded, or its XCom is gone. Clear that task, so that it stages again."
         )
-    return normal_uri(uri)
+    return normal_uri(uri, "manifest_uri")
 
 
 def check_bounds(start: Any, end: Any) -> None:

@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     modified: datetime | None  # None where the storage does not tell
 
 
-def normal_uri(uri: str) -> str:
+def normal_uri(uri: str, name: str = "staging URI") -> str:
     """Give a staging URI its one form, so that two ways to write it are one place.
 
     Doubled slashes (which BigQuery reads as one:
@@ -57,6 +57,7 @@ def normal_uri(uri: str) -> str:
 
     :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``, or
         ``/folder``.
+    :param name: what messages call it.
     :raises StagingUriError: when it is empty, or another process could read it as another place.
     """
     uri = (uri or "").strip()
@@ -81,7 +82,7 @@ def normal_uri(uri: str) -> str:
     elif is_local and "%" in path:
         wrong = "write the folder as it is called, without %"
     if wrong:
-        raise StagingUriError(f"The staging URI {uri!r} is malformed: {wrong}.")
+        raise StagingUriError(f"The {name} {uri!r} is malformed: {wrong}.")
     if is_local:
         return f"file:///{'/'.join(names)}"
     return f"{scheme}://{'/'.join([place, *names])}"

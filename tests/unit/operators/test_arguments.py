@@ -218,7 +218,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (LOAD, "max_erased_share", (-0.1, 5, "0.1", None), "equal to [01]|valid number"),
         (LOAD, "maximum_bytes_billed", (0, "1"), "equal to 1|valid integer"),
         (LOAD, "policy_tags", (5, "x", ["x"]), "policy_tags is no JSON object"),
-        (LOAD, "recordings_uri", ("bucket",), "is malformed"),
+        (LOAD, "recordings_uri", ("bucket",), "recordings_uri .* malformed"),
         (LOAD, "recordings_keep_days", ("0", "a week", True), "give a whole number of days"),
         (VIEWS, "views", (5, {"x": 1}), "views is no list"),
         (VIEWS, "views", ([], "[]"), "empty list"),
