@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_talkpilot.staging.choices import Hasher
 from tests.integration.chain import Chain
 from tests.integration.test_columns import CALLS, SECRET, assert_table_is_chosen, keep_secret
-from tests.support.tables import tables
+from tests.support.tables import spared_of, tables
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +112,6 @@ def test_to_keep(chain: Chain, columns: dict[str, str], asked_again: bool) -> No
     chain.run()
     truth = chain.sandbox.truth(*chain.interval) if asked_again else []
     # Purged, with a score that the table still has.
-    spared = [call for call in truth if call["is_purged"] and call["final_score"] is not None]
+    spared = spared_of(truth)
     chain.assert_table_is_truth(spared=spared)
     assert chain.sandbox.counters["detail"] == CALLS + len(truth) - len(spared)

@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifes
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
-from tests.support.tables import tables
+from tests.support.tables import spared_of, tables
 
 pytestmark = pytest.mark.google
 
@@ -89,7 +89,7 @@ def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
     chain.sandbox.reset_counters()
     chain.run()
     # A purged call that has its score again costs no detail: it has no transcript to get.
-    scored = [call for call in gone if call["is_purged"] and call["final_score"] is not None]
+    scored = spared_of(gone)
     assert chain.sandbox.counters["detail"] == len(gone) - len(scored)
     for row in before:
         if row["id"] in {call["id"] for call in scored}:

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, day
+from tests.support.tables import spared_of
 
 
 def spent(sandbox: Sandbox) -> dict[str, int]:
@@ -49,7 +50,7 @@ def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
     # A record has the score of a purged call, and nobody has its transcript.
-    known = [c for c in sandbox.truth(*chain.interval) if c["is_purged"] and c["final_score"]]
+    known = spared_of(sandbox.truth(*chain.interval))
     wanted = 202 - len(known)
     assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4, "detail": wanted}
     chain.assert_table_is_truth(spared=known)

@@ -98,6 +98,11 @@ def expected_rows(
     return sorted(rows, key=_order)
 
 
+def spared_of(truth: Iterable[Row]) -> list[Row]:
+    """The purged calls with a score: a performance record has it, and a detail has no more."""
+    return [call for call in truth if call["is_purged"] and call["final_score"] is not None]
+
+
 def erased_rows(truth: Iterable[Row], **expected: Any) -> list[Row]:
     """What must be left of calls that were in the table and are gone from the API.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
-from tests.support.tables import Row, assert_equal_rows, expected_rows, table_rows
+from tests.support.tables import Row, assert_equal_rows, expected_rows, spared_of, table_rows
 from tests.system.running import Airflow
 
 DAY = dt.date(2026, 3, 16)
@@ -55,11 +55,20 @@ class Services:
         """The table holds exactly what the API holds on these days."""
         truth = [call for day in days for call in self.truth(day)]
         assert truth, "a test on nothing proves nothing"
-        assert_equal_rows(self.rows(), expected_rows(truth, details=details, scores=scores))
+        spared = spared_of(truth) if details else ()
+        wanted = expected_rows(truth, details=details, scores=scores, spared=spared)
+        assert_equal_rows(self.rows(), wanted)
 
     def staged(self, dag: str) -> list[Path]:
         """Every file that a DAG has staged."""
         return [path for path in (self.staging / dag).rglob("*") if path.is_file()]
+
+    def assert_details_fetched(self, truth: Iterable[Row]) -> None:
+        """Each detail was fetched once, but for those that a performance record spares."""
+        truth = [*truth]
+        spared = {call["id"] for call in spared_of(truth)}
+        wanted = {call["id"]: 1 for call in truth if call["id"] not in spared}
+        assert self.details_fetched() == wanted
 
     def details_fetched(self) -> Counter[str]:
         """How often each call's detail was fetched."""

@@ -31,7 +31,7 @@ def test_a_day_is_in_the_table_as_the_api_has_it(
     airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=services.environment | settings)
     services.assert_table_is_truth(DAY)
     spent = services.sandbox.counters
-    assert spent["detail"] == len(services.truth(DAY))
+    services.assert_details_fetched(services.truth(DAY))
     assert spent["agents"] + spent["calls"] + spent["performance"] == 1 + 2 + 2
     assert spent["refused"] == 0
     assert services.staging.exists()

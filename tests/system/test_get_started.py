@@ -54,7 +54,7 @@ def test_every_step_works(airflow: Airflow, services: Services) -> None:
     with services.bigquery.client() as client:
         found = list(client.query(query.replace("my-project.talkpilot.calls", services.table)))
     assert sum(row.calls for row in found) == len(services.truth(LOADED))
-    assert all(row.calls == row.with_details for row in found)
+    assert all(row.calls == row.complete for row in found)
     listed = airflow.json("dags", "list", settings=here(airflow, services))
     paused = {row["dag_id"]: str(row["is_paused"]) for row in listed}
     # Airflow 2 says None here, whether or not.

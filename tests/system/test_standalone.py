@@ -15,7 +15,6 @@ import pytest
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from tests.support.personal import found_in, secrets_of
-from tests.support.tables import assert_equal_rows, expected_rows
 from tests.system.conftest import DAY, Services
 from tests.system.running import (
     DAG,
@@ -132,8 +131,8 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     days = [last_day, *(DAY + timedelta(days=n) for n in range(3))]
     truth = [call for day in days for call in services.truth(day)]
     assert len(truth) >= 3 * 14
-    assert_equal_rows(services.rows(), expected_rows(truth))
-    assert set(services.details_fetched().values()) == {1}
+    services.assert_table_is_truth(*days)
+    services.assert_details_fetched(truth)
     assert services.staging.exists()
     assert services.staged(DAG) == []
 
@@ -215,8 +214,8 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
     assert 0 < before < SCARCE_CALLS
     scarce.sandbox.reset_quota()
     assert stage.end_of("scarce", SCARCE_DAG) == "success", airflow.logs(SCARCE_DAG, run)
-    assert_equal_rows(scarce.rows(), expected_rows(scarce.truth(DAY)))
-    assert scarce.details_fetched() == {call["id"]: 1 for call in scarce.truth(DAY)}
+    scarce.assert_table_is_truth(DAY)
+    scarce.assert_details_fetched(scarce.truth(DAY))
     assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
 
 
