@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+
+from google.api_core.exceptions import NotFound
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
 from airflow_provider_talkpilot.sandbox.counters import key_prefix
 from airflow_provider_talkpilot.sandbox.processes import bind
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
-from airflow_provider_talkpilot.staging.manifests import load_manifest
-from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.cluster.cluster import Cluster, Task
 from tests.cluster.gate import Gate
 from tests.support.tables import Row, table_rows, tables
@@ -162,18 +161,19 @@ class Scene:
         )
 
     def has_staging_table(self, task: Task) -> bool:
-        """Whether a load has made its staging table and not dropped it yet."""
-        uri = task.arguments.get("manifest_uri")
-        if not uri:
+        """Whether a load of details has made its staging table and not dropped it yet.
+
+        One load runs at a time, so it is the task's.
+        """
+        table = task.arguments.get("table")
+        if not table:
             return False
-        path = self.bigquery.gcs_root / uri.partition("@")[2]
-        if not path.exists():
-            return False
-        digest = load_manifest(parse_uri(str(path))).digest
-        name = hashlib.sha256(f"{digest}/{task.arguments['table']}".encode()).hexdigest()[:24]
-        with self.bigquery.client() as client:
-            found = tables(client, task.arguments["table"])
-            return any(table.endswith(f"_staging_{name}") for table in found)
+        dataset = table.rpartition(".")[0]
+        with self.bigquery.client() as client, suppress(NotFound):
+            staging = [name for name in tables(client, table) if "_staging_" in name]
+            schemas = [client.get_table(f"{dataset}.{name}").schema for name in staging]
+            return any(field.name == "detail_found" for schema in schemas for field in schema)
+        return False
 
     def rows(self, dataset: str) -> list[Row]:
         """A target table as it is, alone in its dataset."""
