@@ -221,12 +221,17 @@ class Visit:
         self._message("Dag Run Triggered")
         return run
 
-    def watch(self, run: str) -> None:
-        """Look at a run's page until it is green, with all of its tasks; reload nothing."""
+    def watch(self, run: str, tasks: int) -> None:
+        """Look at a run's page until it and each of its tasks are green; reload nothing.
+
+        :param tasks: how many tasks the run has.
+        """
         self.page.goto(run_path(run))
-        states = self.page.get_by_role("row").get_by_text("Success", exact=True)
-        expect(states).to_have_count(5, timeout=1000 * RUN_SECONDS)
-        expect(self.page.get_by_text("Success", exact=True)).to_have_count(6)
+        states = self.page.get_by_text("Success", exact=True)
+        expect(self.page.get_by_role("row").locator(states)).to_have_count(
+            tasks, timeout=1000 * RUN_SECONDS
+        )
+        expect(states).to_have_count(tasks + 1)
 
     def open_task(self, run: str, task: str) -> dict[str, str]:
         """Open a task's details.
