@@ -86,7 +86,7 @@ def picture_runs(visit: Visit, shown: Show, folder: Path) -> None:
     form = visit.fill_in_trigger(first, first + dt.timedelta(days=7))
     visit.picture(folder / "trigger.png", of=form)
     run = shown.runs["day 0"]
-    visit.watch(run)
+    visit.watch(run, shown.count_tasks())
     visit.picture(folder / "run.png")
     visit.open_task(run, "load_calls")
     visit.picture(folder / "task.png")

@@ -54,6 +54,10 @@ class Show:
         fields = {**self.sandbox.connection, "port": self.sandbox.port, "extra": extra}
         self.airflow.connect(CONNECTION, **fields)
 
+    def count_tasks(self) -> int:
+        """Count the tasks of the shipped DAG."""
+        return int(self.airflow.get(f"dags/{DAG}/tasks")["total_entries"])
+
     def sync(self, say: Say = str) -> None:
         """Let the shipped DAG bring the days, and something to see among them.
 

@@ -166,7 +166,7 @@ def test_a_run_of_an_interval_turns_green(stage: Stage) -> None:
         label = form.locator("label", has_text=re.compile(rf"^{param}\b"))
         expect(label.first).to_be_visible()
     stage.run = visit.trigger(form)
-    visit.watch(stage.run, tasks=stage.shown.airflow.get(f"dags/{DAG}/tasks")["total_entries"])
+    visit.watch(stage.run, stage.shown.count_tasks())
     truth = stage.shown.sandbox.truth(f"{day}", f"{day + timedelta(days=1)}")
     # Performance records have the scores of purged calls, so these cost no detail.
     details = sum(not call["is_purged"] for call in truth)
