@@ -174,8 +174,8 @@ function bars(name, data, connection, { unit, kinds, values, marks, tip }) {
 function stateRow(data, name, id, days, calls) {
   const head = h(
     "div",
-    { class: id ? "head agent" : "head", role: "rowheader", title: id ? `Agent ${id}` : null },
-    h("span", { class: id ? "id" : "" }, name),
+    { class: id ? "head agent" : "head", role: "rowheader", title: id ? `${name}\nAgent ${id}` : null },
+    h("span", { class: "name" }, name),
     h("span", { class: "muted count", title: "Calls of the days shown" }, calls === undefined ? "" : number(calls)),
   );
   const cells = days.map((day, index) => {
