@@ -179,7 +179,6 @@ def _append(part: ObjectStoragePath, sha256: str, rows: IO[bytes]) -> None:
                 "again."
             )
         raw.seek(0)
-        content = storage.decompressed(part.name, raw)
-        while some := content.read(_COPY_BUFFER):
+        while some := raw.read(_COPY_BUFFER):
             with temporary_errors():
                 rows.write(some)

@@ -128,7 +128,6 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             interval=read_interval(context, self.start, self.end),
             agent_ids=read_agents(self.agent_ids),
             filters=CallFilters(self.done, phone_number, search),
-            compress=self.compress,
             max_rejects=self.max_rejects,
             choices=read_columns(self.columns, self.hash_conn_id),
             agent_prompts=read_flag("agent_prompts", self.agent_prompts),
@@ -269,7 +268,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             )
         options = EnrichOptions(
             concurrency=self.concurrency,
-            compress=self.compress,
             rule=DetailRule(
                 rule,
                 timedelta(days=self.rescore_days),

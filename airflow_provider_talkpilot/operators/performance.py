@@ -58,7 +58,6 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
         plan = ExtractPlan(
             interval=calls.interval,
             agent_ids=agents,
-            compress=self.compress,
             max_rejects=self.max_rejects,
             choices=choices,
         )

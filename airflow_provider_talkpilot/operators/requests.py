@@ -134,7 +134,6 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
     """
     Base of the operators that stage what they request.
 
-    :param compress: gzip the staged parts.
     :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
         those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
     :param hash_conn_id: the connection whose password is the secret to hash with; used only
@@ -154,7 +153,6 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
     def __init__(
         self,
         *,
-        compress: bool = False,
         columns: dict[str, str] | str | None = None,
         hash_conn_id: str = HASH_CONN_ID,
         table: str | None = None,
@@ -162,13 +160,11 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_argument("compress", compress, bool)
         check_unless_template(read_choices, columns)
         check_unless_template(read_text, "hash_conn_id", hash_conn_id)
         if is_given(table):
             check_unless_template(read_table, table)
         check_argument("max_rejects", max_rejects, int, ge=0)
-        self.compress = compress
         self.columns = columns
         self.hash_conn_id = hash_conn_id
         self.table = table

@@ -39,7 +39,7 @@ _DAG = re.compile(r"(?!inbox$)" + _NAME.pattern)
 LEVELS = (_DAG, _NAME, _AGENTS, _INTERVAL)
 """The shapes of the folders below the root: DAG, connection, agents, interval."""
 
-_PART = re.compile(r"(calls|details|performance|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl(\.gz)?")
+_PART = re.compile(r"(calls|details|performance|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl")
 _RECORD = re.compile(
     r"(calls|details|performance)-(?:(checkpoint)|(manifest|loaded)-([0-9a-f]{16}))\.json"
 )
@@ -111,7 +111,6 @@ class FileName(NamedTuple):
     :param kind: ``calls``, ``details`` or ``performance``, of a part also ``rejects``.
     :param checksum: hex SHA-256 of a part, or digest of a manifest; the name has its beginning.
     :param number: of a part.
-    :param compressed: of a part.
     :param unfinished: whether the file never got its name: a task writes it now, or was killed.
     """
 
@@ -119,7 +118,6 @@ class FileName(NamedTuple):
     kind: str
     checksum: str = ""
     number: int = 0
-    compressed: bool = False
     unfinished: bool = False
 
     @classmethod
@@ -128,8 +126,8 @@ class FileName(NamedTuple):
         unfinished = _UNFINISHED.fullmatch(name)
         final = unfinished[1] if unfinished else name
         if part := _PART.fullmatch(final):
-            kind, number, checksum, gzip = part.groups()
-            return cls("part", kind, checksum, int(number), bool(gzip), bool(unfinished))
+            kind, number, checksum = part.groups()
+            return cls("part", kind, checksum, int(number), bool(unfinished))
         if record := _RECORD.fullmatch(final):
             kind, checkpoint, role, checksum = record.groups()
             return cls(checkpoint or role, kind, checksum or "", unfinished=bool(unfinished))
@@ -138,8 +136,7 @@ class FileName(NamedTuple):
     def __str__(self) -> str:
         beginning = self.checksum[:_DIGITS]
         if self.role == "part":
-            suffix = ".jsonl.gz" if self.compressed else ".jsonl"
-            return f"{self.kind}-{self.number:05d}-{beginning}{suffix}"
+            return f"{self.kind}-{self.number:05d}-{beginning}.jsonl"
         return "-".join(filter(None, (self.kind, self.role, beginning))) + ".json"
 
 

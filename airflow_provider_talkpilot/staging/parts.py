@@ -6,14 +6,9 @@ torn or altered file without further bookkeeping.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import shutil
 import tempfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pydantic_core
@@ -23,13 +18,11 @@ from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.names import FileName
-from airflow_provider_talkpilot.staging.scratch import temporary_errors, temporary_file
-
-_COPY_BUFFER = 1 << 20
+from airflow_provider_talkpilot.staging.scratch import temporary_errors
 
 
 class Part(BaseModel):
-    """A staged file as the manifest names it; size and checksum are of its bytes as stored."""
+    """A staged file as the manifest names it."""
 
     name: str
     rows: int
@@ -51,24 +44,11 @@ class PartWriter:
 
     :param folder: where parts go.
     :param kind: first word of the parts' names, such as ``calls``.
-    :param compress: gzip the parts.
     :param first: number of the first part.
-    :param staged: parts that one load job reads with these. They decide in place of ``compress``,
-        for BigQuery takes either kind in a job, and not both.
     """
 
-    def __init__(
-        self,
-        folder: ObjectStoragePath,
-        kind: str,
-        *,
-        compress: bool = False,
-        first: int = 0,
-        staged: Sequence[str] = (),
-    ) -> None:
-        if staged:
-            compress = storage.is_compressed(staged[0])
-        self._folder, self._kind, self._compress, self._number = folder, kind, compress, first
+    def __init__(self, folder: ObjectStoragePath, kind: str, *, first: int = 0) -> None:
+        self._folder, self._kind, self._number = folder, kind, first
         with temporary_errors():
             # No buffer: what a full disk refused must not be written again by a rollback or close.
             # No name: a kill leaves nothing.
@@ -87,7 +67,7 @@ class PartWriter:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the part being written, before compression."""
+        """Bytes of the part being written."""
         return self._end.bytes
 
     def write(self, records: Iterable[dict[str, Any]]) -> None:
@@ -118,31 +98,16 @@ class PartWriter:
         """
         if not self.rows:
             return None
-        with storage_errors("stage", f"a part in {self._folder}"), self._stored() as stored:
-            stored.seek(0)
-            sha256 = hashlib.file_digest(stored, "sha256").hexdigest()
-            name = str(FileName("part", self._kind, sha256, self._number, self._compress))
-            part = Part(name=name, rows=self.rows, bytes=stored.tell(), sha256=sha256)
-            storage.put(stored, self._folder / name)
+        with storage_errors("stage", f"a part in {self._folder}"):
+            self._spool.truncate(self.bytes)
+            self._spool.seek(0)
+            sha256 = hashlib.file_digest(self._spool, "sha256").hexdigest()
+            name = str(FileName("part", self._kind, sha256, self._number))
+            part = Part(name=name, rows=self.rows, bytes=self.bytes, sha256=sha256)
+            storage.put(self._spool, self._folder / name)
         self._number += 1
         self._end = Mark(0, 0)
         return part
-
-    @contextmanager
-    def _stored(self) -> Iterator[io.FileIO | io.BufferedRandom]:
-        """The part as it will be stored."""
-        self._spool.truncate(self.bytes)
-        if not self._compress:
-            yield self._spool
-            return
-        self._spool.seek(0)
-        with temporary_file() as packed:
-            with temporary_errors():
-                # No time and no name in the header: the same rows make the same part.
-                with gzip.GzipFile("", "wb", 6, packed, mtime=0) as target:
-                    shutil.copyfileobj(self._spool, target, _COPY_BUFFER)
-                packed.flush()
-            yield packed
 
 
 def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:
@@ -152,9 +117,9 @@ def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:
     """
     try:
         with storage.open_raw(path) as raw:
-            for line in storage.decompressed(path.name, raw):
+            for line in raw:
                 yield pydantic_core.from_json(line)
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error):
+    except ValueError:
         raise ManifestError(
             f"The staged file {path} is torn or was altered: run the task that staged it again."
         ) from None
@@ -174,6 +139,5 @@ def read_intact(path: ObjectStoragePath) -> tuple[Part, list[dict[str, Any]]] | 
     name = FileName.parse(path.name)
     if name is None or not sha256.startswith(name.checksum):
         return None
-    lines = storage.decompressed(path.name, io.BytesIO(content))
-    records = [pydantic_core.from_json(line) for line in lines]
+    records = [pydantic_core.from_json(line) for line in content.splitlines()]
     return Part(name=path.name, rows=len(records), bytes=len(content), sha256=sha256), records

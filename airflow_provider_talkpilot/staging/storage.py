@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
@@ -240,16 +239,6 @@ def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
         raise ManifestError(
             f"The staged file {path} is gone: run the task that staged it again."
         ) from None
-
-
-def is_compressed(name: str) -> bool:
-    """Whether a staged file is, by its name's ending."""
-    return name.endswith(".gz")
-
-
-def decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
-    """The content of a staged file."""
-    return cast("IO[bytes]", gzip.open(raw)) if is_compressed(name) else raw
 
 
 def size(path: ObjectStoragePath) -> int | None:

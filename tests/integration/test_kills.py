@@ -168,7 +168,6 @@ def test_a_kill_leaves_no_calls_on_the_workers_disk(
         constants={"tempfile:tempdir": str(own)},
         interval=anywhere.interval,
         staging_uri=anywhere.staging_uri,
-        compress="gcsfs@" not in anywhere.staging_uri,
     )
     assert ended.killed, ended.error
     assert list(own.iterdir()) == []
@@ -177,7 +176,6 @@ def test_a_kill_leaves_no_calls_on_the_workers_disk(
 
 
 def test_a_torn_part_of_details_is_asked_for_again(chain: Chain) -> None:
-    chain.enrich_options["compress"] = True
     calls = chain.summaries()
     chain.enrich(calls)
     [part] = local(calls).parent.glob("details-0*.jsonl*")

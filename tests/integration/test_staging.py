@@ -1,4 +1,4 @@
-"""Staging: any object storage, compressed or not, and every byte of every text."""
+"""Staging: any object storage, and every byte of every text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from google.cloud.bigquery import LoadJob
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
-from airflow_provider_talkpilot.staging.manifests import load_manifest
-from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, names
 
 TEXT = (
@@ -44,10 +41,9 @@ def test_texts_survive_unchanged(chain: Chain) -> None:
 @pytest.mark.google
 def test_the_same_table_from_anywhere(anywhere: Chain, tmp_path: Path) -> None:
     """And no file is left there when all is loaded."""
-    chain, compress = anywhere, "gcsfs@" not in anywhere.staging_uri
+    chain = anywhere
     if chain.staging_uri.startswith("file:"):
         chain.staging_uri = str(tmp_path / "no scheme, with ümlaut and space")
-    chain.extract_options["compress"] = chain.enrich_options["compress"] = compress
     manifests = chain.run()
     chain.assert_table_is_truth()
     spent = dict(chain.sandbox.counters)
@@ -74,30 +70,11 @@ def test_a_bucket_is_loaded_by_bigquery_itself(chain: Chain, bucket: str) -> Non
     assert uri.startswith(f"gs://{bucket.partition('@')[2]}/")
 
 
-@pytest.mark.parametrize("first", [False, True], ids=["then gzip", "then plain"])
-def test_parts_of_one_load_job_are_all_compressed_or_all_not(chain: Chain, first: bool) -> None:
-    """BigQuery takes no mixture: what a try began, the next goes on with."""
-    faults = chain.sandbox.faults
-    chain.sandbox.reset(days=1, agents=6, calls_per_day=150)
-    faults.add("no_pagination", kind="calls", after=4)
-    with pytest.raises(AirflowFailException):
-        chain.extract(compress=first)
-    calls = str(chain.extract(compress=not first).returned)
-    faults.add("status", kind="detail", after=100, status=403)
-    with pytest.raises(AirflowFailException):
-        chain.enrich(calls, compress=first)
-    details = str(chain.enrich(calls, compress=not first).returned)
-    for uri in (calls, details):
-        parts = load_manifest(parse_uri(uri)).parts
-        assert len(parts) > 1
-        assert {part.name.endswith(".gz") for part in parts} == {first}
-
-
 def test_a_machine_without_a_temporary_folder(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = str(chain.extract().returned)
-    details = str(chain.enrich(calls, compress=True).returned)
+    details = str(chain.enrich(calls).returned)
     chain.load(calls)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/tmp"])

@@ -130,9 +130,7 @@ class _StagedPart:
     def _write_anew(self) -> None:
         # Killed at any moment and run again, this makes the same part under the same name.
         name = self._file.name
-        with PartWriter(
-            self._folder, self._kind, compress=name.compressed, first=name.number
-        ) as writer:
+        with PartWriter(self._folder, self._kind, first=name.number) as writer:
             rows = (now for _, now in self._rows() if now is not None)
             while some := list(islice(rows, _ROWS)):
                 writer.write(some)

@@ -44,7 +44,6 @@ from airflow_provider_talkpilot.staging.progress import (
     log_group,
     seconds_for,
 )
-from airflow_provider_talkpilot.staging.storage import is_compressed
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,6 @@ class EnrichOptions:
     """How to enrich.
 
     :param concurrency: requests in flight at most; the quota can allow fewer.
-    :param compress: gzip the parts.
     :param rule: when a detail that is known is requested again.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: what is dropped or hashed: the choices that the list rows were staged under.
@@ -73,7 +71,6 @@ class EnrichOptions:
     """
 
     concurrency: int = 32
-    compress: bool = False
     rule: DetailRule = DetailRule()
     max_rejects: int = 0
     choices: ColumnChoices = KEEP_ALL
@@ -94,7 +91,7 @@ def enrich_calls(
     :param client: the API.
     :param calls: the manifest of the list rows; details are staged beside it.
     :param known: gives the details of the lists' calls that the warehouse has.
-    :param options: concurrency, compression, the rule for further requests.
+    :param options: concurrency, the rule for further requests.
     :return: the manifest of all details staged for the interval, and its path.
     :raises ColumnChoiceError: when the list rows were staged under other choices.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
@@ -158,12 +155,9 @@ def _fetch_missing(
         own = list_parts(folder, "details")
         elsewhere = _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
-        names = [path.name for path in own]
         with (
-            PartWriter(
-                folder, "details", compress=options.compress, first=len(names), staged=names
-            ) as writer,
-            PartWriter(folder, "rejects", compress=options.compress) as rejects,
+            PartWriter(folder, "details", first=len(own)) as writer,
+            PartWriter(folder, "rejects") as rejects,
         ):
             staged = _take_over(own, elsewhere, plan, writer)
             if staged is None:
@@ -228,9 +222,9 @@ def _take_over(
 ) -> list[Part] | None:
     """Enter staged details into the plan, so that they are not requested again.
 
-    A part of this folder is used as it is where the lists have all its calls, and where it is
-    compressed like the first. Calls that the lists lack may be gone from TalkPilot: of other parts,
-    the details that are wanted are copied. Torn parts are not used.
+    A part of this folder is used as it is where the lists have all its calls. Calls that the lists
+    lack may be gone from TalkPilot: of other parts, the details that are wanted are copied. Torn
+    parts are not used.
 
     :param own: detail parts in this folder.
     :param elsewhere: detail parts of other work on the same calls.
@@ -244,9 +238,7 @@ def _take_over(
             if storage.size(path) is None:
                 return None
             log.warning("Not using %s: it is torn.", path)
-        elif is_compressed(path.name) != is_compressed(own[0].name) or not all(
-            plan.wants(row["id"]) for row in intact[1]
-        ):
+        elif not all(plan.wants(row["id"]) for row in intact[1]):
             mixed.append(path)
         elif plan.know(map(known_detail, intact[1])):
             parts.append(intact[0])

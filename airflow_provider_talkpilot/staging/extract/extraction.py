@@ -104,12 +104,10 @@ def _extract(
     manifest, checkpoint = work
     if isinstance(manifest, CallsManifest):
         manifest.listed = list(listed)
-    kind, staged = manifest.kind, [part.name for part in manifest.parts]
+    kind = manifest.kind
     with (
-        PartWriter(folder, kind, compress=plan.compress, first=len(staged), staged=staged) as parts,
-        PartWriter(
-            folder, "rejects", compress=plan.compress, first=len(manifest.rejects)
-        ) as rejects,
+        PartWriter(folder, kind, first=len(manifest.parts)) as parts,
+        PartWriter(folder, "rejects", first=len(manifest.rejects)) as rejects,
         log_group("Lists, agent by agent"),
     ):
         Walker(client, folder, plan, manifest, checkpoint, parts, rejects).walk(agents)

@@ -54,7 +54,6 @@ class ExtractPlan:
     :param interval: which calls, by ``created_at``.
     :param agent_ids: of which agents; None for all that the key can see.
     :param filters: the API's filters; with any, the result is a selection.
-    :param compress: gzip the parts.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: what is dropped or hashed.
     :param agent_prompts: keep the prompts and greetings of listed agents.
@@ -63,7 +62,6 @@ class ExtractPlan:
     interval: Interval
     agent_ids: Sequence[str] | None = None
     filters: CallFilters = CallFilters()
-    compress: bool = False
     max_rejects: int = 0
     choices: ColumnChoices = KEEP_ALL
     agent_prompts: bool = False

@@ -181,7 +181,6 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
             "defer_after cannot be used.* timedelta|greater than 0 sec",
         ),
         (EXTRACT, "deferrable", ("yes", 1, None), "valid boolean"),
-        (EXTRACT, "compress", ("yes",), "valid boolean"),
         (
             EXTRACT,
             "max_rejects",

@@ -91,10 +91,7 @@ def test_folders_that_are_not_ours(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        (
-            FileName("part", "rejects", SHA256, 7, compressed=True),
-            "rejects-00007-0123456789abcdef.jsonl.gz",
-        ),
+        (FileName("part", "rejects", SHA256, 7), "rejects-00007-0123456789abcdef.jsonl"),
         (FileName("part", "calls", SHA256, 123456), "calls-123456-0123456789abcdef.jsonl"),
         (FileName("manifest", "calls", SHA256), "calls-manifest-0123456789abcdef.json"),
         (FileName("loaded", "details", SHA256), "details-loaded-0123456789abcdef.json"),
