@@ -30,7 +30,7 @@ from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_sc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
 from airflow_provider_talkpilot.staging.columns import Source, names
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -68,7 +68,7 @@ def main(rows: int) -> None:
     print(f"the load task                      {task:8.2f} s    ratio {task / bare:.2f}")
 
 
-def _staged(folder: Path, rows: int) -> tuple[bytes, CallsManifest, ObjectStoragePath]:
+def _staged(folder: Path, rows: int) -> tuple[bytes, WalksManifest, ObjectStoragePath]:
     """Rows of one day as text, and as parts with their manifest."""
     path = interval_folder(
         parse_uri(folder.as_uri()),
@@ -86,7 +86,7 @@ def _staged(folder: Path, rows: int) -> tuple[bytes, CallsManifest, ObjectStorag
     if part is None:
         raise ValueError("at least one row is needed")
     walk = AgentWalk(agent_id=AGENT, calls=rows, began_at=now, walked_at=now)
-    manifest = CallsManifest(
+    manifest = WalksManifest(
         start=DAY.start, end=DAY.end, agents=[walk], parts=[part], started_at=now
     )
     manifest.save(path)

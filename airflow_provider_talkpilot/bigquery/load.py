@@ -38,7 +38,7 @@ from airflow_provider_talkpilot.bigquery.target import (
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
 from airflow_provider_talkpilot.staging.choices import DROP
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, DetailsManifest, Manifest
+from airflow_provider_talkpilot.staging.manifests import DetailsManifest, Manifest, WalksManifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
@@ -127,8 +127,8 @@ class Load:
         options: LoadOptions | None = None,
     ) -> None:
         self._client, self._folder, self._manifest = client, folder, manifest
-        self._walk: CallsManifest | None = None
-        if isinstance(manifest, CallsManifest) and manifest.is_whole_interval:
+        self._walk: WalksManifest | None = None
+        if isinstance(manifest, WalksManifest) and manifest.is_whole_interval:
             self._walk = manifest  # others do not tell which calls are gone
         self._target, self._options = target, options or LoadOptions()
         self._jobs = Jobs(
@@ -154,7 +154,7 @@ class Load:
         warn = manifest.kind == "calls" and not options.resumed_job  # once a run
         self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
         table = self._ensure_table(target, warn=warn)
-        if warn and isinstance(manifest, CallsManifest) and manifest.listed:
+        if warn and isinstance(manifest, WalksManifest) and manifest.listed:
             limit = options.maximum_bytes_billed
             load_agents(
                 self._client, self._jobs, target, manifest.listed, options.policy_tags, limit
@@ -287,7 +287,7 @@ class Load:
             self._recordings_deleted += forget_recordings(some, root)
         return calls
 
-    def _reconcile(self, walk: CallsManifest, balances: Sequence[Balance], erased: int) -> int:
+    def _reconcile(self, walk: WalksManifest, balances: Sequence[Balance], erased: int) -> int:
         """Compare the target with the walk; give the calls that live in it."""
         require_equal(balances, walk, self._target)
         live = total(balances, "live", "others")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from google.cloud.bigquery import ArrayQueryParameter
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 
 # Agents named in an error; the rest are counted.
 _NAMED = 5
@@ -85,7 +85,7 @@ def total(balances: Sequence[Balance], *counts: str) -> int:
     return sum(getattr(balance, count) for balance in balances for count in counts)
 
 
-def agent_parameters(manifest: CallsManifest | None) -> list[ArrayQueryParameter]:
+def agent_parameters(manifest: WalksManifest | None) -> list[ArrayQueryParameter]:
     """Give query parameters: the agents that were walked, and those with no rejected record.
 
     A record that failed validation is a call that TalkPilot has, and the parts do not: where one
@@ -103,7 +103,7 @@ def agent_parameters(manifest: CallsManifest | None) -> list[ArrayQueryParameter
 
 
 def require_few_gone(
-    balances: Sequence[Balance], manifest: CallsManifest, target: object, limit: ErasureLimit
+    balances: Sequence[Balance], manifest: WalksManifest, target: object, limit: ErasureLimit
 ) -> None:
     """Stop before an erasure of live calls that looks like a bad walk.
 
@@ -131,7 +131,7 @@ def require_few_gone(
     )
 
 
-def require_equal(balances: Sequence[Balance], manifest: CallsManifest, target: object) -> None:
+def require_equal(balances: Sequence[Balance], manifest: WalksManifest, target: object) -> None:
     """Check that the target has what the walk gave, once each, and nothing that is gone.
 
     :param balances: from after the merge.

@@ -40,7 +40,7 @@ from airflow_provider_talkpilot.staging.enrich.enrichment import (
 from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -259,7 +259,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
-        calls = CallsManifest.load(path)
+        calls = WalksManifest.load(path)
         rule = read_choice("details", RULES, self.details)
         choices, archive = self._read_choices(calls), self._archive(client)
         if not choices.details_are_wanted and archive is None:
@@ -314,7 +314,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         keep = None if days is None else timedelta(days=days)
         return RecordingArchive(parse_uri(root), rules, keep, self.concurrency)
 
-    def _known(self, calls: CallsManifest) -> Iterator[Known]:
+    def _known(self, calls: WalksManifest) -> Iterator[Known]:
         if not is_given(self.table):
             return
         from airflow_provider_talkpilot.bigquery.queries import known_details
@@ -326,7 +326,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             )
 
 
-def _breakdown(manifest: CallsManifest) -> dict[str, Any]:
+def _breakdown(manifest: WalksManifest) -> dict[str, Any]:
     """The calls by agent and by day, as long as that is little."""
     found: dict[str, Any] = {}
     if len(manifest.agents) <= SUMMARY_ENTRIES:

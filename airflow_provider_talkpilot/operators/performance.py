@@ -10,7 +10,7 @@ from airflow_provider_talkpilot.operators.arguments import check_unless_template
 from airflow_provider_talkpilot.operators.requests import TalkPilotFollowingOperator
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
@@ -44,7 +44,7 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
-        calls = CallsManifest.load(path)
+        calls = WalksManifest.load(path)
         mode = read_choice("performance", MODES, self.performance)
         choices = self._read_choices(calls)
         agents = [each.agent_id for each in calls.agents]

@@ -38,7 +38,7 @@ from airflow_provider_talkpilot.staging.choices import (
     require_same_choices,
 )
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
-from airflow_provider_talkpilot.staging.manifests import AnyManifest, CallsManifest
+from airflow_provider_talkpilot.staging.manifests import AnyManifest, WalksManifest
 from airflow_provider_talkpilot.staging.names import Kind, ledger_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -248,7 +248,7 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
     def _staging_root(self) -> ObjectStoragePath:
         return root_of(self._calls_path.parent)
 
-    def _read_choices(self, calls: CallsManifest) -> ColumnChoices:
+    def _read_choices(self, calls: WalksManifest) -> ColumnChoices:
         """The choices for columns, which must be those of the calls."""
         columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
         choices = read_columns(columns, self.hash_conn_id)

@@ -1,13 +1,14 @@
-"""Manifests say what one task staged, complete; checkpoints, what an interrupted task staged.
+"""Manifests say what one task staged.
 
-A load takes nothing without its manifest.
+A load takes nothing without its manifest. A checkpoint is the manifest of unfinished work, under
+another name: the next try goes on from it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,7 +29,7 @@ class DayCount(BaseModel):
 
 
 class AgentWalk(BaseModel):
-    """What one agent's verified walk gave.
+    """What one agent's verified walk gave; of a long list, its slices so far.
 
     :param agent_id: the agent.
     :param calls: calls inside the interval that were staged.
@@ -37,6 +38,7 @@ class AgentWalk(BaseModel):
     :param began_at: when the walk that was whole began, of slices the first. A row that was read
         before and did not come in this walk is gone from the API.
     :param walked_at: when the walk ended, of slices the last.
+    :param until: the end of the last slice, where others are left.
     """
 
     agent_id: str
@@ -45,6 +47,7 @@ class AgentWalk(BaseModel):
     walks: int = 1
     began_at: datetime
     walked_at: datetime
+    until: datetime | None = None
 
     def joined(self, later: AgentWalk) -> AgentWalk:
         """Join this walk with the walk of the slice after it."""
@@ -56,12 +59,6 @@ class AgentWalk(BaseModel):
                 "began_at": self.began_at,
             }
         )
-
-
-class UnfinishedWalk(AgentWalk):
-    """What the first slices of a long list gave: all calls before a moment."""
-
-    until: datetime
 
 
 class Manifest(BaseModel):
@@ -79,6 +76,7 @@ class Manifest(BaseModel):
     :param reject_reason: why the first of them failed, without its values.
     :param requests: API requests spent, by kind, tries and refusals included.
     :param started_at: when the work began (before interruptions).
+    :param worked_at: when a task last saved it as a checkpoint.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -95,6 +93,7 @@ class Manifest(BaseModel):
     reject_reason: str = ""
     requests: dict[str, int] = Field(default_factory=dict)
     started_at: datetime
+    worked_at: datetime | None = None
 
     @property
     def interval(self) -> Interval:
@@ -129,14 +128,24 @@ class Manifest(BaseModel):
             )
 
     def is_whole(self, folder: ObjectStoragePath) -> bool:
-        """Whether all parts are stored, each as large as it was staged."""
-        return all(storage.size(folder / part.name) == part.bytes for part in self.parts)
+        """Whether all files are stored, each as large as it was staged."""
+        staged = (*self.parts, *self.rejects)
+        return all(storage.size(folder / part.name) == part.bytes for part in staged)
 
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
-        """Write the manifest under a name that holds its digest; give its path."""
+        """Write it under a name that holds its digest, then delete the checkpoint; give its path.
+
+        In this order one of the two is there at any moment.
+        """
         path = folder / str(FileName("manifest", self.kind, self.digest))
         storage.put_text(self.model_dump_json(), path)
+        delete_checkpoint(folder, self.kind)
         return path
+
+    def save_checkpoint(self, folder: ObjectStoragePath) -> None:
+        """Write it as unfinished work, in place of the last checkpoint."""
+        self.worked_at = datetime.now(UTC)
+        storage.put_text(self.model_dump_json(), checkpoint_path(folder, self.kind))
 
     def add_requests(self, before: dict[str, int], spent: dict[str, int]) -> None:
         """Set ``requests`` to what an interrupted try spent and what this one did."""
@@ -158,18 +167,36 @@ class Manifest(BaseModel):
 
 
 class WalksManifest(Manifest):
-    """What an extraction staged: the rows of verified walks.
+    """What an extraction staged: list rows of calls, or performance records, of verified walks.
 
-    :param agents: the walks, by agent.
+    :param agents: the walks, by agent. None, where the key may read no performance records.
     :param days: what was staged, by UTC day of ``created_at``.
+    :param listed: rows of the table of agents; none where the run names its agents.
+    :param walk_pages: the most pages of one walk: a longer list is walked in slices.
     """
 
+    kind: Literal["calls", "performance"] = "calls"
     agents: list[AgentWalk] = Field(default_factory=list)
     days: dict[date, DayCount] = Field(default_factory=dict)
+    listed: list[dict[str, Any]] = Field(default_factory=list)
+    walk_pages: int = 0
+
+    @classmethod
+    def load(cls, path: ObjectStoragePath) -> Self:
+        """As :func:`load_manifest`, of an extraction of calls only."""
+        found = load_manifest(path)
+        if not isinstance(found, cls) or found.kind != "calls":
+            raise ManifestError(f"{path} is no manifest of calls: give that of an extract task.")
+        return found
 
     @property
     def agent_count(self) -> int:
         return len(self.agents)
+
+    @property
+    def agent_names(self) -> dict[str, str]:
+        """Names by id, as far as they are known."""
+        return {row["id"]: row["name"] for row in self.listed if row["name"]}
 
     @property
     def began_at(self) -> datetime:
@@ -180,35 +207,6 @@ class WalksManifest(Manifest):
     def walked_at(self) -> datetime:
         """When the last walk ended."""
         return max((walk.walked_at for walk in self.agents), default=self.started_at)
-
-
-class CallsManifest(WalksManifest):
-    """The list rows of calls.
-
-    :param listed: rows of the table of agents; none where the run names its agents.
-    """
-
-    kind: Literal["calls"] = "calls"
-    listed: list[dict[str, Any]] = Field(default_factory=list)
-
-    @property
-    def agent_names(self) -> dict[str, str]:
-        """Names by id, as far as they are known."""
-        return {row["id"]: row["name"] for row in self.listed if row["name"]}
-
-    @classmethod
-    def load(cls, path: ObjectStoragePath) -> Self:
-        """As :func:`load_manifest`, of an extraction of calls only."""
-        found = load_manifest(path)
-        if not isinstance(found, cls):
-            raise ManifestError(f"{path} is no manifest of calls: give that of an extract task.")
-        return found
-
-
-class PerformanceManifest(WalksManifest):
-    """Performance records; of no agent, where there are none for the key."""
-
-    kind: Literal["performance"] = "performance"
 
 
 class DetailsManifest(Manifest):
@@ -229,52 +227,8 @@ class DetailsManifest(Manifest):
     recordings: dict[str, int] = {}
 
 
-AnyManifest = CallsManifest | PerformanceManifest | DetailsManifest
-
-
-class Checkpoint(BaseModel):
-    """Unfinished work, for the task that goes on with it.
-
-    :param manifest: what is staged so far.
-    :param worked_at: when a task last worked on it.
-    :param walk_pages: of an extraction, the most pages of one walk.
-    :param walk: of an extraction, the walk that was started and not finished.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    manifest: Annotated[AnyManifest, Field(discriminator="kind")]
-    worked_at: datetime
-    walk_pages: int = 0
-    walk: UnfinishedWalk | None = None
-
-    @classmethod
-    def load(cls, folder: ObjectStoragePath, kind: Kind) -> Self | None:
-        """Read unfinished work; None where there is none that this version understands."""
-        with suppress(ManifestError):
-            found = read_record(folder / str(FileName("checkpoint", kind)))
-            return found if isinstance(found, cls) else None
-        return None
-
-    def save(self, folder: ObjectStoragePath) -> None:
-        """Write it in place of the last one."""
-        storage.put_text(
-            self.model_dump_json(), folder / str(FileName("checkpoint", self.manifest.kind))
-        )
-
-    @staticmethod
-    def delete(folder: ObjectStoragePath, kind: Kind) -> None:
-        """Forget unfinished work: it is finished."""
-        storage.delete(folder / str(FileName("checkpoint", kind)))
-
-    @property
-    def parts(self) -> list[Part]:
-        """Files with the rows that are staged so far."""
-        return self.manifest.parts
-
-    def replace_part(self, name: str, new: Part | None) -> bool:
-        """Name a part that was written anew, as :meth:`Manifest.replace_part` does."""
-        return self.manifest.replace_part(name, new)
+AnyManifest = WalksManifest | DetailsManifest
+_FILE: TypeAdapter[AnyManifest] = TypeAdapter(Annotated[AnyManifest, Field(discriminator="kind")])
 
 
 def load_manifest(path: ObjectStoragePath) -> AnyManifest:
@@ -282,8 +236,9 @@ def load_manifest(path: ObjectStoragePath) -> AnyManifest:
 
     :raises ManifestError: when there is none, or it is not one of ours.
     """
-    found = read_record(path)
-    if found is None or isinstance(found, Checkpoint):
+    name = FileName.parse(path.name)
+    found = read_manifest(path) if name is None or name.role != "checkpoint" else None
+    if found is None:
         raise ManifestError(
             f"There is no manifest at {path}: nothing complete is staged there. Run the task "
             "that stages (extract or enrich) again."
@@ -291,18 +246,32 @@ def load_manifest(path: ObjectStoragePath) -> AnyManifest:
     return found
 
 
-def read_record(path: ObjectStoragePath) -> AnyManifest | Checkpoint | None:
+def load_checkpoint(folder: ObjectStoragePath, kind: Kind) -> AnyManifest | None:
+    """Read unfinished work; None where there is none that this version understands."""
+    with suppress(ManifestError):
+        return read_manifest(checkpoint_path(folder, kind))
+    return None
+
+
+def delete_checkpoint(folder: ObjectStoragePath, kind: Kind) -> None:
+    """Forget unfinished work."""
+    storage.delete(checkpoint_path(folder, kind))
+
+
+def checkpoint_path(folder: ObjectStoragePath, kind: Kind) -> ObjectStoragePath:
+    """Where a folder's unfinished work is noted."""
+    return folder / str(FileName("checkpoint", kind))
+
+
+def read_manifest(path: ObjectStoragePath) -> AnyManifest | None:
     """Read a manifest or a checkpoint; None where there is none.
 
     :raises ManifestError: when the file is something else.
     """
     text = storage.get_text(path)
     try:
-        return None if text is None else _RECORD.validate_json(text)
+        return None if text is None else _FILE.validate_json(text)
     except ValidationError:
         raise ManifestError(
             f"{path} is no manifest of this version: run the task that stages it again."
         ) from None
-
-
-_RECORD: TypeAdapter[AnyManifest | Checkpoint] = TypeAdapter(AnyManifest | Checkpoint)

@@ -31,7 +31,7 @@ from airflow_provider_talkpilot.resync.look_backs import (
 from airflow_provider_talkpilot.resync.retention import Window, readings
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, DetailRule, Known, Wanted
 from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
-from airflow_provider_talkpilot.staging.extract.slices import slices_of
+from airflow_provider_talkpilot.staging.extract.walker import slices_of
 from airflow_provider_talkpilot.staging.progress import seconds_for
 from benchmarks.year.calls import RETENTION_DAYS, Kind, SimulatedCall, calls_of
 

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from google.cloud.bigquery import Client, QueryJob
 
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
@@ -78,7 +78,7 @@ def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
     chain.run()
     before = chain.rows()
     seen_only = parse_uri(str(chain.extract(agent_ids=[seen]).returned))
-    walk = CallsManifest.load(seen_only)
+    walk = WalksManifest.load(seen_only)
     now = datetime.now(UTC)
     walk.agents.append(AgentWalk(agent_id=hidden, calls=0, began_at=now, walked_at=now))
     path = walk.save(seen_only.parent)

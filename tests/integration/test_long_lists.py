@@ -20,9 +20,8 @@ from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOper
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.extract import extraction
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.slices import slices_of
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, UnfinishedWalk
+from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, slices_of
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
@@ -69,10 +68,10 @@ def cost(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
     return sum(number for _, number in walked(sandbox, agent_id, interval))
 
 
-def staged(path: object) -> tuple[CallsManifest, list[str]]:
+def staged(path: object) -> tuple[WalksManifest, list[str]]:
     """A manifest, and the ids of its rows."""
     uri = parse_uri(str(path))
-    manifest = CallsManifest.load(uri)
+    manifest = WalksManifest.load(uri)
     return manifest, [
         row["id"] for part in manifest.parts for row in read_records(uri.parent / part.name)
     ]
@@ -87,11 +86,10 @@ def checkpoint(chain: Chain) -> Path:
     return path
 
 
-def unfinished(chain: Chain) -> UnfinishedWalk:
-    """The walk that was started, as the checkpoint has it."""
-    path = checkpoint(chain)
-    walk = Checkpoint.model_validate_json(path.read_text()).walk
-    assert walk is not None
+def unfinished(chain: Chain) -> tuple[str, dt.datetime]:
+    """The agent whose walk was started, and how far that came."""
+    saved = WalksManifest.model_validate_json(checkpoint(chain).read_text())
+    [walk] = [(walk.agent_id, walk.until) for walk in saved.agents if walk.until]
     return walk
 
 
@@ -270,8 +268,8 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     sandbox.faults.add("no_pagination", kind="calls", after=first + second // 2)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    started = unfinished(chain)
-    assert started.agent_id == agents[1]
+    started, until = unfinished(chain)
+    assert started == agents[1]
     newcomer = sandbox.store.add_agent()
     sandbox.insert_late(newcomer, "2026-03-16T12:00:00Z")
     sandbox.reset_counters()
@@ -280,7 +278,7 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     assert sorted(rows) == ids(sandbox)
     assert sorted(walk.agent_id for walk in manifest.agents) == sorted([*agents, newcomer])
     assert sum(walk.calls for walk in manifest.agents) == 1_501
-    rest = cost(sandbox, agents[1], Interval(started.until, DAY.end))
+    rest = cost(sandbox, agents[1], Interval(until, DAY.end))
     assert sandbox.counters["calls"] == rest + cost(sandbox, agents[2], DAY) + 1
 
 
@@ -293,14 +291,14 @@ def test_work_that_takes_long_is_not_old(
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    started = unfinished(chain)
+    _, until = unfinished(chain)
     found = json.loads(checkpoint(chain).read_text())
     now = dt.datetime.now(dt.UTC)
-    found["manifest"]["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
+    found["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
     found["worked_at"] = (now - dt.timedelta(hours=last)).isoformat()
     checkpoint(chain).write_text(json.dumps(found))
     sandbox.reset_counters()
     chain.summaries()
-    rest = Interval(started.until, DAY.end) if taken else DAY
+    rest = Interval(until, DAY.end) if taken else DAY
     assert sandbox.counters["calls"] == cost(sandbox, thousand, rest)
     chain.assert_table_is_truth(details=False)

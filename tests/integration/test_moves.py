@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from google.cloud.exceptions import NotFound
 
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
 
@@ -69,7 +69,7 @@ def test_when_the_walk_began_that_was_whole(chain: Chain, long_list: list[dict[s
     sandbox, moments = chain.sandbox, list[datetime]()
     sandbox.scripts.add("erase", after=2, call_id=long_list[0]["id"])
     sandbox.before_request = lambda kind, _: moments.append(datetime.now(UTC))
-    [walk] = CallsManifest.load(parse_uri(str(chain.extract().returned))).agents
+    [walk] = WalksManifest.load(parse_uri(str(chain.extract().returned))).agents
     agents, first, *broken, whole, second, last = moments
     assert walk.walks == 2
     assert walk.began_at is not None

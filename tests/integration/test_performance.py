@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_talkpilot.api import PerformanceRecord
 from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, PerformanceManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import performance_row
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -98,15 +98,20 @@ def spent(chain: Chain) -> dict[str, int]:
 
 def stage(chain: Chain, calls: str, *records: Row) -> str:
     """Stage records that the sandbox does not have, as an extraction does."""
-    folder, walked = parse_uri(calls).parent, CallsManifest.load(parse_uri(calls))
+    folder, walked = parse_uri(calls).parent, WalksManifest.load(parse_uri(calls))
     now = datetime.now(UTC)
     with PartWriter(folder, "performance") as writer:
         made = [performance_row(PerformanceRecord.read(record), now) for record in records]
         writer.write(KEEP_ALL.performance_rows(made))
         part = writer.flush()
     assert part
-    manifest = PerformanceManifest(
-        parts=[part], agents=walked.agents, start=walked.start, end=walked.end, started_at=now
+    manifest = WalksManifest(
+        kind="performance",
+        parts=[part],
+        agents=walked.agents,
+        start=walked.start,
+        end=walked.end,
+        started_at=now,
     )
     return str(manifest.save(folder))
 

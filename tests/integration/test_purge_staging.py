@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.sandbox.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.errors import StagingError
-from airflow_provider_talkpilot.staging.manifests import Checkpoint
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, day, local, names, staged_files
 from tests.support.jobs import Death, Jobs
@@ -291,16 +291,16 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch) 
     sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
     caller = of_the_first_agent(chain, "erased")
-    save, times = Checkpoint.save, list[Checkpoint]()
+    save, times = WalksManifest.save_checkpoint, list[str]()
 
-    def save_and_purge(checkpoint: Checkpoint, folder: Any) -> None:
-        save(checkpoint, folder)
-        times.append(checkpoint)
+    def save_and_purge(manifest: WalksManifest, folder: Any) -> None:
+        save(manifest, folder)
+        times.append(manifest.kind)
         if len(times) == 3:
             assert len(caller.is_in(chain.staging_uri)) == 1
             purge_elsewhere(chain, caller)
 
-    monkeypatch.setattr(Checkpoint, "save", save_and_purge)
+    monkeypatch.setattr(WalksManifest, "save_checkpoint", save_and_purge)
     with pytest.raises(AirflowException, match="The next try walks again") as raised:
         chain.extract(dag_id="slow")
     assert not isinstance(raised.value, AirflowFailException)

@@ -17,10 +17,10 @@ from airflow_provider_talkpilot.staging.clean.events import clean_events, expire
 from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
 from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files
 from airflow_provider_talkpilot.staging.manifests import (
-    CallsManifest,
     Manifest,
+    WalksManifest,
     load_manifest,
-    read_record,
+    read_manifest,
 )
 from airflow_provider_talkpilot.staging.names import FileName, Folder
 
@@ -72,7 +72,7 @@ def clean_staging(
         manifest = load_manifest(path) if storage.size(path) is not None else None
         if manifest is None:
             log.info("%s is cleaned already.", path)
-        elif isinstance(manifest, CallsManifest):
+        elif isinstance(manifest, WalksManifest) and manifest.kind == "calls":
             cleaned.purged += purge_staged(folders, folder, manifest)
             has_details = any(
                 each.is_same(folder) and path.name.startswith("details") for each, path in loaded
@@ -135,7 +135,7 @@ def _parts_named(folder: Folder, role: str) -> set[str]:
     :raises ManifestError: when one of them cannot be read, so that its parts are not known.
     """
     paths = [file.path for file in list_files(folder.path) if file.has_role(role)]
-    return {part.name for path in paths if (record := read_record(path)) for part in record.parts}
+    return {part.name for path in paths if (record := read_manifest(path)) for part in record.parts}
 
 
 def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:

@@ -10,7 +10,7 @@ from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, WalkedCalls
 from airflow_provider_talkpilot.staging.errors import storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days, read_event
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.names import EventName, Folder, inbox_folder
 
 _DAY = timedelta(days=1)
@@ -21,7 +21,7 @@ _OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 def clean_events(
-    root: ObjectStoragePath, own: Folder, walk: CallsManifest, *, loaded: bool
+    root: ObjectStoragePath, own: Folder, walk: WalksManifest, *, loaded: bool
 ) -> tuple[int, int]:
     """Delete the events of calls that a walk shows to be purged or gone; if loaded, of all others.
 

@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, Walk
 from airflow_provider_talkpilot.staging.columns import IMPERSONAL
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_files
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, read_record
+from airflow_provider_talkpilot.staging.manifests import WalksManifest, read_manifest
 from airflow_provider_talkpilot.staging.names import Folder
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.rows import without_personal
@@ -34,7 +34,7 @@ _ROWS = 1000
 _moment = TypeAdapter(datetime).validate_python
 
 
-def purge_staged(folders: Sequence[Folder], own: Folder, walk: CallsManifest) -> int:
+def purge_staged(folders: Sequence[Folder], own: Folder, walk: WalksManifest) -> int:
     """Take calls that a walk shows to be purged, or gone, out of all staged files but its own.
 
     :param folders: all folders of staging.
@@ -138,7 +138,7 @@ class _StagedPart:
         for file in list_files(self._folder):
             if file.name.role != "part" and not file.name.unfinished:
                 with left_alone(strict=False):
-                    record = read_record(file.path)
+                    record = read_manifest(file.path)
                     if record and record.replace_part(self._file.path.name, part):
                         storage.put_text(record.model_dump_json(), file.path)
         storage.delete(self._file.path)

@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.models import LenientFlag
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.scratch import Scratch
 
@@ -41,7 +41,7 @@ class WalkedCalls(Scratch):
     :raises ManifestError: when the parts are not what the manifest says.
     """
 
-    def __init__(self, folder: ObjectStoragePath, walk: CallsManifest) -> None:
+    def __init__(self, folder: ObjectStoragePath, walk: WalksManifest) -> None:
         super().__init__(
             "CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER, call_id TEXT) WITHOUT ROWID;"
             "CREATE INDEX by_call_id ON calls (call_id)"
@@ -97,7 +97,7 @@ class WalkedCalls(Scratch):
 
 
 def _listed(
-    folder: ObjectStoragePath, walk: CallsManifest
+    folder: ObjectStoragePath, walk: WalksManifest
 ) -> Iterator[tuple[str, bool, str | None]]:
     for part in walk.parts:
         for row in read_records(folder / part.name):
@@ -105,7 +105,7 @@ def _listed(
 
 
 def _rejected(
-    folder: ObjectStoragePath, walk: CallsManifest, recognised: Counter[str]
+    folder: ObjectStoragePath, walk: WalksManifest, recognised: Counter[str]
 ) -> Iterator[tuple[str, bool, str | None]]:
     """The walk's rejects that have an id all the same, counted by agent."""
     for part in walk.rejects:

@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.enrich.plan import Wanted
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifests import Checkpoint, DetailsManifest
+from airflow_provider_talkpilot.staging.manifests import DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
@@ -131,7 +131,7 @@ class DetailBatches:
         if part:
             self._manifest.parts.append(part)
             packed = self._pack()
-            Checkpoint(manifest=self._manifest, worked_at=datetime.now(UTC)).save(self._folder)
+            self._manifest.save_checkpoint(self._folder)
             for small in packed:
                 storage.delete(self._folder / small.name)
         self._flushed_at = time.monotonic()

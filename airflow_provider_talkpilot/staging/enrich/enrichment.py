@@ -34,7 +34,11 @@ from airflow_provider_talkpilot.staging.enrich.plan import (
 )
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
-from airflow_provider_talkpilot.staging.manifests import CallsManifest, Checkpoint, DetailsManifest
+from airflow_provider_talkpilot.staging.manifests import (
+    DetailsManifest,
+    WalksManifest,
+    load_checkpoint,
+)
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.progress import (
     PER_HOUR,
@@ -81,7 +85,7 @@ def enrich_calls(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     *,
-    known: Callable[[CallsManifest], Iterable[Known]] | None = None,
+    known: Callable[[WalksManifest], Iterable[Known]] | None = None,
     options: EnrichOptions | None = None,
 ) -> tuple[DetailsManifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
@@ -100,7 +104,7 @@ def enrich_calls(
     :raises StagingError: when staged details were deleted again and again meanwhile.
     """
     options, folder = options or EnrichOptions(), calls.parent
-    lists = CallsManifest.load(calls)
+    lists = WalksManifest.load(calls)
     require_same_choices(options.choices, lists.columns)
     start = _start(folder, lists)
     for _ in range(PLANS):
@@ -124,16 +128,14 @@ def enrich_calls(
             manifest.vanished,
         )
     warn_of_drift(manifest.drift, options.choices)
-    path = manifest.save(folder)
-    Checkpoint.delete(folder, "details")
-    return manifest, path
+    return manifest, manifest.save(folder)
 
 
 def _fetch_missing(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     manifest: DetailsManifest,
-    known: Callable[[CallsManifest], Iterable[Known]] | None,
+    known: Callable[[WalksManifest], Iterable[Known]] | None,
     options: EnrichOptions,
 ) -> bool:
     """Plan, then fetch the missing details; the manifest gets what is staged.
@@ -149,7 +151,7 @@ def _fetch_missing(
     )
     with DetailPlan(rule) as plan:
         # Read anew each time: a purge may have been in the lists too.
-        lists = CallsManifest.load(calls)
+        lists = WalksManifest.load(calls)
         plan.want(_wanted(folder, lists))
         # Listed before the query of the warehouse: a part that is cleaned in between is noticed.
         own = list_parts(folder, "details")
@@ -182,7 +184,7 @@ def _fetch_missing(
     return True
 
 
-def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
+def _start(folder: ObjectStoragePath, calls: WalksManifest) -> DetailsManifest:
     """Make the manifest to fill, with what an interrupted try has spent."""
     manifest = DetailsManifest(
         start=calls.start,
@@ -192,15 +194,12 @@ def _start(folder: ObjectStoragePath, calls: CallsManifest) -> DetailsManifest:
         agent_count=calls.agent_count,
         started_at=datetime.now(UTC),
     )
-    before = Checkpoint.load(folder, "details")
-    if before and isinstance(before.manifest, DetailsManifest):
-        kept = {"requests", "fetched", "drift", "recordings", "started_at"}
-        spent = before.manifest.model_dump(include=kept)
-        return manifest.model_copy(update=spent)
-    return manifest
+    before = load_checkpoint(folder, "details")
+    kept = {"requests", "fetched", "drift", "recordings", "started_at"}
+    return manifest.model_copy(update=before.model_dump(include=kept) if before else {})
 
 
-def _wanted(folder: ObjectStoragePath, calls: CallsManifest) -> Iterator[Wanted]:
+def _wanted(folder: ObjectStoragePath, calls: WalksManifest) -> Iterator[Wanted]:
     for part in calls.parts:
         for row in read_records(folder / part.name):
             version = row.get("updated_at")

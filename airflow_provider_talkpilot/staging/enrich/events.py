@@ -13,7 +13,7 @@ from airflow_provider_talkpilot.staging.choices import ColumnChoices
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known
 from airflow_provider_talkpilot.staging.inbox import find_events
 from airflow_provider_talkpilot.staging.inventory import left_alone
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.names import root_of
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 from airflow_provider_talkpilot.staging.rows import event_row
@@ -26,7 +26,7 @@ _moment = TypeAdapter(datetime).validate_python
 
 def stage_events(
     folder: ObjectStoragePath,
-    lists: CallsManifest,
+    lists: WalksManifest,
     plan: DetailPlan,
     writer: PartWriter,
     choices: ColumnChoices,

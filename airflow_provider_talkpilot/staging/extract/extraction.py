@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 from airflow_provider_talkpilot.api import TalkPilotClient
-from airflow_provider_talkpilot.api.errors import NotFoundError, PermissionDeniedError
+from airflow_provider_talkpilot.api.errors import (
+    AgentNotAccessibleError,
+    NotFoundError,
+    PermissionDeniedError,
+    TalkPilotError,
+)
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
-from airflow_provider_talkpilot.staging.extract.refused_agents import refused_agents_named
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, Walker
 from airflow_provider_talkpilot.staging.manifests import (
-    CallsManifest,
-    Checkpoint,
-    PerformanceManifest,
+    WalksManifest,
+    delete_checkpoint,
+    load_checkpoint,
 )
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.progress import log_group
@@ -30,11 +34,13 @@ log = logging.getLogger(__name__)
 CHECKPOINT_AGE = timedelta(hours=6)
 # A list of more pages is walked in slices.
 LONG_PAGES = 100
+# Refused agents in an error, which is a line and not a list.
+MOST_NAMED = 20
 
 
 def extract_calls(
     client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan
-) -> tuple[CallsManifest, ObjectStoragePath]:
+) -> tuple[WalksManifest, ObjectStoragePath]:
     """Walk every agent and stage the list rows.
 
     A long list is walked in slices of the interval, one after the other. Goes on from the
@@ -53,17 +59,17 @@ def extract_calls(
     """
     plan.interval.require_over()
     agents, listed = plan.agent_ids, list[dict[str, Any]]()
-    with refused_agents_named(client, plan.agent_ids):
+    with _refused_agents_named(client, agents or ()):
         if agents is None:
             found, now = client.agents(), datetime.now(UTC)
             agents = [agent.id for agent in found]
             listed = [agent_row(agent, now, prompts=plan.agent_prompts) for agent in found]
-        return _extract(client, folder, plan, agents, CallsManifest, listed)
+        return _extract(client, folder, plan, "calls", agents, listed)
 
 
 def extract_performance(
     client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan, *, required: bool = False
-) -> tuple[PerformanceManifest, ObjectStoragePath]:
+) -> tuple[WalksManifest, ObjectStoragePath]:
     """Walk every agent and stage the performance records, as :func:`extract_calls` does.
 
     Without the permission ``performance:read``, or where the API has no such records, one request
@@ -73,9 +79,9 @@ def extract_performance(
     :param required: raise the error instead.
     """
     try:
-        return _extract(client, folder, plan, plan.agent_ids or (), PerformanceManifest)
+        return _extract(client, folder, plan, "performance", plan.agent_ids or ())
     except (PermissionDeniedError, NotFoundError) as error:
-        if required or Checkpoint.load(folder, "performance"):
+        if required or load_checkpoint(folder, "performance"):
             raise
         log.warning(
             "No performance records are read, and scores come from details alone. TalkPilot says: "
@@ -83,34 +89,28 @@ def extract_performance(
             "shipped DAGs the Variable talkpilot_performance) to off.",
             error,
         )
-    manifest, _ = _start(plan, PerformanceManifest)
+    manifest = _start(plan, "performance")
     manifest.requests = dict(client.requests)
     return manifest, manifest.save(folder)
-
-
-Walks = TypeVar("Walks", CallsManifest, PerformanceManifest)
 
 
 def _extract(
     client: TalkPilotClient,
     folder: ObjectStoragePath,
     plan: ExtractPlan,
+    kind: Literal["calls", "performance"],
     agents: Sequence[str],
-    model: type[Walks],
     listed: Sequence[dict[str, Any]] = (),
-) -> tuple[Walks, ObjectStoragePath]:
+) -> tuple[WalksManifest, ObjectStoragePath]:
     agents = list(dict.fromkeys(agents))
-    work: tuple[Walks, Checkpoint] = _resume(folder, agents, model) or _start(plan, model)
-    manifest, checkpoint = work
-    if isinstance(manifest, CallsManifest):
-        manifest.listed = list(listed)
-    kind = manifest.kind
+    manifest = _resume(folder, kind, agents) or _start(plan, kind)
+    manifest.listed = list(listed)
     with (
         PartWriter(folder, kind, first=len(manifest.parts)) as parts,
         PartWriter(folder, "rejects", first=len(manifest.rejects)) as rejects,
         log_group("Lists, agent by agent"),
     ):
-        Walker(client, folder, plan, manifest, checkpoint, parts, rejects).walk(agents)
+        Walker(client, folder, plan, manifest, parts, rejects).walk(agents)
     if not manifest.is_whole(folder):
         raise StagingError(
             f"Parts of {plan.interval} were deleted while the rest was walked: calls in them were "
@@ -120,37 +120,61 @@ def _extract(
         manifest.require_rejects_within(plan.max_rejects, folder)
     except TooManyRejectsError:
         # Only a new walk of everything can make them right.
-        Checkpoint.delete(folder, kind)
+        delete_checkpoint(folder, kind)
         raise
     warn_of_drift(manifest.drift, plan.choices)
-    path = manifest.save(folder)
-    Checkpoint.delete(folder, kind)
-    return manifest, path
+    return manifest, manifest.save(folder)
 
 
 def _resume(
-    folder: ObjectStoragePath, agents: Sequence[str], model: type[Walks]
-) -> tuple[Walks, Checkpoint] | None:
+    folder: ObjectStoragePath, kind: Literal["calls", "performance"], agents: Sequence[str]
+) -> WalksManifest | None:
     """Read the unfinished work of an earlier try, if it is recent and its parts are stored."""
-    found = Checkpoint.load(folder, model.model_fields["kind"].default)
-    if found is None or type(found.manifest) is not model:
+    found = load_checkpoint(folder, kind)
+    if not isinstance(found, WalksManifest) or found.worked_at is None:
         return None
-    manifest: Any = found.manifest
-    staged = (*manifest.parts, *manifest.rejects)
-    is_whole = all(storage.size(folder / part.name) == part.bytes for part in staged)
     is_recent = datetime.now(UTC) - found.worked_at < CHECKPOINT_AGE
     # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
-    is_possible = found.walk is None or found.walk.agent_id in agents
-    return (manifest, found) if is_whole and is_recent and is_possible else None
+    is_possible = all(walk.until is None or walk.agent_id in agents for walk in found.agents)
+    return found if is_recent and is_possible and found.is_whole(folder) else None
 
 
-def _start(plan: ExtractPlan, model: type[Walks]) -> tuple[Walks, Checkpoint]:
-    now = datetime.now(UTC)
-    manifest = model(
+def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> WalksManifest:
+    return WalksManifest(
+        kind=kind,
         start=plan.interval.start,
         end=plan.interval.end,
         selection=sorted(plan.filters.active()),
         columns=plan.choices.recorded,
-        started_at=now,
+        started_at=datetime.now(UTC),
+        walk_pages=LONG_PAGES,
     )
-    return manifest, Checkpoint(manifest=manifest, worked_at=now, walk_pages=LONG_PAGES)
+
+
+@contextmanager
+def _refused_agents_named(client: TalkPilotClient, agents: Sequence[str]) -> Iterator[None]:
+    """Name all agents that the key cannot read in the error about the first of them.
+
+    Costs a request per 100 agents of the key, and only then.
+
+    :param agents: that the run names.
+    """
+    try:
+        yield
+    except (AgentNotAccessibleError, NotFoundError) as error:
+        try:
+            seen = {agent.id.lower() for agent in client.agents()} if agents else set()
+        except TalkPilotError:  # the key may not list agents
+            raise error from None
+        refused = [agent_id for agent_id in agents if agent_id.lower() not in seen]
+        if len(refused) < 2:
+            raise
+        named = ", ".join(refused[:MOST_NAMED])
+        if len(refused) > MOST_NAMED:
+            named += f" and {len(refused) - MOST_NAMED} more"
+        raise type(error)(
+            f"{error} The key can see none of these agents, which the run names: {named}.",
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+        ) from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from airflow_provider_talkpilot.api import (
@@ -19,19 +21,10 @@ from airflow_provider_talkpilot.api import (
 )
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, WalkMovedError
 from airflow_provider_talkpilot.api.interval import format_utc
-from airflow_provider_talkpilot.api.walk import RecordPage
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, RecordPage
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
-from airflow_provider_talkpilot.staging.extract.slices import is_long, slices_of
-from airflow_provider_talkpilot.staging.manifests import (
-    AgentWalk,
-    CallsManifest,
-    Checkpoint,
-    DayCount,
-    PerformanceManifest,
-    UnfinishedWalk,
-    WalksManifest,
-)
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, DayCount, WalksManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row, performance_row
 
@@ -44,7 +37,11 @@ PART_SECONDS = 60.0
 WALKS = 3
 # Of fewer pages no walk is cut, however little quota is left.
 FEWEST_PAGES = 4
+# The margin around a slice is read twice. Of a minute it is little, of a second it would be most.
+SHORTEST = timedelta(minutes=1)
 WHAT = {"calls": "calls", "performance": "performance records"}
+
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -67,12 +64,25 @@ class ExtractPlan:
     agent_prompts: bool = False
 
 
-def _rows(
-    records: Sequence[Call] | Sequence[PerformanceRecord], choices: ColumnChoices, now: datetime
-) -> list[dict[str, Any]]:
-    calls = [call_row(record, now) for record in records if isinstance(record, Call)]
-    others = [performance_row(r, now) for r in records if isinstance(r, PerformanceRecord)]
-    return choices.rows(calls) + choices.performance_rows(others)
+def slices_of(interval: Interval, total: int, pages: int) -> list[Interval]:
+    """Cut the interval of a long list into slices of equal length: no walk may be long.
+
+    A slice has about half the pages that a walk may have, so that one of a busy time still fits
+    into a walk. It costs half a page more.
+
+    :param interval: the interval.
+    :param total: how many calls it has.
+    :param pages: the most pages of one walk.
+    :return: the slices, oldest first; the interval alone where its list is short, or where it is
+        too short to be cut.
+    """
+    length = interval.end - interval.start
+    count = min(math.ceil(2 * total / PAGE_LIMIT / pages), length // SHORTEST)
+    if total <= pages * PAGE_LIMIT or count < 2:
+        return [interval]
+    seconds = length // _SECOND
+    cuts = [interval.start + _SECOND * (seconds * number // count) for number in range(count)]
+    return [Interval(start, end) for start, end in pairwise([*cuts, interval.end])]
 
 
 @dataclass
@@ -109,8 +119,7 @@ class Walker:
     client: TalkPilotClient
     folder: ObjectStoragePath
     plan: ExtractPlan
-    manifest: CallsManifest | PerformanceManifest
-    checkpoint: Checkpoint
+    manifest: WalksManifest
     parts: PartWriter
     rejects: PartWriter
 
@@ -122,10 +131,10 @@ class Walker:
 
     def walk(self, agents: Sequence[str]) -> None:
         """Walk the agents that are left; first the one whose walk was interrupted."""
-        done = {walk.agent_id for walk in self.manifest.agents}
+        walks = self.manifest.agents
+        done = {walk.agent_id for walk in walks if walk.until is None}
         left = [agent_id for agent_id in agents if agent_id not in done]
-        if unfinished := self.checkpoint.walk:
-            left.sort(key=lambda agent_id: agent_id != unfinished.agent_id)
+        left.sort(key=lambda agent_id: all(agent_id != walk.agent_id for walk in walks))
         log.info(
             "Walking the %s of %d agent(s) in %s%s.",
             WHAT[self.manifest.kind],
@@ -139,8 +148,8 @@ class Walker:
         except QuotaExhaustedError:
             if self._pages and not self._has_walked:
                 # It would end so every time: others may leave us few requests an hour.
-                pages = self.checkpoint.walk_pages
-                self.checkpoint.walk_pages = min(pages, max(FEWEST_PAGES, pages // 2))
+                pages = self.manifest.walk_pages
+                self.manifest.walk_pages = min(pages, max(FEWEST_PAGES, pages // 2))
             # What waits is not abandoned, however little was done this time.
             self._is_saved = False
             raise
@@ -149,21 +158,19 @@ class Walker:
 
     def _walk_agent(self, agent_id: str) -> None:
         """Walk an agent's interval, or what is left of it; a long list in slices."""
-        whole, unfinished = self.plan.interval, self.checkpoint.walk
-        left = [Interval(unfinished.until, whole.end) if unfinished else whole]
+        walks, end = self.manifest.agents, self.plan.interval.end
+        begun = walks[-1].until if walks else None
+        left = [Interval(begun, end) if begun else self.plan.interval]
         while left:
             interval = left.pop(0)
             walk = self._walk(agent_id, interval)
             if isinstance(walk, list):
                 left[:0] = walk
                 continue
-            if self.checkpoint.walk:
-                walk = self.checkpoint.walk.joined(walk)
-            if left:
-                self.checkpoint.walk = UnfinishedWalk(**walk.model_dump(), until=interval.end)
-            else:
-                self.checkpoint.walk = None
-                self.manifest.agents.append(walk)
+            if walks and walks[-1].until:
+                walk = walks.pop().joined(walk)
+            walk.until = interval.end if left else None
+            walks.append(walk)
             self._has_walked, self._is_saved = True, False
             if (
                 self.parts.bytes >= PART_BYTES
@@ -206,40 +213,36 @@ class Walker:
 
     def _read(self, agent_id: str, interval: Interval) -> _Counts | list[Interval]:
         """Walk once and write the rows, unless the list is long: then give its slices."""
-        choices, counts = self.plan.choices, _Counts()
-        for number, page in enumerate(self._pages_of(agent_id, interval)):
+        client, choices, counts = self.client, self.plan.choices, _Counts()
+        is_calls, pages = self.manifest.kind == "calls", self.manifest.walk_pages
+        walk: Iterator[RecordPage[Any]] = (
+            client.walk_calls(agent_id, interval, self.plan.filters)
+            if is_calls
+            else client.walk_performance(agent_id, interval)
+        )
+        for number, page in enumerate(walk):
             self._pages += 1
-            if number == 0 and (slices := self._slices(interval, page.total)):
-                return slices
+            if number == 0 and page.total > pages * PAGE_LIMIT:
+                slices = slices_of(interval, page.total, pages)
+                if len(slices) > 1:
+                    said = f"{page.total:,}", interval, len(slices)
+                    log.info("%s row(s) of an agent in %s: %d slices.", *said)
+                    return slices
+                # To wait for the quota in the worker is cheaper than to walk it again.
+                client.quota.max_wait = None
             now = datetime.now(UTC)
-            self.parts.write(_rows(page.records, choices, now))
             for record in page.records:
                 counts.add(record)
+            rows = [_row(record, now) for record in page.records]
+            self.parts.write(choices.rows(rows) if is_calls else choices.performance_rows(rows))
             for reject in page.rejects:
+                counts.rejected += 1
                 counts.reject_reason = counts.reject_reason or reject.reason
                 record = choices.reject(reject.record)
                 self.rejects.write(
                     [{"agent_id": agent_id, "reason": reject.reason, "record": record}]
                 )
-            counts.rejected += len(page.rejects)
         return counts
-
-    def _pages_of(self, agent_id: str, interval: Interval) -> Iterator[RecordPage[Any]]:
-        if isinstance(self.manifest, CallsManifest):
-            return self.client.walk_calls(agent_id, interval, self.plan.filters)
-        return self.client.walk_performance(agent_id, interval)
-
-    def _slices(self, interval: Interval, total: int) -> list[Interval]:
-        """Cut the interval of a long list; nothing where it is short or cannot be cut."""
-        if not is_long(total, self.checkpoint.walk_pages):
-            return []
-        slices = slices_of(interval, total, self.checkpoint.walk_pages)
-        if len(slices) > 1:
-            log.info("%s row(s) of an agent in %s: %d slices.", f"{total:,}", interval, len(slices))
-            return slices
-        # To wait for the quota in the worker is cheaper than to walk it again.
-        self.client.quota.max_wait = None
-        return []
 
     def _flush(self) -> None:
         """Stage the rows of finished walks and save the checkpoint that names them."""
@@ -249,14 +252,14 @@ class Walker:
             self.manifest.parts.append(part)
         if rejects := self.rejects.flush():
             self.manifest.rejects.append(rejects)
-        self.checkpoint.worked_at = datetime.now(UTC)
         self.manifest.add_requests(self._requests_before, self.client.requests)
-        self.checkpoint.save(self.folder)
+        self.manifest.save_checkpoint(self.folder)
         self._is_saved = True
         self._flushed_at = time.monotonic()
-        if unfinished := self.checkpoint.walk:
-            log.info(
-                "%s row(s) of an agent staged, up to %s.",
-                f"{unfinished.calls:,}",
-                format_utc(unfinished.until),
-            )
+        if self.manifest.agents and (until := self.manifest.agents[-1].until):
+            calls = f"{self.manifest.agents[-1].calls:,}"
+            log.info("%s row(s) of an agent staged, up to %s.", calls, format_utc(until))
+
+
+def _row(record: Call | PerformanceRecord, now: datetime) -> dict[str, Any]:
+    return call_row(record, now) if isinstance(record, Call) else performance_row(record, now)

@@ -10,11 +10,11 @@ import pytest
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.reconcile import Balance, require_equal
-from airflow_provider_talkpilot.staging.manifests import CallsManifest
+from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import Part
 
 DAY = datetime(2026, 3, 16, tzinfo=UTC)
-MANIFEST = CallsManifest(
+MANIFEST = WalksManifest(
     start=DAY,
     end=DAY + timedelta(days=1),
     started_at=DAY,

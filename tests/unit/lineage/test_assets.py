@@ -16,8 +16,8 @@ from airflow_provider_talkpilot.lineage import assets
 from airflow_provider_talkpilot.lineage.assets import announce, table_asset
 from airflow_provider_talkpilot.staging.manifests import (
     AgentWalk,
-    CallsManifest,
     DetailsManifest,
+    WalksManifest,
 )
 from airflow_provider_talkpilot.staging.names import Kind
 from airflow_provider_talkpilot.staging.parts import Part
@@ -37,11 +37,11 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module(module).OutletEventAccessors()
 
 
-def manifest(kind: Kind = "calls", **fields: Any) -> CallsManifest | DetailsManifest:
+def manifest(kind: Kind = "calls", **fields: Any) -> WalksManifest | DetailsManifest:
     now = datetime(2026, 3, 17, 1, tzinfo=UTC)
     walks = [AgentWalk(agent_id=name, calls=3, began_at=now, walked_at=now) for name in "ab"]
     agents = {"agents": walks} if kind == "calls" else {"agent_count": 2}
-    return (CallsManifest if kind == "calls" else DetailsManifest)(
+    return (WalksManifest if kind == "calls" else DetailsManifest)(
         start=datetime(2026, 3, 16, tzinfo=UTC),
         end=datetime(2026, 3, 17, tzinfo=UTC),
         parts=[Part(name="x", rows=6, bytes=1, sha256="")],

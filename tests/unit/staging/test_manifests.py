@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import (
     AgentWalk,
-    CallsManifest,
+    WalksManifest,
     load_manifest,
 )
 from airflow_provider_talkpilot.staging.parts import Part
@@ -20,8 +20,8 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
 
 
-def manifest(**fields: Any) -> CallsManifest:
-    return CallsManifest(
+def manifest(**fields: Any) -> WalksManifest:
+    return WalksManifest(
         **{
             "start": START,
             "end": END,

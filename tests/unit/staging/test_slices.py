@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.staging.extract.slices import SHORTEST, slices_of
+from airflow_provider_talkpilot.staging.extract.walker import SHORTEST, slices_of
 
 START = datetime(2026, 3, 16, tzinfo=UTC)
 HALF_A_YEAR = Interval(START, START + timedelta(days=180))

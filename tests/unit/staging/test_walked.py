@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, CallsManifest
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -37,7 +37,7 @@ def write(folder: ObjectStoragePath, kind: str, records: Iterable[Row]) -> list[
     return [part] if part else []
 
 
-def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, CallsManifest]:
+def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, WalksManifest]:
     """A walk of agents a and b; ``calls`` and ``rejects`` are records."""
     folder = parse_uri(f"file://{place}")
     calls, rejects = fields.pop("calls", ()), fields.pop("rejects", ())
@@ -51,7 +51,7 @@ def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, CallsManifest]
         )
         for agent_id in ("A", "b")
     ]
-    manifest = CallsManifest(
+    manifest = WalksManifest(
         start=START,
         end=END,
         agents=agents,
