@@ -19,7 +19,8 @@ from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClien
 from airflow_provider_talkpilot.recordings.archive import RecordingArchive
 from airflow_provider_talkpilot.recordings.fetch import FetchRules
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
+from airflow_provider_talkpilot.staging.enrich.plan import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.names import interval_folder

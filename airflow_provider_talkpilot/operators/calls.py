@@ -34,10 +34,9 @@ from airflow_provider_talkpilot.operators.requests import (
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import (
     RULES,
-    EnrichOptions,
     enrich_calls,
 )
-from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, Known
+from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, EnrichOptions, Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import WalksManifest

@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.choices import (
-    KEEP_ALL,
     ColumnChoices,
     require_same_choices,
     warn_of_drift,
 )
-from airflow_provider_talkpilot.staging.enrich.details import (
-    Archive,
-    DetailBatches,
-    fetch_details,
-)
-from airflow_provider_talkpilot.staging.enrich.events import known_detail, stage_events
+from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.enrich.plan import (
     DetailPlan,
     DetailRule,
     Details,
+    EnrichOptions,
     Known,
     Wanted,
 )
 from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.inbox import find_events
 from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
 from airflow_provider_talkpilot.staging.manifests import (
     DetailsManifest,
     WalksManifest,
     load_checkpoint,
 )
+from airflow_provider_talkpilot.staging.names import root_of
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.progress import (
     PER_HOUR,
@@ -48,37 +44,20 @@ from airflow_provider_talkpilot.staging.progress import (
     log_group,
     seconds_for,
 )
+from airflow_provider_talkpilot.staging.rows import event_row
 
 log = logging.getLogger(__name__)
 
 # Staged details can be deleted while others are fetched: then the work is planned anew, so often.
 PLANS = 3
+# A kill before a part of events is staged costs nothing: they are still in the inbox.
+_EVENT_ROWS = 1000
 RULES: dict[Details, str] = {
     "until_complete": "until each has its transcript and score",
     "every_version": "of every version of a call",
     "by_webhook": "as far as webhooks brought them",
 }
 """The choices of ``details``, in the words of logs."""
-
-_moment = TypeAdapter(datetime).validate_python
-
-
-@dataclass(frozen=True)
-class EnrichOptions:
-    """How to enrich.
-
-    :param concurrency: requests in flight at most; the quota can allow fewer.
-    :param rule: when a detail that is known is requested again.
-    :param max_rejects: records that may fail validation before the run fails.
-    :param choices: what is dropped or hashed: the choices that the list rows were staged under.
-    :param archive: archives recordings; None where they are not archived.
-    """
-
-    concurrency: int = 32
-    rule: DetailRule = DetailRule()
-    max_rejects: int = 0
-    choices: ColumnChoices = KEEP_ALL
-    archive: Archive | None = None
 
 
 def enrich_calls(
@@ -131,6 +110,21 @@ def enrich_calls(
     return manifest, manifest.save(folder)
 
 
+def _start(folder: ObjectStoragePath, lists: WalksManifest) -> DetailsManifest:
+    """Make the manifest to fill, with what an interrupted try has spent."""
+    manifest = DetailsManifest(
+        start=lists.start,
+        end=lists.end,
+        selection=lists.selection,
+        columns=lists.columns,
+        agent_count=lists.agent_count,
+        started_at=datetime.now(UTC),
+    )
+    before = load_checkpoint(folder, "details")
+    kept = {"requests", "fetched", "drift", "recordings", "started_at"}
+    return manifest.model_copy(update=before.model_dump(include=kept) if before else {})
+
+
 def _fetch_missing(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
@@ -143,19 +137,18 @@ def _fetch_missing(
     :return: false where a part was deleted while the plan was made: then the plan may lack details
         that are known.
     """
-    folder, drops = calls.parent, options.choices.drops
+    folder, choices = calls.parent, options.choices
     rule = replace(
         options.rule,
-        needs_score=not drops("final_score"),
-        needs_transcript=not drops("transcript"),
+        needs_score=not choices.drops("final_score"),
+        needs_transcript=not choices.drops("transcript"),
     )
+    # Read anew each time: a purge may have been in the lists too.
+    lists = WalksManifest.load(calls)
     with DetailPlan(rule) as plan:
-        # Read anew each time: a purge may have been in the lists too.
-        lists = WalksManifest.load(calls)
-        plan.want(_wanted(folder, lists))
+        plan.want(map(Wanted.of_row, _rows(folder, lists)))
         # Listed before the query of the warehouse: a part that is cleaned in between is noticed.
-        own = list_parts(folder, "details")
-        elsewhere = _find_elsewhere(folder)
+        own, elsewhere = list_parts(folder, "details"), _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
         with (
             PartWriter(folder, "details", first=len(own)) as writer,
@@ -165,52 +158,29 @@ def _fetch_missing(
             if staged is None:
                 return False
             if not rule.every_version:
-                events = stage_events(folder, lists, plan, writer, options.choices)
+                events = _stage_events(folder, lists, plan, writer, choices)
                 manifest.by_webhook = sum(part.rows for part in events)
                 staged += events
             manifest.parts = staged
             progress = Progress(_log_plan(manifest, plan, rule, client.quota))
-            batches = DetailBatches(folder, writer, rejects, manifest, client, options.concurrency)
+            batches = DetailBatches(client, folder, manifest, writer, rejects, options)
             with log_group("Details, as they come"):
-                fetch_details(
-                    client,
-                    plan.missing(),
-                    batches,
-                    progress,
-                    options.max_rejects,
-                    options.choices,
-                    options.archive,
-                )
+                batches.fetch(plan.missing(), progress)
     return True
 
 
-def _start(folder: ObjectStoragePath, calls: WalksManifest) -> DetailsManifest:
-    """Make the manifest to fill, with what an interrupted try has spent."""
-    manifest = DetailsManifest(
-        start=calls.start,
-        end=calls.end,
-        selection=calls.selection,
-        columns=calls.columns,
-        agent_count=calls.agent_count,
-        started_at=datetime.now(UTC),
-    )
-    before = load_checkpoint(folder, "details")
-    kept = {"requests", "fetched", "drift", "recordings", "started_at"}
-    return manifest.model_copy(update=before.model_dump(include=kept) if before else {})
+def _rows(folder: ObjectStoragePath, lists: WalksManifest) -> Iterator[dict[str, Any]]:
+    for part in lists.parts:
+        yield from read_records(folder / part.name)
 
 
-def _wanted(folder: ObjectStoragePath, calls: WalksManifest) -> Iterator[Wanted]:
-    for part in calls.parts:
-        for row in read_records(folder / part.name):
-            version = row.get("updated_at")
-            yield Wanted(
-                row["id"],
-                row["agent_id"],
-                _moment(row["created_at"]),
-                _moment(version) if version else None,
-                row.get("deleted_at") is not None,
-                row.get("is_purged") is True,
-            )
+def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
+    """Find detail parts of other work on the same calls, such as a failed re-sync of other days."""
+    found = list[ObjectStoragePath]()
+    with left_alone(strict=False):
+        for related in find_related(folder):
+            found += list_parts(related.path, "details")
+    return found
 
 
 def _take_over(
@@ -239,27 +209,58 @@ def _take_over(
             log.warning("Not using %s: it is torn.", path)
         elif not all(plan.wants(row["id"]) for row in intact[1]):
             mixed.append(path)
-        elif plan.know(map(known_detail, intact[1])):
+        elif plan.know(map(Known.of_row, intact[1])):
             parts.append(intact[0])
     # Last: details that an interrupted try copied are known by now.
     for path in (*mixed, *elsewhere):
         rows = list[dict[str, Any]]()
         with left_alone(strict=False):
             _, rows = read_intact(path) or (None, [])
-        rows = [row for row in rows if plan.can_use(known_detail(row))]
-        if plan.know(map(known_detail, rows)):
-            writer.write(rows)
-            parts += [copy] if (copy := writer.flush()) else []
+        parts += _stage(filter(plan.can_use, rows), plan, writer)
     return None if any(storage.size(path) is None for path in mixed) else parts
 
 
-def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
-    """Find detail parts of other work on the same calls, such as a failed re-sync of other days."""
-    found = list[ObjectStoragePath]()
-    with left_alone(strict=False):
-        for related in find_related(folder):
-            found += list_parts(related.path, "details")
-    return found
+def _stage_events(
+    folder: ObjectStoragePath,
+    lists: WalksManifest,
+    plan: DetailPlan,
+    writer: PartWriter,
+    choices: ColumnChoices,
+) -> list[Part]:
+    """Stage the transcripts that the inbox has of calls of which no detail is known.
+
+    An inbox that cannot be read costs requests, and stops nothing.
+
+    :return: the parts with them.
+    """
+    now, parts = datetime.now(UTC), list[Part]()
+    unknown = (
+        row
+        for row in _rows(folder, lists)
+        if not row.get("is_purged") and not plan.is_known(row["id"])
+    )
+    details = (
+        row | choices.row(detail)
+        for row, event in find_events(root_of(folder), unknown)
+        if (detail := event_row(row, event.call.get("transcript"), now))
+    )
+    while True:
+        rows = list[dict[str, Any]]()
+        with left_alone(strict=False):
+            rows = list(islice(details, _EVENT_ROWS))
+        if not rows:
+            return parts
+        parts += _stage(rows, plan, writer)
+
+
+def _stage(rows: Iterable[dict[str, Any]], plan: DetailPlan, writer: PartWriter) -> list[Part]:
+    """Stage details as a part, and enter them into the plan; none where all of them are known."""
+    rows = list(rows)
+    if not plan.know(map(Known.of_row, rows)):
+        return []
+    writer.write(rows)
+    part = writer.flush()
+    return [part] if part else []
 
 
 def _log_plan(manifest: DetailsManifest, plan: DetailPlan, rule: DetailRule, quota: Quota) -> int:

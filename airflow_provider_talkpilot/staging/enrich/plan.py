@@ -10,10 +10,15 @@ instead; a version is ``(id, updated_at)``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
+from pydantic import TypeAdapter
+
+from airflow_provider_talkpilot.api import CallDetail
+from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.scratch import Scratch
 
 _SCHEMA = """
@@ -67,6 +72,9 @@ ORDER BY w.position
 """
 
 
+_required = TypeAdapter(datetime).validate_python
+_optional = TypeAdapter(datetime | None).validate_python
+
 Details = Literal["until_complete", "every_version", "by_webhook"]
 
 
@@ -86,6 +94,18 @@ class Wanted(NamedTuple):
     deleted: bool = False
     purged: bool = False
     recorded: bool = False
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Self:
+        """Make it of a staged list row."""
+        return cls(
+            row["id"],
+            row["agent_id"],
+            _required(row["created_at"]),
+            _optional(row.get("updated_at")),
+            row.get("deleted_at") is not None,
+            row.get("is_purged") is True,
+        )
 
 
 class Known(NamedTuple):
@@ -108,6 +128,18 @@ class Known(NamedTuple):
     recorded: bool = False
     loaded: bool = False
     archived: bool = False
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Self:
+        """Make it of a staged detail."""
+        return cls(
+            row["id"],
+            _optional(row["detail_updated_at"]),
+            _required(row["detail_synced_at"]),
+            row["final_score"] is not None,
+            bool(row["transcript"] or row.get("transcript_raw") or row.get("is_purged")),
+            row.get("recording_status") not in (None, "failed"),
+        )
 
 
 @dataclass(frozen=True)
@@ -136,6 +168,34 @@ class DetailRule:
     def every_version(self) -> bool:
         """Whether each change that the list shows costs a request."""
         return self.details == "every_version"
+
+
+class Archive(Protocol):
+    """Archives recordings, whose addresses die: they are fetched when their details come."""
+
+    def archive(self, call: CallDetail) -> Future[dict[str, Any]]:
+        """Begin to archive the recording of a call; gives the columns of it that have a value."""
+
+    def close(self) -> None:
+        """Let what is not archived yet fail soon."""
+
+
+@dataclass(frozen=True)
+class EnrichOptions:
+    """How to enrich.
+
+    :param concurrency: requests in flight at most; the quota can allow fewer.
+    :param rule: when a detail that is known is requested again.
+    :param max_rejects: records that may fail validation before the run fails.
+    :param choices: what is dropped or hashed: the choices that the list rows were staged under.
+    :param archive: archives recordings; None where they are not archived.
+    """
+
+    concurrency: int = 32
+    rule: DetailRule = DetailRule()
+    max_rejects: int = 0
+    choices: ColumnChoices = KEEP_ALL
+    archive: Archive | None = None
 
 
 class DetailPlan(Scratch):
@@ -168,9 +228,9 @@ class DetailPlan(Scratch):
         found = self._db.execute("SELECT 1 FROM known WHERE id = ?", (call_id,))
         return found.fetchone() is not None
 
-    def can_use(self, detail: Known) -> bool:
-        """Whether the list has the call, and in no newer version for which it is requested."""
-        query = "SELECT version, purged FROM wanted WHERE id = ?"
+    def can_use(self, row: dict[str, Any]) -> bool:
+        """Whether the list has a staged detail's call, and in no newer version to be requested."""
+        detail, query = Known.of_row(row), "SELECT version, purged FROM wanted WHERE id = ?"
         version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
         is_current = (_micros(detail.version) or 0) >= (version or 0)
         return purged is not None and (is_current or not (self._rule.every_version or purged))

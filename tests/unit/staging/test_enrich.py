@@ -29,7 +29,8 @@ from airflow_provider_talkpilot.staging.enrich.details import (
     LEAST_ROWS,
     MOST_ACCIDENTS,
 )
-from airflow_provider_talkpilot.staging.enrich.enrichment import EnrichOptions, enrich_calls
+from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
+from airflow_provider_talkpilot.staging.enrich.plan import EnrichOptions
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest, WalksManifest
 from airflow_provider_talkpilot.staging.names import interval_folder
