@@ -13,8 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.clean.events import clean_events, expire_events
-from airflow_provider_talkpilot.staging.clean.purge import UNFINISHED_AGE, purge_staged
+from airflow_provider_talkpilot.staging.clean.purge import (
+    UNFINISHED_AGE,
+    purge_events,
+    purge_parts,
+)
+from airflow_provider_talkpilot.staging.clean.walked import WalkedCalls
+from airflow_provider_talkpilot.staging.errors import storage_errors
+from airflow_provider_talkpilot.staging.inbox import list_days
 from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files
 from airflow_provider_talkpilot.staging.manifests import (
     Manifest,
@@ -22,7 +28,7 @@ from airflow_provider_talkpilot.staging.manifests import (
     load_manifest,
     read_manifest,
 )
-from airflow_provider_talkpilot.staging.names import FileName, Folder
+from airflow_provider_talkpilot.staging.names import FileName, Folder, inbox_folder
 
 log = logging.getLogger(__name__)
 
@@ -73,25 +79,26 @@ def clean_staging(
         if manifest is None:
             log.info("%s is cleaned already.", path)
         elif isinstance(manifest, WalksManifest) and manifest.kind == "calls":
-            cleaned.purged += purge_staged(folders, folder, manifest)
             has_details = any(
                 each.is_same(folder) and path.name.startswith("details") for each, path in loaded
             )
-            with left_alone(strict=False):
-                purged, done = clean_events(root, folder, manifest, loaded=has_details and not keep)
-                cleaned.purged += purged
-                cleaned.loaded += done
+            with storage_errors("read", folder.path), WalkedCalls(folder.path, manifest) as calls:
+                cleaned.purged += purge_parts(folders, folder, calls)
+                with left_alone(strict=False):
+                    lost, done = purge_events(root, calls, loaded=has_details and not keep)
+                    cleaned.purged, cleaned.loaded = cleaned.purged + lost, cleaned.loaded + done
         if not keep:
             if manifest:
                 _mark_loaded(path, manifest)
                 cleaned.loaded += 1
             cleaned.loaded += _finish(folder)
-    with left_alone(strict=False):
-        cleaned.expired += expire_events(root, now, max_age) if not keep else 0
-    for folder in folders if not keep else ():
+    if not keep:
         with left_alone(strict=False):
-            cleaned.loaded += _finish(folder)
-            cleaned.expired += _expire(folder, now, max_age)
+            cleaned.expired += _expire_events(root, now, max_age)
+        for folder in folders:
+            with left_alone(strict=False):
+                cleaned.loaded += _finish(folder)
+                cleaned.expired += _expire(folder, now, max_age)
     log.info(
         "Staging cleaned: %d loaded and %d expired file(s) deleted; calls that TalkPilot purged or "
         "erased taken out of %d.%s",
@@ -151,3 +158,20 @@ def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
         storage.delete(file.path)
     storage.remove_if_empty(folder.path)
     return len(expired)
+
+
+def _expire_events(root: ObjectStoragePath, now: datetime, max_age: timedelta) -> int:
+    """Delete the events of calls that no walk showed, once they are so old."""
+    deleted = 0
+    for agent_id, days in list_days(root).items():
+        for day in days:
+            # What came lately is of these days, unless its call's start is wrong.
+            if now.date() - max_age < day <= now.date() + timedelta(days=1):
+                continue
+            folder = inbox_folder(root, agent_id, day)
+            for entry in storage.list_entries(folder):
+                if not entry.is_folder and (not entry.modified or entry.modified < now - max_age):
+                    storage.delete(folder / entry.name)
+                    deleted += 1
+            storage.remove_if_empty(folder)
+    return deleted

@@ -46,7 +46,7 @@ class WalkedCalls(Scratch):
             "CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER, call_id TEXT) WITHOUT ROWID;"
             "CREATE INDEX by_call_id ON calls (call_id)"
         )
-        self._interval = walk.interval
+        self.walk = walk
         if self._insert(_INSERT, _listed(folder, walk)) != walk.rows:
             raise ManifestError(
                 f"The parts in {folder} do not hold what their manifest says: run the task "
@@ -93,7 +93,7 @@ class WalkedCalls(Scratch):
         except ValueError:
             return False
         was_read_before = read_at is not None and walked_at is not None and read_at < walked_at
-        return was_read_before and created_at in self._interval
+        return was_read_before and created_at in self.walk.interval
 
 
 def _listed(
