@@ -26,8 +26,8 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import get_variable, read_settings_as_server
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
+    one_of,
     read_agents,
-    read_choice,
     read_choices,
     read_text,
 )
@@ -119,7 +119,7 @@ def check(options: Namespace) -> None:
 def _check_key(findings: Findings, client: TalkPilotClient) -> None:
     agents, one = list[str](), {"page": "1", "limit": "1"}
     with findings.part("agents") as say:
-        agents = read_agents(get_variable("talkpilot_agent_ids")) or []
+        agents = read_agents("agent_ids", get_variable("talkpilot_agent_ids")) or []
         try:
             visible = [agent.id.lower() for agent in client.agents()]
         except PermissionDeniedError as error:
@@ -134,7 +134,7 @@ def _check_key(findings: Findings, client: TalkPilotClient) -> None:
             client.fetch(Request("calls", f"agents/{agents[0]}/calls", one))
             say("The key can read calls.")
         with findings.part("performance") as say:
-            mode = read_choice("performance", MODES, get_variable("talkpilot_performance"))
+            mode = one_of(MODES)("performance", get_variable("talkpilot_performance"))
             try:
                 if mode != "off":
                     path = f"agents/{agents[0]}/performance"
@@ -172,7 +172,7 @@ def _check_table(name: str | None, options: Namespace) -> str:
     target = TableId.parse(name or "")
     location = read_text("location", get_variable(LOCATION_VARIABLE))
     today = datetime.now(UTC)
-    columns = read_choices(get_variable("talkpilot_columns"))
+    columns = read_choices("columns", get_variable("talkpilot_columns"))
     with bigquery_client(options.gcp_conn_id, location) as client:
         retry = DEFAULT_RETRY.with_timeout(_GOOGLE_SECONDS)
         client.query("SELECT 1", retry=retry, job_retry=None).result(timeout=60)
@@ -205,9 +205,9 @@ def plan(options: Namespace) -> None:
 def _plan(options: Namespace) -> None:
     interval = Interval.parse(options.start, options.end)
     interval.require_over()
-    agents = read_agents(options.agent_id or get_variable("talkpilot_agent_ids"))
-    records = read_choice("performance", MODES, get_variable("talkpilot_performance")) != "off"
-    rule = read_choice("details", RULES, get_variable("talkpilot_details"))
+    agents = read_agents("agent_ids", options.agent_id or get_variable("talkpilot_agent_ids"))
+    records = one_of(MODES)("performance", get_variable("talkpilot_performance")) != "off"
+    rule = one_of(RULES)("details", get_variable("talkpilot_details"))
     calls = pages = rows = size = 0
     with TalkPilotHook(options.conn_id).get_conn() as client:
         if agents is None:

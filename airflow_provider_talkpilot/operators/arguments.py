@@ -1,10 +1,8 @@
 """Arguments, as users, templates and XComs give them.
 
-A template field is checked twice: when the operator is made, where it holds no template, and when
-the task runs. A rendered template is text, or a Python object in a DAG with
-``render_template_as_native_obj``: the ``read_`` functions give the same for both, and raise a
-:class:`ConfigurationError` that names the argument. All others are checked by
-:func:`check_argument` when the operator is made.
+A templated argument is an :class:`Argument` of its operator. A rendered template is text, or a
+Python object in a DAG with ``render_template_as_native_obj``: the ``read_`` functions give the same
+for both. They give what Airflow can store and show, and raise an error that names the argument.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from airflow_provider_talkpilot.api import Interval, require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
@@ -22,8 +20,8 @@ from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import AirflowNotFoundException, BaseHook
-from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
+from airflow_provider_talkpilot.compat import AirflowNotFoundException, BaseHook, XComArg
+from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError, TalkPilotTaskFailError
 from airflow_provider_talkpilot.staging.choices import HASH, ColumnChoices, Hasher, checked_choices
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
 from airflow_provider_talkpilot.staging.storage import normal_uri
@@ -31,34 +29,63 @@ from airflow_provider_talkpilot.staging.storage import normal_uri
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
 
+Value = TypeVar("Value")
 Choice = TypeVar("Choice", bound=str)
-COLUMNS_EXAMPLE = '{"phone_number": "hash"}'
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
 
 
-def check_argument(name: str, value: object, kind: Any, **bounds: Any) -> None:
-    """Check an argument that is no template, as :func:`check_value`.
+class Argument(Generic[Value]):
+    """A templated argument, as an attribute of its operator: it is read whenever it is set.
+
+    So a bad value fails when the operator is made, and a template's bad result before the task
+    runs. A template, and what another task gives, is kept as it is until Airflow renders it.
+
+    :param read: gives the value, from the argument's name and from what was given.
+    :param may_be_missing: another task may leave it out. Airflow makes None of the XCom of a task
+        that was skipped or marked as succeeded; taken as the default, None would mean every agent,
+        every column, or the run's own interval.
+    :raises TalkPilotArgumentError: when what was given cannot be read.
+    """
+
+    def __init__(self, read: Callable[[str, Any], Value], *, may_be_missing: bool = False) -> None:
+        self._read, self._may_be_missing = read, may_be_missing
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, operator: object, _: type) -> Value:
+        return cast(Value, operator.__dict__.get(self._name))
+
+    def __set__(self, operator: object, given: Any) -> None:
+        before = operator.__dict__.get(self._name)
+        if given is None and isinstance(before, XComArg) and not self._may_be_missing:
+            task = getattr(getattr(before, "operator", None), "task_id", "of another name")
+            raise TalkPilotTaskFailError(
+                f"{self._name} is nothing: the task {task} that gives it was skipped, was marked "
+                "as succeeded, or its XCom is gone. Clear that task, so that it runs again."
+            )
+        if _holds_template(before) or not _holds_template(given):
+            given = _checked(lambda: self._read(self._name, given))
+        operator.__dict__[self._name] = given
+
+
+def checked(name: str, value: Value, kind: Any, **bounds: Any) -> Value:
+    """Check an argument that is no template, as :func:`check_value`; return it.
 
     :raises TalkPilotArgumentError: when it is something else; the message does not show it.
     """
-    try:
-        check_value(name, value, kind, **bounds)
-    except ConfigurationError as error:
-        raise TalkPilotArgumentError(str(error), error) from None
+    _checked(lambda: check_value(name, value, kind, **bounds))
+    return value
 
 
-def check_unless_template(read: Callable[..., object], *values: Any) -> None:
-    """Call a reader when the operator is made, where its last argument, the value, is no template.
+def check_bounds(start: Any, end: Any) -> None:
+    """Check the bounds of an interval when the operator is made, where they are no templates.
 
-    :raises TalkPilotArgumentError: when it cannot be read.
+    :raises TalkPilotArgumentError: when they are no interval.
     """
-    if _holds_template(values[-1]):
-        return
-    try:
-        read(*values)
-    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
-        raise TalkPilotArgumentError(str(error), error) from None
+    if (is_given(start) or is_given(end)) and not _holds_template((start, end)):
+        _checked(lambda: read_interval({}, start, end))
 
 
 def is_given(value: object) -> bool:
@@ -68,21 +95,21 @@ def is_given(value: object) -> bool:
     return value is not None
 
 
-def read_text(name: str, value: Any) -> str | None:
-    """Read a text; None where nothing is given. A name of digits may have become a number."""
+def optional(read: Callable[[str, Any], Value]) -> Callable[[str, Any], Value | None]:
+    """Make a reader that gives None where nothing is given."""
+    return lambda name, value: read(name, value) if is_given(value) else None
+
+
+def read_name(name: str, value: Any) -> str:
+    """Read a text that must hold something. A name of digits may have become a number."""
     if not is_given(value):
-        return None
+        raise ConfigurationError(f"{name} is empty: give a text.")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give a text.")
     return str(value).strip()
 
 
-def read_name(name: str, value: Any) -> str:
-    """As :func:`read_text`, of an argument that must hold something."""
-    text = read_text(name, value)
-    if text is None:
-        raise ConfigurationError(f"{name} is empty: give a text.")
-    return text
+read_text = optional(read_name)
 
 
 def read_flag(name: str, value: Any) -> bool:
@@ -93,16 +120,20 @@ def read_flag(name: str, value: Any) -> bool:
     return text in _YES
 
 
-def read_choice(name: str, choices: Iterable[Choice], value: Any) -> Choice:
-    """Read one of several words; nothing is the first of them."""
+def one_of(choices: Iterable[Choice]) -> Callable[[str, Any], Choice]:
+    """Make a reader of one of several words; nothing is the first of them."""
     words = {str(word): word for word in choices}
-    text = read_text(name, value) or next(iter(words))
-    if text not in words:
-        raise ConfigurationError(f"{name} is {text[:40]!r}: give {' or '.join(words)}.")
-    return words[text]
+
+    def read(name: str, value: Any) -> Choice:
+        text = read_text(name, value) or next(iter(words))
+        if text not in words:
+            raise ConfigurationError(f"{name} is {text[:40]!r}: give {' or '.join(words)}.")
+        return words[text]
+
+    return read
 
 
-def read_list(name: str, value: Any, of: str) -> list[Any] | None:
+def read_list(name: str, value: Any) -> list[Any] | None:
     """Read a list, or the text of one; a text of another kind is a list of itself."""
     found = _parsed(value)
     if found is None:
@@ -110,32 +141,30 @@ def read_list(name: str, value: Any, of: str) -> list[Any] | None:
     if isinstance(found, str):
         return [found.strip()]
     if isinstance(found, bytes) or not isinstance(found, Sequence):
-        raise ConfigurationError(f"{name} is no list: give a JSON list of {of}, or nothing.")
+        raise ConfigurationError(f"{name} is no list: give a JSON list, or nothing.")
     return list(found)
 
 
-def read_some(name: str, value: Any, of: str) -> list[Any] | None:
+def read_some(name: str, value: Any) -> list[Any] | None:
     """As :func:`read_list`; an empty list is refused, for nothing means the default."""
-    found = read_list(name, value, of)
+    found = read_list(name, value)
     if found == []:
         raise ConfigurationError(
-            f"{name} is an empty list, and that is not the default: give {of}, leave {name} out "
-            "for the default, or skip the task where the list may be empty."
+            f"{name} is an empty list, and that is not the default: leave {name} out for the "
+            "default, or skip the task where the list may be empty."
         )
     return found
 
 
-def read_object(name: str, value: Any, example: str) -> dict[str, Any]:
-    """Read an object, or the text of one; nothing is an empty one."""
-    found = _parsed(value)
-    if found is None:
-        return {}
+def read_object(name: str, value: Any) -> dict[str, Any]:
+    """Read an object by column, or the text of one; nothing is an empty one."""
+    found = {} if (parsed := _parsed(value)) is None else parsed
     if not isinstance(found, Mapping):
-        raise ConfigurationError(f"{name} is no JSON object: write such as {example}.")
+        raise ConfigurationError(f'{name} is no JSON object: write such as {{"note": "…"}}.')
     return dict(found)
 
 
-def read_json(value: Any) -> str:
+def read_json(_: str, value: Any) -> str:
     """Give the JSON text of an argument, of which its own parser says what is wrong with it."""
     found = _parsed(value)
     if found is None:
@@ -143,63 +172,51 @@ def read_json(value: Any) -> str:
     return found if isinstance(found, str) else json.dumps(found, default=str)
 
 
-def read_agents(value: Any) -> list[str] | None:
+def read_agents(name: str, value: Any) -> list[str] | None:
     """Read UUIDs of agents, each once; None, for every agent of the key, where none is given."""
-    _require_no_none("agent_ids", value)
-    agents = read_some("agent_ids", value, "agent ids")
+    _require_no_none(name, value)
+    agents = read_some(name, value)
     # In one form: they name the folder that a run stages in.
     return agents and list(dict.fromkeys(require_uuid("agent id", each) for each in agents))
 
 
-def read_uri(value: Any) -> str:
+def read_staging(name: str, value: Any) -> str:
     """Read the root of staging; see :func:`normal_uri`."""
-    return normal_uri(read_text("staging_uri", value) or "")
+    return normal_uri(read_text(name, value) or "")
 
 
-def read_recordings(value: Any) -> str | None:
-    """Read where recordings are archived; None where they are not.
-
-    :raises StagingUriError: when it is malformed; its shape is that of a staging URI.
-    """
-    if not is_given(value):
-        return None
-    return normal_uri(read_name("recordings_uri", value), "recordings_uri")
+def read_uri(name: str, value: Any) -> str:
+    """Read a URI of another place in object storage; see :func:`normal_uri`."""
+    return normal_uri(read_name(name, value), name)
 
 
-def read_days(name: str, value: Any) -> int | None:
-    """Read a number of days, at least one; None where none is given.
-
-    :raises ConfigurationError: when it is none.
-    """
-    if not is_given(value):
-        return None
+def read_days(name: str, value: Any) -> int:
+    """Read a number of days, at least one."""
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
         raise ConfigurationError(f"{name} is {plain(repr(value))}: give a whole number of days.")
     return int(text)
 
 
-def read_manifest(value: Any) -> str:
+def read_manifest(name: str, value: Any) -> str:
     """Read the URI of a manifest, which another task gives."""
-    uri = read_text("manifest_uri", value)
-    if uri is None:
+    if not is_given(value):
         raise ConfigurationError(
-            "manifest_uri is nothing: the task that stages (extract or enrich) was skipped, was "
+            f"{name} is nothing: the task that stages (extract or enrich) was skipped, was "
             "marked as succeeded, or its XCom is gone. Clear that task, so that it stages again."
         )
-    return normal_uri(uri, "manifest_uri")
+    return read_uri(name, value)
 
 
-def check_bounds(start: Any, end: Any) -> None:
-    """Check the bounds of an interval when the operator is made, where they are no templates."""
-    if is_given(start) or is_given(end):
-        check_unless_template(lambda bounds: read_interval({}, *bounds), (start, end))
+def read_bound(name: str, value: Any) -> date | str | None:
+    """Read a bound of an interval; :func:`read_interval` says whether it is a moment."""
+    return value if isinstance(value, date) else read_text(name, value)
 
 
 def read_interval(context: Context, start: Any, end: Any) -> Interval:
     """Give the interval of these bounds, or the run's data interval where none is given."""
     if is_given(start) or is_given(end):
-        return Interval.parse(_moment("start", start), _moment("end", end))
+        return Interval.parse(read_bound("start", start), read_bound("end", end))
     first, last = context.get("data_interval_start"), context.get("data_interval_end")
     if first is None or last is None:
         raise IntervalError(
@@ -210,27 +227,46 @@ def read_interval(context: Context, start: Any, end: Any) -> Interval:
     return Interval.parse(first, last)
 
 
-def read_columns(columns: Any, hash_conn_id: Any) -> ColumnChoices:
-    """Read the choices for columns, and the secret where a column is hashed."""
-    choices = read_choices(columns)
-    return ColumnChoices(choices, _hasher(hash_conn_id) if HASH in choices.values() else None)
+def read_choices(name: str, value: Any) -> dict[str, str]:
+    """Read the choices for columns; see :func:`checked_choices`."""
+    _require_no_none(name, value)
+    return checked_choices(read_object(name, value))
 
 
-def read_choices(columns: Any) -> dict[str, str]:
-    """Read the choices for columns alone; see :func:`read_columns`."""
-    _require_no_none("columns", columns)
-    return checked_choices(read_object("columns", columns, COLUMNS_EXAMPLE))
+def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
+    """Make what applies the choices, with the secret where a column is hashed.
+
+    :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
+        of its logs.
+    """
+    if HASH not in choices.values():
+        return ColumnChoices(choices)
+    try:
+        secret = BaseHook.get_connection(str(hash_conn_id)).password
+    except AirflowNotFoundException:
+        raise ColumnChoiceError(
+            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
+            "one, of any type, whose password is what openssl rand -hex 32 prints."
+        ) from None
+    return ColumnChoices(choices, Hasher(secret or ""))
 
 
-def read_table(value: Any) -> TableId:
+def read_table(name: str, value: Any) -> str:
     """Read a table's name, ``project.dataset.table``."""
-    return TableId.parse(read_text("table", value))
+    return str(TableId.parse(read_text(name, value)))
 
 
-def read_accounts(value: Any) -> str | list[str] | None:
+def read_accounts(name: str, value: Any) -> str | list[str] | None:
     """Read an impersonation chain: a service account, or a list of them."""
-    accounts = read_some("impersonation_chain", value, "service accounts")
+    accounts = read_some(name, value)
     return accounts[0] if accounts and len(accounts) == 1 else accounts
+
+
+def _checked(read: Callable[[], Value]) -> Value:
+    try:
+        return read()
+    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
+        raise TalkPilotArgumentError(str(error), error) from None
 
 
 def _require_no_none(name: str, value: Any) -> None:
@@ -258,10 +294,6 @@ def _parsed(value: Any) -> Any:
     return value
 
 
-def _moment(name: str, value: Any) -> date | str | None:
-    return value if isinstance(value, date) else read_text(name, value)
-
-
 def _holds_template(value: Any) -> bool:
     """Whether a value is a template or comes from another task."""
     if isinstance(value, str):
@@ -271,15 +303,3 @@ def _holds_template(value: Any) -> bool:
     if isinstance(value, Sequence):
         return any(_holds_template(each) for each in value)
     return not isinstance(value, _PLAIN)
-
-
-def _hasher(connection_id: Any) -> Hasher:
-    try:
-        # The connection's password, for Airflow keeps passwords out of its logs.
-        secret = BaseHook.get_connection(str(connection_id)).password
-    except AirflowNotFoundException:
-        raise ColumnChoiceError(
-            f"columns hashes, and there is no connection {connection_id!r} with the secret: make "
-            "one, of any type, whose password is what openssl rand -hex 32 prints."
-        ) from None
-    return Hasher(secret or "")

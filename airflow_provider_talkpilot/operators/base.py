@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.compat import BaseOperator, XComArg
+from airflow_provider_talkpilot.compat import BaseOperator
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
 from airflow_provider_talkpilot.operators.arguments import (
-    check_unless_template,
+    Argument,
     read_accounts,
     read_name,
     read_text,
@@ -42,29 +42,7 @@ def airflow_errors() -> Iterator[None]:
         raise kind(str(error), error) from None
 
 
-class FromOtherTasks:
-    """Mixin of operators: refuses None where another task should have given an argument.
-
-    Airflow makes None of the XCom of a task that was skipped or marked as succeeded. Taken as the
-    default, None would mean every agent, every column, or the run's own interval.
-
-    :cvar may_be_missing: arguments that another task may leave out.
-    """
-
-    may_be_missing: ClassVar[frozenset[str]] = frozenset()
-
-    def __setattr__(self, name: str, value: object) -> None:
-        given = self.__dict__.get(name)
-        if value is None and isinstance(given, XComArg) and name not in self.may_be_missing:
-            task = getattr(getattr(given, "operator", None), "task_id", "of another name")
-            raise TalkPilotTaskFailError(
-                f"{name} is nothing: the task {task} that gives it was skipped, was marked as "
-                "succeeded, or its XCom is gone. Clear that task, so that it runs again."
-            )
-        super().__setattr__(name, value)
-
-
-class TalkPilotBigQueryOperator(FromOtherTasks, BaseOperator):
+class TalkPilotBigQueryOperator(BaseOperator):
     """
     Base of the operators that talk to BigQuery.
 
@@ -75,6 +53,9 @@ class TalkPilotBigQueryOperator(FromOtherTasks, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("gcp_conn_id", "location", "impersonation_chain")
+    gcp_conn_id = Argument(read_name)
+    location = Argument(read_text)
+    impersonation_chain = Argument(read_accounts)
 
     def __init__(
         self,
@@ -85,20 +66,13 @@ class TalkPilotBigQueryOperator(FromOtherTasks, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_name, "gcp_conn_id", gcp_conn_id)
-        check_unless_template(read_text, "location", location)
-        check_unless_template(read_accounts, impersonation_chain)
         self.gcp_conn_id = gcp_conn_id
         self.location = location
         self.impersonation_chain = impersonation_chain
 
     def warehouse(self) -> AbstractContextManager[Client]:
-        """Make a client of BigQuery from the rendered arguments; see :func:`bigquery_client`."""
-        return bigquery_client(
-            read_name("gcp_conn_id", self.gcp_conn_id),
-            read_text("location", self.location),
-            read_accounts(self.impersonation_chain),
-        )
+        """Make a client of BigQuery ; see :func:`bigquery_client`."""
+        return bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
 
 
 def push_summary(

@@ -7,23 +7,23 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import conf
 from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
 from airflow_provider_talkpilot.links.talkpilot import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
-    check_unless_template,
-    read_accounts,
+    Argument,
+    checked,
+    optional,
     read_days,
     read_flag,
     read_manifest,
-    read_name,
     read_object,
-    read_recordings,
     read_some,
     read_table,
     read_text,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import (
     TalkPilotBigQueryOperator,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 # How often the trigger looks at a job that takes long.
 POLL_SECONDS = 10.0
-_EXAMPLE = '{"phone_number": "projects/P/locations/L/taxonomies/T/policyTags/N"}'
 
 
 class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
@@ -95,6 +94,12 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         *TalkPilotBigQueryOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
+    manifest_uri = Argument(read_manifest)
+    table = Argument(read_table)
+    policy_tags = Argument(read_object)
+    confirm_erasure = Argument(read_flag)
+    recordings_uri = Argument(optional(read_uri))
+    recordings_keep_days = Argument(optional(read_days))
     operator_extra_links = (BigQueryTableLink(), BigQueryJobLink())
     ui_color = "#d6e9f8"
 
@@ -114,26 +119,18 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_manifest, manifest_uri)
-        check_unless_template(read_table, table)
-        check_unless_template(_read_tags, policy_tags)
-        check_unless_template(read_flag, "confirm_erasure", confirm_erasure)
-        check_unless_template(read_recordings, recordings_uri)
-        check_unless_template(read_days, "recordings_keep_days", recordings_keep_days)
-        check_argument("max_erased_share", max_erased_share, float, ge=0, le=1)
-        check_argument("max_erased", max_erased, int, ge=0)
-        check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
-        check_argument("deferrable", deferrable, bool)
         self.manifest_uri = manifest_uri
         self.table = table
         self.policy_tags = policy_tags
-        self.max_erased_share = max_erased_share
-        self.max_erased = max_erased
+        self.max_erased_share = checked("max_erased_share", max_erased_share, float, ge=0, le=1)
+        self.max_erased = checked("max_erased", max_erased, int, ge=0)
         self.confirm_erasure = confirm_erasure
         self.recordings_uri = recordings_uri
         self.recordings_keep_days = recordings_keep_days
-        self.maximum_bytes_billed = maximum_bytes_billed
-        self.deferrable = deferrable
+        self.maximum_bytes_billed = checked(
+            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
+        )
+        self.deferrable = checked("deferrable", deferrable, bool)
         self._running: Load | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -156,14 +153,14 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
         from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
 
         with airflow_errors():
-            target = read_table(self.table)
-            tags = checked_tags(_read_tags(self.policy_tags))
+            target = TableId.parse(self.table)
+            tags = checked_tags(self.policy_tags)
             if tags and "extra" not in tags:
                 self.log.warning(
                     "policy_tags does not name extra, which keeps values that do not fit their "
                     "columns, those of columns with a tag too: give extra a tag as well."
                 )
-            path = parse_uri(read_manifest(self.manifest_uri))
+            path = parse_uri(self.manifest_uri)
             manifest = load_manifest(path)
             about: dict[str, Any] = {
                 "scope": scope_of(path.parent),
@@ -175,20 +172,17 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
                 "table": str(target),
             }
             push_summary(context, "load", **about)
-            recordings = read_recordings(self.recordings_uri)
-            days = read_days("recordings_keep_days", self.recordings_keep_days)
+            days = self.recordings_keep_days
             options = LoadOptions(
-                location=read_text("location", self.location),
+                location=self.location,
                 policy_tags=tags,
                 erasure_limit=ErasureLimit(
-                    self.max_erased_share,
-                    self.max_erased,
-                    read_flag("confirm_erasure", self.confirm_erasure),
+                    self.max_erased_share, self.max_erased, self.confirm_erasure
                 ),
                 maximum_bytes_billed=self.maximum_bytes_billed,
                 deferrable=self.deferrable,
                 resumed_job=resumed_job,
-                recordings=parse_uri(recordings) if recordings else None,
+                recordings=parse_uri(self.recordings_uri) if self.recordings_uri else None,
                 keep_recordings=timedelta(days=days) if days else None,
             )
             with self.warehouse() as client:
@@ -212,12 +206,12 @@ class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
 
         self.log.info("The job %s takes long: the worker is free until it is done.", job_id)
         trigger = TalkPilotLoadJobTrigger(
-            conn_id=read_name("gcp_conn_id", self.gcp_conn_id),
+            conn_id=self.gcp_conn_id,
             job_id=job_id,
             project_id=project,
             location=location,
             poll_interval=POLL_SECONDS,
-            impersonation_chain=read_accounts(self.impersonation_chain),
+            impersonation_chain=self.impersonation_chain,
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
@@ -244,6 +238,9 @@ class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
         *("table", "views", "prefix"),
         *TalkPilotBigQueryOperator.template_fields,
     )
+    table = Argument(read_table)
+    views = Argument(read_some)
+    prefix = Argument(read_text)
     ui_color = "#d6e9f8"
 
     def __init__(
@@ -255,9 +252,6 @@ class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_table, table)
-        check_unless_template(_read_views, views)
-        check_unless_template(read_text, "prefix", prefix)
         self.table = table
         self.views = views
         self.prefix = prefix
@@ -266,21 +260,11 @@ class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
         """Create or update the views."""
         from airflow_provider_talkpilot.bigquery.views import VIEWS, create_views
 
-        with airflow_errors():
-            target, names = read_table(self.table), _read_views(self.views)
-            with self.warehouse() as client:
-                return create_views(
-                    client,
-                    target,
-                    tuple(VIEWS) if names is None else names,
-                    prefix=read_text("prefix", self.prefix) or "",
-                    location=read_text("location", self.location),
-                )
-
-
-def _read_tags(policy_tags: Any) -> dict[str, Any]:
-    return read_object("policy_tags", policy_tags, _EXAMPLE)
-
-
-def _read_views(views: Any) -> list[Any] | None:
-    return read_some("views", views, "names of views")
+        with airflow_errors(), self.warehouse() as client:
+            return create_views(
+                client,
+                TableId.parse(self.table),
+                self.views or tuple(VIEWS),
+                prefix=self.prefix or "",
+                location=self.location,
+            )

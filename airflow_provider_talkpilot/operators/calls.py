@@ -11,23 +11,24 @@ from urllib.parse import urlsplit
 from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.http.address import is_loopback
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
+    Argument,
     check_bounds,
-    check_unless_template,
+    checked,
+    column_choices,
     is_given,
+    one_of,
+    optional,
     read_agents,
-    read_choice,
-    read_columns,
+    read_bound,
     read_days,
     read_flag,
     read_interval,
-    read_recordings,
-    read_table,
+    read_staging,
     read_uri,
 )
-from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.operators.requests import (
     TalkPilotFollowingOperator,
     TalkPilotStagingOperator,
@@ -84,6 +85,11 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         *TalkPilotStagingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
+    staging_uri = Argument(read_staging)
+    agent_ids = Argument(read_agents)
+    start = Argument(read_bound)
+    end = Argument(read_bound)
+    agent_prompts = Argument(read_flag)
 
     def __init__(
         self,
@@ -99,24 +105,18 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_uri, staging_uri)
-        check_unless_template(read_flag, "agent_prompts", agent_prompts)
-        check_unless_template(read_agents, agent_ids)
         check_bounds(start, end)
-        check_argument("done", done, bool | None)
-        check_argument("phone_number", phone_number, str | None, pattern=r"\S")
-        check_argument("search", search, str | None, pattern=r"\S")
         self.staging_uri = staging_uri
         self.agent_ids = agent_ids
         self.start = start
         self.end = end
-        self.done = done
-        self.phone_number = phone_number
-        self.search = search
+        self.done = checked("done", done, bool | None)
+        self.phone_number = checked("phone_number", phone_number, str | None, pattern=r"\S")
+        self.search = checked("search", search, str | None, pattern=r"\S")
         self.agent_prompts = agent_prompts
 
     def _staging_root(self) -> ObjectStoragePath:
-        return parse_uri(read_uri(self.staging_uri))
+        return parse_uri(self.staging_uri)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         # A caller's number must not be a template field, whose values Airflow stores and shows.
@@ -125,17 +125,17 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
         plan = ExtractPlan(
             interval=read_interval(context, self.start, self.end),
-            agent_ids=read_agents(self.agent_ids),
+            agent_ids=self.agent_ids,
             filters=CallFilters(self.done, phone_number, search),
             max_rejects=self.max_rejects,
-            choices=read_columns(self.columns, self.hash_conn_id),
-            agent_prompts=read_flag("agent_prompts", self.agent_prompts),
+            choices=column_choices(self.columns, self.hash_conn_id),
+            agent_prompts=self.agent_prompts,
         )
         self._check_target(plan.interval, plan.choices.recorded)
         folder = interval_folder(
             self._staging_root(),
             dag_id=self.dag_id,
-            connection_id=self.connection_id,
+            connection_id=self.talkpilot_conn_id,
             agent_ids=plan.agent_ids,
             filters=plan.filters,
             interval=plan.interval,
@@ -213,6 +213,11 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         *("recordings_uri", "recordings_backfill", "recordings_keep_days"),
         *TalkPilotFollowingOperator.template_fields,
     )
+    enabled = Argument(read_flag)
+    details = Argument(one_of(RULES))
+    recordings_uri = Argument(optional(read_uri))
+    recordings_backfill = Argument(read_flag)
+    recordings_keep_days = Argument(optional(read_days))
 
     def __init__(
         self,
@@ -229,37 +234,27 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_flag, "enabled", enabled)
-        check_unless_template(read_choice, "details", RULES, details)
-        check_argument("concurrency", concurrency, int, ge=1, le=256)
-        check_argument("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
-        check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
-        check_unless_template(read_recordings, recordings_uri)
-        check_unless_template(read_flag, "recordings_backfill", recordings_backfill)
-        check_unless_template(read_days, "recordings_keep_days", recordings_keep_days)
-        check_argument("recordings_max_bytes", recordings_max_bytes, int, ge=1)
         self.enabled = enabled
         self.details = details
-        self.concurrency = concurrency
-        self.rescore_days = rescore_days
-        self.maximum_bytes_billed = maximum_bytes_billed
+        self.concurrency = checked("concurrency", concurrency, int, ge=1, le=256)
+        self.rescore_days = checked("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
+        self.maximum_bytes_billed = checked(
+            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
+        )
         self.recordings_uri = recordings_uri
         self.recordings_backfill = recordings_backfill
         self.recordings_keep_days = recordings_keep_days
-        self.recordings_max_bytes = recordings_max_bytes
+        self.recordings_max_bytes = checked("recordings_max_bytes", recordings_max_bytes, int, ge=1)
 
     def execute(self, context: Context) -> Any:
         """Fetch the missing details, unless turned off."""
-        with airflow_errors():
-            enabled = read_flag("enabled", self.enabled)
-        if not enabled:
+        if not self.enabled:
             raise AirflowSkipException("Details are turned off for this run.")
         return super().execute(context)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
         calls = WalksManifest.load(path)
-        rule = read_choice("details", RULES, self.details)
         choices, archive = self._read_choices(calls), self._archive(client)
         if not choices.details_are_wanted and archive is None:
             raise AirflowSkipException(
@@ -268,16 +263,15 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         options = EnrichOptions(
             concurrency=self.concurrency,
             rule=DetailRule(
-                rule,
+                self.details,
                 timedelta(days=self.rescore_days),
-                needs_recording=archive is not None
-                and read_flag("recordings_backfill", self.recordings_backfill),
+                needs_recording=archive is not None and self.recordings_backfill,
             ),
             max_rejects=self.max_rejects,
             choices=choices,
             archive=archive,
         )
-        self._begin(context, "details", path.parent, calls.interval, rule=rule)
+        self._begin(context, "details", path.parent, calls.interval, rule=self.details)
         self._check_target(calls.interval, calls.columns)
         with archive or nullcontext():
             manifest, path = enrich_calls(client, path, known=self._known, options=options)
@@ -298,27 +292,26 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         )
 
     def _archive(self, client: TalkPilotClient) -> RecordingArchive | None:
-        root = read_recordings(self.recordings_uri)
-        if root is None:
+        if not self.recordings_uri:
             return None
         from airflow_provider_talkpilot.recordings.archive import RecordingArchive
         from airflow_provider_talkpilot.recordings.fetch import FetchRules
 
-        days = read_days("recordings_keep_days", self.recordings_keep_days)
+        days = self.recordings_keep_days
         rules = FetchRules(
             max_bytes=self.recordings_max_bytes,
             # Of the sandbox, as its API.
             allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
         )
         keep = None if days is None else timedelta(days=days)
-        return RecordingArchive(parse_uri(root), rules, keep, self.concurrency)
+        return RecordingArchive(parse_uri(self.recordings_uri), rules, keep, self.concurrency)
 
     def _known(self, calls: WalksManifest) -> Iterator[Known]:
-        if not is_given(self.table):
+        if not self.table:
             return
         from airflow_provider_talkpilot.bigquery.queries import known_details
 
-        target = read_table(self.table)
+        target = TableId.parse(self.table)
         with self.warehouse() as client:
             yield from known_details(
                 client, target, calls.interval, calls.columns, self.maximum_bytes_billed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import TalkPilotClient
-from airflow_provider_talkpilot.operators.arguments import check_unless_template, read_choice
+from airflow_provider_talkpilot.operators.arguments import Argument, one_of
 from airflow_provider_talkpilot.operators.requests import TalkPilotFollowingOperator
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
@@ -36,16 +36,16 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
     """
 
     template_fields: Sequence[str] = ("performance", *TalkPilotFollowingOperator.template_fields)
+    performance = Argument(one_of(MODES))
 
     def __init__(self, *, performance: str = "auto", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_choice, "performance", MODES, performance)
         self.performance = performance
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
         calls = WalksManifest.load(path)
-        mode = read_choice("performance", MODES, self.performance)
+        mode = self.performance
         choices = self._read_choices(calls)
         agents = [each.agent_id for each in calls.agents]
         if mode == "off" or calls.selection:

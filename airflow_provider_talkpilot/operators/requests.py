@@ -11,23 +11,23 @@ from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import BaseOperator, Stats, conf
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, staged
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink, StagingLink
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
-    check_unless_template,
-    is_given,
+    Argument,
+    checked,
+    column_choices,
+    optional,
     read_choices,
-    read_columns,
     read_manifest,
     read_name,
     read_table,
     read_text,
 )
 from airflow_provider_talkpilot.operators.base import (
-    FromOtherTasks,
     TalkPilotBigQueryOperator,
     airflow_errors,
     push_summary,
@@ -49,7 +49,7 @@ DEFER_AFTER = timedelta(minutes=2)
 HASH_CONN_ID = "talkpilot_hash"
 
 
-class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
+class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     """
     Base of the operators that spend requests: they give the worker back while the quota is used up.
 
@@ -61,6 +61,8 @@ class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
     :param defer_after: the longest wait inside the worker.
     """
 
+    talkpilot_conn_id = Argument(read_name)
+
     def __init__(
         self,
         *,
@@ -70,12 +72,9 @@ class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
-        check_argument("deferrable", deferrable, bool)
-        check_argument("defer_after", defer_after, timedelta, gt=timedelta(0))
         self.talkpilot_conn_id = talkpilot_conn_id
-        self.deferrable = deferrable
-        self.defer_after = defer_after
+        self.deferrable = checked("deferrable", deferrable, bool)
+        self.defer_after = checked("defer_after", defer_after, timedelta, gt=timedelta(0))
         self._connection_figures: dict[str, Any] = {}
 
     def execute(self, context: Context) -> Any:
@@ -83,7 +82,7 @@ class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
         max_wait = self.defer_after.total_seconds() if self.deferrable else None
         try:
             with airflow_errors():
-                conn_id = self.connection_id
+                conn_id = self.talkpilot_conn_id
                 hook, root = TalkPilotHook(conn_id), self._staging_root()
                 ledger = StagedLedger(ledger_folder(root, conn_id)) if root else None
                 url = hook.dashboard_url()
@@ -110,11 +109,6 @@ class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
         """Go on after a deferral; all state is in staging."""
         return self.execute(context)
 
-    @property
-    def connection_id(self) -> str:
-        """The TalkPilot connection, as it was rendered."""
-        return read_name("talkpilot_conn_id", self.talkpilot_conn_id)
-
     @abstractmethod
     def _spend(self, client: TalkPilotClient, context: Context) -> Any:
         """Do the work; give what the task returns."""
@@ -126,7 +120,7 @@ class TalkPilotRequestsOperator(FromOtherTasks, OpenLineageMixin, BaseOperator):
     def _count(self, what: str, number: int, **tags: str) -> None:
         """Add to a metric of Airflow's; nothing is sent for none."""
         if number:
-            tags = {"connection_id": self.connection_id, **tags}
+            tags = {"connection_id": self.talkpilot_conn_id, **tags}
             Stats.incr(f"talkpilot.{what}", number, tags=tags)
 
 
@@ -147,6 +141,9 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
         *("talkpilot_conn_id", "columns", "hash_conn_id", "table"),
         *TalkPilotBigQueryOperator.template_fields,
     )
+    columns = Argument(read_choices)
+    hash_conn_id = Argument(read_text)
+    table = Argument(optional(read_table))
     operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
@@ -160,26 +157,20 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_choices, columns)
-        check_unless_template(read_text, "hash_conn_id", hash_conn_id)
-        if is_given(table):
-            check_unless_template(read_table, table)
-        check_argument("max_rejects", max_rejects, int, ge=0)
         self.columns = columns
         self.hash_conn_id = hash_conn_id
         self.table = table
-        self.max_rejects = max_rejects
+        self.max_rejects = checked("max_rejects", max_rejects, int, ge=0)
         self._summary: dict[str, Any] = {}
 
     def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
         """Refuse what no load could bring into the table, before a request is spent on it."""
-        if not is_given(self.table):
+        if not self.table:
             return
         from airflow_provider_talkpilot.bigquery.target import check_target
 
-        target, location = read_table(self.table), read_text("location", self.location)
         with self.warehouse() as client:
-            check_target(client, target, location, interval, columns)
+            check_target(client, TableId.parse(self.table), self.location, interval, columns)
 
     def _begin(
         self,
@@ -235,22 +226,22 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
 
     template_fields: Sequence[str] = ("manifest_uri", *TalkPilotStagingOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
+    manifest_uri = Argument(read_manifest)
 
     def __init__(self, *, manifest_uri: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_manifest, manifest_uri)
         self.manifest_uri = manifest_uri
 
     @property
     def _calls_path(self) -> ObjectStoragePath:
-        return parse_uri(read_manifest(self.manifest_uri))
+        return parse_uri(self.manifest_uri)
 
     def _staging_root(self) -> ObjectStoragePath:
         return root_of(self._calls_path.parent)
 
     def _read_choices(self, calls: WalksManifest) -> ColumnChoices:
         """The choices for columns, which must be those of the calls."""
-        columns = self.columns if is_given(self.columns) else choices_of(calls.columns)
-        choices = read_columns(columns, self.hash_conn_id)
+        columns = self.columns or choices_of(calls.columns)
+        choices = column_choices(columns, self.hash_conn_id)
         require_same_choices(choices, calls.columns)
         return choices

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import PermissionDeniedError
 from airflow_provider_talkpilot.api.interval import format_utc
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import AirflowSkipException
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
+    Argument,
     check_bounds,
-    check_unless_template,
-    is_given,
+    checked,
+    optional,
     read_agents,
+    read_bound,
     read_interval,
     read_json,
+    read_staging,
     read_table,
-    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import TalkPilotBigQueryOperator, push_summary
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
@@ -30,6 +32,12 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
+
+
+def _read_look_backs(name: str, value: Any) -> str:
+    text = read_json(name, value)
+    LookBacks.parse(text)
+    return text
 
 
 class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
@@ -69,6 +77,13 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         *("talkpilot_conn_id", *TalkPilotBigQueryOperator.template_fields),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
+    look_backs = Argument(_read_look_backs)
+    done = Argument(read_json)
+    start = Argument(read_bound)
+    end = Argument(read_bound)
+    agent_ids = Argument(read_agents)
+    table = Argument(read_table)
+    staging_uri = Argument(optional(read_staging))
     ui_color = "#f3ecdc"
 
     def __init__(
@@ -85,28 +100,24 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_table, table)
-        check_unless_template(_read_look_backs, look_backs)
-        check_unless_template(read_agents, agent_ids)
-        check_argument("maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1)
         check_bounds(start, end)
-        if is_given(staging_uri):
-            check_unless_template(read_uri, staging_uri)
         self.table = table
         self.look_backs = look_backs
         self.done = done
         self.start = start
         self.end = end
         self.agent_ids = agent_ids
-        self.maximum_bytes_billed = maximum_bytes_billed
+        self.maximum_bytes_billed = checked(
+            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
+        )
         self.staging_uri = staging_uri
 
     def _staging_root(self) -> ObjectStoragePath | None:
-        return parse_uri(read_uri(self.staging_uri)) if is_given(self.staging_uri) else None
+        return parse_uri(self.staging_uri) if self.staging_uri else None
 
     def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
-        named, done = read_agents(self.agent_ids), ""
-        if is_given(self.start) or is_given(self.end):
+        named, done = self.agent_ids, ""
+        if self.start or self.end:
             interval = read_interval(context, self.start, self.end)
             chosen = [Reading(interval, named, "by hand")]
         else:
@@ -116,7 +127,7 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         push_summary(
             context,
             "resync",
-            scope=scope_name(self.connection_id, named),
+            scope=scope_name(self.talkpilot_conn_id, named),
             done=done,
             intervals=[{"reason": each.reason, **_bounds(each)} for each in chosen],
             requests=dict(client.requests),
@@ -130,10 +141,10 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
         """Find what is due, and what is done once that has been read."""
         from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
-        look_backs = _read_look_backs(self.look_backs)
-        state = ResyncState.parse(read_json(self.done))
+        look_backs = LookBacks.parse(self.look_backs)
+        state = ResyncState.parse(self.done)
         run_end = read_interval(context, None, None).end
-        target, end = read_table(self.table), resync_end(run_end)
+        target, end = TableId.parse(self.table), resync_end(run_end)
         with self.warehouse() as bigquery:
             limit = self.maximum_bytes_billed
             earliest = earliest_call(bigquery, target, end, limit)
@@ -168,10 +179,6 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
             )
             found = {}
         return found if named is None else {each: found.get(each, DEFAULT_DAYS) for each in named}
-
-
-def _read_look_backs(value: Any) -> LookBacks:
-    return LookBacks.parse(read_json(value))
 
 
 def _bounds(chosen: Reading) -> dict[str, Any]:

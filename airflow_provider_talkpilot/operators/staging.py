@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.compat import BaseOperator
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
-    check_unless_template,
+    Argument,
+    checked,
     is_given,
     read_flag,
     read_list,
-    read_uri,
+    read_staging,
 )
-from airflow_provider_talkpilot.operators.base import FromOtherTasks, airflow_errors, push_summary
+from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
 from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
 from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context, XComArg
 
 
-class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
+def read_manifests(name: str, value: Any) -> list[str]:
+    """Read URIs of manifests; of mapped tasks, lists of them, and nothing of skipped ones."""
+    found = list[str]()
+    for each in read_list(name, value) or ():
+        if not isinstance(each, str):
+            found += read_manifests(name, each)
+        elif is_given(each):
+            found.append(each.strip())
+    return found
+
+
+class TalkPilotCleanStagingOperator(BaseOperator):
     """
     Delete what a run staged once it is loaded, and whatever in staging must not stay.
 
@@ -49,8 +60,10 @@ class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("staging_uri", "manifest_uris", "keep")
+    staging_uri = Argument(read_staging)
     # A task without details was skipped.
-    may_be_missing = frozenset({"manifest_uris"})
+    manifest_uris = Argument(read_manifests, may_be_missing=True)
+    keep = Argument(read_flag)
     ui_color = "#eeeeee"
 
     def __init__(
@@ -63,36 +76,19 @@ class TalkPilotCleanStagingOperator(FromOtherTasks, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_unless_template(read_uri, staging_uri)
-        check_unless_template(lambda given: [*_uris(given)], manifest_uris)
-        check_unless_template(read_flag, "keep", keep)
-        check_argument("max_age", max_age, timedelta, gt=timedelta(0))
         self.staging_uri = staging_uri
         self.manifest_uris = manifest_uris
         self.keep = keep
-        self.max_age = max_age
+        self.max_age = checked("max_age", max_age, timedelta, gt=timedelta(0))
 
     def execute(self, context: Context) -> dict[str, int]:
         """Clean."""
         with airflow_errors():
-            manifests = [parse_uri(uri) for uri in _uris(self.manifest_uris)]
+            manifests = [parse_uri(uri) for uri in self.manifest_uris]
             cleaned = clean_staging(
-                parse_uri(read_uri(self.staging_uri)),
-                manifests,
-                keep=read_flag("keep", self.keep),
-                max_age=self.max_age,
+                parse_uri(self.staging_uri), manifests, keep=self.keep, max_age=self.max_age
             )
         counts = asdict(cleaned)
         scopes = {scope_of(path.parent) for path in manifests}
         push_summary(context, "clean", scope=scopes.pop() if len(scopes) == 1 else "", **counts)
         return counts
-
-
-def _uris(given: Any) -> Iterator[str]:
-    """The URIs in what templates and XComs made of the argument; mapped tasks give lists."""
-    for each in read_list("manifest_uris", given, "URIs") or ():
-        if isinstance(each, str):
-            if is_given(each):
-                yield each.strip()
-        else:
-            yield from _uris(each)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_talkpilot.compat import AssetAlias, TaskGroup
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.operators.arguments import check_argument
+from airflow_provider_talkpilot.operators.arguments import checked
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
@@ -133,10 +133,10 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         task_arguments: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_argument("clean", clean, bool)
-        check_argument("loads_at_once", loads_at_once, int | None, ge=1)
-        check_argument("assets", assets, tuple[str, str])
-        check_argument("task_arguments", task_arguments, dict[str, dict[str, Any]] | None)
+        checked("clean", clean, bool)
+        checked("loads_at_once", loads_at_once, int | None, ge=1)
+        checked("assets", assets, tuple[str, str])
+        checked("task_arguments", task_arguments, dict[str, dict[str, Any]] | None)
         super().__init__(group_id, **kwargs)
         target: dict[str, Any] = {
             "table": table,

@@ -20,14 +20,15 @@ from airflow_provider_talkpilot.exceptions import (
 )
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
-    check_argument,
+    Argument,
     check_bounds,
-    check_unless_template,
+    checked,
     read_agents,
+    read_bound,
     read_interval,
     read_name,
 )
-from airflow_provider_talkpilot.operators.base import FromOtherTasks, airflow_errors
+from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ MAX_QUOTA_WAIT = timedelta(minutes=2)
 TRIGGER_GRACE = timedelta(minutes=1)
 
 
-class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
+class TalkPilotCallsDoneSensor(BaseSensorOperator):
     """
     Wait until the calls of an interval, or a share of them, are ``done``.
 
@@ -65,6 +66,10 @@ class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
     ui_color = "#e3f2ef"
     template_fields: Sequence[str] = ("agent_ids", "start", "end", "talkpilot_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
+    agent_ids = Argument(read_agents)
+    start = Argument(read_bound)
+    end = Argument(read_bound)
+    talkpilot_conn_id = Argument(read_name)
 
     def __init__(
         self,
@@ -79,17 +84,13 @@ class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        check_argument("done_share", done_share, float, gt=0, le=1)
-        check_unless_template(read_agents, agent_ids)
         check_bounds(start, end)
-        check_unless_template(read_name, "talkpilot_conn_id", talkpilot_conn_id)
-        check_argument("deferrable", deferrable, bool)
-        self.done_share = done_share
+        self.done_share = checked("done_share", done_share, float, gt=0, le=1)
         self.agent_ids = agent_ids
         self.start = start
         self.end = end
         self.talkpilot_conn_id = talkpilot_conn_id
-        self.deferrable = deferrable
+        self.deferrable = checked("deferrable", deferrable, bool)
         self._watch: DoneWatch | None = None
 
     def execute(self, context: Context) -> Any:
@@ -106,8 +107,7 @@ class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
         with airflow_errors():
             if self._watch is None:
                 interval = read_interval(context, self.start, self.end)
-                agent_ids = read_agents(self.agent_ids)
-                self._watch = DoneWatch(interval, self.done_share, agent_ids)
+                self._watch = DoneWatch(interval, self.done_share, self.agent_ids)
             found, next_poke_at = self._check(self._watch)
         if not found.is_done and self.deferrable:
             self._defer(self._watch, next_poke_at)
@@ -125,7 +125,7 @@ class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
         frees_worker = self.deferrable or self.reschedule
         max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
         try:
-            with self._hook().get_conn(max_wait=max_wait) as client:
+            with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
                 progress = run(client.fetch, watch.check())
         except QuotaExhaustedError as exhausted:
             self.log.info("%s", exhausted)
@@ -135,13 +135,10 @@ class TalkPilotCallsDoneSensor(FromOtherTasks, BaseSensorOperator):
         counts = {"calls": progress.calls, "done": progress.done}
         return PokeReturnValue(progress.is_done, counts), again
 
-    def _hook(self) -> TalkPilotHook:
-        return TalkPilotHook(read_name("talkpilot_conn_id", self.talkpilot_conn_id))
-
     def _defer(self, watch: DoneWatch, next_poke_at: datetime) -> None:
         timeout = timedelta(seconds=self.timeout)
         trigger = TalkPilotCallsDoneTrigger(
-            talkpilot_conn_id=self._hook().talkpilot_conn_id,
+            talkpilot_conn_id=self.talkpilot_conn_id,
             start=watch.interval.start.isoformat(),
             end=watch.interval.end.isoformat(),
             agent_ids=watch.agent_ids,

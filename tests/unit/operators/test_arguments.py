@@ -26,10 +26,10 @@ from airflow_provider_talkpilot.exceptions import (
     TalkPilotTaskFailError,
 )
 from airflow_provider_talkpilot.operators.arguments import (
+    column_choices,
     read_accounts,
     read_agents,
     read_choices,
-    read_columns,
     read_flag,
     read_interval,
     read_json,
@@ -61,16 +61,10 @@ from tests.support.tasks import TaskInstance
 A, B = "7b0a2f0c-0000-4000-8000-000000000001", "7b0a2f0c-0000-4000-8000-000000000002"
 WHOLE = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
 SECRET = "0123456789abcdef" * 4
-EXAMPLE = '{"phone_number": "hash"}'
 NOTHING = (None, "", "  \n", "null", "None")
 
 
-def named(read: Callable[[str, Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: read("it", value)
-
-
-def columns(value: Any) -> dict[str, Any]:
-    return read_object("columns", value, EXAMPLE)
+Reader = Callable[[str, Any], Any]
 
 
 @pytest.mark.parametrize(
@@ -79,52 +73,54 @@ def columns(value: Any) -> dict[str, Any]:
         (read_agents, (None, "", "  \n", "null"), None),
         (read_agents, ([A, B], (A, B), f'["{A}", "{B}"]', f"['{A}', '{B}']"), [A, B]),
         (read_agents, (A, f" {A} ", [A], A.upper(), [A, A.upper(), f"\t{A}"], [UUID(A)]), [A]),
-        (columns, (*NOTHING, "{}", {}), {}),
-        (columns, ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"), {"note": "drop"}),
-        (named(read_flag), (True, "True", "true", " yes ", "1", 1, "on"), True),
-        (named(read_flag), (*NOTHING, False, "False", "no", "0", 0, "off"), False),
-        (named(read_text), NOTHING, None),
-        (named(read_text), ("2026", 2026, " 2026 "), "2026"),
-        (lambda value: str(read_table(value)), ("p1.d.t", " p1.d.t "), "p1.d.t"),
+        (read_object, (*NOTHING, "{}", {}), {}),
+        (
+            read_object,
+            ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"),
+            {"note": "drop"},
+        ),
+        (read_flag, (True, "True", "true", " yes ", "1", 1, "on"), True),
+        (read_flag, (*NOTHING, False, "False", "no", "0", 0, "off"), False),
+        (read_text, NOTHING, None),
+        (read_text, ("2026", 2026, " 2026 "), "2026"),
+        (read_table, ("p1.d.t", " p1.d.t ", "`p1.d.t`"), "p1.d.t"),
         (read_accounts, NOTHING, None),
         (read_accounts, ("a@b", ["a@b"]), "a@b"),
         (read_accounts, (["a@b", "c@d"], '["a@b", "c@d"]', "['a@b', 'c@d']"), ["a@b", "c@d"]),
         (read_json, NOTHING, ""),
-        (lambda value: json.loads(read_json(value)), ('{"a": [1]}', {"a": [1]}), {"a": [1]}),
+        (read_json, ('{"a": [1]}', {"a": [1]}), '{"a": [1]}'),
         (read_json, ("{half",), "{half"),
     ],
 )
-def test_text_and_objects_mean_the_same(
-    read: Callable[[Any], Any], given: tuple[Any, ...], found: Any
-) -> None:
+def test_text_and_objects_mean_the_same(read: Reader, given: tuple[Any, ...], found: Any) -> None:
     for value in given:
-        assert read(value) == found, value
+        assert read("it", value) == found, value
 
 
 @pytest.mark.parametrize(
     ("read", "given", "says"),
     [
         (read_agents, (["x"], "x", "{}x", [None], [""]), "no UUID"),
-        (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "JSON list of agent ids"),
-        (read_agents, ([], (), "[]", " [ ] "), "agent_ids is an empty list.* out for the default"),
-        (read_agents, ("None", " None "), "agent_ids is the text None: its template found nothing"),
-        (read_choices, ("None",), "columns is the text None: its template found nothing"),
-        (read_accounts, ([], "[]"), "impersonation_chain is an empty list"),
+        (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "it is no list: give a JSON list"),
+        (read_agents, ([], (), "[]", " [ ] "), "it is an empty list.* out for the default"),
+        (read_agents, ("None", " None "), "it is the text None: its template found nothing"),
+        (read_choices, ("None",), "it is the text None: its template found nothing"),
+        (read_accounts, ([], "[]"), "it is an empty list"),
         (read_manifest, NOTHING, "task that stages .* was skipped, was marked as succeeded"),
         (
-            columns,
+            read_object,
             ("drop", "[]", '["note"]', '{"note": "drop"',
              "[" * 100_000, 5, True, ["note"]),
-            f"columns is no JSON object: write such as {EXAMPLE}",
+            "it is no JSON object: write such as",
         ),
-        (named(read_flag), ("maybe", 2, [True]), "it is .* give true or false"),
-        (named(read_text), (True, ["x"], {"x": 1}), "it is of type .* give a text"),
+        (read_flag, ("maybe", 2, [True]), "it is .* give true or false"),
+        (read_text, (True, ["x"], {"x": 1}), "it is of type .* give a text"),
     ],
 )  # fmt: skip
-def test_what_means_nothing(read: Callable[[Any], Any], given: tuple[Any, ...], says: str) -> None:
+def test_what_means_nothing(read: Reader, given: tuple[Any, ...], says: str) -> None:
     for value in given:
         with pytest.raises(ConfigurationError, match=says) as caught:
-            read(value)
+            read("it", value)
         assert len(str(caught.value).splitlines()) == 1
 
 
@@ -315,7 +311,7 @@ def test_the_secret_is_the_connections_password(connect: Any) -> None:
     connect(SECRET)
     connect(SECRET[::-1], "ANOTHER")
     default, another, again = (
-        read_columns('{"note": "hash"}', name)
+        column_choices({"note": "hash"}, name)
         for name in ("talkpilot_hash", "another", "talkpilot_hash")
     )
     assert default.recorded == again.recorded != another.recorded
@@ -323,7 +319,7 @@ def test_the_secret_is_the_connections_password(connect: Any) -> None:
 
 def test_no_connection() -> None:
     with pytest.raises(ColumnChoiceError, match=r"no connection .*openssl rand -hex 32") as caught:
-        read_columns({"note": "hash"}, "no_such_connection")
+        column_choices({"note": "hash"}, "no_such_connection")
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -331,7 +327,7 @@ def test_no_connection() -> None:
 def test_no_secret(connect: Any, password: str | None) -> None:
     connect(password)
     with pytest.raises(ColumnChoiceError, match="needs 32 at least") as caught:
-        read_columns({"note": "hash"}, "talkpilot_hash")
+        column_choices({"note": "hash"}, "talkpilot_hash")
     assert not password or password not in str(caught.value)
 
 
