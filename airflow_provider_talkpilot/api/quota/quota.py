@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import logging
+import math
+import random
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from airflow_provider_talkpilot.api.errors import ClosedError, QuotaExhaustedError
 from airflow_provider_talkpilot.api.http.address import check_value
-from airflow_provider_talkpilot.api.quota.governor import Governor
-from airflow_provider_talkpilot.api.quota.traffic import HOUR_SLOTS, PATIENCE, Ledger, Permit
+from airflow_provider_talkpilot.api.quota.limits import LIVE_SLOTS, Hour, Minute
+from airflow_provider_talkpilot.api.quota.traffic import (
+    HOUR_SLOTS,
+    PATIENCE,
+    Ledger,
+    LedgerEntry,
+    Permit,
+    RateHeaders,
+    Traffic,
+    retry_after,
+)
 
 log = logging.getLogger(__name__)
 
 # Shorter waits are not logged, nor those that end within SILENT_SECONDS of the last one's end.
 SHORT_WAIT, SILENT_SECONDS = 5.0, 600.0
 EXCHANGE_SECONDS = 10.0
+# `Retry-After: 0` and a missing header are seen in the wild; a retry at once burns the quota.
+RETRY_AFTER_FLOOR = 1.0
+RETRY_AFTER_CEILING = 3900.0
+MOST_DOUBLINGS = 6
+# Processes that were refused together come back spread over so many seconds.
+JITTER = 0.5
 
 
 class Clock:
-    """Time as the quota sees it; replaced in simulations."""
+    """Time and chance as the quota sees them; replaced in simulations."""
 
     def now(self) -> float:
         """Unix time in seconds."""
@@ -32,9 +50,15 @@ class Clock:
         """Wait on ``condition`` (held) for at most ``seconds``."""
         condition.wait(seconds)
 
+    def random(self) -> float:
+        """A number from 0 up to 1."""
+        return random.random()  # noqa: S311
+
 
 class Quota:
     """Decides when requests of one key may leave. Thread-safe; share one per key and process.
+
+    It counts what this process sent, and what the others wrote into the ledger.
 
     :param requests_per_minute: ceiling below the key's limit; None for the key's.
     :param requests_per_hour: likewise; None to send until the server refuses, and to count from
@@ -69,25 +93,24 @@ class Quota:
         self.per_hour = requests_per_hour
         self.closed = threading.Event()
         self._clock = clock or Clock()
-        self._changed = threading.Condition()  # guards the governor
-        self._governor = Governor(
-            uuid4().hex,
-            requests_per_minute=requests_per_minute,
-            requests_per_hour=requests_per_hour,
-            share=share,
-            minute=minute,
-            hour=hour,
-        )
         self._ledger = ledger
         self._exchanging = threading.Lock()
-        self._exchange_seconds = min(EXCHANGE_SECONDS, hour / HOUR_SLOTS)
+        self._writer = uuid4().hex
+        self._changed = threading.Condition()  # guards all that follows
+        self._traffic = Traffic()
+        self._minute = Minute(minute, requests_per_minute, share, self._traffic)
+        self._hour = Hour(hour, requests_per_hour, self._traffic)
+        self._blocked_until = -math.inf
+        self._refused_in_a_row = 0
+        self._has_waited = False  # a request waited for the quota since the last entry
+        self._slot_seconds = hour / HOUR_SLOTS
         self._exchange_at = 0.0
         self._silent_until = 0.0
 
     @property
     def per_minute(self) -> int | None:
         """Requests a minute that may be used here, as far as it is known."""
-        return self._governor.minute.limit
+        return self._minute.limit
 
     def acquire(self) -> Permit:
         """Wait until a request may leave, and count it as in flight.
@@ -130,19 +153,35 @@ class Quota:
     def record_response(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Note the response to a request in flight, whatever its status but 429."""
         with self._changed:
-            self._governor.record_response(permit, headers, self._clock.now())
+            now = self._clock.now()
+            self._traffic.finish(permit)
+            self._traffic.record_round_trip(now - permit.sent_at)
+            self._refused_in_a_row = 0
+            self._minute.window.add(now)
+            self._minute.observe(permit, RateHeaders.parse(headers, now), now)
+            self._hour.record_response(permit, now)
             self._changed.notify_all()
 
     def record_failure(self, permit: Permit) -> None:
         """Note that a request in flight got no response; the server may have counted it."""
         with self._changed:
-            self._governor.record_failure(permit, self._clock.now())
+            now = self._clock.now()
+            self._traffic.finish(permit)
+            self._minute.window.add(now)
+            self._hour.window.add(now)
             self._changed.notify_all()
 
     def record_refusal(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Note a 429 to a request in flight."""
+        """Note a 429 to a request in flight: nothing leaves for a while."""
         with self._changed:
-            self._governor.record_refusal(permit, headers, self._clock.now())
+            now = self._clock.now()
+            self._traffic.finish(permit)
+            self._refused_in_a_row += 1
+            # A server that refuses again gets more time each time.
+            backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._refused_in_a_row - 1, MOST_DOUBLINGS)
+            wait = max(self._refusals_wait(permit, headers, now), backoff)
+            wait = min(wait, RETRY_AFTER_CEILING) + JITTER * self._clock.random()
+            self._blocked_until = max(self._blocked_until, now + wait)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -164,23 +203,73 @@ class Quota:
                 if now < self._exchange_at and not is_last:
                     return
                 self._exchange_at = now + self._exchange_seconds
-                entry = self._governor.entry(now, is_closed=is_last)
+                entry = self._entry(now, is_closed=is_last)
             # Responses are recorded while the storage is slow.
             others = self._ledger.exchange(entry)
             with self._changed:
-                self._governor.learn(others, self._clock.now())
+                self._learn(others, self._clock.now())
+
+    @property
+    def _exchange_seconds(self) -> float:
+        return min(EXCHANGE_SECONDS, self._slot_seconds)
 
     def _permit_or_wait(self, now: float) -> Permit | float | None:
         """Give a permit, or the seconds to wait; None for "when a response has come"."""
         if self.closed.is_set():
             raise ClosedError("No more requests are sent: the work was stopped.")
-        wait = self._governor.wait(now)
-        if wait == 0:
-            return self._governor.send(now)
-        if wait and wait > SHORT_WAIT and now + wait > self._silent_until:
+        waits = [self._blocked_until - now, self._hour.wait(now), self._minute.wait(now)]
+        wait = max(0.0, *(wait or 0.0 for wait in waits))
+        if wait == 0 and None not in waits:
+            return self._traffic.start(now)
+        self._has_waited = True
+        if wait > SHORT_WAIT and now + wait > self._silent_until:
             self._silent_until = now + wait + SILENT_SECONDS
             log.info(
                 "The key's quota is used up: waiting for it until %s UTC.",
                 datetime.fromtimestamp(now + wait, UTC).strftime("%H:%M:%S"),
             )
-        return wait
+        return wait or None
+
+    def _refusals_wait(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
+        """Tell the limit that refused; return the seconds to wait."""
+        rate, told = RateHeaders.parse(headers, now), retry_after(headers)
+        if rate:
+            self._minute.observe(permit, rate, now)
+        is_known = rate is not None or not self._minute.has_headers
+        if is_known and told and (told > 1.05 * self._minute.seconds or (rate and rate.remaining)):
+            return self._hour.record_refusal(told, now)
+        self._hour.window.add(now)
+        # Where the API sends rate headers, a refusal without is a gateway's, and says nothing of
+        # the quota.
+        return self._minute.record_refusal(told, now) if is_known else told or 0.0
+
+    def _entry(self, now: float, *, is_closed: bool) -> LedgerEntry:
+        """Return what the other processes are to know of this one."""
+        slots = Counter(
+            math.floor(moment / self._slot_seconds) for moment in self._hour.window.moments(now)
+        )
+        slots[math.floor(now / self._slot_seconds)] += self._traffic.in_flight
+        has_waited, self._has_waited = self._has_waited, False
+        refused_at, resume_at = self._hour.last_refusal(now)
+        return LedgerEntry(
+            writer=self._writer,
+            written_at=now,
+            slot_seconds=self._slot_seconds,
+            slots=+slots,
+            is_waiting=has_waited and not is_closed,
+            is_closed=is_closed,
+            minute_limit=self._minute.key_limit,
+            hour_limit=self._hour.limit,
+            refused_at=refused_at,
+            resume_at=resume_at,
+        )
+
+    def _learn(self, others: Sequence[LedgerEntry], now: float) -> None:
+        """Take over what the other processes wrote."""
+        # An entry from the future is of a machine whose clock is wrong.
+        newest = now + LIVE_SLOTS * self._slot_seconds
+        self._traffic.others = [entry for entry in others if entry.written_at < newest]
+        for entry in self._traffic.others:
+            self._hour.learn(entry, now)
+            if not self._minute.has_headers:
+                self._minute.key_limit = entry.minute_limit or self._minute.key_limit

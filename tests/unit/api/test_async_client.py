@@ -52,8 +52,8 @@ def test_trouble_is_told_as_by_the_threads_client(
     fault: dict[str, Any],
     kind: type[TalkPilotError] | None,
 ) -> None:
-    monkeypatch.setattr("airflow_provider_talkpilot.api.quota.governor.RETRY_AFTER_FLOOR", 0.001)
-    monkeypatch.setattr("airflow_provider_talkpilot.api.quota.governor.JITTER", 0.001)
+    monkeypatch.setattr("airflow_provider_talkpilot.api.quota.quota.RETRY_AFTER_FLOOR", 0.001)
+    monkeypatch.setattr("airflow_provider_talkpilot.api.quota.quota.JITTER", 0.001)
     raised = []
     in_a_thread = make_client(tries=2)
     fetches: list[Callable[[], Any]] = [

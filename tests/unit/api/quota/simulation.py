@@ -13,9 +13,8 @@ from email.utils import format_datetime
 from functools import partial
 from typing import Literal
 
-from airflow_provider_talkpilot.api.quota import LedgerEntry
-from airflow_provider_talkpilot.api.quota.governor import Governor
-from airflow_provider_talkpilot.api.quota.traffic import PATIENCE
+from airflow_provider_talkpilot.api import Quota
+from airflow_provider_talkpilot.api.quota import Clock, LedgerEntry, Permit
 
 START = 1_770_000_000.0
 MINUTE, HOUR = 60.0, 3600.0
@@ -105,6 +104,20 @@ class SharedLedger:
         return [entry for entry in self.entries.values() if entry.writer != own.writer]
 
 
+class SimulatedClock(Clock):
+    """Stands still until somebody sets it."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.time = START
+        self._random = random.Random(seed)
+
+    def now(self) -> float:
+        return self.time
+
+    def random(self) -> float:
+        return self._random.random()
+
+
 @dataclass
 class Process:
     """One process: threads that take work as long as there is some.
@@ -114,16 +127,14 @@ class Process:
     :param begins: seconds after the start of the simulation.
     :param ends: likewise; it sends nothing from then on.
     :param losses: share of requests that get no response, half of them uncounted.
-    :param ledger: shared with the others; None for other software.
     """
 
-    governor: Governor
+    quota: Quota
     work: int
     latency: tuple[float, float] = (0.05, 0.3)
     begins: float = 0.0
     ends: float = math.inf
     losses: float = 0.0
-    ledger: SharedLedger | None = None
     sent: int = 0
     refused: int = 0
     busy: int = 0
@@ -134,12 +145,18 @@ class Process:
 class World:
     """Lets processes send to the server until the time is over or the work is done."""
 
-    def __init__(self, server: Server, processes: list[Process], seed: int = 0) -> None:
+    def __init__(
+        self, server: Server, processes: list[Process], clock: SimulatedClock, seed: int = 0
+    ) -> None:
         self.server, self.processes = server, processes
-        self.now = START
+        self._clock = clock
         self._random = random.Random(seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
+
+    @property
+    def now(self) -> float:
+        return self._clock.time
 
     def at(self, when: float, happen: Callable[[], None]) -> None:
         self._count += 1
@@ -147,35 +164,21 @@ class World:
 
     def run(self, seconds: float = 1e9) -> None:
         for process in self.processes:
-            self.at(START + process.begins, partial(self._begin, process))
+            self.at(START + process.begins, partial(self._work, process))
         while self._events and self._events[0][0] <= START + seconds:
-            self.now, _, happen = heapq.heappop(self._events)
+            self._clock.time, _, happen = heapq.heappop(self._events)
             happen()
 
-    def _begin(self, process: Process) -> None:
-        if process.ledger:
-            self._exchange(process)
-        self._work(process)
-
-    def _exchange(self, process: Process) -> None:
-        assert process.ledger
-        is_last = process.work == 0 or self.now >= START + process.ends
-        entry = process.governor.entry(self.now, is_closed=is_last)
-        process.governor.learn(process.ledger.exchange(entry), self.now)
-        if not is_last:
-            self.at(self.now + EXCHANGE_SECONDS, partial(self._exchange, process))
-            self._work(process)
-
     def _work(self, process: Process) -> None:
-        if self.now >= START + process.ends:
+        if process.work == 0 or self.now >= START + process.ends:
+            process.quota.exchange(is_last=True)
             return
         while process.work > process.busy and process.busy < THREADS:
-            wait = process.governor.wait(self.now)
-            if wait != 0:
-                pause = PATIENCE if wait is None else max(wait, 1e-6)
-                self._wake(process, self.now + pause)
+            permit = process.quota.try_acquire()
+            if not isinstance(permit, Permit):
+                self._wake(process, self.now + min(max(permit, 1e-6), EXCHANGE_SECONDS))
                 return
-            self._send(process)
+            self._send(process, permit)
 
     def _wake(self, process: Process, when: float) -> None:
         """Let it work again then, or before."""
@@ -189,8 +192,7 @@ class World:
 
         self.at(when, wake)
 
-    def _send(self, process: Process) -> None:
-        permit = process.governor.send(self.now)
+    def _send(self, process: Process, permit: Permit) -> None:
         process.busy += 1
         process.sent += 1
         latency = self._random.uniform(*process.latency)
@@ -205,14 +207,14 @@ class World:
         def come_back(accepted: bool, headers: dict[str, str]) -> None:
             process.busy -= 1
             if lost:
-                process.governor.record_failure(permit, self.now)
+                process.quota.record_failure(permit)
             elif accepted:
-                process.governor.record_response(permit, headers, self.now)
+                process.quota.record_response(permit, headers)
                 process.work -= 1
                 process.done_at = self.now
             else:
                 process.refused += 1
-                process.governor.record_refusal(permit, headers, self.now)
+                process.quota.record_refusal(permit, headers)
             self._work(process)
 
         sent = self.now
