@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import Any, Self
 
@@ -211,9 +210,23 @@ class TalkPilotHook(BaseHook):
 
         :raises ConfigurationError: when the connection's extras can never work.
         """
-        with _connection_errors(self.talkpilot_conn_id):
-            connection: Connection = self.get_connection(self.talkpilot_conn_id)
-        return read_fields(connection, self.talkpilot_conn_id)
+        name = self.talkpilot_conn_id
+        try:
+            connection: Connection = self.get_connection(name)
+        except AirflowNotFoundException:
+            raise ConfigurationError(
+                f"There is no TalkPilot connection {name!r}: create it (docs/connection.md), or "
+                "correct talkpilot_conn_id."
+            ) from None
+        except Exception as error:
+            if not holds_key(error):
+                raise
+            # Airflow's own error about a URI quotes it, with the key.
+            raise ConfigurationError(
+                f"Airflow cannot read the connection {name!r}: its URI must be like {URI_SHAPE}, "
+                "without another :// in it."
+            ) from None
+        return read_fields(connection, name)
 
     def dashboard_url(self) -> str | None:
         """Give the address of the TalkPilot dashboard, where the connection has one."""
@@ -276,25 +289,3 @@ def _describe_access(client: TalkPilotClient) -> str:
     if client.quota.per_minute:
         said += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
     return said
-
-
-@contextmanager
-def _connection_errors(connection_id: str) -> Iterator[None]:
-    """Name the cure where Airflow has no connection, or cannot read its URI.
-
-    Airflow's own error about such a URI quotes it, with the key.
-    """
-    try:
-        yield
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"There is no TalkPilot connection {connection_id!r}: create it (docs/connection.md), "
-            "or correct talkpilot_conn_id."
-        ) from None
-    except Exception as error:
-        if not holds_key(error):
-            raise
-        raise ConfigurationError(
-            f"Airflow cannot read the connection {connection_id!r}: its URI must be like "
-            f"{URI_SHAPE}, without another :// in it."
-        ) from None

@@ -48,41 +48,33 @@ class Movement(NamedTuple):
     table: str = ""  # of a table, which one, see TABLES in staging/columns.py
 
 
-class OpenLineageMixin:
-    """Makes an operator report to OpenLineage what it moved, when the task is done."""
+def lineage_of(moved: Movement | None) -> OperatorLineage[Any, Any]:
+    """Say for OpenLineage what was read and written; nothing where a task did not get that far."""
+    from airflow.providers.common.compat.openlineage import facet
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
-    movement: Movement | None = None
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Report what was read and written; nothing where the task did not get that far."""
-        from airflow.providers.common.compat.openlineage import facet
-        from airflow.providers.openlineage.extractors import OperatorLineage
-
-        moved = self.movement
-        if moved is None:
-            return OperatorLineage()
-        statistics = facet.OutputStatisticsOutputDatasetFacet(
-            rowCount=moved.rows, size=moved.bytes, fileCount=moved.files
-        )
-        output = facet.OutputDataset(
-            namespace=moved.target.namespace,
-            name=moved.target.name,
-            facets={"schema": _table_schema(moved.table)}
-            if moved.target.namespace == BIGQUERY
-            else {},
-            outputFacets={"outputStatistics": statistics},
-        )
-        job = moved.job_id and facet.ExternalQueryRunFacet(
-            externalQueryId=moved.job_id, source=BIGQUERY
-        )
-        return OperatorLineage(
-            inputs=[
-                facet.InputDataset(namespace=place.namespace, name=place.name)
-                for place in moved.sources
-            ],
-            outputs=[output],
-            run_facets={"externalQuery": job} if job else {},
-        )
+    if moved is None:
+        return OperatorLineage()
+    statistics = facet.OutputStatisticsOutputDatasetFacet(
+        rowCount=moved.rows, size=moved.bytes, fileCount=moved.files
+    )
+    output = facet.OutputDataset(
+        namespace=moved.target.namespace,
+        name=moved.target.name,
+        facets={"schema": _table_schema(moved.table)} if moved.target.namespace == BIGQUERY else {},
+        outputFacets={"outputStatistics": statistics},
+    )
+    job = moved.job_id and facet.ExternalQueryRunFacet(
+        externalQueryId=moved.job_id, source=BIGQUERY
+    )
+    return OperatorLineage(
+        inputs=[
+            facet.InputDataset(namespace=place.namespace, name=place.name)
+            for place in moved.sources
+        ],
+        outputs=[output],
+        run_facets={"externalQuery": job} if job else {},
+    )
 
 
 def staged(base_url: str, path: ObjectStoragePath, manifest: Manifest) -> Movement:

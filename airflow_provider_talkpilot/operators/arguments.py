@@ -202,7 +202,7 @@ def read_manifest(name: str, value: Any) -> str:
     """Read the URI of a manifest, which another task gives."""
     if not is_given(value):
         raise ConfigurationError(
-            f"{name} is nothing: the task that stages (extract or enrich) was skipped, was "
+            "manifest_uri is nothing: the task that stages (extract or enrich) was skipped, was "
             "marked as succeeded, or its XCom is gone. Clear that task, so that it stages again."
         )
     return read_uri(name, value)

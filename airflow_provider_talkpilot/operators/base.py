@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.compat import BaseOperator
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
+from airflow_provider_talkpilot.lineage.openlineage import Movement, lineage_of
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     read_accounts,
@@ -21,6 +22,7 @@ from airflow_provider_talkpilot.operators.arguments import (
 from airflow_provider_talkpilot.staging.errors import StagingError
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from google.cloud.bigquery import Client
 
     from airflow_provider_talkpilot.compat import Context
@@ -56,6 +58,7 @@ class TalkPilotBigQueryOperator(BaseOperator):
     gcp_conn_id = Argument(read_name)
     location = Argument(read_text)
     impersonation_chain = Argument(read_accounts)
+    movement: Movement | None = None
 
     def __init__(
         self,
@@ -69,6 +72,10 @@ class TalkPilotBigQueryOperator(BaseOperator):
         self.gcp_conn_id = gcp_conn_id
         self.location = location
         self.impersonation_chain = impersonation_chain
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage[Any, Any]:
+        """Report to OpenLineage what the task moved, when it is done."""
+        return lineage_of(self.movement)
 
     def warehouse(self) -> AbstractContextManager[Client]:
         """Make a client of BigQuery ; see :func:`bigquery_client`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import conf
 from airflow_provider_talkpilot.lineage.assets import announce
-from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, loaded
+from airflow_provider_talkpilot.lineage.openlineage import loaded
 from airflow_provider_talkpilot.links.talkpilot import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 10.0
 
 
-class TalkPilotLoadCallsOperator(OpenLineageMixin, TalkPilotBigQueryOperator):
+class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
     """
     Load what is staged: one load job into a staging table, one merge into the table.
 

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import BaseOperator, Stats, conf
+from airflow_provider_talkpilot.compat import Stats, conf
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.lineage.openlineage import OpenLineageMixin, staged
+from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink, StagingLink
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
@@ -49,7 +49,7 @@ DEFER_AFTER = timedelta(minutes=2)
 HASH_CONN_ID = "talkpilot_hash"
 
 
-class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
+class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
     """
     Base of the operators that spend requests: they give the worker back while the quota is used up.
 
@@ -61,6 +61,10 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
     :param defer_after: the longest wait inside the worker.
     """
 
+    template_fields: Sequence[str] = (
+        "talkpilot_conn_id",
+        *TalkPilotBigQueryOperator.template_fields,
+    )
     talkpilot_conn_id = Argument(read_name)
 
     def __init__(
@@ -124,7 +128,7 @@ class TalkPilotRequestsOperator(OpenLineageMixin, BaseOperator):
             Stats.incr(f"talkpilot.{what}", number, tags=tags)
 
 
-class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
+class TalkPilotStagingOperator(TalkPilotRequestsOperator):
     """
     Base of the operators that stage what they request.
 
@@ -138,8 +142,8 @@ class TalkPilotStagingOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOpera
     """
 
     template_fields: Sequence[str] = (
-        *("talkpilot_conn_id", "columns", "hash_conn_id", "table"),
-        *TalkPilotBigQueryOperator.template_fields,
+        *("columns", "hash_conn_id", "table"),
+        *TalkPilotRequestsOperator.template_fields,
     )
     columns = Argument(read_choices)
     hash_conn_id = Argument(read_text)

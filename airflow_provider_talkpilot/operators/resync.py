@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_staging,
     read_table,
 )
-from airflow_provider_talkpilot.operators.base import TalkPilotBigQueryOperator, push_summary
+from airflow_provider_talkpilot.operators.base import push_summary
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.resync.choice import ResyncState, choose_intervals
 from airflow_provider_talkpilot.resync.look_backs import LookBacks, resync_end
@@ -40,7 +40,7 @@ def _read_look_backs(name: str, value: Any) -> str:
     return text
 
 
-class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOperator):
+class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     """
     Choose the past days that a run reads again: by retention, and by the longest look-back due.
 
@@ -74,7 +74,7 @@ class TalkPilotChooseDaysOperator(TalkPilotBigQueryOperator, TalkPilotRequestsOp
 
     template_fields: Sequence[str] = (
         *("look_backs", "done", "start", "end", "agent_ids", "table", "staging_uri"),
-        *("talkpilot_conn_id", *TalkPilotBigQueryOperator.template_fields),
+        *TalkPilotRequestsOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
     look_backs = Argument(_read_look_backs)
