@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any, Self
 
+import tenacity
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 from asgiref.sync import sync_to_async
 
@@ -146,14 +147,13 @@ class TalkPilotHook(BaseHook):
             self._shared = self.get_conn()
         return self._shared
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(WalkMovedError),
+        stop=tenacity.stop_after_attempt(_WALKS),
+        reraise=True,
+    )
     def _whole_walk(self, agent_id: str, interval: Interval, filters: CallFilters) -> list[Call]:
-        for walk in range(1, _WALKS + 1):
-            try:
-                pages = [*self._client_shared().walk_calls(agent_id, interval, filters)]
-                break
-            except WalkMovedError:
-                if walk == _WALKS:
-                    raise
+        pages = [*self._client_shared().walk_calls(agent_id, interval, filters)]
         for reject in (reject for page in pages for reject in page.rejects):
             raise InvalidRecordError(
                 f"TalkPilot listed a call of {interval} that does not fit ({reject.reason}).",

@@ -20,10 +20,10 @@ from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import AirflowNotFoundException, BaseHook, XComArg
+from airflow_provider_talkpilot.compat import XComArg
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError, TalkPilotTaskFailError
-from airflow_provider_talkpilot.staging.choices import HASH, ColumnChoices, Hasher, checked_choices
-from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, StagingError
+from airflow_provider_talkpilot.staging.choices import checked_choices
+from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.storage import normal_uri
 
 if TYPE_CHECKING:
@@ -231,24 +231,6 @@ def read_choices(name: str, value: Any) -> dict[str, str]:
     """Read the choices for columns; see :func:`checked_choices`."""
     _require_no_none(name, value)
     return checked_choices(read_object(name, value))
-
-
-def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
-    """Make what applies the choices, with the secret where a column is hashed.
-
-    :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
-        of its logs.
-    """
-    if HASH not in choices.values():
-        return ColumnChoices(choices)
-    try:
-        secret = BaseHook.get_connection(str(hash_conn_id)).password
-    except AirflowNotFoundException:
-        raise ColumnChoiceError(
-            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
-            "one, of any type, whose password is what openssl rand -hex 32 prints."
-        ) from None
-    return ColumnChoices(choices, Hasher(secret or ""))
 
 
 def read_table(name: str, value: Any) -> str:

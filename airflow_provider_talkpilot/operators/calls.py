@@ -17,7 +17,6 @@ from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     check_bounds,
     checked,
-    column_choices,
     is_given,
     one_of,
     optional,
@@ -32,6 +31,7 @@ from airflow_provider_talkpilot.operators.arguments import (
 from airflow_provider_talkpilot.operators.requests import (
     TalkPilotFollowingOperator,
     TalkPilotStagingOperator,
+    column_choices,
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import (
     RULES,

@@ -12,14 +12,18 @@ from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import Stats, conf
+from airflow_provider_talkpilot.compat import (
+    AirflowNotFoundException,
+    BaseHook,
+    Stats,
+    conf,
+)
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import staged
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink, StagingLink
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
-    column_choices,
     optional,
     read_choices,
     read_manifest,
@@ -33,10 +37,13 @@ from airflow_provider_talkpilot.operators.base import (
     push_summary,
 )
 from airflow_provider_talkpilot.staging.choices import (
+    HASH,
     ColumnChoices,
+    Hasher,
     choices_of,
     require_same_choices,
 )
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.manifests import AnyManifest, WalksManifest
 from airflow_provider_talkpilot.staging.names import Kind, ledger_folder, root_of, scope_of
@@ -249,3 +256,21 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
         choices = column_choices(columns, self.hash_conn_id)
         require_same_choices(choices, calls.columns)
         return choices
+
+
+def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
+    """Make what applies the choices, with the secret where a column is hashed.
+
+    :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
+        of its logs.
+    """
+    if HASH not in choices.values():
+        return ColumnChoices(choices)
+    try:
+        secret = BaseHook.get_connection(str(hash_conn_id)).password
+    except AirflowNotFoundException:
+        raise ColumnChoiceError(
+            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
+            "one, of any type, whose password is what openssl rand -hex 32 prints."
+        ) from None
+    return ColumnChoices(choices, Hasher(secret or ""))

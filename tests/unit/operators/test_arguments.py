@@ -26,7 +26,6 @@ from airflow_provider_talkpilot.exceptions import (
     TalkPilotTaskFailError,
 )
 from airflow_provider_talkpilot.operators.arguments import (
-    column_choices,
     read_accounts,
     read_agents,
     read_choices,
@@ -47,6 +46,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.requests import column_choices
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
