@@ -298,6 +298,21 @@ def test_templates_and_other_tasks_values_are_read_when_the_task_runs() -> None:
         )
 
 
+def test_a_templates_result_is_read_before_the_task_runs() -> None:
+    with DAG("rendered", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        task = TalkPilotExtractCallsOperator(
+            task_id="extract", staging_uri="/x", agent_ids="{{ params.agents }}"
+        )
+    context: Any = {"params": {}}
+    for wrong in ("x", "{{ another }}"):
+        context["params"]["agents"] = wrong
+        with pytest.raises(TalkPilotArgumentError, match="is no UUID"):
+            task.render_template_fields(context)
+    context["params"]["agents"] = f" {A.upper()}"
+    task.render_template_fields(context)
+    assert task.agent_ids == [A]
+
+
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
     def change(password: str | None, name: str = "TALKPILOT_HASH") -> None:
