@@ -8,7 +8,7 @@ from google.cloud.bigquery import SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.staging.choices import KEEP
-from airflow_provider_talkpilot.staging.columns import TABLES, Column, droppable, staging_columns
+from airflow_provider_talkpilot.staging.columns import TABLES, Column, staging_columns
 
 # BigQuery's API has other names for some types than its SQL.
 _API_TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
@@ -34,7 +34,7 @@ def labels_of(columns: Mapping[str, str], table: str = "") -> dict[str, str]:
     :param columns: what a manifest recorded.
     :param table: which one, see ``TABLES``.
     """
-    names = droppable(TABLES[table])
+    names = [column.name for column in TABLES[table] if column.is_droppable]
     return {f"{_LABEL}{name}": choice for name, choice in columns.items() if name in names}
 
 
@@ -49,7 +49,7 @@ def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "
     labels = table.labels or {}
     differences = [
         f"{name} ({there} there, {here} now)"
-        for name in droppable(TABLES[kind])
+        for name in (column.name for column in TABLES[kind] if column.is_droppable)
         if (there := labels.get(f"{_LABEL}{name}", KEEP)) != (here := columns.get(name, KEEP))
     ]
     if differences:

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_talkpilot.api import CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.models import RECORDING
 from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.staging.columns import NEEDED, TABLES, droppable, hashable
+from airflow_provider_talkpilot.staging.columns import NEEDED, TABLES
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.rows import is_red_flag, without_personal
 
@@ -22,7 +22,8 @@ LEAST_SECRET = 32
 _FINGERPRINT = 8
 _KNOWN_FIELDS = frozenset(CallDetail.model_fields) | frozenset(PerformanceRecord.model_fields)
 _ALL = [column for columns in TABLES.values() for column in columns]
-DROPPABLE, HASHABLE = (tuple(dict.fromkeys(names(_ALL))) for names in (droppable, hashable))
+DROPPABLE = tuple(dict.fromkeys(column.name for column in _ALL if column.is_droppable))
+HASHABLE = tuple(dict.fromkeys(column.name for column in _ALL if column.is_hashable))
 """Of all tables. A choice is for every column of its name."""
 # They hold the words of the transcript: who drops it drops them too.
 _SAME_WORDS = ("transcript_raw", "turns")

@@ -7,7 +7,6 @@ records are in ``api/models.py``; a test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, Flag
 
@@ -63,6 +62,16 @@ class Column:
         if self.is_repeated:
             return "REPEATED"
         return "REQUIRED" if self.source is Source.KEY else "NULLABLE"
+
+    @property
+    def is_droppable(self) -> bool:
+        """Whether a user may drop it."""
+        return Is.NEEDED not in self.traits
+
+    @property
+    def is_hashable(self) -> bool:
+        """Whether a user may hash it: the texts of list rows."""
+        return self.is_droppable and self.type == "STRING" and self.source is Source.LIST
 
     @property
     def sql_type(self) -> str:
@@ -251,29 +260,14 @@ DETAIL_DRIFT = Column("detail_drift", "JSON", Source.STAGING, "Likewise, of the 
 DETAIL_FOUND = Column("detail_found", "BOOL", Source.STAGING, "False: TalkPilot has no detail.")
 
 
-def droppable(columns: Iterable[Column]) -> tuple[str, ...]:
-    """Names of the columns that a user may drop."""
-    return tuple(column.name for column in columns if Is.NEEDED not in column.traits)
-
-
-def hashable(columns: Iterable[Column]) -> tuple[str, ...]:
-    """Names of the columns that a user may hash: the texts of list rows."""
-    return tuple(
-        column.name
-        for column in columns
-        if Is.NEEDED not in column.traits and column.type == "STRING" and column.source is _L
-    )
-
-
 NEEDED = tuple(column.name for column in COLUMNS if Is.NEEDED in column.traits)
-DROPPABLE, HASHABLE = droppable(COLUMNS), hashable(COLUMNS)
+DROPPABLE = tuple(column.name for column in COLUMNS if column.is_droppable)
+HASHABLE = tuple(column.name for column in COLUMNS if column.is_hashable)
 PERSONAL = tuple(column for column in COLUMNS if Is.PERSONAL in column.traits)
 IMPERSONAL = tuple(
     column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL
 )
 """What a purge leaves of a staged list row."""
-
-
 RECORDING = tuple(column.name for column in COLUMNS if column.name.startswith("recording_"))
 """What the table tells of a recording; null where recordings are not archived."""
 

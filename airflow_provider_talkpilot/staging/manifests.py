@@ -194,6 +194,11 @@ class WalksManifest(Manifest):
         return len(self.agents)
 
     @property
+    def unfinished(self) -> AgentWalk | None:
+        """The walk whose slices are not all walked; of a checkpoint, the last one can be so."""
+        return self.agents[-1] if self.agents and self.agents[-1].until else None
+
+    @property
     def agent_names(self) -> dict[str, str]:
         """Names by id, as far as they are known."""
         return {row["id"]: row["name"] for row in self.listed if row["name"]}

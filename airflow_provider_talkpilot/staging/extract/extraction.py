@@ -135,7 +135,7 @@ def _resume(
         return None
     is_recent = datetime.now(UTC) - found.worked_at < CHECKPOINT_AGE
     # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
-    is_possible = all(walk.until is None or walk.agent_id in agents for walk in found.agents)
+    is_possible = found.unfinished is None or found.unfinished.agent_id in agents
     return found if is_recent and is_possible and found.is_whole(folder) else None
 
 

@@ -131,10 +131,10 @@ class Walker:
 
     def walk(self, agents: Sequence[str]) -> None:
         """Walk the agents that are left; first the one whose walk was interrupted."""
-        walks = self.manifest.agents
-        done = {walk.agent_id for walk in walks if walk.until is None}
+        done = {walk.agent_id for walk in self.manifest.agents if walk.until is None}
         left = [agent_id for agent_id in agents if agent_id not in done]
-        left.sort(key=lambda agent_id: all(agent_id != walk.agent_id for walk in walks))
+        if unfinished := self.manifest.unfinished:
+            left.sort(key=lambda agent_id: agent_id != unfinished.agent_id)
         log.info(
             "Walking the %s of %d agent(s) in %s%s.",
             WHAT[self.manifest.kind],
@@ -158,19 +158,18 @@ class Walker:
 
     def _walk_agent(self, agent_id: str) -> None:
         """Walk an agent's interval, or what is left of it; a long list in slices."""
-        walks, end = self.manifest.agents, self.plan.interval.end
-        begun = walks[-1].until if walks else None
-        left = [Interval(begun, end) if begun else self.plan.interval]
+        whole, before = self.plan.interval, self.manifest.unfinished
+        left = [Interval(before.until, whole.end) if before and before.until else whole]
         while left:
             interval = left.pop(0)
             walk = self._walk(agent_id, interval)
             if isinstance(walk, list):
                 left[:0] = walk
                 continue
-            if walks and walks[-1].until:
-                walk = walks.pop().joined(walk)
+            if self.manifest.unfinished:
+                walk = self.manifest.agents.pop().joined(walk)
             walk.until = interval.end if left else None
-            walks.append(walk)
+            self.manifest.agents.append(walk)
             self._has_walked, self._is_saved = True, False
             if (
                 self.parts.bytes >= PART_BYTES
@@ -256,9 +255,9 @@ class Walker:
         self.manifest.save_checkpoint(self.folder)
         self._is_saved = True
         self._flushed_at = time.monotonic()
-        if self.manifest.agents and (until := self.manifest.agents[-1].until):
-            calls = f"{self.manifest.agents[-1].calls:,}"
-            log.info("%s row(s) of an agent staged, up to %s.", calls, format_utc(until))
+        if (walk := self.manifest.unfinished) and walk.until:
+            calls, until = f"{walk.calls:,}", format_utc(walk.until)
+            log.info("%s row(s) of an agent staged, up to %s.", calls, until)
 
 
 def _row(record: Call | PerformanceRecord, now: datetime) -> dict[str, Any]:
