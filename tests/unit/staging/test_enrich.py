@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -162,9 +164,27 @@ def test_results_are_staged_before_the_quota_is_waited_for(
     assert enrich(stage(folder, 6), client).rows == 6
 
 
+class SlowArchive:
+    """Archives one recording after the other, slower than details come."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+
+    def archive(self, call: CallDetail) -> Future[dict[str, Any]]:
+        return self._pool.submit(self._archive)
+
+    def _archive(self) -> dict[str, Any]:
+        time.sleep(0.001)
+        return {"recording_status": "none"}
+
+    def close(self) -> None:
+        """All come."""
+
+
 @pytest.mark.parametrize("concurrency", [1, 32])
+@pytest.mark.parametrize("archive", [None, SlowArchive()])
 def test_a_kill_at_any_moment_costs_at_most_a_batch(
-    folder: ObjectStoragePath, concurrency: int
+    folder: ObjectStoragePath, concurrency: int, archive: SlowArchive | None
 ) -> None:
     counting = Lock()
 
@@ -174,8 +194,9 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
                 assert self.requests["detail"] + 1 - len(staged(folder)) <= BATCH_ROWS
                 return super().call(agent_id, call_id, permit)
 
-    manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency)
+    manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency, archive=archive)
     assert manifest.rows == 450
+    assert manifest.recordings == ({"none": 450} if archive else {})
     assert len(manifest.parts) <= 450 / LEAST_ROWS + 1
 
 
