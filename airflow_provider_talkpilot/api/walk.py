@@ -195,7 +195,7 @@ class Walk:
         except ValidationError as error:
             raise UnexpectedResponseError(
                 f"GET {self._path} responded with a record that does not fit: "
-                f"{describe_invalid(error)}.",
+                f"{describe_invalid(error)}. Report it to TalkPilot.",
                 status=200,
             ) from None
 
@@ -216,7 +216,10 @@ class Walk:
             )
 
     def _moved(self, how: str) -> WalkMovedError:
-        return WalkMovedError(f"The list {self._path} changed while it was read: {how}.")
+        return WalkMovedError(
+            f"The list {self._path} changed while it was read: {how}. If it does so at every try, "
+            "report it to TalkPilot."
+        )
 
 
 class IntervalWalk(Walk, Generic[Record]):

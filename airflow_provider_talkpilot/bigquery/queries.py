@@ -13,7 +13,6 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.schema import require_same_choices
 from airflow_provider_talkpilot.bigquery.statements import query_config, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import has_performance
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 
 _PAGE_ROWS = 10_000
@@ -62,7 +61,6 @@ def known_details(
         "known_details",
         target=target,
         interval=interval,
-        has_performance=has_performance(client, target),
         # A table of an older version gets the columns with its next load.
         has_recordings=any(field.name == "recording_status" for field in table.schema),
     )

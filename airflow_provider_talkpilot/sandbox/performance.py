@@ -32,7 +32,7 @@ def performance_record(
     agent: Row,
     *,
     forgets_purged: bool,
-    score_shift: float = 0.0,
+    score_shift: float | None = 0.0,
 ) -> Row:
     """The record of a call, as the list shows it.
 
@@ -41,7 +41,7 @@ def performance_record(
     :param made: its list fields as they first were.
     :param agent: the call's agent.
     :param forgets_purged: whether a purge of the call takes the caller's data out of the record.
-    :param score_shift: how much higher the record's score is than the call's.
+    :param score_shift: how much higher the record's score is than the call's; None for no score.
     """
     rng = random.Random(f"performance {record_id}")
     is_forgotten = call["is_purged"] and forgets_purged
@@ -79,7 +79,8 @@ def performance_record(
         "prompt_fingerprint": hashlib.sha256(str(agent["prompt"]).encode()).hexdigest(),
     }
     score = call["final_score"]
-    return record | _assessment(rng, score + score_shift if score is not None else None)
+    is_scored = score is not None and score_shift is not None
+    return record | _assessment(rng, score + score_shift if is_scored else None)
 
 
 def performance_transcript(text: str | None) -> list[dict[str, Any]] | None:

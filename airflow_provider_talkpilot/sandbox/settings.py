@@ -120,7 +120,8 @@ class SandboxSettings(BaseModel):
     :param detail_has_updated_at: whether details have ``updated_at``.
     :param purge_reaches_performance: whether a purged call's performance record loses the caller's
         number and what was learnt of the caller.
-    :param performance_score_shift: how much higher a performance record's score is than its call's.
+    :param performance_score_shift: how much higher a performance record's score is than its call's;
+        None for records without a score.
     :param extra_list_fields: put into every list row: unknown fields, or values of another type
         for known ones, such as ``{"duration": 12.5}``. For a single call: ``edit``.
     :param extra_detail_fields: put into every detail, likewise.
@@ -189,7 +190,7 @@ class SandboxSettings(BaseModel):
     list_has_updated_at: bool = True
     detail_has_updated_at: bool = True
     purge_reaches_performance: bool = True
-    performance_score_shift: float = 0.0
+    performance_score_shift: float | None = 0.0
     extra_list_fields: dict[str, Any] = Field(default_factory=dict)
     extra_detail_fields: dict[str, Any] = Field(default_factory=dict)
     moment_form: MomentForm = "iso"

@@ -195,6 +195,23 @@ def test_an_agent_taken_off_the_keys_list(refusals: Refusals, connect: Callable[
             task()
 
 
+def test_an_agent_that_is_deleted_after_the_list_was_read(refusals: Refusals) -> None:
+    """The run named none: the next try reads the list without it."""
+    chain = refusals.chain
+    chain.sandbox.faults.add("status", kind="calls", status=404)
+    with refusals.expect(LATER, "/calls responded 404 NOT_FOUND. The next try reads the list"):
+        chain.extract()
+    chain.extract()
+
+
+def test_a_key_that_can_see_no_agent(
+    chain: Chain, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(password=chain.sandbox.add_key("blind", allowed_agent_ids=[]))
+    chain.extract()
+    assert "The key can see no agent, so there are no calls." in caplog.text
+
+
 # Something in front of TalkPilot
 
 

@@ -189,23 +189,42 @@ def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None
         assert scores(chain)[late["id"]] == score + 0.25
 
 
-@pytest.mark.parametrize("has_records", [True, False])
-def test_a_purged_call_costs_a_detail_for_its_score_alone(chain: Chain, has_records: bool) -> None:
+@pytest.mark.parametrize("has_scores", [True, False])
+def test_a_purged_call_costs_a_detail_for_its_score_alone(chain: Chain, has_scores: bool) -> None:
+    chain.sandbox.settings.performance_score_shift = 0.0 if has_scores else None
     chain.enrich_options = {"details": "until_complete"}
     every = {call["id"] for call in chain.sandbox.truth(*chain.interval)}
     purged = every - {call["id"] for call in living(chain)}
     calls = chain.summaries()
-    if has_records:
-        chain.performance(calls)
+    chain.performance(calls)
     spent(chain)
     details = chain.enrich(calls)
     assert purged
-    assert spent(chain)["detail"] == len(every) - (len(purged) if has_records else 0)
+    assert spent(chain)["detail"] == len(every) - (len(purged) if has_scores else 0)
     chain.load(str(details.returned))
     assert scores(chain) == true_scores(chain)
     shutil.rmtree(local(chain.staging_uri))
     chain.enrich(chain.summaries())
     assert "detail" not in spent(chain)
+
+
+def test_a_late_score_comes_with_a_detail_where_the_record_has_none(chain: Chain) -> None:
+    """TalkPilot does not say that a record gets the score of its call."""
+    chain.sandbox.settings.performance_score_shift = None
+    chain.enrich_options = {"rescore_days": 10_000, "details": "until_complete"}
+    chain.performance(chain.summaries())
+    chain.load(str(chain.enrich(chain.summaries()).returned))
+    late = next(call["id"] for call in living(chain) if call["final_score"] is None)
+    chain.sandbox.score(late, 7, bump=False)
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET detail_synced_at ="
+        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
+    ).result()
+    shutil.rmtree(local(chain.staging_uri))
+    calls = chain.summaries()
+    chain.performance(calls)
+    chain.load(str(chain.enrich(calls).returned))
+    assert scores(chain)[late] == 7
 
 
 def test_a_detail_without_a_score_takes_none_away(chain: Chain) -> None:
@@ -310,13 +329,15 @@ def test_choices_for_columns(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in repr(rows(chain))
 
 
-@pytest.mark.parametrize("refused", ["permission", "spring"])
+@pytest.mark.parametrize("refused", ["permission", "spring", "unknown path"])
 def test_everything_goes_on_without_permission(
     chain: Chain, caplog: pytest.LogCaptureFixture, refused: str
 ) -> None:
     sandbox = chain.sandbox
     if refused == "spring":
         sandbox.settings.performance_records = False
+    elif refused == "unknown path":
+        sandbox.faults.add("status", kind="performance", times=2, status=404, body="message")
     else:
         key = sandbox.settings.api_keys[sandbox.api_key]
         key.permissions = ["agents:read", "calls:read"]

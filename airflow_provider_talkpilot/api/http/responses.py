@@ -27,6 +27,10 @@ NO_API_HERE = f"There is no TalkPilot API at this address. {CHECK_HOST}"
 
 # Every TalkPilot has these.
 _ALWAYS_THERE = ("/health", "/agents")
+_NO_RECORDS = (
+    "TalkPilot has no performance records at this address, as before September 2026, or no longer "
+    "has the agent."
+)
 _MOST_CHARACTERS = 16_384
 _MESSAGES = ("message", "msg", "error_description", "detail", "title", "error")
 _ERROR_FIELDS = {*_MESSAGES, "code", "error_code", "status", "statusCode", "success"}
@@ -165,6 +169,9 @@ def error_of(response: httpx.Response) -> errors.ApiError:
         ]
     if kind is errors.NotFoundError and response.url.path.endswith(_ALWAYS_THERE):
         cure = NO_API_HERE
+    # Older APIs do not know this path, and need not say so in TalkPilot's envelope.
+    if status == HTTPStatus.NOT_FOUND and response.url.path.endswith("/performance"):
+        kind, cure = errors.NotFoundError, _NO_RECORDS
     text = f"{_get(response)} responded {f'{status} {code}'.strip()}: {message.rstrip('.')}"
     if details:
         text += f" ({'; '.join(details)})"

@@ -1,21 +1,11 @@
-{% from '_performance.sql' import around with context -%}
-{%- set scored -%}
-final_score IS NOT NULL
-{%- if has_performance %}
-    -- Its score comes with its record.
-    OR call_id IN (
-      SELECT P.call_id FROM `{{ performance }}` AS P
-      WHERE {{ around('P', 1) }} AND P.call_id IS NOT NULL
-    )
-{%- endif %}
-{%- endset -%}
 -- Which versions of which calls of the interval have their detail in the target, and what it has. That
--- of a purged call has nothing but the score: with a score from elsewhere, its detail is known.
+-- of a purged call has nothing but the score: with its record's score, its detail is known. A record
+-- without a score spares no detail: TalkPilot does not say that the two are the same.
 SELECT
   id,
   detail_updated_at,
   COALESCE(detail_synced_at, synced_at) AS known_since,
-  {{ scored }} AS scored,
+  final_score IS NOT NULL AS scored,
   ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL OR IFNULL(is_purged, FALSE)
     AS transcribed,
 {%- if has_recordings | default(true) %}
@@ -28,5 +18,5 @@ SELECT
 FROM `{{ target }}`
 WHERE created_at >= TIMESTAMP '{{ start }}'
   AND created_at < TIMESTAMP '{{ end }}'
-  AND (detail_synced_at IS NOT NULL OR (is_purged AND ({{ scored }})))
+  AND (detail_synced_at IS NOT NULL OR (is_purged AND final_score IS NOT NULL))
   AND erased_at IS NULL

@@ -113,7 +113,7 @@ class Known(NamedTuple):
 
     :param version: the version it belongs to.
     :param fetched_at: when it was requested.
-    :param scored: whether it has a ``final_score``, or will get it without a detail.
+    :param scored: whether it has a ``final_score``.
     :param transcribed: whether it has a transcript, or its call is purged.
     :param recorded: whether it is known what became of its recording.
     :param loaded: whether the warehouse has it; of a purged call, its score.

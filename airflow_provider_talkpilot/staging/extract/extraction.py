@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.api.errors import (
     NotFoundError,
     PermissionDeniedError,
     TalkPilotError,
+    WalkMovedError,
 )
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import warn_of_drift
@@ -59,9 +60,14 @@ def extract_calls(
     """
     plan.interval.require_over()
     agents, listed = plan.agent_ids, list[dict[str, Any]]()
-    with _refused_agents_named(client, agents or ()):
+    with _refused_agents_named(client, agents):
         if agents is None:
             found, now = client.agents(), datetime.now(UTC)
+            if not found:
+                log.warning(
+                    "The key can see no agent, so there are no calls. If that is not what you "
+                    "expect, look at the key's agents in TalkPilot's dashboard (Settings, API)."
+                )
             agents = [agent.id for agent in found]
             listed = [agent_row(agent, now, prompts=plan.agent_prompts) for agent in found]
         return _extract(client, folder, plan, "calls", agents, listed)
@@ -84,9 +90,9 @@ def extract_performance(
         if required or load_checkpoint(folder, "performance"):
             raise
         log.warning(
-            "No performance records are read, and scores come from details alone. TalkPilot says: "
-            "%s Give the API key the permission performance:read, or set performance (for the "
-            "shipped DAGs the Variable talkpilot_performance) to off.",
+            "No performance records are read, and scores come from details alone: %s To send no "
+            "such request, set performance (for the shipped DAGs the Variable "
+            "talkpilot_performance) to off.",
             error,
         )
     manifest = _start(plan, "performance")
@@ -152,18 +158,27 @@ def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> WalksMan
 
 
 @contextmanager
-def _refused_agents_named(client: TalkPilotClient, agents: Sequence[str]) -> Iterator[None]:
+def _refused_agents_named(client: TalkPilotClient, agents: Sequence[str] | None) -> Iterator[None]:
     """Name all agents that the key cannot read in the error about the first of them.
 
     Costs a request per 100 agents of the key, and only then.
 
-    :param agents: that the run names.
+    :param agents: that the run names; None where it takes those of the key's list. Then one may
+        have been deleted since the list was read, and the next try can work.
     """
     try:
         yield
     except (AgentNotAccessibleError, NotFoundError) as error:
+        if agents is None:
+            sent = str(error).partition(" responded ")[0]
+            raise WalkMovedError(
+                f"The key's list of agents had one whose calls TalkPilot refuses: {sent} responded "
+                f"{error.status} {error.code}. The next try reads the list again. If the agent is "
+                "still there, tell TalkPilot's support, or name the agents to read in agent_ids "
+                "(for the shipped DAGs the Variable talkpilot_agent_ids)."
+            ) from None
         try:
-            seen = {agent.id.lower() for agent in client.agents()} if agents else set()
+            seen = {agent.id.lower() for agent in client.agents()}
         except TalkPilotError:  # the key may not list agents
             raise error from None
         refused = [agent_id for agent_id in agents if agent_id.lower() not in seen]
