@@ -94,6 +94,10 @@ def test_what_changed_arrives_with_the_next_run(chain: Chain) -> None:
     sandbox.purge(live[2]["id"])
     sandbox.soft_delete(live[3]["id"])
     sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:34:56.789Z")
+    # As if that call had moved from another agent since.
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET agent_id = 'another' WHERE id = '{live[4]['id']}'"
+    ).result()
 
     chain.run()
     chain.assert_table_is_truth()

@@ -329,6 +329,13 @@ def test_choices_for_columns(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in repr(rows(chain))
 
 
+def test_an_agent_that_is_deleted_meanwhile_ends_no_run(chain: Chain) -> None:
+    calls = chain.summaries()
+    chain.sandbox.faults.add("status", kind="performance", after=1, status=404)
+    chain.performance(calls)
+    assert {row["agent_id"] for row in rows(chain)} == {chain.sandbox.store.agent_ids[0]}
+
+
 @pytest.mark.parametrize("refused", ["permission", "spring", "unknown path"])
 def test_everything_goes_on_without_permission(
     chain: Chain, caplog: pytest.LogCaptureFixture, refused: str
@@ -350,7 +357,7 @@ def test_everything_goes_on_without_permission(
     spent(chain)
     caplog.clear()
     chain.performance(calls)
-    assert spent(chain) == {"performance": 1}
+    assert spent(chain)["performance"] == 1
     assert caplog.text.count("No performance records are read") == 1
     chain.load(str(chain.enrich(calls).returned))
     chain.assert_table_is_truth()

@@ -136,7 +136,15 @@ class BaseClient:
     def _call(self, agent_id: str, call_id: str) -> Exchange[CallDetail]:
         agent_id, call_id = require_uuid("agent id", agent_id), require_uuid("call id", call_id)
         request = Request("detail", f"agents/{agent_id}/calls/{call_id}")
-        detail = self._read(CallDetail, request, (yield request))
+        body = yield request
+        detail = self._read(CallDetail, request, body)
+        if detail.id.lower() != call_id:
+            raise errors.InvalidRecordError(
+                f"GET {self.base_url}/{request.path} responded with another call. Report it to "
+                "TalkPilot.",
+                record=body,
+                reason="id: that of another call",
+            )
         detail.agent_id = detail.agent_id or agent_id
         return detail
 

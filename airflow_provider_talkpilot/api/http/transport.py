@@ -115,7 +115,10 @@ def sending(base_url: str) -> Iterator[None]:
             yield
     except httpx.DecodingError:
         raise UnreadableResponseError(
-            f"{base_url} responded with a body that cannot be decoded.", status=200
+            f"{base_url} responded with a body that cannot be decoded: it was cut, or comes from "
+            "something else. Check the base URL (the connection's host); its shape is "
+            f"{BASE_URL_SHAPE}.",
+            status=200,
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

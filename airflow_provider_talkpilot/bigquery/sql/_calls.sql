@@ -7,8 +7,9 @@
 {%- set inserted = key_columns + list_columns -%}
 {%- set staged = inserted -%}
 {%- set drift = ['drift'] -%}
+{#- A call can move to another agent. -#}
 {%- set updated
-    = list_columns
+    = ['agent_id'] + list_columns
     + ['transcript', 'transcript_raw', 'transcript_source', 'turns'] + recording_columns
     + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set makes_a_row = 'TRUE' -%}

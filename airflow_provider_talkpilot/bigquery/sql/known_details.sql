@@ -1,5 +1,5 @@
 -- Which versions of which calls of the interval have their detail in the target, and what it has. That
--- of a purged call has nothing but the score: with its record's score, its detail is known. A record
+-- of a purged call has nothing but the score: with that of its record, its detail is known. A record
 -- without a score spares no detail: TalkPilot does not say that the two are the same.
 SELECT
   id,

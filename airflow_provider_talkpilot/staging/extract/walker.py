@@ -19,7 +19,11 @@ from airflow_provider_talkpilot.api import (
     PerformanceRecord,
     TalkPilotClient,
 )
-from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, WalkMovedError
+from airflow_provider_talkpilot.api.errors import (
+    NotFoundError,
+    QuotaExhaustedError,
+    WalkMovedError,
+)
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, RecordPage
 from airflow_provider_talkpilot.compat import ObjectStoragePath
@@ -144,7 +148,14 @@ class Walker:
         )
         try:
             for agent_id in left:
-                self._walk_agent(agent_id)
+                try:
+                    self._walk_agent(agent_id)
+                except NotFoundError as error:
+                    # The agent was deleted after its calls were walked.
+                    is_between = self.manifest.agents and not self.checkpoint.walk
+                    if self.manifest.kind == "calls" or not is_between:
+                        raise
+                    log.warning("An agent's performance records are left out: %s", error)
         except QuotaExhaustedError:
             if self._pages and not self._has_walked:
                 # It would end so every time: others may leave us few requests an hour.

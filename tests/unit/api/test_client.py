@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -78,6 +79,18 @@ def test_ids_that_are_no_uuid_reach_no_url(client: TalkPilotClient, wrong: Any) 
     with pytest.raises(errors.ConfigurationError, match="is no UUID"):
         client.walk_calls(wrong, DAY)
     assert not client.requests
+
+
+def test_another_call_than_the_requested_one(make_client: MakeClient) -> None:
+    """It must not become a caller's transcript."""
+    asked, other = ("0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f", "1d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f")
+    body = json.dumps({"id": other, "created_at": "2026-03-16T10:00:00Z"}).encode()
+    with (
+        RawServer(body) as server,
+        pytest.raises(errors.InvalidRecordError, match="responded with another call") as caught,
+    ):
+        make_client(base_url=server.url).call(asked, asked.upper())
+    assert caught.value.reason == "id: that of another call"
 
 
 def test_requests_are_counted_and_say_who_sends_them(

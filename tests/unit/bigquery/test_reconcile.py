@@ -30,7 +30,7 @@ EQUAL = Balance("a", **COUNTS | {"staged": 46, "live": 46})
         ({"missing": 2}, r"Of 46 call\(s\) 2 are missing \(agent a: 2\), deleted since"),
         ({"gone": 1, "gone_from_trash": 2}, "3 are too many .* by the load of an older walk"),
         ({"doubles": 1}, "1 are there twice .* inserted since, by other software"),
-        ({"staged": 0, "live": 0}, "0 are in the staging table, emptied by another load"),
+        ({"staged": 0, "live": 0}, "none is in the staging table, emptied by another load"),
     ],
 )
 def test_each_cause_has_words_of_its_own(found: dict[str, Any], says: str) -> None:
@@ -42,3 +42,7 @@ def test_each_cause_has_words_of_its_own(found: dict[str, Any], says: str) -> No
 
 def test_what_is_equal_or_came_since_is_no_error() -> None:
     require_equal([replace(EQUAL, others=3, changed=1)], MANIFEST, "demo.calls.calls")
+
+
+def test_a_call_that_two_agents_lists_have_is_one_row() -> None:
+    require_equal([replace(EQUAL, staged=45, live=45)], MANIFEST, "demo.calls.calls")
