@@ -152,7 +152,7 @@ class Walker:
                     self._walk_agent(agent_id)
                 except NotFoundError as error:
                     # The agent was deleted after its calls were walked.
-                    is_between = walks and walks[-1].until is None
+                    is_between = self.manifest.agents and not self.manifest.unfinished
                     if self.manifest.kind == "calls" or not is_between:
                         raise
                     log.warning("An agent's performance records are left out: %s", error)
