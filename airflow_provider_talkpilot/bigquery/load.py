@@ -256,16 +256,18 @@ class Load:
         return LoadResult(rows=rows, changed=rows, merge_job_id=merge.job_id)
 
     def _forget_lost(self, before: Sequence[Balance]) -> None:
-        """Delete the recordings of calls that the merge will empty.
+        """Delete the recordings of calls that the merge will empty, or an earlier one has.
 
         Before the merge: where a kill comes between the two, the next try finds the calls again.
         """
         manifest = self._manifest
         is_staged = isinstance(manifest, DetailsManifest) and "archived" in manifest.recordings
-        lost = total(before, "purged", "gone", "gone_from_trash")
+        lost = total(before, "purged", "gone", "gone_from_trash", "forgotten")
+        archive = self._options.recordings is not None
         # By its name one can be in the archive that the table does not have, too.
-        if is_staged or total(before, "recorded") or (lost and self._options.recordings):
-            self._forget(self._statement("lost_recordings", staged_rows=manifest.rows))
+        if is_staged or total(before, "recorded") or (lost and archive):
+            about = {"staged_rows": manifest.rows, "archive": archive}
+            self._forget(self._statement("lost_recordings", **about))
 
     def _forget_old(self, now: datetime, keep: timedelta) -> None:
         """Delete recordings that were kept long enough, then note that in their rows."""

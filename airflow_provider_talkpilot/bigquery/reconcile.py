@@ -55,6 +55,7 @@ class Balance:
     :param others: calls that the target got from elsewhere since the walk began.
     :param purged: calls of the walk that are purged, where the target does not know it yet.
     :param recorded: calls that are purged or gone, and have a recording in the target.
+    :param forgotten: calls that are purged or erased in the target already.
     :param returned: calls of the walk that are erased in the target, and come back.
     """
 
@@ -69,6 +70,7 @@ class Balance:
     others: int
     purged: int
     recorded: int
+    forgotten: int
     returned: int
 
     def merged(self) -> Balance:

@@ -4,8 +4,8 @@
 -- What is staged beside the target, by agent: calls in both, calls that the target lacks, rows to
 -- change, rows too many of a call, calls that are gone from TalkPilot (apart those that the target
 -- last saw in the trash), calls that the target got from somewhere else since the walk began, calls
--- whose purge the target does not know yet, those that lose a recording, and erased ones that come
--- back.
+-- whose purge the target does not know yet, those that lose a recording, those that the target has as
+-- purged or erased, and erased ones that come back.
 SELECT
   IFNULL(S.agent_id, T.agent_id) AS agent_id,
   COUNTIF(S.id IS NOT NULL) AS staged,
@@ -23,6 +23,7 @@ SELECT
   COUNTIF(T.recording_archived_at IS NOT NULL AND IF(
     S.id IS NULL, T.is_gone, S.is_purged AND NOT IFNULL(T.is_purged, FALSE)
   )) AS recorded,
+  COUNTIF(T.is_purged OR T.erased_at IS NOT NULL) AS forgotten,
   COUNTIF(S.id IS NOT NULL AND T.erased_at IS NOT NULL AND {{ changes(rows) }}) AS returned
 FROM (
   SELECT

@@ -3,6 +3,8 @@
 {% set of_details = ['recording_uri'] if kind == 'details' else [] -%}
 -- Calls whose recordings have to go before the merge empties their rows: calls that are purged, and
 -- calls that are gone. Of details, also those whose recording came too late for a row that is empty.
+-- Where there is an archive, also calls of empty rows: a task that was killed may have archived their
+-- recording after its purge was loaded.
 SELECT
   IFNULL(T.id, S.id) AS id,
   IFNULL(T.agent_id, S.agent_id) AS agent_id,
@@ -18,6 +20,10 @@ FULL JOIN {{ newest_staged_rows(key_columns + ['is_purged', 'synced_at'] + of_de
 WHERE (S.is_purged AND NOT IFNULL(T.is_purged, FALSE))
 {%- if of_details %}
   OR (S.recording_uri IS NOT NULL AND T.id IS NOT NULL AND NOT ({{ forgets_nothing_forgotten() }}))
+{%- endif %}
+{%- if archive %}
+  OR T.is_purged
+  OR (T.erased_at IS NOT NULL AND S.id IS NULL)
 {%- endif %}
   OR (
     S.id IS NULL

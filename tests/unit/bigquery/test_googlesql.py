@@ -52,7 +52,11 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("create_lock", {"lock": TARGET.sibling("lock")}),
     ("known_details", {"interval": INTERVAL}),
     ("known_details", {"interval": INTERVAL, "has_recordings": False}),
-    *(("lost_recordings", MERGE | {"kind": kind}) for kind in ("calls", "details")),
+    *(
+        ("lost_recordings", MERGE | {"kind": kind, "archive": archive})
+        for kind in ("calls", "details")
+        for archive in (False, True)
+    ),
     ("old_recordings", {"before": INTERVAL.start, "now": INTERVAL.end}),
     ("forget_recordings", MERGE | {"before": INTERVAL.start, "now": INTERVAL.end}),
     ("earliest_call", {"end": DAY}),
