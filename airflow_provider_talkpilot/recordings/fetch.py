@@ -24,6 +24,7 @@ import tenacity
 
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api.http.transport import certificates, unlogged
+from airflow_provider_talkpilot.staging.scratch import temporary_errors
 
 Status = Literal["archived", "none", "expired", "too_large", "refused", "failed", "deleted"]
 """What became of a recording: the column ``recording_status``."""
@@ -36,13 +37,17 @@ _PASSING = frozenset({408, 425, 429, *range(500, 600)})
 _TYPE = re.compile(r"(?:audio|video)/[a-z0-9][a-z0-9.+-]{0,60}|application/ogg")
 # How files of audio and video begin: iana.org/assignments/media-types, and each format's document.
 _BEGINNING = re.compile(
-    rb"RIFF....(?:WAVE|AVI )|FORM....AIF[FC]|OggS|fLaC|ID3|\xff[\xe0-\xff]|....ftyp"
+    # MPEG's and ADTS's frames, but no byte order mark: that begins a text.
+    rb"RIFF....(?:WAVE|AVI )|FORM....AIF[FC]|OggS|fLaC|ID3|\xff[\xe2-\xe7\xf0-\xfd]|....ftyp"
     rb"|\x1a\x45\xdf\xa3|#!AMR|caff|\.snd|\x30\x26\xb2\x75|FLV\x01|\x00\x00\x01\xba",
     re.DOTALL,
 )
-# It answers in the networks of one cloud, though its address is public:
+# They respond in the networks of one cloud. The one of Azure is a public address, and Pythons from
+# before 3.11.10 take the one of Oracle for public:
 # learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
-_METADATA = ip_address("168.63.129.16")
+_METADATA = frozenset({ip_address("168.63.129.16"), ip_address("192.0.0.192")})
+# All of the Internet: iana.org/assignments/ipv6-address-space. Python takes some others for public.
+_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: its last 32 bits are an IPv4 address
 
 
@@ -122,6 +127,7 @@ class Fetcher:
         :param address: as the API gave it.
         :param file: what is in it is replaced.
         :raises RecordingError: when none came, with its status.
+        :raises StagingError: when the file cannot be written.
         """
         end, numbers = time.monotonic() + self.rules.seconds, count()
         attempts = tenacity.Retrying(
@@ -196,12 +202,14 @@ class Fetcher:
             if self._closed.is_set() or time.monotonic() > end:
                 raise RecordingError("failed")
             digest.update(chunk)
-            file.write(chunk)
+            with temporary_errors():
+                file.write(chunk)
         if not _BEGINNING.match(head):
             raise RecordingError("refused")
         if time.monotonic() > end:
             raise RecordingError("failed")
-        file.flush()
+        with temporary_errors():
+            file.flush()
         return Fetched(media_type, size, digest.hexdigest())
 
 
@@ -213,7 +221,9 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
         if inner:
             return is_public(inner)
-    return address.is_global and not address.is_multicast and address != _METADATA
+        if address not in _UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and address not in _METADATA
 
 
 @contextmanager
@@ -235,14 +245,16 @@ def _cut_at(end: float) -> Iterator[Any]:
     """
     open_now: list[socket.socket] = []
 
-    def trace(event: str, info: dict[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            open_now[:] = [info["return_value"].get_extra_info("socket")]
-
     def cut() -> None:
         for each in open_now:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            open_now[:] = [info["return_value"].get_extra_info("socket")]
+            if time.monotonic() > end:  # the name took long to look up
+                cut()
 
     timer = Timer(max(end - time.monotonic(), 0.0), cut)
     timer.daemon = True

@@ -46,6 +46,8 @@ RESPONSES = {
     "/four": redirect("/three"),
     "/metadata": redirect("https://169.254.169.254/latest/meta-data"),
     "/plain": redirect("http://192.0.2.1/recording"),
+    "/elsewhere": redirect("//10.0.0.1/recording"),
+    "/named": redirect("//user:password@127.0.0.1/recording"),
     "/file": redirect("file:///etc/passwd"),
     "/403": response(b"{}", "application/json", 403),
     "/404": response(b"{}", "application/json", 404),
@@ -63,6 +65,7 @@ RESPONSES = {
     "/no-type": response(media_type=""),
     "/page": response(b"<html>sign in</html>", "text/html"),
     "/dressed-page": response(b"<html>sign in, please</html>"),
+    "/dressed-text": response("<html>sign in</html>".encode("utf-16")),
     "/undressed": response(media_type="application/octet-stream"),
     "/empty": response(b""),
     "/packed": response(Content_Encoding="gzip"),
@@ -169,8 +172,11 @@ def test_a_recording_comes_whole(storage: Storage, path: str, media_type: str, s
         *[(path, "failed", 1) for path in ("/204", "/nowhere")],
         *[(path, "too_large", 1) for path in ("/announced-huge", "/huge")],
         *[(path, "refused", 1) for path in ("/no-type", "/page", "/dressed-page", "/undressed")],
-        *[(path, "refused", 1) for path in ("/empty", "/packed", "/no-length")],
-        *[(path, "refused", 1) for path in ("/metadata", "/plain", "/file")],
+        *[(path, "refused", 1) for path in ("/empty", "/packed", "/no-length", "/dressed-text")],
+        *[
+            (path, "refused", 1)
+            for path in ("/metadata", "/plain", "/file", "/elsewhere", "/named")
+        ],
         ("/four", "refused", 4),
     ],
 )
@@ -198,6 +204,7 @@ def test_a_host_that_is_not_there_fails() -> None:
         *[(each,) for each in ("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "0.0.0.0")],
         *[(each,) for each in ("169.254.169.254", "100.100.100.200", "168.63.129.16")],
         *[(each,) for each in ("224.0.0.1", "255.255.255.255", "::", "fe80::1", "ff02::1")],
+        *[(each,) for each in ("192.0.0.192", "fec0::1", "::10.0.0.1", "5f00::1")],
         *[(each,) for each in ("fd00:ec2::254", "::ffff:10.0.0.1", "::ffff:169.254.169.254")],
         *[(each,) for each in ("64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1")],
         ("93.184.215.14", "10.0.0.1"),
@@ -231,6 +238,12 @@ def test_this_machine_is_for_the_sandbox_alone(
     [
         *("http://93.184.215.14/a", "ftp://93.184.215.14/a", "file:///etc/passwd", "a.wav", ""),
         *(f"https://user:password@{HOST}/a", "https:///a", "https://[::1/a", "https://a..b/c"),
+        *(
+            "https://2130706433/a",
+            "https://0x7f000001/a",
+            "https://0177.0.0.1/a",
+            "https://127.1/a",
+        ),
         *(f"https://{HOST}:99999/a", "https://\x00/a", f"https://{'a' * 300}/"),
     ],
 )
