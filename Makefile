@@ -253,10 +253,12 @@ test-google: .venv/.ready ## The loads on Google's own BigQuery: PROJECT=… LOC
 	    --google-location='$(LOCATION)' --google-bucket='$(BUCKET)' $(ARGS)
 
 .PHONY: test-rounds
-test-rounds: ## Two processes that load one day at the same time, fifty times (stricter emulator)
+test-rounds: .venv/.ready ## Two processes that load one day at once, fifty times; recordings killed, twenty times
 	@TALKPILOT_LOAD_ROUNDS=50 $(MAKE) --silent test-strict \
 	    STRICT_TESTS=tests/integration/test_strict.py::test_two_processes_that_load_one_day_at_the_same_time \
 	    ARGS='-o faulthandler_timeout=0'
+	@$(IN_3_3) TALKPILOT_KILL_ROUNDS=20 pytest -o faulthandler_timeout=0 $(ARGS) \
+	    tests/integration/test_recordings.py::test_killed_at_any_moment
 
 # Servers that no Python package brings: where they are missing it is left out.
 .PHONY: can-test-cluster test-cluster

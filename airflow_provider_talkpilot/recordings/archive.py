@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Self
+from urllib.request import getproxies
 
 from airflow_provider_talkpilot.api import CallDetail
 from airflow_provider_talkpilot.compat import ObjectStoragePath
@@ -17,7 +18,7 @@ from airflow_provider_talkpilot.recordings.names import (
     call_of,
     day_of,
     extension_of,
-    is_google,
+    scheme_of,
     type_of,
     uri_of,
 )
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 _FOLDERS_KEPT = 64
 _UNFINISHED_AGE = timedelta(hours=1)
 _SOFT = "retentionDurationSeconds"
-# What an upload takes of memory: gcsfs would read 50 MiB at once.
+# What an upload takes of memory: the libraries would read 50 MiB at once.
 _UPLOAD_CHUNK = 8 << 20
 
 
@@ -60,6 +61,12 @@ class RecordingArchive:
 
     def __enter__(self) -> Self:
         _warn_of_copies(self._root)
+        if not getproxies().keys().isdisjoint({"https", "all"}):
+            log.warning(
+                "The environment names a proxy. Recordings do not go through it, because it would "
+                "choose the address itself. If this worker reaches the internet through the proxy "
+                "alone, they get the status failed. docs/recordings.md says what to allow."
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,8 +122,15 @@ class RecordingArchive:
         with temporary_file() as file:
             fetched = self._fetcher.fetch(address, file)
             path = self._root / day_of(call) / f"{call.id}.{extension_of(fetched.type)}"
-            options = {"content_type": fetched.type, "chunksize": _UPLOAD_CHUNK}
-            storage.put(file, path, **(options if is_google(path) else {}))
+            options: dict[str, dict[str, Any]] = {
+                "gs": {"content_type": fetched.type, "chunksize": _UPLOAD_CHUNK},
+                "s3": {
+                    "ContentType": fetched.type,
+                    "chunksize": _UPLOAD_CHUNK,
+                    "max_concurrency": 1,
+                },
+            }
+            storage.put(file, path, **options.get(scheme_of(path), {}))
         return path, fetched
 
     def _list(self, day: str) -> dict[str, str]:
@@ -131,7 +145,7 @@ class RecordingArchive:
 
 def _warn_of_copies(root: ObjectStoragePath) -> None:
     """Say once what of a bucket keeps recordings that are deleted, where the bucket tells it."""
-    if not is_google(root):
+    if scheme_of(root) != "gs":
         return
     try:
         bucket = root.fs.info(root.path.partition("/")[0])
@@ -142,7 +156,6 @@ def _warn_of_copies(root: ObjectStoragePath) -> None:
         what
         for what, is_so in (
             ("soft delete", int((bucket.get("softDeletePolicy") or {}).get(_SOFT, 0)) > 0),
-            ("object versioning", (bucket.get("versioning") or {}).get("enabled")),
             ("a retention policy", bucket.get("retentionPolicy")),
             ("holds on new objects", bucket.get("defaultEventBasedHold")),
         )

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.recordings.names import call_of, day_of, is_google, parent_of
+from airflow_provider_talkpilot.recordings.names import (
+    call_of,
+    day_of,
+    parent_of,
+    scheme_of,
+    uri_of,
+)
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.storage import parse_uri
 
 _AT_ONCE = 16
+_MARKERS = ("KeyMarker", "VersionIdMarker")
+
+# Name of each object, where the storage has versions each of them, and what deletes it.
+_Objects = Iterator[tuple[str, Callable[[], object]]]
 
 
 class Recording(NamedTuple):
@@ -34,49 +47,91 @@ class Recording(NamedTuple):
 def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     """Delete recordings, wherever the table says or their names say that they are.
 
-    Of objects in Cloud Storage all versions go. What is gone already is fine.
+    Of objects in Cloud Storage and S3 all versions go. What is gone already is fine.
 
     :param recordings: of which calls.
     :param root: where recordings are archived today; None where they are not.
-    :return: how many objects were deleted.
+    :return: how many objects were deleted, each version counted.
     :raises StagingError: when one cannot be deleted: the call's row must not be emptied then.
     """
     folders: dict[str, tuple[ObjectStoragePath, set[str]]] = {}
     for recording in recordings:
-        places = [root / day_of(recording)] if root else []
-        if recording.uri and (parent := parent_of(recording.uri, recording)):
-            places.append(parent)
-        for place in places:
-            folders.setdefault(place.path.strip("/"), (place, set()))[1].add(recording.id)
+        if root:
+            # First, for it names its connection; what the table has does not.
+            path = root / day_of(recording)
+            folders.setdefault(uri_of(path), (path, set()))[1].add(recording.id)
+        if recording.uri and (uri := parent_of(recording.uri, recording)):
+            if uri not in folders:
+                folders[uri] = parse_uri(uri), set()
+            folders[uri][1].add(recording.id)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        return sum(threads.map(lambda found: _delete(*found), folders.values()))
+        found = threads.map(lambda each: _find(*each), folders.values())
+        deleted = sum(threads.map(lambda each: _delete(*each), chain.from_iterable(found)))
+    for folder, _ in folders.values():
+        storage.remove_if_empty(folder)
+    return deleted
 
 
-def _delete(folder: ObjectStoragePath, calls: set[str]) -> int:
-    deleted = 0
-    try:
+def _find(
+    folder: ObjectStoragePath, calls: set[str]
+) -> list[tuple[ObjectStoragePath, Callable[[], object]]]:
+    """Find what to delete, also what a task that was killed left unfinished."""
+    objects = {"gs": _google, "s3": _amazon}.get(scheme_of(folder), _others)
+    with _errors(folder), suppress(FileNotFoundError):
         folder.fs.invalidate_cache()
-        if not is_google(folder):
-            for entry in storage.list_entries(folder):
-                # Also what a task that was killed left unfinished.
-                if not entry.is_folder and call_of(entry.name.lstrip(".")) in calls:
-                    storage.delete(folder / entry.name)
-                    deleted += 1
-            storage.remove_if_empty(folder)
-            return deleted
-        for info in folder.fs.ls(folder.path, detail=True, versions=True):
+        return [
+            (folder, delete)
+            for name, delete in objects(folder)
+            if call_of(name.lstrip(".")) in calls
+        ]
+    return []
+
+
+def _delete(folder: ObjectStoragePath, delete: Callable[[], object]) -> bool:
+    """Delete; false where it is gone already."""
+    with _errors(folder), suppress(FileNotFoundError):
+        delete()
+        return True
+    return False
+
+
+def _google(folder: ObjectStoragePath) -> _Objects:
+    fs = folder.fs
+    for info in fs.ls(folder.path, detail=True, versions=True):
+        if info["type"] == "file":
             bucket, _, key = info["name"].partition("#")[0].partition("/")
-            if info["type"] == "file" and call_of(key.rpartition("/")[2]) in calls:
-                delete = partial(folder.fs.call, "DELETE", "b/{}/o/{}", bucket, key)
-                delete(generation=info["generation"])
-                deleted += 1
-    except FileNotFoundError:
-        return deleted
+            delete = partial(fs.call, "DELETE", "b/{}/o/{}", bucket, key)
+            yield key.rpartition("/")[2], partial(delete, generation=info["generation"])
+
+
+def _amazon(folder: ObjectStoragePath) -> _Objects:
+    fs, (bucket, _, key) = folder.fs, folder.path.strip("/").partition("/")
+    # s3fs itself lists versions only where it was made for it. Airflow's is not.
+    page: dict[str, Any] = {"IsTruncated": True}
+    while page["IsTruncated"]:
+        # S3 takes no empty marker.
+        after = {name: page[f"Next{name}"] for name in _MARKERS if page.get(f"Next{name}")}
+        page = fs.call_s3("list_object_versions", Bucket=bucket, Prefix=f"{key}/", **after)
+        for each in page.get("Versions", []) + page.get("DeleteMarkers", []):
+            version = {"Bucket": bucket, "Key": each["Key"], "VersionId": each["VersionId"]}
+            yield each["Key"].rpartition("/")[2], partial(fs.call_s3, "delete_object", **version)
+
+
+def _others(folder: ObjectStoragePath) -> _Objects:
+    for entry in storage.list_entries(folder):
+        if not entry.is_folder:
+            yield entry.name, partial(folder.fs.rm_file, (folder / entry.name).path)
+
+
+@contextmanager
+def _errors(folder: ObjectStoragePath) -> Iterator[None]:
+    """Say what to do where recordings cannot be deleted."""
+    try:
+        yield
     except Exception as error:  # every storage library has exceptions of its own
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StagingError(
             f"Cannot delete recordings of purged calls in {folder} ({said}), so the table keeps "
-            "their rows as they were. Check that the connection may list and delete there, and "
-            "that no retention policy or hold keeps the objects."
+            "their rows as they were. Check that the connection may list and delete there, all "
+            "versions too, and that no retention policy, hold or lock keeps the objects."
         ) from error
-    return deleted

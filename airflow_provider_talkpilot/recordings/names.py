@@ -16,7 +16,6 @@ from typing import Protocol
 
 from airflow_provider_talkpilot.api.models import UUID_PATTERN
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.staging.storage import is_local, parse_uri
 
 # Of media types whose files are not called like them.
 _EXTENSIONS = {
@@ -31,6 +30,7 @@ _EXTENSIONS = {
 }
 _TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "mp4": "video/mp4"}
 _TYPES |= {"mov": "video/quicktime", "mkv": "video/x-matroska"}
+_SCHEMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "local": "file", "": "file"}
 _UUID = re.compile(UUID_PATTERN)
 
 
@@ -75,19 +75,16 @@ def type_of(name: str) -> str:
 
 def uri_of(path: ObjectStoragePath) -> str:
     """The URI of an object as BigQuery's object tables have it, without Airflow's connection."""
-    if is_local(path):
-        return f"file://{path.path}"
-    return f"{'gs' if is_google(path) else path.protocol}://{path.path.lstrip('/')}"
+    scheme = scheme_of(path)
+    return f"{scheme}://{path.path if scheme == 'file' else path.path.lstrip('/')}"
 
 
-def is_google(path: ObjectStoragePath) -> bool:
-    """Whether a path is in Cloud Storage."""
-    return path.protocol in ("gs", "gcs")
+def scheme_of(path: ObjectStoragePath) -> str:
+    """The one name of a storage that has several: ``gs``, ``s3``, ``file``."""
+    return _SCHEMES.get(path.protocol, path.protocol)
 
 
-def parent_of(uri: str, call: Recorded) -> ObjectStoragePath | None:
+def parent_of(uri: str, call: Recorded) -> str | None:
     """The folder of a recording that the table names; None where the URI is not of our making."""
     folder, _, name = uri.rpartition("/")
-    if call_of(name) != call.id or not folder.endswith(f"/{day_of(call)}"):
-        return None
-    return parse_uri(folder)
+    return folder if call_of(name) == call.id and folder.endswith(f"/{day_of(call)}") else None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 _READ_BUFFER = 1 << 20
+# What the library of a bucket reads at once: s3fs would read 50 MiB.
+_READ_BLOCK = 5 << 20
 # What the file systems of fsspec call the time of a file's last change.
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated")
 _MKDIR_TRIES = 10
@@ -233,7 +235,7 @@ def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
     :raises ManifestError: when there is none.
     """
     try:
-        with path.fs.open(path.path, "rb") as raw:
+        with path.fs.open(path.path, "rb", block_size=_READ_BLOCK) as raw:
             yield io.BufferedReader(raw, _READ_BUFFER)
     except FileNotFoundError:
         raise ManifestError(

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import TalkPilotEnrichCallsOperator
-from airflow_provider_talkpilot.recordings.forget import forget_recordings
+from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
 from airflow_provider_talkpilot.staging.columns import RECORDING
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local, names
-from tests.support.jobs import Jobs
+from tests.support.jobs import Death, Jobs
 from tests.support.tables import Row
 
 ROUNDS = int(os.environ.get("TALKPILOT_KILL_ROUNDS", "6"))
@@ -79,12 +84,39 @@ class Recorded:
         return archived
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    """An S3 on this machine, as a file system of s3fs."""
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield S3FileSystem(key="fake", secret="fake", endpoint_url=f"http://{host}:{port}")
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3: Any) -> str:
+    """A URI in an empty bucket of S3 that keeps versions.
+
+    Airflow's Amazon provider, which is not here, would give the same file system.
+    """
+    name = f"test-{uuid4().hex[:12]}"
+    s3.mkdir(name)
+    versioning = {"Status": "Enabled"}
+    s3.call_s3("put_bucket_versioning", Bucket=name, VersioningConfiguration=versioning)
+    import_module(ObjectStoragePath.__module__).attach("s3", conn_id=name, fs=s3)
+    return f"s3://{name}@{name}/recordings"
+
+
+@pytest.fixture(params=["folder", "bucket", "s3_bucket"])
 def anywhere(chain: Chain, request: pytest.FixtureRequest, tmp_path: Path) -> Recorded:
     """The archive in a folder, or in a bucket."""
     if request.param == "folder":
         return Recorded(chain, (tmp_path / "recordings").as_uri())
-    return Recorded(chain, request.getfixturevalue("bucket"))
+    return Recorded(chain, request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -199,31 +231,74 @@ def test_known_details_are_requested_for_recordings_by_choice_alone(
     assert recorded.sandbox.counters["detail"] == 0
 
 
-def test_a_purge_and_an_erasure_delete_before_the_row_is_emptied(
-    anywhere: Recorded, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_purge_and_an_erasure_delete_the_recordings(anywhere: Recorded) -> None:
     recorded = anywhere
     recorded.chain.run()
     purged, erased, *_ = recorded.assert_archive_is_table()
     recorded.sandbox.purge(purged["id"])
     recorded.sandbox.erase(erased["id"])
 
-    def die(*arguments: Any) -> int:
-        forget_recordings(*arguments)
-        raise AirflowException("killed")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("airflow_provider_talkpilot.bigquery.load.forget_recordings", die)
-        with pytest.raises(AirflowException, match="killed"):
-            recorded.chain.summaries()
-    for each in (purged, erased):
-        assert not any(each["id"] in name for name in recorded.objects())
-        assert recorded.rows()[each["id"]] == each
     recorded.chain.run()
     for each in (purged, erased):
         row = recorded.rows()[each["id"]]
         assert all(row[name] is None for name in RECORDING)
     recorded.assert_archive_is_table()
+
+
+def test_a_load_killed_between_a_recording_and_its_row(recorded: Recorded, jobs: Jobs) -> None:
+    chain = recorded.chain
+    chain.run()
+    purged, erased, *_ = recorded.assert_archive_is_table()
+    recorded.sandbox.purge(purged["id"])
+    recorded.sandbox.erase(erased["id"])
+    calls = chain.extract().returned
+    ended = jobs.run(
+        TalkPilotLoadCallsOperator,
+        death=Death("airflow_provider_talkpilot.bigquery.load:forget_recordings", after=True),
+        interval=chain.interval,
+        manifest_uri=calls,
+        table=chain.table,
+        **chain.load_options,
+    )
+    assert ended.killed, ended.error
+    for each in (purged, erased):
+        assert not any(each["id"] in name for name in recorded.objects())
+        assert recorded.rows()[each["id"]] == each
+    chain.load(calls)
+    assert len(recorded.assert_archive_is_table()) > 20
+
+
+def test_a_recording_that_came_after_its_purge_was_loaded_goes_with_the_next_load(
+    recorded: Recorded,
+) -> None:
+    """A task had its address before, and was killed before it staged the detail."""
+    chain = recorded.chain
+    chain.run()
+    purged, erased, *_ = recorded.assert_archive_is_table()
+    paths = [local(row["recording_uri"]) for row in (purged, erased)]
+    contents = [path.read_bytes() for path in paths]
+    recorded.sandbox.purge(purged["id"])
+    recorded.sandbox.erase(erased["id"])
+    calls = chain.summaries()
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    assert chain.load(calls).returned["recordings_deleted"] == 2
+    recorded.assert_archive_is_table()
+
+
+def test_older_versions_go_too(s3: Any, s3_bucket: str) -> None:
+    root, now = parse_uri(s3_bucket), datetime.now(UTC)
+    forgotten, kept = (Recording(str(uuid4()), "agent", now) for _ in range(2))
+    for call in (forgotten, kept):
+        path = f"{root.path}/agent/{now:%Y/%m/%d}/{call.id}.wav"
+        s3.pipe_file(path, b"older")
+        s3.pipe_file(path, b"newer")
+        s3.rm_file(path)
+    assert forget_recordings([forgotten], root) == 3
+    versions = s3.call_s3("list_object_versions", Bucket=root.path.partition("/")[0])
+    found = versions["Versions"] + versions["DeleteMarkers"]
+    assert len(found) == 3
+    assert all(kept.id in each["Key"] for each in found)
 
 
 @pytest.mark.parametrize("knows", [True, False])
@@ -277,15 +352,15 @@ def test_killed_at_any_moment(recorded: Recorded, jobs: Jobs) -> None:
         chain.bigquery.delete_table(chain.table, not_found_ok=True)
         calls = chain.summaries()
         recorded.sandbox.reset_counters()
-        process, at = 0, chance.randrange(1, 40)
+        process, at, requests = 0, chance.randrange(1, 60), itertools.count(1)
 
         def aim(pid: int) -> None:
             nonlocal process
             process = pid
 
-        def before(kind: str, count: int, at: int = at) -> None:
+        def before(kind: str, _: int, at: int = at, requests: Iterator[int] = requests) -> None:
             nonlocal process
-            if process and kind == "audio" and count == at:
+            if process and kind in ("detail", "audio") and next(requests) == at:
                 os.kill(process, 9)
                 process = 0
 

@@ -76,7 +76,7 @@ def test_the_behaviour_of_the_form_fits_airflow_2() -> None:
 
 @pytest.mark.skipif(find_spec("flask_appbuilder") is None, reason="only Airflow 2 builds widgets")
 def test_airflow_2_builds_the_same_fields(connection_type: dict[str, Any]) -> None:
-    from flask import Flask  # type: ignore[import-not-found]
+    from flask import Flask
     from wtforms import Form
 
     fields = connection_type["conn-fields"]
