@@ -74,7 +74,7 @@ def one(mode: str, base_url: str, api_key: str) -> None:
         archive = None
         if mode == "with":
             rules = FetchRules(allow_loopback=True)
-            archive = RecordingArchive(parse_uri(f"{root}/recordings"), rules, at_once=32)
+            archive = RecordingArchive(parse_uri(f"{root}/recordings"), rules)
         began = time.monotonic()
         with archive or nullcontext():
             manifest, _ = enrich_calls(client, path, options=EnrichOptions(archive=archive))

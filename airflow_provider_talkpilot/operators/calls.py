@@ -304,7 +304,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
         )
         keep = None if days is None else timedelta(days=days)
-        return RecordingArchive(parse_uri(self.recordings_uri), rules, keep, self.concurrency)
+        return RecordingArchive(parse_uri(self.recordings_uri), rules, keep)
 
     def _known(self, calls: WalksManifest) -> Iterator[Known]:
         if not self.table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
@@ -36,14 +35,13 @@ _UPLOAD_CHUNK = 8 << 20
 
 
 class RecordingArchive:
-    """Archives the recordings of details, several at once. A context manager.
+    """Archives the recordings of details, from any number of threads. A context manager.
 
     The address of a recording stays in this process: nothing here writes or logs it.
 
     :param root: where recordings go; :mod:`names` says how they are called there.
     :param rules: what is fetched.
     :param keep: the recording of a call that began longer ago is not archived; None for no limit.
-    :param at_once: how many are fetched at once.
     """
 
     def __init__(
@@ -51,11 +49,9 @@ class RecordingArchive:
         root: ObjectStoragePath,
         rules: FetchRules,
         keep: timedelta | None = None,
-        at_once: int = 16,
     ) -> None:
         self._root, self._keep = root, keep
         self._fetcher = Fetcher(rules)
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="talkpilot-recording")
         self._listed = lru_cache(_FOLDERS_KEPT)(self._list)
         self._warning = Lock()  # who gets it warns; it is never given back
 
@@ -71,21 +67,17 @@ class RecordingArchive:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self._pool.shutdown()
 
     def close(self) -> None:
         """Let what is not archived yet fail soon: the task has little time left."""
         self._fetcher.close()
 
-    def archive(self, call: CallDetail) -> Future[dict[str, Any]]:
-        """Begin to archive the recording of a call.
+    def archive(self, call: CallDetail) -> dict[str, Any]:
+        """Archive the recording of a call.
 
         :param call: as its detail came, with the address.
         :return: the columns of :data:`columns.RECORDING` that have a value. It never fails.
         """
-        return self._pool.submit(self._columns, call)
-
-    def _columns(self, call: CallDetail) -> dict[str, Any]:
         now = datetime.now(UTC)
         if call.is_purged or (self._keep is not None and call.created_at < now - self._keep):
             return {}

@@ -115,7 +115,7 @@ class DetailBatches:
             return Detail(reject=reject)
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
         if archive and not call.recorded:
-            row |= archive.archive(detail).result()
+            row |= archive.archive(detail)
         return Detail(row, drift=detail.drift.keys())
 
     def _add(self, detail: Detail) -> None:

@@ -10,7 +10,6 @@ instead; a version is ``(id, updated_at)``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, Protocol, Self
@@ -173,8 +172,8 @@ class DetailRule:
 class Archive(Protocol):
     """Archives recordings, whose addresses die: they are fetched when their details come."""
 
-    def archive(self, call: CallDetail) -> Future[dict[str, Any]]:
-        """Begin to archive the recording of a call; gives the columns of it that have a value."""
+    def archive(self, call: CallDetail) -> dict[str, Any]:
+        """Archive the recording of a call, in any thread; give its columns that have a value."""
 
     def close(self) -> None:
         """Let what is not archived yet fail soon."""
