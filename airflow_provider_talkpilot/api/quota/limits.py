@@ -34,6 +34,8 @@ LIVE_SLOTS = 3
 DEFAULT_LIMIT = 1000
 # Our own requests explain a refusal from this part of the limit on.
 EXPLAINED = 0.8
+# The others' requests are known by the slot: of a limit that was counted anew this part is used.
+SAFE = 0.97
 # After an hour that was used up, requests go on when this part of the limit is free again.
 BATCH = 20
 # The first try after a refusal that we cannot explain comes after this part of an hour.
@@ -179,6 +181,7 @@ class Hour:
         self.limit = ceiling or DEFAULT_LIMIT  # as far as it is known
         self.refused_at = self.closed_until = -math.inf
         self._seconds, self._ceiling, self._traffic = seconds, ceiling, traffic
+        self._most = self.limit  # what no refusal lowers
         self._is_limit_proven = False  # by a refusal
         self._is_trying = False  # one request goes alone, until the server lets one through
         self._tries = 0
@@ -207,7 +210,7 @@ class Hour:
         self._is_trying, self._tries = False, 0
         if (spent := self._spent(now)) > self.limit:
             self._is_limit_proven = False
-            self.limit = self._capped(spent)
+            self.limit = self._most = self._capped(spent)
 
     def record_refusal(self, retry_after: float, now: float) -> float:
         """Return the seconds to wait; a whole hour in ``Retry-After`` only names the limit."""
@@ -235,6 +238,14 @@ class Hour:
             self.closed_until = min(entry.resume_at or now, now + self._seconds)
             self.limit = self._capped(entry.hour_limit)
             self._is_trying = False
+
+    def recount(self, seconds: float, now: float) -> None:
+        """Raise a limit that a refusal showed too low: others tell late what they had spent.
+
+        :param seconds: how long after the refusal they do.
+        """
+        if now < self.refused_at + seconds:
+            self.limit = max(self.limit, int(SAFE * min(self._spent(now), self._most)))
 
     def last_refusal(self, now: float) -> tuple[float, float] | tuple[None, None]:
         """Return when the hour was refused and until when it is closed, for the other processes."""

@@ -273,3 +273,4 @@ class Quota:
             self._hour.learn(entry, now)
             if not self._minute.has_headers:
                 self._minute.key_limit = entry.minute_limit or self._minute.key_limit
+        self._hour.recount(LIVE_SLOTS * self._slot_seconds, now)

@@ -66,17 +66,17 @@ def share_refused(server: Server) -> float:
 
 
 @pytest.mark.parametrize("counts_refused", [False, True])
-@pytest.mark.parametrize(("processes", "most_refused"), [(1, 0.001), (4, 0.006)])
+@pytest.mark.parametrize(("processes", "most_refused"), [(1, 0.001), (2, 0.003), (4, 0.011)])
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_five_hours_of_the_default_limits_are_used(
     kind: Windows, processes: int, most_refused: float, counts_refused: bool
 ) -> None:
-    server = Server(windows=kind, per_hour=1000, counts_refused=counts_refused)
-    world_of(server, processes, ledger=SharedLedger()).run(5 * HOUR)
-    # docs/quota.md has these figures.
-    counted = len(server.accepted) + len(server.refused) * counts_refused
-    assert counted >= 0.98 * 5 * 1000
-    assert share_refused(server) <= most_refused
+    # docs/quota.md has the figures of these.
+    for seed in range(5):
+        server = Server(windows=kind, per_hour=1000, counts_refused=counts_refused)
+        world_of(server, processes, seed=seed, ledger=SharedLedger()).run(5 * HOUR)
+        assert len(server.accepted) >= 0.98 * 5 * 1000
+        assert share_refused(server) <= most_refused
 
 
 @pytest.mark.slow
