@@ -107,6 +107,20 @@ def get_variable(name: str) -> str | None:
     return None if found is None else str(found)
 
 
+def unread_connection(connection_id: str) -> str:
+    """Say why Airflow finds no connection, where the environment has it; else nothing.
+
+    Airflow reads a malformed one as none.
+    """
+    variable = f"AIRFLOW_CONN_{connection_id.upper()}"
+    if not os.environ.get(variable):
+        return ""
+    return (
+        f"Airflow cannot read the connection {connection_id!r}: {variable} in the environment is "
+        "neither a URI nor JSON of a connection. Correct it."
+    )
+
+
 def is_known(alias: AssetAlias) -> bool:
     """Whether Airflow's database has an alias.
 

@@ -24,7 +24,14 @@ class ConfigurationError(TalkPilotError):
 
 
 class IntervalError(ConfigurationError):
-    """The interval is missing, reversed, of zero length, or not over yet."""
+    """The interval is missing, reversed, of zero length, or not over yet.
+
+    :param retryable: whether it is only not over yet, and will be soon.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class ApiError(TalkPilotError):

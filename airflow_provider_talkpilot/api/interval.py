@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,8 +14,13 @@ from airflow_provider_talkpilot.api.redaction import plain
 # wider on each side, and the client keeps [start, end).
 MARGIN = timedelta(seconds=1)
 
-# Clocks of two machines differ; an interval that ended this little "in the future" is over.
+# Clocks of two machines differ; an interval that ended this little "in the future" is over. For one
+# that ends a little later a retry helps, also where this machine's clock is behind.
 CLOCK_SKEW = timedelta(minutes=1)
+_SOON = timedelta(hours=1)
+
+# As BigQuery, JavaScript and Java write UTC behind a moment.
+_UTC = re.compile(r" ?(UTC|GMT|Z(\[UTC\])?)$")
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -60,12 +66,16 @@ class Interval:
         return cls(_bound("start", start), _bound("end", end))
 
     def require_over(self, now: datetime | None = None) -> None:
-        """Refuse an interval that is not over yet: calls of it can still come."""
+        """Refuse an interval that is not over yet: calls of it can still come.
+
+        :raises IntervalError: when it is not; to be tried again where it is over within an hour.
+        """
         now = now or datetime.now(UTC)
         if self.end > now + CLOCK_SKEW:
             raise IntervalError(
-                f"The interval {self} ends in the future (it is {format_utc(now)} now): wait until "
-                "it is over, or give an earlier end."
+                f"The interval {self} ends in the future (it is {format_utc(now)} now, by "
+                "this machine's clock): wait until it is over, or give an earlier end.",
+                retryable=self.end <= now + _SOON,
             )
 
     @property
@@ -95,7 +105,7 @@ def format_utc(moment: datetime) -> str:
 
 
 def read_moment(value: object) -> datetime:
-    """Read a moment: a datetime, or ISO 8601 as Postgres, JavaScript and Python write it.
+    """Read a moment: a datetime, or ISO 8601 as Postgres, BigQuery, JavaScript and Python write it.
 
     Digits of a second beyond six are cut off. Without a zone it is in UTC, and a date alone is its
     midnight. A number is no moment: nothing says whether it counts seconds or milliseconds.
@@ -106,9 +116,9 @@ def read_moment(value: object) -> datetime:
     moment = value
     if isinstance(value, str):
         with suppress(ValueError):  # it quotes the text, which can be a caller's
-            moment = datetime.fromisoformat(value.strip().upper())
+            moment = datetime.fromisoformat(_UTC.sub("+00:00", value.strip().upper()))
     if not isinstance(moment, datetime):
-        raise ValueError("it should be a date and time in ISO 8601")
+        raise ValueError("it should be a date and time in ISO 8601, in the years 1 to 9999")
     try:
         utc = moment.astimezone(UTC) if moment.tzinfo else moment
     except (OverflowError, ValueError):

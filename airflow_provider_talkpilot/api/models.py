@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import (
     BaseModel,
@@ -21,16 +22,33 @@ from pydantic import (
     ConfigDict,
     Field,
     Strict,
-    StringConstraints,
+    TypeAdapter,
     ValidationError,
 )
 
 from airflow_provider_talkpilot.api.interval import read_moment
 
-UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 INT64 = range(-(2**63), 2**63)
 # A credential that dies after an hour, and opens the recording until then.
 RECORDING = "audio_file_url"
+
+
+_uuid = TypeAdapter(UUID)
+
+
+def read_uuid(value: object) -> str:
+    """Write a UUID as the API does, in small letters with dashes.
+
+    Capitals, blanks around it, braces, ``urn:uuid:`` before it and left out dashes say nothing.
+
+    :raises ValueError: when it is none.
+    """
+    if not isinstance(value, str):
+        raise ValueError("it should be a UUID")
+    try:
+        return str(_uuid.validate_python(value.strip().lower()))
+    except ValidationError:  # it quotes the text, which can be a caller's
+        raise ValueError("it should be a UUID") from None
 
 
 def _integer(value: object) -> int:
@@ -41,11 +59,8 @@ def _integer(value: object) -> int:
 
 
 UtcDatetime = Annotated[datetime, BeforeValidator(read_moment)]
-# Ids become parts of addresses: nothing but a UUID may pass for one. Case and blanks say nothing.
-Identifier = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=UUID_PATTERN, to_lower=True, strip_whitespace=True),
-]
+# Ids become parts of addresses: nothing but a UUID may pass for one.
+Identifier = Annotated[str, BeforeValidator(read_uuid)]
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 # A purge is a legal duty: what can be read as yes is yes, such as "true" and 1.

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
-from airflow_provider_talkpilot.api.http.address import require_uuid
+from airflow_provider_talkpilot.api.http.address import check_value, require_uuid
 from airflow_provider_talkpilot.api.interval import Interval, format_utc, read_moment
 from airflow_provider_talkpilot.api.models import (
     Agent,
@@ -87,11 +87,18 @@ class CallFilters:
     :param done: only calls that are done (True) or not (False).
     :param phone_number: only calls with exactly this number.
     :param search: only calls with this text in name, phone number or summary.
+    :raises ConfigurationError: when one is of another type, or an empty text.
     """
 
     done: bool | None = None
     phone_number: str | None = field(default=None, repr=False)
     search: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        # An empty filter would be none, and none means every call.
+        check_value("done", self.done, bool | None)
+        check_value("phone_number", self.phone_number, str | None, pattern=r"\S")
+        check_value("search", self.search, str | None, pattern=r"\S")
 
     def active(self) -> dict[str, str]:
         """Give the filters in use, as query parameters."""

@@ -12,8 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_provider_talkpilot.api.http.transport import certificate_hint
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
-from airflow_provider_talkpilot.compat import AirflowException, AirflowNotFoundException
+from airflow_provider_talkpilot.compat import (
+    AirflowException,
+    AirflowNotFoundException,
+    unread_connection,
+)
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
@@ -44,25 +49,41 @@ def bigquery_client(
     """
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError, TransportError
-    from requests.exceptions import RequestException
+    from requests.exceptions import InvalidProxyURL, InvalidSchema, InvalidURL, RequestException
 
     try:
         yield _client(gcp_conn_id, location, impersonation_chain)
     except GoogleAPICallError as error:
         raise _refused(error, gcp_conn_id) from None
+    except (InvalidProxyURL, InvalidSchema, InvalidURL):
+        raise BigQueryLoadError(
+            "The environment's settings of a proxy cannot be used for BigQuery: the shape of "
+            "HTTPS_PROXY is http://proxy:3128; hosts in NO_PROXY do without."
+        ) from None
     except (RetryError, RequestException, TransportError) as error:
         last = getattr(error, "cause", None)
         if isinstance(last, GoogleAPICallError):  # so it was for as long as Google's library tries
             raise _refused(last, gcp_conn_id) from None
+        said = _first_line(str(error))
         raise BigQueryLoadError(
-            f"BigQuery does not respond ({_first_line(str(error))}) Check the network.",
+            f"BigQuery does not respond ({said}) Check the network.{certificate_hint(said)}",
             retryable=True,
         ) from None
     except GoogleAuthError as error:
+        said = _first_line(str(error))
+        # So Google says that a token comes from another time.
+        is_clock = "iat and exp" in said
         raise BigQueryLoadError(
-            f"The Google Cloud connection {gcp_conn_id!r} has no working credentials "
-            f"({_first_line(str(error))}) {_CORRECT}",
-            retryable=error.retryable,
+            f"The Google Cloud connection {gcp_conn_id!r} has no working credentials ({said}) "
+            f"{'Set the clock of this machine.' if is_clock else _CORRECT}",
+            retryable=error.retryable or is_clock,
+        ) from None
+    except OSError as error:
+        if "CA certificate bundle" not in str(error):  # so the library requests tells of one
+            raise
+        raise BigQueryLoadError(
+            "The trusted certificates that the environment names (REQUESTS_CA_BUNDLE or "
+            f"CURL_CA_BUNDLE) cannot be read: {_first_line(str(error))}"
         ) from None
 
 
@@ -83,15 +104,21 @@ def _client(
             use_legacy_sql=False,
             impersonation_chain=impersonation_chain,
         )
-        location = location or get_field(hook.extras, "location")
+        if not hook.extras:  # so Airflow reads what is no JSON
+            json.loads(hook.get_connection(gcp_conn_id).extra or "{}")
+        location = location or str(get_field(hook.extras, "location") or "").strip() or None
         given = [name for name in _CREDENTIALS if get_field(hook.extras, name)]
         field = given[0] if given else ""
-        project = hook.project_id
+        project = str(hook.project_id or "").strip()
         field = "project"
+        if not project:
+            raise ValueError("no project")
         return hook.get_client(project_id=project, location=location)
     except (GoogleAPICallError, RetryError, RequestException, TransportError):
         raise  # the network's fault, and not the connection's
     except AirflowNotFoundException:
+        if unread := unread_connection(gcp_conn_id):
+            raise BigQueryLoadError(unread) from None
         fault = "does not exist: create it, or correct gcp_conn_id."
     except (AirflowException, GoogleAuthError, AttributeError, LookupError, OSError, TypeError,
             ValueError) as error:  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 
 _SHAPE = re.compile(
-    r"`?(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]*[a-z0-9])\.(?P<dataset>\w{1,1024})\.(?P<table>[\w-]{1,1000})`?",
+    r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]*[a-z0-9])\.(?P<dataset>\w{1,1024})\.(?P<table>[\w-]{1,1000})",
     re.ASCII,
 )
 
@@ -27,11 +27,14 @@ class TableId:
 
         :raises BigQueryLoadError: when it is anything else; it goes into SQL.
         """
-        match = _SHAPE.fullmatch((text or "").strip())
+        text = (text or "").strip()
+        match = _SHAPE.fullmatch(text.replace("`", ""))
         if not match:
+            fault = f"The table id {text!r} is malformed" if text else "No table is given"
             raise BigQueryLoadError(
-                f"The table id {text!r} is malformed: write project.dataset.table (for the shipped "
-                "DAGs in the Variable talkpilot_bigquery_table)."
+                f"{fault}: write project.dataset.table (for the shipped DAGs in the Variable "
+                "talkpilot_bigquery_table), with the project in small letters, and of letters, "
+                "digits and underscores the dataset."
             )
         return cls(**match.groupdict())
 

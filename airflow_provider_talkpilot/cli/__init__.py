@@ -38,6 +38,10 @@ COMMANDS = (
                 help="the Google Cloud connection (default: google_cloud_default)",
                 default="google_cloud_default",
             ),
+            Arg(
+                ("--impersonation-chain",),
+                help="service account to impersonate at Google; several as a JSON list",
+            ),
             Arg(("--staging-uri",), help="default: the Variable talkpilot_staging_uri"),
             Arg(("--table",), help="default: the Variable talkpilot_bigquery_table"),
             *_SHARED,

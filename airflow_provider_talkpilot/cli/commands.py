@@ -27,6 +27,7 @@ from airflow_provider_talkpilot.compat import get_variable, read_settings_as_ser
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     one_of,
+    read_accounts,
     read_agents,
     read_choices,
     read_text,
@@ -173,7 +174,8 @@ def _check_table(name: str | None, options: Namespace) -> str:
     location = read_text("location", get_variable(LOCATION_VARIABLE))
     today = datetime.now(UTC)
     columns = read_choices("columns", get_variable("talkpilot_columns"))
-    with bigquery_client(options.gcp_conn_id, location) as client:
+    chain = read_accounts("impersonation_chain", options.impersonation_chain)
+    with bigquery_client(options.gcp_conn_id, location, chain) as client:
         retry = DEFAULT_RETRY.with_timeout(_GOOGLE_SECONDS)
         client.query("SELECT 1", retry=retry, job_retry=None).result(timeout=60)
         check_target(client, target, location, Interval(today - timedelta(days=1), today), columns)

@@ -7,18 +7,22 @@ the connection's *schema*, what stands before the colon its *login*, and the que
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.http.base import LONGEST_TIMEOUT
 from airflow_provider_talkpilot.api.models import describe_invalid
 from airflow_provider_talkpilot.api.redaction import holds_key, plain
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Connection
 
+# It would be taken for a host of that name.
+_BROKEN_SCHEME = re.compile(r"https?(:?/|:[^\d])", re.IGNORECASE)
 URI_SHAPE = "talkpilot://:KEY@api.talkpilot.io/v1"
 
 
@@ -52,12 +56,14 @@ class Options(BaseModel):
     timeout: float | None = Field(
         None,
         ge=0.1,
+        le=LONGEST_TIMEOUT,
         title="Seconds to wait for a response",
         description="Then the request is sent again. Leave it empty for 30.",
     )
     connect_timeout: float | None = Field(
         None,
         ge=0.1,
+        le=LONGEST_TIMEOUT,
         title="Seconds to wait for a connection",
         description="Then it is tried again. Leave it empty for 10.",
     )
@@ -78,6 +84,13 @@ class Options(BaseModel):
     # Of a sandbox whose windows are shorter.
     minute_seconds: float | None = Field(None, gt=0)
     hour_seconds: float | None = Field(None, gt=0)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_flag(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("it should be no true or false")
+        return value
 
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
@@ -186,7 +199,7 @@ def _base_url(connection: Connection) -> str:
     """The host, with the scheme, port and path that it lacks."""
     host, schema = (connection.host or "").strip(), _plain_part(connection.schema or "")
     is_scheme = schema.lower() in ("http", "https")  # as in connections of type HTTP
-    if host and "://" not in host:
+    if host and "://" not in host and not _BROKEN_SCHEME.match(host):
         host = f"{schema.lower() if is_scheme else 'https'}://{host}"
     try:
         parts = urlsplit(host)

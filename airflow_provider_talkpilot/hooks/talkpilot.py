@@ -34,6 +34,7 @@ from airflow_provider_talkpilot.compat import (
     AirflowNotFoundException,
     BaseHook,
     Connection,
+    unread_connection,
 )
 from airflow_provider_talkpilot.hooks.connection import (
     FIELD_BEHAVIOUR,
@@ -215,7 +216,8 @@ class TalkPilotHook(BaseHook):
             connection: Connection = self.get_connection(name)
         except AirflowNotFoundException:
             raise ConfigurationError(
-                f"There is no TalkPilot connection {name!r}: create it (docs/connection.md), or "
+                unread_connection(name)
+                or f"There is no TalkPilot connection {name!r}: create it (docs/connection.md), or "
                 "correct talkpilot_conn_id."
             ) from None
         except Exception as error:

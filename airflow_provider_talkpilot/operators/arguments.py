@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from uuid import UUID
 
 from airflow_provider_talkpilot.api import Interval, require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Choice = TypeVar("Choice", bound=str)
+MOST_DAYS = 36_500
+"""Before so many days there was no call, and a date as far back as some more is none."""
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
 
@@ -65,6 +68,8 @@ class Argument(Generic[Value]):
                 f"{self._name} is nothing: the task {task} that gives it was skipped, was marked "
                 "as succeeded, or its XCom is gone. Clear that task, so that it runs again."
             )
+        if given is None and isinstance(before, str):
+            given = "None"  # of a template, which gives it as text where it gives texts
         if _holds_template(before) or not _holds_template(given):
             given = _checked(lambda: self._read(self._name, given))
         operator.__dict__[self._name] = given
@@ -96,8 +101,13 @@ def is_given(value: object) -> bool:
 
 
 def optional(read: Callable[[str, Any], Value]) -> Callable[[str, Any], Value | None]:
-    """Make a reader that gives None where nothing is given."""
-    return lambda name, value: read(name, value) if is_given(value) else None
+    """Make a reader that gives None where nothing is given; None of a template is refused."""
+
+    def read_given(name: str, value: Any) -> Value | None:
+        _require_no_none(name, value)
+        return read(name, value) if is_given(value) else None
+
+    return read_given
 
 
 def read_name(name: str, value: Any) -> str:
@@ -109,7 +119,9 @@ def read_name(name: str, value: Any) -> str:
     return str(value).strip()
 
 
-read_text = optional(read_name)
+def read_text(name: str, value: Any) -> str | None:
+    """As :func:`read_name`; None where nothing is given."""
+    return read_name(name, value) if is_given(value) else None
 
 
 def read_flag(name: str, value: Any) -> bool:
@@ -138,8 +150,8 @@ def read_list(name: str, value: Any) -> list[Any] | None:
     found = _parsed(value)
     if found is None:
         return None
-    if isinstance(found, str):
-        return [found.strip()]
+    if isinstance(found, str | UUID):
+        return [str(found).strip()]
     if isinstance(found, bytes) or not isinstance(found, Sequence):
         raise ConfigurationError(f"{name} is no list: give a JSON list, or nothing.")
     return list(found)
@@ -158,6 +170,7 @@ def read_some(name: str, value: Any) -> list[Any] | None:
 
 def read_object(name: str, value: Any) -> dict[str, Any]:
     """Read an object by column, or the text of one; nothing is an empty one."""
+    _require_no_none(name, value)
     found = {} if (parsed := _parsed(value)) is None else parsed
     if not isinstance(found, Mapping):
         raise ConfigurationError(f'{name} is no JSON object: write such as {{"note": "…"}}.')
@@ -193,8 +206,10 @@ def read_uri(name: str, value: Any) -> str:
 def read_days(name: str, value: Any) -> int:
     """Read a number of days, at least one."""
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"{name} is {plain(repr(value))}: give a whole number of days.")
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_DAYS:
+        raise ConfigurationError(
+            f"{name} is {plain(repr(value))}: give a whole number of days, 1 to {MOST_DAYS:,}."
+        )
     return int(text)
 
 
@@ -210,6 +225,7 @@ def read_manifest(name: str, value: Any) -> str:
 
 def read_bound(name: str, value: Any) -> date | str | None:
     """Read a bound of an interval; :func:`read_interval` says whether it is a moment."""
+    _require_no_none(name, value)
     return value if isinstance(value, date) else read_text(name, value)
 
 
@@ -229,7 +245,6 @@ def read_interval(context: Context, start: Any, end: Any) -> Interval:
 
 def read_choices(name: str, value: Any) -> dict[str, str]:
     """Read the choices for columns; see :func:`checked_choices`."""
-    _require_no_none(name, value)
     return checked_choices(read_object(name, value))
 
 
@@ -238,9 +253,15 @@ def read_table(name: str, value: Any) -> str:
     return str(TableId.parse(read_text(name, value)))
 
 
+def read_known(name: str, value: Any) -> str | None:
+    """As :func:`read_table`; None where the argument is left out, and no empty text."""
+    return None if value is None else read_table(name, value)
+
+
 def read_accounts(name: str, value: Any) -> str | list[str] | None:
     """Read an impersonation chain: a service account, or a list of them."""
     accounts = read_some(name, value)
+    accounts = accounts and [read_name(name, each) for each in accounts]
     return accounts[0] if accounts and len(accounts) == 1 else accounts
 
 
@@ -252,7 +273,7 @@ def _checked(read: Callable[[], Value]) -> Value:
 
 
 def _require_no_none(name: str, value: Any) -> None:
-    """Refuse the text None: a template writes it for a missing value, and nothing means all."""
+    """Refuse the text None: a template writes it for a missing value, and nothing means more."""
     if isinstance(value, str) and value.strip() == "None":
         raise ConfigurationError(
             f"{name} is the text None: its template found nothing, such as the XCom of a task that "

@@ -14,6 +14,7 @@ from airflow_provider_talkpilot.api.http.address import is_loopback
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
 from airflow_provider_talkpilot.operators.arguments import (
+    MOST_DAYS,
     Argument,
     check_bounds,
     checked,
@@ -69,6 +70,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     :param done: only calls that are done (or not). With any of these three filters the result is
         a selection, which never counts as the whole interval.
     :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
+        A template that gives nothing is an error.
     :param search: only calls with this text in name, phone number or summary. Likewise.
     :param agent_prompts: keep prompts and greetings in the table of agents; they can name people.
         (templated)
@@ -161,12 +163,18 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
 
     def _rendered(self, name: str, context: Context) -> str | None:
-        """A filter as it was rendered; None where a template gave nothing."""
+        """A filter as it was rendered; None where none is given."""
         value = getattr(self, name)
         text: Any = render_text(self, value, context)
-        if text is not None and not isinstance(text, str):  # an XCom; a number has lost its plus
-            raise ConfigurationError(f"{name} is of type {type(text).__name__}: give a text.")
-        return text if text == value or is_given(text) else None
+        if text != value and not is_given(text):
+            raise ConfigurationError(
+                f"{name} is nothing: its template, or the task that should give it, gave nothing. "
+                f"Make it give a text, or leave {name} out for the calls of everybody."
+            )
+        if text is None or isinstance(text, str):
+            return text
+        # An XCom; a number has lost its plus.
+        raise ConfigurationError(f"{name} is of type {type(text).__name__}: give a text.")
 
 
 class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
@@ -237,7 +245,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         self.enabled = enabled
         self.details = details
         self.concurrency = checked("concurrency", concurrency, int, ge=1, le=256)
-        self.rescore_days = checked("rescore_days", rescore_days, float, ge=0, allow_inf_nan=False)
+        self.rescore_days = checked("rescore_days", rescore_days, float, ge=0, le=MOST_DAYS)
         self.maximum_bytes_billed = checked(
             "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
         )

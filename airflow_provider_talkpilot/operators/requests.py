@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.compat import (
     BaseHook,
     Stats,
     conf,
+    unread_connection,
 )
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import staged
@@ -24,11 +25,10 @@ from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardL
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
-    optional,
     read_choices,
+    read_known,
     read_manifest,
     read_name,
-    read_table,
     read_text,
 )
 from airflow_provider_talkpilot.operators.base import (
@@ -144,7 +144,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
     :param hash_conn_id: the connection whose password is the secret to hash with; used only
         where a column is hashed. (templated)
     :param table: the target table, ``project.dataset.table``: what no load could bring there is
-        refused before a request is spent on it. (templated)
+        refused before a request is spent on it; None for no such check. (templated)
     :param max_rejects: records that may fail validation before the task fails.
     """
 
@@ -154,7 +154,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
     )
     columns = Argument(read_choices)
     hash_conn_id = Argument(read_text)
-    table = Argument(optional(read_table))
+    table = Argument(read_known)
     operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
@@ -270,7 +270,8 @@ def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> Colu
         secret = BaseHook.get_connection(str(hash_conn_id)).password
     except AirflowNotFoundException:
         raise ColumnChoiceError(
-            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
+            unread_connection(str(hash_conn_id))
+            or f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
             "one, of any type, whose password is what openssl rand -hex 32 prints."
         ) from None
     return ColumnChoices(choices, Hasher(secret or ""))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.compat import BaseOperator
 from airflow_provider_talkpilot.operators.arguments import (
+    MOST_DAYS,
     Argument,
     checked,
     is_given,
@@ -79,7 +80,9 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         self.staging_uri = staging_uri
         self.manifest_uris = manifest_uris
         self.keep = keep
-        self.max_age = checked("max_age", max_age, timedelta, gt=timedelta(0))
+        self.max_age = checked(
+            "max_age", max_age, timedelta, gt=timedelta(0), le=timedelta(MOST_DAYS)
+        )
 
     def execute(self, context: Context) -> dict[str, int]:
         """Clean."""

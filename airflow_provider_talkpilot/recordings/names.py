@@ -11,10 +11,11 @@ is there is found without the table.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
-from airflow_provider_talkpilot.api.models import UUID_PATTERN
+from airflow_provider_talkpilot.api.models import read_uuid
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 # Of media types whose files are not called like them.
@@ -31,7 +32,6 @@ _EXTENSIONS = {
 _TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "mp4": "video/mp4"}
 _TYPES |= {"mov": "video/quicktime", "mkv": "video/x-matroska"}
 _SCHEMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "local": "file", "": "file"}
-_UUID = re.compile(UUID_PATTERN)
 
 
 class Recorded(Protocol):
@@ -58,7 +58,9 @@ def day_of(call: Recorded) -> str:
 def call_of(name: str) -> str | None:
     """Read the call's id in the name of a recording; None where it is none, or not whole yet."""
     call_id, _, _ = name.partition(".")
-    return call_id if _UUID.fullmatch(call_id) else None
+    with suppress(ValueError):
+        return call_id if read_uuid(call_id) == call_id else None
+    return None
 
 
 def extension_of(media_type: str) -> str:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # The longest wait for the key's quota in a worker that could be given back.
 MAX_QUOTA_WAIT = timedelta(minutes=2)
+# Ten years. Airflow itself overflows with some more.
+LONGEST_SECONDS = 315_360_000.0
 # Airflow's own time-out of a deferral is for when no triggerer runs; ours says more.
 TRIGGER_GRACE = timedelta(minutes=1)
 
@@ -83,6 +85,12 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         poke_interval: timedelta | float = 300,
         **kwargs: Any,
     ) -> None:
+        for name, value in (
+            ("poke_interval", poke_interval),
+            ("timeout", kwargs.get("timeout", 0)),
+        ):
+            seconds = value.total_seconds() if isinstance(value, timedelta) else value
+            checked(name, seconds, float, ge=0, le=LONGEST_SECONDS)
         super().__init__(poke_interval=poke_interval, **kwargs)
         check_bounds(start, end)
         self.done_share = checked("done_share", done_share, float, gt=0, le=1)

@@ -34,6 +34,7 @@ _READ_BLOCK = 5 << 20
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated")
 _MKDIR_TRIES = 10
 _LOCAL = ("file", "local")
+_WEB = ("http", "https")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 # Wildcards of BigQuery and of file systems, fragments, and what no path should hold.
 _NOT_IN_A_PATH = re.compile(r"[*?#\[\]\\\x00-\x1f\x7f]")
@@ -73,13 +74,16 @@ def normal_uri(uri: str, name: str = "staging URI") -> str:
     scheme, (place, _, path) = scheme.lower(), rest.partition("/")
     names = [name for name in path.split("/") if name]
     is_local, wrong = scheme in _LOCAL, ""
-    if not rest or bool(place) == is_local or not _SCHEME.fullmatch(scheme):
-        # A relative folder would be another one for every worker.
+    if not rest or bool(place) == is_local or scheme in _WEB or not _SCHEME.fullmatch(scheme):
+        # A relative folder would be another one for every worker. A browser's address of a bucket
+        # is none that can be written to.
         wrong = "its shape is gs://bucket/folder, or /folder for a folder that all workers share"
     elif any(name in (".", "..") or name.startswith("~") for name in names):
         wrong = "write the whole path, without ., .. and ~"
     elif _NOT_IN_A_PATH.search(rest):
         wrong = "leave out *, ?, #, [, ], backslashes and control characters"
+    elif place != place.strip():
+        wrong = "leave out the blanks around the bucket"
     elif is_local and "%" in path:
         wrong = "write the folder as it is called, without %"
     if wrong:

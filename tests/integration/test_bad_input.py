@@ -364,6 +364,22 @@ def test_bigquery_is_down(refusals: Refusals, monkeypatch: pytest.MonkeyPatch) -
                 task(calls)
 
 
+def test_certificates_or_a_proxy_that_bigquery_cannot_be_reached_with(
+    refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = refusals.chain.extract().returned
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "https://bigquery.invalid")
+    for name, value, cure in (
+        ("REQUESTS_CA_BUNDLE", "/missing.pem", "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE) cannot be"),
+        ("HTTPS_PROXY", "http://proxy:port", "HTTPS_PROXY is http://proxy:3128"),
+        ("HTTPS_PROXY", "socks5://proxy", "HTTPS_PROXY is http://proxy:3128"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, value)
+            with refusals.expect(NEVER, cure):
+                refusals.chain.load(calls)
+
+
 def test_google_connection_that_cannot_be_used(
     refusals: Refusals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -387,6 +403,7 @@ def test_google_connection_that_cannot_be_used(
         ({"impersonation_chain": "loader"}, "impersonation_chain: Could not extract"),
         ({"quota_project_id": "!"}, "quota_project_id: it cannot be read"),
         ([1], "its field extra: it cannot be read"),
+        ("not JSON", "its field extra: it is no JSON"),
     ]
     chain = refusals.chain
     calls = chain.extract().returned

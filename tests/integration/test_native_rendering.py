@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskFailError
 from tests.integration.chain import Chain
 
 
@@ -44,10 +47,12 @@ def test_a_number_stays_the_number_that_it_is(chain: Chain) -> None:
         assert number not in str(found.rendered)
 
 
-def test_a_filter_that_renders_to_nothing_is_none(chain: Chain) -> None:
-    """Else no call would have it, and the run would end as if the interval were empty."""
+def test_a_filter_that_renders_to_nothing_is_refused(chain: Chain) -> None:
+    """Else the calls of everybody would be staged for the one who was not found."""
+    chain.sandbox.reset_counters()
     for native in (False, True):
-        for given in ("{{ none }}", "{{ '' }}"):
-            found = chain.extract(native=native, phone_number=given, search=given)
-            assert found.xcoms["summary"]["selection"] == []
-            assert found.xcoms["summary"]["calls"] == len(chain.sandbox.truth(*chain.interval))
+        for name in ("phone_number", "search"):
+            for given in ("{{ none }}", "{{ '' }}", "{{ ti.xcom_pull('gone') }}"):
+                with pytest.raises(TalkPilotTaskFailError, match=f"{name} is nothing.* leave"):
+                    chain.extract(native=native, **{name: given})
+    assert not chain.sandbox.counters

@@ -10,13 +10,12 @@ import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.api.models import UUID_PATTERN
+from airflow_provider_talkpilot.api.models import read_uuid
 from airflow_provider_talkpilot.api.redaction import holds_key, plain
 
 BASE_URL_SHAPE = "https://api.talkpilot.io/v1"
 
 _KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
-_UUID = re.compile(UUID_PATTERN)
 # The API's path on TalkPilot's own hosts, for users who give the host alone.
 _PATHS = (
     (re.compile(r"api\.talkpilot\.io"), "/v1"),
@@ -54,7 +53,7 @@ def checked_base_url(base_url: str) -> str:
             f"The base URL {plain(given)!r} is plain http, which would show the API key to the "
             "network: use https."
         )
-    path = url.raw_path.decode().rstrip("/")
+    path = re.sub("//+", "/", url.raw_path.decode()).rstrip("/")
     for hosts, whole in _PATHS:
         if hosts.fullmatch(url.host) and whole.startswith(f"{path}/"):
             path = whole
@@ -67,17 +66,17 @@ def origin(url: httpx.URL) -> str:
 
 
 def require_uuid(name: str, value: object) -> str:
-    """Return a UUID as the API writes it: small letters, no white space around it.
+    """Return a UUID as the API writes it; see :func:`read_uuid`.
 
-    :raises ConfigurationError: when it is not; such an id would otherwise reach the URL.
+    :raises ConfigurationError: when it is none; such an id would otherwise reach the URL.
     """
-    found = str(value).strip().lower()
-    if not _UUID.fullmatch(found):
+    try:
+        return read_uuid(str(value))
+    except ValueError:
         raise ConfigurationError(
             f"The {name} {plain(value)!r} is no UUID: copy it from TalkPilot's dashboard or from "
             "the list of agents."
-        )
-    return found
+        ) from None
 
 
 def check_value(name: str, value: object, kind: Any, **bounds: Any) -> None:

@@ -31,6 +31,8 @@ from airflow_provider_talkpilot.api.models import (
 from airflow_provider_talkpilot.api.quota import Permit, Quota
 from airflow_provider_talkpilot.api.walk import Exchange, Request
 
+# Seconds. A socket overflows with some more.
+LONGEST_TIMEOUT = 86_400
 REFUSALS_OF_ONE_REQUEST = 10
 REDIRECTS = 3
 # Errors after which the same request may work when it is sent again at once.
@@ -68,8 +70,8 @@ class BaseClient:
         backoff: float = 0.5,
     ) -> None:
         self.base_url = checked_base_url(base_url)
-        check_value("timeout", timeout, float, gt=0, allow_inf_nan=False)
-        check_value("connect_timeout", connect_timeout, float, gt=0, allow_inf_nan=False)
+        check_value("timeout", timeout, float, gt=0, le=LONGEST_TIMEOUT)
+        check_value("connect_timeout", connect_timeout, float, gt=0, le=LONGEST_TIMEOUT)
         check_value("tries", tries, int, ge=1)
         self.quota = quota or Quota()
         self.requests: Counter[str] = Counter()

@@ -37,6 +37,7 @@ _ERROR_FIELDS = {*_MESSAGES, "code", "error_code", "status", "statusCode", "succ
 # TalkPilot's codes, such as NOT_FOUND. Others send such an envelope with other codes.
 _ENVELOPE_CODE = re.compile(r"[A-Z]+(_[A-Z]+)*")
 _TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
+_UNSEEN = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -230,7 +231,8 @@ def _said(response: httpx.Response) -> str:
         return f"{_phrase(response)}, with an empty body"
     if _is_html(response):
         found = _TITLE.search(text)
-        return unescape(_TAG.sub(" ", found[2])) if found else "a web page without a title"
+        said = unescape(_TAG.sub(" ", found[2] if found else _UNSEEN.sub(" ", text)))
+        return said if said.strip() else "a web page without a text"
     try:
         body = parse_json_text(response.content)
     except ValueError:

@@ -86,8 +86,9 @@ def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
         return kind(**options)
     except (ValueError, ImportError, httpx.InvalidURL):
         raise ConfigurationError(
-            "The proxy that the environment names (HTTPS_PROXY or ALL_PROXY) cannot be used: "
-            "its shape is http://proxy:3128. For no proxy, name the API's host in NO_PROXY."
+            "The environment's settings of a proxy cannot be used: the shape of HTTPS_PROXY or "
+            "ALL_PROXY is http://proxy:3128; NO_PROXY has names of hosts and IP addresses, without "
+            "brackets."
         ) from None
 
 
@@ -122,18 +123,25 @@ def sending(base_url: str) -> Iterator[None]:
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        hint = ""
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            hint = (
-                " If a proxy of your company opens TLS, name a file with its certificate in "
-                "SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
-            )
-        elif isinstance(error, httpx.ProxyError):
+        hint = certificate_hint(text)
+        if isinstance(error, httpx.ProxyError):
             hint = " HTTPS_PROXY or ALL_PROXY names the proxy; hosts in NO_PROXY do without."
         raise ConnectionFailedError(
             f"No response from {base_url} ({quoted(text)}). Check the network and the base URL "
             f"(the connection's host); its shape is {BASE_URL_SHAPE}.{hint}"
         ) from None
+
+
+def certificate_hint(text: str) -> str:
+    """What helps, with a blank before it, where a library says that it trusts no certificate."""
+    if "CERTIFICATE_VERIFY_FAILED" not in text:
+        return ""
+    if "not yet valid" in text or "has expired" in text:
+        return " Certificates are valid for a time: set this machine's clock."
+    return (
+        " If a proxy of your company opens TLS, name a file with its certificate in "
+        "SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
+    )
 
 
 def _is_of_others(_record: logging.LogRecord) -> bool:

@@ -68,7 +68,7 @@ def test_quotas_that_can_never_work(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "support", "../agents", "{0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f}", KEY, None]
+    "wrong", ["", "support", "../agents", "{0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f", KEY, None]
 )
 def test_ids_that_are_no_uuid_reach_no_url(client: TalkPilotClient, wrong: Any) -> None:
     good = "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f"

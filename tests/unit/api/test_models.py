@@ -105,6 +105,9 @@ def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: A
         ("final_score", 10**30, 1e30),
         ("agent_id", ID.upper(), ID),
         ("id", f" {ID.upper()}\n", ID),
+        ("id", ID.replace("-", ""), ID),
+        ("id", f"urn:uuid:{ID}", ID),
+        ("agent_id", f"{{{ID.upper()}}}", ID),
         ("is_purged", "true", True),
     ],
 )

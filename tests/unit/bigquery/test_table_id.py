@@ -16,6 +16,7 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
         ("demo.calls.calls", ("demo", "calls", "calls")),
         ("my-project-1.data_set.my-table", ("my-project-1", "data_set", "my-table")),
         ("`demo.calls.calls`", ("demo", "calls", "calls")),
+        ("`demo`.`calls`.`calls`", ("demo", "calls", "calls")),
         (" demo.calls.calls\n", ("demo", "calls", "calls")),
         ("example.com:project.d.t", ("example.com:project", "d", "t")),
     ],

@@ -60,6 +60,8 @@ def test_a_uri_is_used_whole(warned: Any, uri: str, base_url: str) -> None:
         ({"host": "api.talkpilot.io", "schema": "v1"}, NOW),
         ({"host": "https://api.talkpilot.io/", "schema": "/v1/"}, NOW),
         ({"host": NOW, "schema": "https", "port": 443}, "https://api.talkpilot.io/v1"),
+        ({"host": "https://API.talkpilot.io//v1//"}, NOW),
+        ({"host": "//api.talkpilot.io/v1"}, NOW),
         ({"host": "127.0.0.1:8971/v1", "schema": "http"}, "http://127.0.0.1:8971/v1"),
         ({"host": "api.talkpilot.io", "extra": {"tries": "", "gone": None, "old": ""}}, NOW),
     ],
@@ -112,6 +114,34 @@ def test_a_key_in_the_wrong_field_is_an_error_that_names_it(
 def test_a_key_for_a_host_is_an_error(warned: Any) -> None:
     with pytest.raises(ConfigurationError, match="It has an API key in it") as caught:
         warned(f"talkpilot://{KEY}/v1")
+    assert KEY not in str(caught.value)
+
+
+CONNECTION = {"conn_type": "talkpilot", "host": NOW, "password": KEY}
+
+
+@pytest.mark.parametrize(
+    ("connection", "says"),
+    [
+        ("{", "Airflow cannot read the connection .* AIRFLOW_CONN_TALKPILOT_DEFAULT in the env"),
+        ({"unknown_field": 1}, "AIRFLOW_CONN_TALKPILOT_DEFAULT in the environment is neither"),
+        ({"password": 5}, "AIRFLOW_CONN_TALKPILOT_DEFAULT in the environment is neither"),
+        ("", "There is no TalkPilot connection"),
+        ({"host": "https:/api.talkpilot.io/v1"}, "The base URL 'https:/.* is no address"),
+        ({"host": "https//api.talkpilot.io/v1"}, "The base URL 'https//api.* is no address"),
+        ({"extra": {"tries": True}}, "tries: .*no true or false"),
+        ({"extra": {"quota_share": True}}, "quota_share: .*no true or false"),
+        ({"extra": {"timeout": 1e12}}, "timeout: .*less than or equal"),
+        ({"extra": "{'tries': 3}"}, "extra .* is no JSON object"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_told_by_its_cause(
+    warned: Any, connection: str | dict[str, Any], says: str
+) -> None:
+    given = connection if isinstance(connection, str) else CONNECTION | connection
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        warned(given)
     assert KEY not in str(caught.value)
 
 

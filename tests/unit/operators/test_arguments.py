@@ -26,12 +26,16 @@ from airflow_provider_talkpilot.exceptions import (
     TalkPilotTaskFailError,
 )
 from airflow_provider_talkpilot.operators.arguments import (
+    optional,
     read_accounts,
     read_agents,
+    read_bound,
     read_choices,
+    read_days,
     read_flag,
     read_interval,
     read_json,
+    read_known,
     read_manifest,
     read_object,
     read_table,
@@ -73,7 +77,8 @@ Reader = Callable[[str, Any], Any]
         (read_agents, (None, "", "  \n", "null"), None),
         (read_agents, ([A, B], (A, B), f'["{A}", "{B}"]', f"['{A}', '{B}']"), [A, B]),
         (read_agents, (A, f" {A} ", [A], A.upper(), [A, A.upper(), f"\t{A}"], [UUID(A)]), [A]),
-        (read_object, (*NOTHING, "{}", {}), {}),
+        (read_agents, (f"{{{A}}}", f"urn:uuid:{A.upper()}", A.replace("-", ""), UUID(A)), [A]),
+        (read_object, (*NOTHING[:-1], "{}", {}), {}),
         (
             read_object,
             ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"),
@@ -83,7 +88,8 @@ Reader = Callable[[str, Any], Any]
         (read_flag, (*NOTHING, False, "False", "no", "0", 0, "off"), False),
         (read_text, NOTHING, None),
         (read_text, ("2026", 2026, " 2026 "), "2026"),
-        (read_table, ("p1.d.t", " p1.d.t ", "`p1.d.t`"), "p1.d.t"),
+        (read_table, ("p1.d.t", " p1.d.t ", "`p1.d.t`", "`p1`.`d`.`t`"), "p1.d.t"),
+        (read_known, (None,), None),
         (read_accounts, NOTHING, None),
         (read_accounts, ("a@b", ["a@b"]), "a@b"),
         (read_accounts, (["a@b", "c@d"], '["a@b", "c@d"]', "['a@b', 'c@d']"), ["a@b", "c@d"]),
@@ -100,12 +106,17 @@ def test_text_and_objects_mean_the_same(read: Reader, given: tuple[Any, ...], fo
 @pytest.mark.parametrize(
     ("read", "given", "says"),
     [
-        (read_agents, (["x"], "x", "{}x", [None], [""]), "no UUID"),
+        (read_agents, (["x"], "x", "{}x", [None], [""], f"{A},{B}", f"{{{A}", A[:-1]), "no UUID"),
         (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "it is no list: give a JSON list"),
         (read_agents, ([], (), "[]", " [ ] "), "it is an empty list.* out for the default"),
         (read_agents, ("None", " None "), "it is the text None: its template found nothing"),
         (read_choices, ("None",), "it is the text None: its template found nothing"),
         (read_accounts, ([], "[]"), "it is an empty list"),
+        (read_accounts, (["a@b", ""], [None], [["a@b"]]), "it is (empty|of type)"),
+        (read_object, ("None",), "it is the text None"),
+        (read_bound, ("None", " None "), "it is the text None"),
+        (optional(read_days), ("None",), "it is the text None"),
+        (read_days, (10**9, "36501", "7.5", True, "0"), "a whole number of days, 1 to 36,500"),
         (read_manifest, NOTHING, "task that stages .* was skipped, was marked as succeeded"),
         (
             read_object,
@@ -141,7 +152,6 @@ ABROAD = {
         ({}, date(2026, 3, 16), 20260317),
         (RUN, None, None),
         (RUN, "", ""),
-        (RUN, "None", "None"),
         (ABROAD, None, None),
         ({"data_interval_start": 1, "data_interval_end": 2}, "2026-03-16", "2026-03-17"),
     ],
@@ -192,8 +202,8 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (
             ENRICH,
             "rescore_days",
-            (-1, "3", timedelta(days=3), float("nan")),
-            "equal to 0|valid number|finite number",
+            (-1, "3", timedelta(days=3), float("nan"), 1e9),
+            "equal to 0|valid number|equal to 36500",
         ),
         (ENRICH, "enabled", ("maybe",), "give true or false"),
         (ENRICH, "manifest_uri", ("", None, "None"), "manifest_uri is nothing"),
@@ -205,8 +215,8 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (
             CLEAN,
             "max_age",
-            (7, timedelta(0), -timedelta(1)),
-            "valid timedelta|greater than 0 seconds",
+            (7, timedelta(0), -timedelta(1), timedelta.max),
+            "valid timedelta|greater than 0 seconds|equal to 36500 days",
         ),
         (CLEAN, "manifest_uris", (5, [["x", 5]], {"x": 1}), "manifest_uris is no list"),
         (LOAD, "table", ("", "calls", None), "project.dataset.table"),
@@ -214,6 +224,12 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (LOAD, "maximum_bytes_billed", (0, "1"), "equal to 1|valid integer"),
         (LOAD, "policy_tags", (5, "x", ["x"]), "policy_tags is no JSON object"),
         (LOAD, "recordings_uri", ("bucket",), "recordings_uri .* malformed"),
+        (EXTRACT, "table", ("", " ", "None"), "No table is given: write project.dataset.table"),
+        (EXTRACT, "staging_uri", ("https://storage.googleapis.com/b", "gs://b /x"), "malformed"),
+        *(
+            (SENSOR, name, (-1, "5", float("nan"), 1e15, timedelta.max), "valid number|equal to")
+            for name in ("poke_interval", "timeout")
+        ),
         (LOAD, "recordings_keep_days", ("0", "a week", True), "give a whole number of days"),
         (VIEWS, "views", (5, {"x": 1}), "views is no list"),
         (VIEWS, "views", ([], "[]"), "empty list"),
@@ -283,6 +299,33 @@ def test_what_another_task_did_not_give_is_no_default(
     ) as caught:
         task.render_template_fields(context)
     assert len(str(caught.value).splitlines()) == 1
+
+
+MORE = ["agent_ids", "columns", "start", "end", "table", "policy_tags", "manifest_uri"]
+MORE += ["recordings_uri", "recordings_keep_days"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"), FIELDS, ids=lambda each: getattr(each, "__name__", each)
+)
+def test_none_of_a_template_is_the_same_as_text_and_as_object(
+    operator: tuple[type[BaseOperator], dict[str, Any]], name: str
+) -> None:
+    """Where nothing would mean more, such as every agent, it is refused."""
+    kind, arguments = operator
+    found = []
+    for native in (False, True):
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        dag = DAG("none", schedule=None, start_date=start, render_template_as_native_obj=native)
+        task = kind(task_id="task", dag=dag, **{**arguments, name: "{{ params.absent }}"})
+        context: Any = {"params": {"absent": None}}
+        try:
+            task.render_template_fields(context)
+            found.append(repr(getattr(task, name)))
+        except TalkPilotArgumentError as error:
+            found.append(f"refused: {error}")
+    assert found[0] == found[1]
+    assert found[0].startswith("refused: ") or name not in MORE
 
 
 def test_templates_and_other_tasks_values_are_read_when_the_task_runs() -> None:

@@ -45,6 +45,7 @@ def envelope(code: str, message: str = "So it is") -> bytes:
 
 Blocked, Gateway, Server = errors.GatewayBlockedError, errors.GatewayError, errors.ServerError
 
+UNTITLED = b"<html><style>b {}</style>Just a <b>moment</b><script>go()</script></html>"
 NOT_FOUND = said(code="NOT_FOUND", message="Requested function was not found")
 BOOT_ERROR = said(code="BOOT_ERROR", message="Worker failed to boot")
 LIMIT = said(code="WORKER_LIMIT", message="out of memory")
@@ -56,6 +57,7 @@ ELSEWHERES = [
     Case(401, b"", Gateway, LATER, "401: Unauthorized, with an empty body.", "no verdict on the"),
     Case(402, said(message="Restricted"), Blocked, NEVER, "402: Restricted.", "support"),
     Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "no verdict on the API key"),
+    Case(403, UNTITLED, Gateway, LATER, "403: Just a moment", "no verdict on the API key"),
     Case(404, NOT_FOUND, Blocked, NEVER, "404: NOT_FOUND: Requested", "no TalkPilot API at this"),
     Case(410, b"The page\n\nNOT_FOUND\n", Blocked, NEVER, "The page NOT_FOUND", "no TalkPilot"),
     Case(405, b"", Blocked, NEVER, "405: Method Not Allowed", "not TalkPilot that refused"),

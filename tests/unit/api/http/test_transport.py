@@ -122,8 +122,22 @@ def test_a_proxy_does_not_see_a_key_in_plain_http(monkeypatch: pytest.MonkeyPatc
         assert proxy.seen == []
 
 
-@pytest.mark.parametrize("proxy_url", ["socks5://proxy", "ftp://proxy", "http://proxy:port"])
-def test_a_proxy_that_can_never_work(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
+@pytest.mark.parametrize(
+    ("proxy_url", "without"),
+    [
+        ("socks5://proxy", ""),
+        ("ftp://proxy", ""),
+        ("http://proxy:port", ""),
+        ("http://proxy:3128", "[::1]"),
+        ("http://proxy:3128", "localhost,fe80::/10"),
+    ],
+)
+def test_a_proxy_that_can_never_work(
+    monkeypatch: pytest.MonkeyPatch, proxy_url: str, without: str
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy_url)
-    with pytest.raises(ConfigurationError, match=r"HTTPS_PROXY.*http://proxy:3128.*NO_PROXY"):
+    monkeypatch.setenv("NO_PROXY", without)
+    with pytest.raises(
+        ConfigurationError, match=r"HTTPS_PROXY.*http://proxy:3128.*NO_PROXY.*without brackets"
+    ):
         TalkPilotClient("https://api.example/v1", KEY)
