@@ -1,6 +1,6 @@
 """Fetches one recording, from no place that it must not come from.
 
-An address comes from whoever answers for the API, so it may lead anywhere. It is fetched over https
+An address comes with a response of the API, and may lead anywhere. It is fetched over https
 alone, without the API key, from public addresses alone, and the address that was checked is the one
 that is connected to. So a name that changes its meaning in between leads nowhere else.
 """
