@@ -62,8 +62,7 @@ class Argument(Generic[Value]):
 
     def __set__(self, operator: object, given: Any) -> None:
         before = operator.__dict__.get(self._name)
-        if given is None and isinstance(before, XComArg) and not self._may_be_missing:
-            task = getattr(getattr(before, "operator", None), "task_id", "of another name")
+        if given in (None, "None") and not self._may_be_missing and (task := _giver_of(before)):
             raise TalkPilotTaskFailError(
                 f"{self._name} is nothing: the task {task} that gives it was skipped, was marked "
                 "as succeeded, or its XCom is gone. Clear that task, so that it runs again."
@@ -225,7 +224,6 @@ def read_manifest(name: str, value: Any) -> str:
 
 def read_bound(name: str, value: Any) -> date | str | None:
     """Read a bound of an interval; :func:`read_interval` says whether it is a moment."""
-    _require_no_none(name, value)
     return value if isinstance(value, date) else read_text(name, value)
 
 
@@ -270,6 +268,13 @@ def _checked(read: Callable[[], Value]) -> Value:
         return read()
     except (TalkPilotError, StagingError, BigQueryLoadError) as error:
         raise TalkPilotArgumentError(str(error), error) from None
+
+
+def _giver_of(template: Any) -> str:
+    """Name the task whose XCom a template takes; an empty text where it takes none."""
+    if isinstance(template, XComArg):
+        return str(getattr(getattr(template, "operator", None), "task_id", "upstream"))
+    return "upstream" if isinstance(template, str) and "xcom_pull" in template else ""
 
 
 def _require_no_none(name: str, value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +91,7 @@ Reader = Callable[[str, Any], Any]
         (read_text, ("2026", 2026, " 2026 "), "2026"),
         (read_table, ("p1.d.t", " p1.d.t ", "`p1.d.t`", "`p1`.`d`.`t`"), "p1.d.t"),
         (read_known, (None,), None),
+        (read_bound, NOTHING, None),
         (read_accounts, NOTHING, None),
         (read_accounts, ("a@b", ["a@b"]), "a@b"),
         (read_accounts, (["a@b", "c@d"], '["a@b", "c@d"]', "['a@b', 'c@d']"), ["a@b", "c@d"]),
@@ -114,7 +116,6 @@ def test_text_and_objects_mean_the_same(read: Reader, given: tuple[Any, ...], fo
         (read_accounts, ([], "[]"), "it is an empty list"),
         (read_accounts, (["a@b", ""], [None], [["a@b"]]), "it is (empty|of type)"),
         (read_object, ("None",), "it is the text None"),
-        (read_bound, ("None", " None "), "it is the text None"),
         (optional(read_days), ("None",), "it is the text None"),
         (read_days, (10**9, "36501", "7.5", True, "0"), "a whole number of days, 1 to 36,500"),
         (read_manifest, NOTHING, "task that stages .* was skipped, was marked as succeeded"),
@@ -301,7 +302,7 @@ def test_what_another_task_did_not_give_is_no_default(
     assert len(str(caught.value).splitlines()) == 1
 
 
-MORE = ["agent_ids", "columns", "start", "end", "table", "policy_tags", "manifest_uri"]
+MORE = ["agent_ids", "columns", "table", "policy_tags", "manifest_uri"]
 MORE += ["recordings_uri", "recordings_keep_days"]
 
 
@@ -311,21 +312,26 @@ MORE += ["recordings_uri", "recordings_keep_days"]
 def test_none_of_a_template_is_the_same_as_text_and_as_object(
     operator: tuple[type[BaseOperator], dict[str, Any]], name: str
 ) -> None:
-    """Where nothing would mean more, such as every agent, it is refused."""
+    """Where nothing would mean more, such as every agent, it is refused; always of an XCom."""
     kind, arguments = operator
-    found = []
+    found: list[str] = []
+    lost: list[str] = []
     for native in (False, True):
         start = datetime(2026, 1, 1, tzinfo=UTC)
         dag = DAG("none", schedule=None, start_date=start, render_template_as_native_obj=native)
-        task = kind(task_id="task", dag=dag, **{**arguments, name: "{{ params.absent }}"})
-        context: Any = {"params": {"absent": None}}
-        try:
-            task.render_template_fields(context)
-            found.append(repr(getattr(task, name)))
-        except TalkPilotArgumentError as error:
-            found.append(f"refused: {error}")
+        context: Any = {"params": {"absent": None}, "ti": SimpleNamespace(xcom_pull=lambda _: None)}
+        for template, results in (("params.absent", found), ("ti.xcom_pull('skipped')", lost)):
+            given = {**arguments, name: f"{{{{ {template} }}}}"}
+            task = kind(task_id=f"task{len(results)}_{template[:2]}", dag=dag, **given)
+            try:
+                task.render_template_fields(context)
+                results.append(repr(getattr(task, name)))
+            except (TalkPilotArgumentError, TalkPilotTaskFailError) as error:
+                results.append(f"refused: {error}")
     assert found[0] == found[1]
     assert found[0].startswith("refused: ") or name not in MORE
+    assert lost[0] == lost[1]
+    assert lost[0].startswith(f"refused: {name} is nothing: the task") or name == "manifest_uris"
 
 
 def test_templates_and_other_tasks_values_are_read_when_the_task_runs() -> None:
