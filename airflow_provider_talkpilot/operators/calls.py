@@ -130,7 +130,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             agent_ids=self.agent_ids,
             filters=CallFilters(self.done, phone_number, search),
             max_rejects=self.max_rejects,
-            choices=column_choices(self.columns, self.hash_conn_id),
+            choices=column_choices(self.columns or {}, self.hash_conn_id),
             agent_prompts=self.agent_prompts,
         )
         self._check_target(plan.interval, plan.choices.recorded)

@@ -25,6 +25,7 @@ from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardL
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
+    optional,
     read_choices,
     read_known,
     read_manifest,
@@ -152,7 +153,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         *("columns", "hash_conn_id", "table"),
         *TalkPilotRequestsOperator.template_fields,
     )
-    columns = Argument(read_choices)
+    columns = Argument(optional(read_choices))
     hash_conn_id = Argument(read_text)
     table = Argument(read_known)
     operator_extra_links = (StagingLink(), DashboardLink())
@@ -252,7 +253,7 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
 
     def _read_choices(self, calls: WalksManifest) -> ColumnChoices:
         """The choices for columns, which must be those of the calls."""
-        columns = self.columns or choices_of(calls.columns)
+        columns = choices_of(calls.columns) if self.columns is None else self.columns
         choices = column_choices(columns, self.hash_conn_id)
         require_same_choices(choices, calls.columns)
         return choices
