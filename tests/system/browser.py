@@ -289,7 +289,8 @@ class Visit:
         return self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=name))
 
     def _message(self, title: str) -> Locator:
-        found = self.page.locator("[data-scope=toast][data-part=root]").filter(has_text=title)
+        # React can have one message in the page twice for a moment.
+        found = self.page.locator("[data-scope=toast][data-part=root]").filter(has_text=title).first
         expect(found).to_be_visible()
         return found
 
