@@ -223,3 +223,28 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     age(*folder.iterdir())
     assert chain.clean().returned["expired"] >= 2
     assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_a_day_of_5000_calls_costs_its_lists_and_records(chain: Chain) -> None:
+    chain.sandbox.reset(**chain.sandbox.settings.model_dump() | {"calls_per_day": 5000})
+    # The sandbox sends a day's webhooks in seconds.
+    settings = {"TALKPILOT_WEBHOOK_SECRET": SECRET, "TALKPILOT_WEBHOOK_RATE": "100000"}
+    with running(PROGRAM, chain.staging_uri, settings) as receiver:
+        arrived = deliver(chain, receiver, webhook_secret=SECRET)
+    truth = chain.sandbox.truth(*chain.interval)
+    assert len(truth) == 5000
+    assert arrived == living(chain)
+    for edited in (False, True):
+        # Staff edit every call.
+        for call in truth if edited else ():
+            chain.sandbox.edit(call["id"], done=True, note="erledigt")
+        chain.sandbox.reset_counters()
+        calls = chain.summaries()
+        chain.performance(calls)
+        details = chain.enrich(calls)
+        chain.load(str(details.returned))
+        assert requested(chain.sandbox) == []
+        assert chain.sandbox.counters.total() <= 105
+        if not edited:
+            assert_table_is_truth(chain, arrived)
