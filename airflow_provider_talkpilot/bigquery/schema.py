@@ -34,7 +34,7 @@ def labels_of(columns: Mapping[str, str], table: str = "") -> dict[str, str]:
     :param columns: what a manifest recorded.
     :param table: which one, see ``TABLES``.
     """
-    names = [column.name for column in TABLES[table] if column.is_droppable]
+    names = _droppable(table)
     return {f"{_LABEL}{name}": choice for name, choice in columns.items() if name in names}
 
 
@@ -49,7 +49,7 @@ def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "
     labels = table.labels or {}
     differences = [
         f"{name} ({there} there, {here} now)"
-        for name in (column.name for column in TABLES[kind] if column.is_droppable)
+        for name in _droppable(kind)
         if (there := labels.get(f"{_LABEL}{name}", KEEP)) != (here := columns.get(name, KEEP))
     ]
     if differences:
@@ -131,3 +131,7 @@ def _by_name(fields: list[SchemaField] | tuple[SchemaField, ...]) -> dict[str, S
 def _shown(field: SchemaField) -> str:
     kind = _API_TYPES.get(field.field_type, field.field_type)
     return f"{kind}{' REPEATED' if field.mode == 'REPEATED' else ''}"
+
+
+def _droppable(table: str) -> list[str]:
+    return [column.name for column in TABLES[table] if column.is_droppable]

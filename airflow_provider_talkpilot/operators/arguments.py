@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Choice = TypeVar("Choice", bound=str)
+# Before so many days there was no call, and a date as far back as some more is none.
 MOST_DAYS = 36_500
-"""Before so many days there was no call, and a date as far back as some more is none."""
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
 

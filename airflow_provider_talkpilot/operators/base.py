@@ -78,7 +78,7 @@ class TalkPilotBigQueryOperator(BaseOperator):
         return lineage_of(self.movement)
 
     def warehouse(self) -> AbstractContextManager[Client]:
-        """Make a client of BigQuery ; see :func:`bigquery_client`."""
+        """Make a client of BigQuery; see :func:`bigquery_client`."""
         return bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
 
 

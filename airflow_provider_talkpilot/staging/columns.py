@@ -261,8 +261,6 @@ DETAIL_FOUND = Column("detail_found", "BOOL", Source.STAGING, "False: TalkPilot 
 
 
 NEEDED = tuple(column.name for column in COLUMNS if Is.NEEDED in column.traits)
-DROPPABLE = tuple(column.name for column in COLUMNS if column.is_droppable)
-HASHABLE = tuple(column.name for column in COLUMNS if column.is_hashable)
 PERSONAL = tuple(column for column in COLUMNS if Is.PERSONAL in column.traits)
 IMPERSONAL = tuple(
     column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL

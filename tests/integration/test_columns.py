@@ -19,11 +19,17 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.staging.choices import Hasher
-from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE
 from tests.integration.chain import Chain, local, staged_files
 from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs
-from tests.support.tables import Row, assert_equal_rows, expected_rows, tables
+from tests.support.tables import (
+    DROPPABLE,
+    HASHABLE,
+    Row,
+    assert_equal_rows,
+    expected_rows,
+    tables,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,16 @@ from typing import Any
 
 from google.cloud.bigquery import Client
 
-from airflow_provider_talkpilot.staging.columns import RECORDING
+from airflow_provider_talkpilot.staging.columns import COLUMNS, RECORDING
 
 Row = dict[str, Any]
 
 SET = "<set>"
 """Stands for a time of our own clock, in both what is expected and in the table."""
+
+# Of the table of calls; a choice can name columns of the other tables, too.
+DROPPABLE = tuple(column.name for column in COLUMNS if column.is_droppable)
+HASHABLE = tuple(column.name for column in COLUMNS if column.is_hashable)
 
 _OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
 

@@ -266,11 +266,11 @@ class Quota:
 
     def _learn(self, others: Sequence[LedgerEntry], now: float) -> None:
         """Take over what the other processes wrote."""
+        late = LIVE_SLOTS * self._slot_seconds
         # An entry from the future is of a machine whose clock is wrong.
-        newest = now + LIVE_SLOTS * self._slot_seconds
-        self._traffic.others = [entry for entry in others if entry.written_at < newest]
+        self._traffic.others = [entry for entry in others if entry.written_at < now + late]
         for entry in self._traffic.others:
             self._hour.learn(entry, now)
             if not self._minute.has_headers:
                 self._minute.key_limit = entry.minute_limit or self._minute.key_limit
-        self._hour.recount(LIVE_SLOTS * self._slot_seconds, now)
+        self._hour.recount(late, now)

@@ -10,7 +10,7 @@ from google.cloud.bigquery import Table
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.schema import labels_of, require_same_choices
 from airflow_provider_talkpilot.staging.choices import ColumnChoices, Hasher
-from airflow_provider_talkpilot.staging.columns import DROPPABLE, HASHABLE
+from tests.support.tables import DROPPABLE, HASHABLE
 
 HASHED = ColumnChoices({"phone_number": "hash", "note": "drop"}, Hasher("0" * 64)).recorded
 

@@ -277,12 +277,14 @@ def test_a_task_group_tells_so_too(name: str, wrong: tuple[Any, ...]) -> None:
 
 
 ALL = (EXTRACT, ENRICH, CHOOSE, CLEAN, LOAD, VIEWS, SENSOR)
-FIELDS = [(operator, name) for operator in ALL for name in operator[0].template_fields]
-
-
-@pytest.mark.parametrize(
-    ("operator", "name"), FIELDS, ids=lambda each: getattr(each, "__name__", each)
+every_field = pytest.mark.parametrize(
+    ("operator", "name"),
+    [(operator, name) for operator in ALL for name in operator[0].template_fields],
+    ids=lambda each: getattr(each, "__name__", each),
 )
+
+
+@every_field
 def test_what_another_task_did_not_give_is_no_default(
     operator: tuple[type[BaseOperator], dict[str, Any]], name: str
 ) -> None:
@@ -306,9 +308,7 @@ MORE = ["agent_ids", "columns", "table", "policy_tags", "manifest_uri"]
 MORE += ["recordings_uri", "recordings_keep_days"]
 
 
-@pytest.mark.parametrize(
-    ("operator", "name"), FIELDS, ids=lambda each: getattr(each, "__name__", each)
-)
+@every_field
 def test_none_of_a_template_is_the_same_as_text_and_as_object(
     operator: tuple[type[BaseOperator], dict[str, Any]], name: str
 ) -> None:

@@ -21,9 +21,10 @@ from airflow_provider_talkpilot.staging.choices import (
     Hasher,
     checked_choices,
 )
-from airflow_provider_talkpilot.staging.columns import COLUMNS, DROPPABLE, HASHABLE, NEEDED
+from airflow_provider_talkpilot.staging.columns import COLUMNS, NEEDED
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.rows import call_row, detail_row, missing_detail_row
+from tests.support.tables import DROPPABLE, HASHABLE
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 SECRET = "f00dfeed" * 8
