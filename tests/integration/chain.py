@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.providers.common.compat.sdk import BaseOperator
 from google.cloud.bigquery import Client
 
+from airflow_provider_talkpilot.api import Interval as WalkInterval
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
@@ -28,12 +31,22 @@ DAY = dt.date(2026, 3, 16)
 EXPIRED = dt.timedelta(days=7, hours=1)
 
 Interval = tuple[str, str]
+# The fixture that kills a task.
+Kill = Callable[..., None]
 
 
 def day(number: int = 0) -> Interval:
-    """The data interval of the sandbox's first day, or of another."""
+    """Return the data interval of a day of the sandbox; 0 is its first."""
     first = DAY + dt.timedelta(days=number)
     return first.isoformat(), (first + dt.timedelta(days=1)).isoformat()
+
+
+OPERATORS: dict[str, type[BaseOperator]] = {
+    "extract": TalkPilotExtractCallsOperator,
+    "enrich": TalkPilotEnrichCallsOperator,
+    "load": TalkPilotLoadCallsOperator,
+    "clean": TalkPilotCleanStagingOperator,
+}
 
 
 class Chain:
@@ -51,58 +64,74 @@ class Chain:
         self.staging_uri = staging_uri
         self.interval = interval or day()
         self.extract_options: dict[str, Any] = {}
-        # Most tests compare every field with the truth: no change may be left out.
+        # Most tests compare every field with the API: enrichment may leave out no change.
         self.enrich_options: dict[str, Any] = {"details": "every_version"}
         self.load_options: dict[str, Any] = {}
 
+    def arguments(self, task: str, *manifest_uris: str | None, **options: Any) -> dict[str, Any]:
+        """Return the arguments of :func:`run_task`, or of :meth:`Jobs.run`, for a task."""
+        if task == "extract":
+            own = {"staging_uri": self.staging_uri, **self.extract_options}
+        elif task == "clean":
+            own = {"staging_uri": self.staging_uri, "manifest_uris": list(manifest_uris)}
+        else:
+            [manifest_uri] = manifest_uris
+            own = {"manifest_uri": manifest_uri, "table": self.table}
+            own |= self.enrich_options if task == "enrich" else self.load_options
+        return {"operator": OPERATORS[task], "interval": self.interval, **own, **options}
+
     def extract(self, **options: Any) -> Outcome:
-        arguments = {"interval": self.interval, "staging_uri": self.staging_uri}
-        return run_task(
-            TalkPilotExtractCallsOperator, **(arguments | self.extract_options | options)
-        )
+        return run_task(**self.arguments("extract", **options))
 
     def enrich(self, manifest_uri: str, **options: Any) -> Outcome:
-        arguments = {"interval": self.interval, "manifest_uri": manifest_uri, "table": self.table}
-        return run_task(TalkPilotEnrichCallsOperator, **(arguments | self.enrich_options | options))
+        return run_task(**self.arguments("enrich", manifest_uri, **options))
 
     def load(self, manifest_uri: str, **options: Any) -> Outcome:
-        arguments = {"interval": self.interval, "manifest_uri": manifest_uri, "table": self.table}
-        return run_task(TalkPilotLoadCallsOperator, **(arguments | self.load_options | options))
+        return run_task(**self.arguments("load", manifest_uri, **options))
 
     def clean(self, *manifest_uris: str | None, **options: Any) -> Outcome:
-        arguments = {
-            "interval": self.interval,
-            "staging_uri": self.staging_uri,
-            "manifest_uris": list(manifest_uris),
-        }
-        return run_task(TalkPilotCleanStagingOperator, **(arguments | options))
+        return run_task(**self.arguments("clean", *manifest_uris, **options))
 
     def performance(self, calls: str, **options: Any) -> str:
-        """Extract performance records, and load them; gives the manifest."""
+        """Extract performance records and load them; return the manifest."""
         arguments = {"interval": self.interval, "manifest_uri": calls}
         staged = run_task(TalkPilotExtractPerformanceOperator, **(arguments | options))
         self.load(str(staged.returned))
         return str(staged.returned)
 
     def summaries(self) -> str:
-        """Extract and load; gives the manifest."""
+        """Extract and load; return the manifest."""
         calls = str(self.extract().returned)
         self.load(calls)
         return calls
 
     def run(self) -> tuple[str, str]:
-        """All four tasks; gives the manifests of calls and details."""
+        """Run all four tasks; return the manifests of calls and details."""
         calls = self.summaries()
         details = str(self.enrich(calls).returned)
         self.load(details)
         return calls, details
 
     def reset_quota(self) -> None:
-        """As if an hour had passed: the key has its quota back, and nothing is known of before."""
+        """Give the key its whole quota back, and forget the requests of the last hour."""
         self.sandbox.reset_quota()
         ledger = parse_uri(self.staging_uri) / "_quota"
         if ledger.exists():
             ledger.rmdir(recursive=True)
+
+    def truth(self) -> list[Row]:
+        """Return the calls that the API has in the chain's interval."""
+        return self.sandbox.truth(*self.interval)
+
+    def spent(self) -> dict[str, int]:
+        """Return the requests since the last time, by kind."""
+        counts = {kind: count for kind, count in self.sandbox.counters.items() if count}
+        self.sandbox.reset_counters()
+        return counts
+
+    def details_requested(self) -> int:
+        """Return the requests of details since the last time that requests were counted."""
+        return self.spent().get("detail", 0)
 
     def rows(self, *, own_times: bool = False) -> list[Row]:
         return table_rows(self.bigquery, self.table, own_times=own_times)
@@ -114,9 +143,11 @@ class Chain:
         erased: Iterable[Row] = (),
         **expected: Any,
     ) -> None:
-        """The table holds exactly what the API holds in the intervals; none: in the chain's own.
+        """Check that the table holds exactly what the API holds.
 
-        :param erased: calls, as they last were, of which the table keeps empty rows.
+        :param intervals: where; the chain's own if there are none.
+        :param erased: the calls, as they last were, that the table keeps as empty rows.
+        :param expected: of :func:`expected_rows`.
         """
         truth = [
             call
@@ -129,19 +160,19 @@ class Chain:
 
 
 def local(uri: str) -> Path:
-    """The path of a file:// URI."""
+    """Return the path of a file:// URI."""
     return Path(urlsplit(uri).path)
 
 
 def staged_files(uri: str) -> list[Path]:
-    """Every file below a local staging URI, hidden ones too, but for the ledger of the quota."""
+    """Return every file below a local staging URI, hidden ones too, but the quota's ledger."""
     return sorted(
         path for path in local(uri).rglob("*") if path.is_file() and "_quota" not in path.parts
     )
 
 
 def names(uri: str) -> list[str]:
-    """Every file below a staging URI, in a folder or a bucket, but for the ledger of the quota."""
+    """Return every file below a staging URI, in a folder or a bucket, but the quota's ledger."""
     root = parse_uri(uri)
     root.fs.invalidate_cache()
     return sorted(str(path) for path in root.fs.find(root.path) if "/_quota/" not in str(path))
@@ -152,3 +183,24 @@ def age(*paths: Path, by: dt.timedelta = EXPIRED) -> None:
     then = time.time() - by.total_seconds()
     for path in paths:
         os.utime(path, (then, then))
+
+
+def listed(sandbox: Sandbox, agent_id: str, interval: WalkInterval) -> int:
+    """Return how many calls the API lists for an agent's interval, with the margin's."""
+    after, before = interval.request_from, interval.request_to
+    moments = [
+        dt.datetime.fromisoformat(call["created_at"])
+        for call in sandbox.truth(after, before + dt.timedelta(seconds=1), [agent_id])
+    ]
+    from_in = sandbox.settings.from_bound == "inclusive"
+    to_in = sandbox.settings.to_bound == "inclusive"
+    return sum(
+        (moment > after or (from_in and moment == after))
+        and (moment < before or (to_in and moment == before))
+        for moment in moments
+    )
+
+
+def pages(sandbox: Sandbox, agent_id: str, interval: WalkInterval) -> int:
+    """Return the requests that a walk of an agent's interval must cost."""
+    return max(1, math.ceil(listed(sandbox, agent_id, interval) / 100))

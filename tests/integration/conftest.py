@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from airflow_provider_talkpilot.sandbox import (
 )
 from airflow_provider_talkpilot.sandbox.eras import Era
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import DAY, Chain
+from tests.integration.chain import DAY, Chain, Kill
 from tests.integration.sensing import Connect
 from tests.support.bigquery_gateway import Gateway, gateway_to
 from tests.support.google import GoogleProject, cap_bytes
@@ -194,6 +196,35 @@ def job_server() -> Jobs:
 def jobs(job_server: Jobs, environment: dict[str, str]) -> Jobs:
     """Runs tasks in processes of their own, on the same connections."""
     return job_server
+
+
+@pytest.fixture
+def kill(chain: Chain, jobs: Jobs) -> Kill:
+    """Runs a task of the chain in a process that ends by SIGKILL.
+
+    The process kills itself at its ``death``, or is killed when the sandbox is about to respond
+    to its n-th ``request`` of these ``kinds``.
+    """
+
+    def kill(
+        task: str,
+        *manifest_uris: str,
+        request: int = 0,
+        kinds: str = "calls detail",
+        **options: Any,
+    ) -> None:
+        requests = itertools.count(1)
+
+        def before_request(kind: str, _: int) -> None:
+            if kind in kinds.split() and next(requests) == request and jobs.process_id:
+                os.kill(jobs.process_id, signal.SIGKILL)
+
+        chain.sandbox.before_request = before_request
+        ended = jobs.run(**chain.arguments(task, *manifest_uris, **options))
+        chain.sandbox.before_request = None
+        assert ended.killed, ended.error
+
+    return kill
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    TaskDeferred,
-)
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor

@@ -1,4 +1,4 @@
-"""The table of agents: the list that a walk reads anyway, without what nobody chose to keep."""
+"""The table of agents has the list that a walk reads anyway; texts only if users choose them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def names(chain: Chain, view: str) -> set[tuple[Any, ...]]:
     return {tuple(row.values()) for row in chain.bigquery.query(query).result()}
 
 
-def test_they_cost_no_request_and_their_names_are_in_the_views(chain: Chain) -> None:
+def test_agents_cost_no_request_and_their_names_are_in_the_views(chain: Chain) -> None:
     first, second = chain.sandbox.store.agent_ids
     opens = "https://hooks.example.com/a-secret-in-the-address"
     chain.sandbox.edit_agent(first, post_call_webhook_url=opens, tools=[{"url": opens, "n": 1}])
@@ -51,7 +51,7 @@ def test_they_cost_no_request_and_their_names_are_in_the_views(chain: Chain) -> 
     for view in ("calls_live", "calls_daily", "calls_quality"):
         assert names(chain, views[view]) == {(one, truth[one]["name"]) for one in truth}
 
-    # Renamed, and with its words; the other is as it was, and its row too.
+    # One agent has a new name. Its texts are kept this time.
     chain.sandbox.edit_agent(second, name="Zoë")
     chain.load(str(chain.extract(agent_prompts=True).returned))
     again = rows(chain)

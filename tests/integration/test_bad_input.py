@@ -14,11 +14,6 @@ from google.cloud.bigquery import DEFAULT_RETRY, Client
 from google.cloud.exceptions import NotFound
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
-)
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, local, staged_files
 from tests.support.jobs import Jobs
@@ -289,11 +284,8 @@ def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> N
     ("kind", "file_bytes"), [("calls", 0), ("calls", 5_000), ("details", 5_000)]
 )
 def test_disk_full_while_staging(chain: Chain, jobs: Jobs, kind: str, file_bytes: int) -> None:
-    operator: Any = TalkPilotExtractCallsOperator
-    arguments: dict[str, Any] = {"interval": chain.interval, "staging_uri": chain.staging_uri}
-    if kind == "details":
-        operator, arguments = TalkPilotEnrichCallsOperator, {"manifest_uri": chain.summaries()}
-    ended = jobs.run(operator, file_bytes=file_bytes, **arguments)
+    task = ["extract"] if kind == "calls" else ["enrich", chain.summaries()]
+    ended = jobs.run(file_bytes=file_bytes, **chain.arguments(*task))
     assert ended.error
     assert_message(ended.error, LATER, "space left")
     assert not list(local(chain.staging_uri).rglob(f"{kind}-manifest*"))
@@ -305,9 +297,7 @@ def test_disk_full_while_staging(chain: Chain, jobs: Jobs, kind: str, file_bytes
 @pytest.mark.slow
 def test_disk_full_while_loading(chain: Chain, jobs: Jobs) -> None:
     calls = chain.extract().returned
-    ended = jobs.run(
-        TalkPilotLoadCallsOperator, file_bytes=5_000, manifest_uri=calls, table=chain.table
-    )
+    ended = jobs.run(file_bytes=5_000, **chain.arguments("load", calls))
     assert ended.error
     assert_message(ended.error, LATER, "space left")
     assert state_of(chain.bigquery, chain.table) == []

@@ -1,9 +1,8 @@
-"""Why Google refuses: what can pass is tried again, what cannot fails at once with its cure."""
+"""Google's errors: a retry follows those that can pass, the others fail at once with a cure."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from google.cloud.bigquery import DEFAULT_RETRY
@@ -17,7 +16,7 @@ from tests.unit.api.raw_server import RawServer
 
 LOAD, MERGE = "talkpilot-load-", "talkpilot-merge-"
 LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
-# Messages of Google's quote what they stumbled over.
+# Google's messages quote the values that caused an error.
 RECORD = "Ms Secret, +49 30 123456"
 
 REFUSED = [
@@ -51,7 +50,7 @@ REFUSED = [
 
 
 def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Google's reason is named, and what its message quotes is not."""
+    """The error names Google's reason, and quotes nothing of its message."""
     monkeypatch.setattr(jobs, "BUSY_SECONDS", 0)
     manifest = chain.extract().returned
     for reason, message, kind, cure in REFUSED:
@@ -60,13 +59,13 @@ def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.Mo
             chain.load(manifest)
         assert_message((type(caught.value), str(caught.value)), kind, f"({reason} at query)", cure)
         assert "Secret" not in str(caught.value)
-        # The emulator did at once what Google, as the gateway shows it, has refused.
+        # The emulator has run the merge that the gateway shows as refused.
         chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
     chain.load(manifest)
     chain.assert_table_is_truth(details=False)
 
 
-def test_a_job_that_is_there_and_not_found_for_a_while(
+def test_a_submitted_job_that_is_not_found_for_a_while(
     chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "FIND_PAUSE", 0)
@@ -77,7 +76,7 @@ def test_a_job_that_is_there_and_not_found_for_a_while(
     chain.assert_table_is_truth(details=False)
 
 
-def test_a_job_that_is_there_and_never_found(
+def test_a_submitted_job_that_is_never_found(
     chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "FIND_SECONDS", 0)
@@ -115,13 +114,12 @@ def test_a_request_that_is_refused(
     json_type = {"Content-Type": "application/json"}
     with RawServer(json.dumps(body).encode(), status, json_type) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
-        tasks: list[Any] = [
-            lambda: chain.load(calls),
-            lambda: chain.enrich(calls),
-            lambda: chain.extract(table=chain.table),
-        ]
-        for task in tasks:
+        for task, options in (
+            (chain.load, {"manifest_uri": calls}),
+            (chain.enrich, {"manifest_uri": calls}),
+            (chain.extract, {"table": chain.table}),
+        ):
             with pytest.raises(TalkPilotTaskError) as caught:
-                task()
+                task(**options)
             error = type(caught.value), str(caught.value)
             assert_message(error, kind, f"{status} ({reason})", "'google_cloud_default'")

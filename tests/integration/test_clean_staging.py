@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.parts import read_intact
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, age, local, names, staged_files
-from tests.support.jobs import Death, Jobs
+from tests.integration.chain import Chain, Kill, age, local, names, staged_files
+from tests.support.jobs import Death
 
 pytestmark = pytest.mark.slow
 
@@ -262,15 +261,9 @@ DEATHS = [
 
 
 @pytest.mark.parametrize("death", DEATHS, ids=lambda d: f"{d.function[45:]}-{d.call}-{d.after}")
-def test_clean_killed(chain: Chain, jobs: Jobs, death: Death) -> None:
+def test_clean_killed(chain: Chain, kill: Kill, death: Death) -> None:
     manifests = chain.run()
-    ended = jobs.run(
-        TalkPilotCleanStagingOperator,
-        death=death,
-        staging_uri=chain.staging_uri,
-        manifest_uris=list(manifests),
-    )
-    assert ended.killed, ended.error
+    kill("clean", *manifests, death=death)
     # A manifest that is there has its parts.
     for manifest in manifests:
         if local(manifest).exists():

@@ -13,11 +13,6 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
 from google.cloud.bigquery import Client, SchemaField, Table
 
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
-)
 from airflow_provider_talkpilot.staging.choices import Hasher
 from tests.integration.chain import Chain, local, staged_files
 from tests.integration.test_rejects import newest
@@ -205,8 +200,8 @@ def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
     chain.extract_options["columns"] = EVERY_HASH
     seen: list[Any] = []
 
-    def run(operator: type[Any], *, death: Death | None = None, **arguments: Any) -> str:
-        ended = jobs.run(operator, debug=True, death=death, interval=chain.interval, **arguments)
+    def run(task: str, *manifest_uris: str, death: Death | None = None) -> str:
+        ended = jobs.run(debug=True, death=death, **chain.arguments(task, *manifest_uris))
         assert "DEBUG" in ended.output
         seen.extend([ended.output, ended.error])
         if death:
@@ -216,21 +211,18 @@ def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
         seen.extend([ended.outcome.returned, ended.outcome.xcoms, ended.outcome.rendered])
         return str(ended.returned)
 
-    calls = run(
-        TalkPilotExtractCallsOperator, staging_uri=chain.staging_uri, columns=json.dumps(EVERY_HASH)
-    )
-    details = run(TalkPilotEnrichCallsOperator, manifest_uri=calls, table=chain.table)
+    calls = run("extract")
+    details = run("enrich", calls)
     before_it_is_deleted = Death("google.cloud.bigquery:Client.delete_table")
     for manifest in (calls, details):
-        arguments: dict[str, Any] = {"manifest_uri": manifest, "table": chain.table}
-        run(TalkPilotLoadCallsOperator, death=before_it_is_deleted, **arguments)
+        run("load", manifest, death=before_it_is_deleted)
         [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
         rows = chain.bigquery.query(
             f"SELECT * FROM `{chain.table.rpartition('.')[0]}.{left}`"
         ).result()
         assert rows.total_rows == CALLS
         seen.extend(dict(row) for row in rows)
-        run(TalkPilotLoadCallsOperator, **arguments)
+        run("load", manifest)
 
     assert_unseen(*seen, *staged_texts(chain), chain.rows())
     assert_table_is_chosen(chain, EVERY_HASH)

@@ -1,4 +1,4 @@
-"""What docs/warehouse.md says of the table is so, and its queries find what they promise."""
+"""docs/warehouse.md: the table has what it describes, and its queries find what they promise."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOp
 from airflow_provider_talkpilot.staging.columns import RECORDING
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
-from tests.support.docs import DOCS, code_by_heading, section, table
+from tests.support.docs import code_by_heading, read, section, table
 from tests.support.tables import Row
 from tests.support.tasks import run_task
 
 pytestmark = pytest.mark.slow
 
-TEXT = (DOCS / "warehouse.md").read_text(encoding="utf-8")
+TEXT = read("warehouse")
 QUERIES = code_by_heading(section(TEXT, "Queries"), "sql")
 DATASET = "my-project.talkpilot."
 # "The last 30 days" ends now: so do these calls.
@@ -30,13 +30,8 @@ def days_ago(days: int) -> str:
 
 
 def test_what_a_purge_empties(chain: Chain) -> None:
-    def is_empty(value: object) -> bool:
-        return value in (None, [])
-
-    def unparsable(call: Row) -> bool:
-        return bool((call["transcript"] or "").endswith('{"role":"us'))
-
-    calls = [live_call(chain), next(filter(unparsable, chain.sandbox.truth(*chain.interval)))]
+    unparsable = (c for c in chain.truth() if (c["transcript"] or "").endswith('{"role":"us'))
+    calls = [live_call(chain), next(unparsable)]
     for call in calls:
         chain.sandbox.edit(call["id"], employee="Dr. Reyes", note="Called back.", final_score=7)
     chain.run()
@@ -49,11 +44,11 @@ def test_what_a_purge_empties(chain: Chain) -> None:
         column
         for old, new in zip(before, after, strict=True)
         for column in old
-        if not is_empty(old[column]) and is_empty(new[column])
+        if old[column] not in (None, []) and new[column] in (None, [])
     }
-    told = {row[0] for row in table(section(TEXT, "Columns")) if row[4] == "empty"}
-    # Turns come by webhook alone, and recordings by choice.
-    assert told == emptied | {"turns", *RECORDING}
+    documented = {row[0] for row in table(section(TEXT, "Columns")) if row[4] == "empty"}
+    # This chain has no webhooks, which bring turns, and no recordings.
+    assert documented == emptied | {"turns", *RECORDING}
 
 
 @pytest.fixture
@@ -71,7 +66,7 @@ def recent(chain: Chain) -> Chain:
 
 
 def live(chain: Chain) -> list[Row]:
-    """The live calls of the last 30 days."""
+    """Return the live calls of the last 30 days."""
     truth = chain.sandbox.truth(days_ago(10), days_ago(8))
     assert len(truth) >= 80
     return [call for call in truth if call["deleted_at"] is None]
@@ -89,7 +84,7 @@ def change(chain: Chain, statement: str) -> None:
 
 
 def gone(chain: Chain, title: str) -> None:
-    truth = chain.sandbox.truth(days_ago(41), days_ago(8))
+    truth = chain.truth()
     erased = live(chain)[0]["id"]
     change(chain, f"UPDATE {{table}} SET erased_at = CURRENT_TIMESTAMP() WHERE id = '{erased}'")
     [row] = query(chain, title)
@@ -129,7 +124,7 @@ def twice(chain: Chain, title: str) -> None:
     assert query(chain, title) == [{"id": call, "times": 2}]
 
 
-# What changes the table comes last.
+# These change the table, so they come last.
 PROOFS: dict[str, Callable[[Chain, str], Any]] = {
     "Purged, soft-deleted and erased calls": gone,
     "Calls still without their details": without_details,

@@ -1,4 +1,4 @@
-"""A rehearsal of ``make test-google``: emulators and a made-up key stand for Google."""
+"""A rehearsal of ``make test-google`` with emulators and a made-up key instead of Google."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TESTS = ("test_staging.py", "test_loads.py::test_purged_stays_purged", "test_bad
 
 
 def service_account(token_uri: str) -> str:
-    """A key file's content; nothing outside of this machine knows the key."""
+    """Return the content of a key file with a new key."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
@@ -77,8 +77,7 @@ def test_it_runs_and_leaves_nothing_behind(
     [passed] = re.findall(r"(\d+) passed", ended.stdout)
     assert int(passed) >= 5
     assert "skipped" not in ended.stdout
-    left = [each.dataset_id for each in bigquery.list_datasets()]
-    assert not [name for name in left if name.startswith("talkpilot_test_")]
-    assert not [
-        path for path in (storage_emulator.gcs_root / "rehearsal").rglob("*") if path.is_file()
-    ]
+    datasets = [dataset.dataset_id for dataset in bigquery.list_datasets()]
+    assert not [name for name in datasets if name.startswith("talkpilot_test_")]
+    left = (storage_emulator.gcs_root / "rehearsal").rglob("*")
+    assert not [path for path in left if path.is_file()]

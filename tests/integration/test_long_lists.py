@@ -1,4 +1,4 @@
-"""A long list is walked in slices: one about so many requests, and none lost to what goes wrong."""
+"""A long list is walked in slices, at about as many requests; trouble costs a slice at most."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
-from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.extract import extraction
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
@@ -24,29 +23,28 @@ from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, slice
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, local
-from tests.integration.test_kills import AT_ONCE, Killer
-from tests.support.jobs import Jobs
-from tests.support.lists import listed, pages
+from tests.integration.chain import Chain, Kill, listed, local, pages
+from tests.integration.sensing import Connect
+from tests.integration.test_kills import AT_ONCE
 from tests.support.windows import long_window
 
 pytestmark = pytest.mark.slow
 
 DAY = Interval.parse("2026-03-16", "2026-03-17")
-# Over four pages a list is long, and its parts have about two.
+# A list of more than four pages is long, and its slices have about two.
 SHORT = 4
 IN_JOBS = AT_ONCE | {"airflow_provider_talkpilot.staging.extract.extraction:LONG_PAGES": SHORT}
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists are long that would not be."""
+    """A short list counts as a long one."""
     monkeypatch.setattr(extraction, "LONG_PAGES", SHORT)
 
 
 @pytest.fixture
 def thousand(chain: Chain, short: None) -> str:
-    """One agent's thousand calls of a day; gives the agent."""
+    """The id of an agent with a thousand calls on a day."""
     chain.sandbox.reset(days=1, agents=1, calls_per_day=1_000)
     return chain.sandbox.store.agent_ids[0]
 
@@ -54,7 +52,7 @@ def thousand(chain: Chain, short: None) -> str:
 def walked(
     sandbox: Sandbox, agent_id: str, interval: Interval
 ) -> Iterator[tuple[Interval | None, int]]:
-    """What is walked, in order, and its pages; None where one page only shows that it is long."""
+    """Yield each slice, in order, and its pages; None for a page that shows a list to be long."""
     parts = slices_of(interval, listed(sandbox, agent_id, interval), extraction.LONG_PAGES)
     if len(parts) == 1:
         yield interval, pages(sandbox, agent_id, interval)
@@ -69,7 +67,7 @@ def cost(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
 
 
 def staged(path: object) -> tuple[WalksManifest, list[str]]:
-    """A manifest, and the ids of its rows."""
+    """Return a manifest, and the ids of its rows."""
     uri = parse_uri(str(path))
     manifest = WalksManifest.load(uri)
     return manifest, [
@@ -77,8 +75,8 @@ def staged(path: object) -> tuple[WalksManifest, list[str]]:
     ]
 
 
-def ids(sandbox: Sandbox, interval: Interval = DAY) -> list[str]:
-    return sorted(call["id"] for call in sandbox.truth(interval.start, interval.end))
+def ids(sandbox: Sandbox) -> list[str]:
+    return sorted(call["id"] for call in sandbox.truth(DAY.start, DAY.end))
 
 
 def checkpoint(chain: Chain) -> Path:
@@ -87,7 +85,7 @@ def checkpoint(chain: Chain) -> Path:
 
 
 def unfinished(chain: Chain) -> tuple[str, dt.datetime]:
-    """The agent whose walk was started, and how far that came."""
+    """Return the agent whose walk is unfinished, and the moment that it has reached."""
     saved = WalksManifest.model_validate_json(checkpoint(chain).read_text())
     [walk] = [(walk.agent_id, walk.until) for walk in saved.agents if walk.until]
     return walk
@@ -110,19 +108,8 @@ def test_what_a_long_list_costs(chain: Chain, calls: int) -> None:
         assert math.ceil(calls / 100) < spent <= math.ceil(calls / 100) * 1.03
 
 
-@pytest.mark.usefixtures("short")
-def test_the_table_does_not_notice(chain: Chain) -> None:
-    chain.sandbox.reset(days=2, calls_per_day=500)
-    chain.interval = "2026-03-16", "2026-03-18"
-    chain.summaries()
-    chain.assert_table_is_truth(details=False)
-    spent = chain.sandbox.counters["calls"]
-    both = Interval.parse(*chain.interval)
-    assert spent == sum(cost(chain.sandbox, one, both) for one in chain.sandbox.store.agent_ids)
-
-
 bounds = st.sampled_from(["exclusive", "inclusive"])
-# Bursts of calls at one moment, at the edges of what parts there can be and elsewhere.
+# Bursts of calls at one moment, at the bounds of possible slices and elsewhere.
 moments = st.integers(0, 24 * 60).map(lambda minute: DAY.start + dt.timedelta(minutes=minute)) | (
     st.timedeltas(dt.timedelta(0), dt.timedelta(days=1)).map(lambda after: DAY.start + after)
 )
@@ -159,7 +146,7 @@ def test_each_call_comes_once_wherever_the_cuts_are(
     assert sandbox.counters["calls"] == expected
 
 
-def test_a_late_row_breaks_the_walk_of_its_part_alone(chain: Chain, thousand: str) -> None:
+def test_a_late_row_breaks_the_walk_of_its_slice_alone(chain: Chain, thousand: str) -> None:
     sandbox = chain.sandbox
     before = list(walked(sandbox, thousand, DAY))
     number, part = next((n, part) for n, (part, count) in enumerate(before) if part and count > 1)
@@ -178,24 +165,17 @@ def test_a_late_row_breaks_the_walk_of_its_part_alone(chain: Chain, thousand: st
 
 
 @pytest.mark.parametrize("request_number", [3, 11])
-def test_killed_in_the_middle(chain: Chain, thousand: str, jobs: Jobs, request_number: int) -> None:
-    """Parts that were finished are not walked again."""
+def test_killed_in_the_middle(chain: Chain, thousand: str, kill: Kill, request_number: int) -> None:
+    """Finished slices are not walked again."""
     sandbox = chain.sandbox
     until, spent = DAY.start, 0
     for part, count in walked(sandbox, thousand, DAY):
         spent += count
         if spent < request_number and part:
             until = part.end
-    ended = jobs.run(
-        TalkPilotExtractCallsOperator,
-        on_start=Killer(sandbox, "calls", request_number).aim,
-        constants=IN_JOBS,
-        interval=chain.interval,
-        staging_uri=chain.staging_uri,
-    )
+    kill("extract", request=request_number, constants=IN_JOBS)
     killed_at = dt.datetime.now(dt.UTC)
-    assert ended.killed, ended.error
-    sandbox.reset_counters()
+    chain.spent()
 
     calls = str(chain.extract().returned)
     assert sandbox.counters["calls"] == cost(sandbox, thousand, Interval(until, DAY.end))
@@ -210,7 +190,7 @@ def test_killed_in_the_middle(chain: Chain, thousand: str, jobs: Jobs, request_n
 
 
 def test_an_hour_that_is_too_short_for_a_walk(chain: Chain) -> None:
-    """Others on the key leave few requests: then a walk gets smaller, until one fits."""
+    """Other users of the key leave few requests: slices get shorter, until one fits."""
     sandbox = chain.sandbox
     sandbox.reset(
         days=1, agents=1, calls_per_day=1_000, requests_per_hour=7, hour_seconds=long_window()
@@ -231,36 +211,32 @@ def test_an_hour_that_is_too_short_for_a_walk(chain: Chain) -> None:
     manifest, rows = staged(calls)
     assert sorted(rows) == ids(sandbox)
     assert manifest.requests == {kind: sandbox.counters[kind] for kind in ("agents", "calls")}, (
-        "what was spent in vain is told too"
+        "requests of unfinished tries count too"
     )
 
 
 @pytest.mark.usefixtures("short")
-def test_a_list_that_cannot_be_cut_waits_in_the_worker(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It could never be finished otherwise where the hour has fewer requests than it has pages."""
+def test_a_list_that_cannot_be_cut_waits_in_the_worker(chain: Chain, connect: Connect) -> None:
+    """If the hour has fewer requests than the list has pages, a deferral would never end."""
     sandbox = chain.sandbox
     sandbox.reset(days=1, agents=1, calls_per_day=0, requests_per_hour=4, hour_seconds=1.5)
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(sandbox.connection))
+    connect()
     for _ in range(550):
         sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:30Z")
-    _, rows = staged(
-        chain.extract(
-            start="2026-03-16T12:00:00",
-            end="2026-03-16T12:01:00",
-            agent_ids=sandbox.store.agent_ids,
-            deferrable=True,
-            defer_after=dt.timedelta(milliseconds=1),
-        ).returned
+    extracted = chain.extract(
+        start="2026-03-16T12:00:00",
+        end="2026-03-16T12:01:00",
+        agent_ids=sandbox.store.agent_ids,
+        deferrable=True,
+        defer_after=dt.timedelta(milliseconds=1),
     )
-    assert len(rows) == 550
+    assert extracted.xcoms["summary"]["calls"] == 550
     assert sandbox.counters["calls"] - sandbox.counters["refused"] == 6
 
 
 @pytest.mark.usefixtures("short")
 def test_several_agents_one_half_done(chain: Chain) -> None:
-    """The one that was started goes on first; the list of agents may have changed meanwhile."""
+    """The unfinished agent goes on first; the list of agents may have changed meanwhile."""
     sandbox = chain.sandbox
     sandbox.reset(days=1, agents=3, calls_per_day=1_500)
     agents = [agent["id"] for agent in sandbox.store.agents]
@@ -268,11 +244,11 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     sandbox.faults.add("no_pagination", kind="calls", after=first + second // 2)
     with pytest.raises(AirflowFailException):
         chain.extract()
-    started, until = unfinished(chain)
-    assert started == agents[1]
+    agent_id, until = unfinished(chain)
+    assert agent_id == agents[1]
     newcomer = sandbox.store.add_agent()
     sandbox.insert_late(newcomer, "2026-03-16T12:00:00Z")
-    sandbox.reset_counters()
+    chain.spent()
 
     manifest, rows = staged(chain.extract().returned)
     assert sorted(rows) == ids(sandbox)
@@ -286,7 +262,7 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
 def test_work_that_takes_long_is_not_old(
     chain: Chain, thousand: str, began: int, last: int, taken: bool
 ) -> None:
-    """What counts is when a task last worked on it."""
+    """The moment when a task last worked on it counts, not the moment when it began."""
     sandbox = chain.sandbox
     sandbox.faults.add("no_pagination", kind="calls", after=7)
     with pytest.raises(AirflowFailException):
@@ -297,7 +273,7 @@ def test_work_that_takes_long_is_not_old(
     found["started_at"] = (now - dt.timedelta(hours=began)).isoformat()
     found["worked_at"] = (now - dt.timedelta(hours=last)).isoformat()
     checkpoint(chain).write_text(json.dumps(found))
-    sandbox.reset_counters()
+    chain.spent()
     chain.summaries()
     rest = Interval(until, DAY.end) if taken else DAY
     assert sandbox.counters["calls"] == cost(sandbox, thousand, rest)

@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from tests.integration.chain import local
 from tests.support.jobs import Jobs
 
 pytestmark = pytest.mark.slow
@@ -22,7 +24,7 @@ SPARE_KIB = 30 * 1024
 
 @pytest.fixture
 def big_sandbox(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """100,000 calls in a process of their own; the environment that points at it."""
+    """The environment that points at a sandbox with 100,000 calls, in a process of its own."""
     ready = tmp_path / "environment"
     command = [sys.executable, "-m", "airflow_provider_talkpilot.sandbox", "--no-bigquery"]
     command += ["--port", "0", "--start", "2026-01-01", "--env-file", str(ready)]
@@ -41,27 +43,19 @@ def test_a_hundred_thousand_calls(
 ) -> None:
     for name, value in big_sandbox.items():
         monkeypatch.setenv(name, value.strip("'"))
-    staging_uri = (tmp_path / "staging").as_uri()
-    peaks, manifests = {}, []
+    staging: dict[str, Any] = {"staging_uri": (tmp_path / "staging").as_uri()}
+    peaks, manifests = [], []
     for calls, end in ((CALLS_A_DAY, "2026-01-02"), (CALLS_A_DAY * DAYS, "2026-02-20")):
-        ended = jobs.run(
-            TalkPilotExtractCallsOperator,
-            interval=("2026-01-01", end),
-            staging_uri=staging_uri,
-        )
+        ended = jobs.run(TalkPilotExtractCallsOperator, interval=("2026-01-01", end), **staging)
+        peaks.append(ended.peak_kib)
         manifests.append(ended.returned)
-        manifest = json.loads(Path(ended.returned.removeprefix("file://")).read_text())
+        manifest = json.loads(local(ended.returned).read_text())
         assert sum(part["rows"] for part in manifest["parts"]) == calls
-        peaks[calls] = ended.peak_kib
-    assert peaks[CALLS_A_DAY * DAYS] - peaks[CALLS_A_DAY] < SPARE_KIB
 
-    # Few rows are compared with a walk of many, and many with a walk of few.
-    for manifest_uri in reversed(manifests):
-        ended = jobs.run(
-            TalkPilotCleanStagingOperator,
-            staging_uri=staging_uri,
-            manifest_uris=[manifest_uri],
-            keep=True,
-        )
+    # The walk of all days is compared with the staged rows of one day, and the reverse.
+    for uri in reversed(manifests):
+        cleaning = {**staging, "manifest_uris": [uri], "keep": True}
+        ended = jobs.run(TalkPilotCleanStagingOperator, **cleaning)
+        peaks.append(ended.peak_kib)
         assert ended.returned == {"loaded": 0, "purged": 0, "expired": 0}
-        assert ended.peak_kib - peaks[CALLS_A_DAY] < SPARE_KIB
+    assert max(peaks) - peaks[0] < SPARE_KIB

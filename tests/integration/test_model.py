@@ -1,7 +1,7 @@
-"""Whatever happens, in whatever order: after a last re-sync the table equals the API.
+"""After any history and a last re-sync, the table equals the API.
 
-Edits, scores, purges, soft deletes, erasures and late rows, between runs, partial runs, repeated
-loads of whatever was staged before, and runs that are killed. ``make test-long`` tries far more.
+Edits, scores, purges, soft deletes, erasures and late rows come between runs, partial runs,
+repeated loads of earlier manifests, and runs that are killed. ``make test-long`` tries far more.
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import (
-    TalkPilotEnrichCallsOperator,
-    TalkPilotExtractCallsOperator,
-)
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import DAY, Chain, Interval, day
 from tests.support.jobs import Death, Jobs
@@ -48,29 +43,20 @@ SERIES, EXAMPLES = (8, LONG // 8) if settings().max_examples >= LONG else (1, 24
 intervals = st.sampled_from([*(day(number) for number in range(DAYS)), ALL])
 numbers = st.integers(0, 99)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-# What ends a task: its function's n-th call, before or after.
-extract_deaths = st.builds(
-    Death,
-    st.just("airflow_provider_talkpilot.staging.storage:put_text"),
-    call=st.integers(1, 2),
-    after=st.booleans(),
-)
-enrich_deaths = st.builds(
-    Death,
-    st.just("airflow_provider_talkpilot.staging.parts:PartWriter.flush"),
-    call=st.integers(1, 2),
-    after=st.booleans(),
-)
-load_deaths = st.builds(
-    Death,
-    st.just("google.cloud.bigquery:Client.query"),
-    call=st.integers(1, 3),
-    after=st.booleans(),
-)
+
+
+def deaths(function: str, calls: int) -> st.SearchStrategy[Death]:
+    """The deaths at one of the first calls of a function."""
+    return st.builds(Death, st.just(function), call=st.integers(1, calls), after=st.booleans())
+
+
+extract_deaths = deaths("airflow_provider_talkpilot.staging.storage:put_text", 2)
+enrich_deaths = deaths("airflow_provider_talkpilot.staging.parts:PartWriter.flush", 2)
+load_deaths = deaths("google.cloud.bigquery:Client.query", 3)
 
 
 class Warehouse(RuleBasedStateMachine):
-    """The API, the table, and all that can happen to them."""
+    """The API, the table, and the events that change them."""
 
     def __init__(self, sandbox: Sandbox, bigquery: Client, jobs: Jobs, folder: Path) -> None:
         super().__init__()
@@ -146,29 +132,20 @@ class Warehouse(RuleBasedStateMachine):
 
     @rule(interval=intervals, death=extract_deaths)
     def an_extraction_is_killed(self, interval: Interval, death: Death) -> None:
-        self.jobs.run(
-            TalkPilotExtractCallsOperator,
-            death=death,
-            interval=interval,
-            staging_uri=self.chain.staging_uri,
-        )
+        self.jobs.run(death=death, **self.chain.arguments("extract", interval=interval))
 
     @precondition(lambda self: self.walks)
     @rule(number=numbers, death=enrich_deaths)
     def an_enrichment_is_killed(self, number: int, death: Death) -> None:
         walk = self.walks[number % len(self.walks)]
-        self.jobs.run(
-            TalkPilotEnrichCallsOperator, death=death, manifest_uri=walk, table=self.chain.table
-        )
+        self.jobs.run(death=death, **self.chain.arguments("enrich", walk))
 
     @precondition(lambda self: self.staged)
     @rule(number=numbers, death=load_deaths)
     def a_load_is_killed(self, number: int, death: Death) -> None:
         manifest = self.staged[number % len(self.staged)]
         self.load_was_killed = True
-        self.jobs.run(
-            TalkPilotLoadCallsOperator, death=death, manifest_uri=manifest, table=self.chain.table
-        )
+        self.jobs.run(death=death, **self.chain.arguments("load", manifest))
 
     def walk(self, interval: Interval) -> None:
         self.walks.append(str(self.chain.extract(interval=interval).returned))
@@ -183,8 +160,8 @@ class Warehouse(RuleBasedStateMachine):
         self.loaded |= {row["id"] for row in self.chain.rows()}
 
     def teardown(self) -> None:
-        """The last re-sync; then the table equals the API, and there is nothing left to request."""
-        # What was interrupted is finished first: its walks are as old as the interruption.
+        """Run a last re-sync; then the table equals the API, and nothing is left to request."""
+        # The first run finishes interrupted work, whose walks are older than the last changes.
         self.a_run(ALL)
         self.chain.interval = ALL
         self.chain.run()
@@ -199,7 +176,7 @@ class Warehouse(RuleBasedStateMachine):
         self.chain.run()
         assert self.sandbox.counters["detail"] == 0
         assert self.chain.rows() == rows
-        # What a killed load leaves behind expires, on Google's side, after a day.
+        # On Google, the staging table of a killed load expires after a day.
         assert self.load_was_killed or tables(self.chain.bigquery, self.chain.table) == ["calls"]
 
 

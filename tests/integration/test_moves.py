@@ -12,60 +12,56 @@ from google.cloud.exceptions import NotFound
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
+from tests.support.tables import Row
 
 
 @pytest.fixture
-def long_list(chain: Chain) -> list[dict[str, Any]]:
+def long_list(chain: Chain) -> list[Row]:
     """One agent's 250 calls, newest first: three pages."""
     chain.sandbox.reset(days=1, agents=1, calls_per_day=250)
-    return chain.sandbox.truth(*chain.interval)[::-1]
+    return chain.truth()[::-1]
 
 
 @pytest.mark.parametrize(("row", "after"), [(99, 1), (100, 1), (249, 2)])
 def test_a_soft_delete_moves_nothing(
-    chain: Chain, long_list: list[dict[str, Any]], row: int, after: int
+    chain: Chain, long_list: list[Row], row: int, after: int
 ) -> None:
     chain.sandbox.scripts.add("soft_delete", after=after, call_id=long_list[row]["id"])
     chain.extract()
     assert chain.sandbox.counters["calls"] == 3
 
 
-@pytest.mark.parametrize(("row", "after"), [(5, 1), (249, 2)])
-def test_an_erased_call(
-    chain: Chain, long_list: list[dict[str, Any]], row: int, after: int
-) -> None:
-    chain.sandbox.scripts.add("erase", after=after, call_id=long_list[row]["id"])
-    chain.summaries()
-    chain.assert_table_is_truth(details=False)
-
-
 @pytest.mark.parametrize(
-    ("created_at", "after"), [("2026-03-16T23:59:59Z", 1), ("2026-03-16T00:00:00Z", 2)]
+    ("change", "after", "requests"),
+    [
+        ({"erase": 5}, 1, [5, 6]),
+        ({"erase": 249}, 2, [6]),
+        ({"insert_late": "2026-03-16T23:59:59Z"}, 1, [5, 6]),
+        ({"insert_late": "2026-03-16T00:00:00Z"}, 2, [6]),
+        # The total stays; the newer row shifts the rest down, and one comes twice.
+        ({"erase": 240, "insert_late": "2026-03-16T23:59:59.998Z"}, 1, [6]),
+    ],
+    ids=str,
 )
-def test_a_late_row(
-    chain: Chain, long_list: list[dict[str, Any]], created_at: str, after: int
+def test_a_list_that_moves_once(
+    chain: Chain,
+    long_list: list[Row],
+    change: dict[Any, Any],
+    after: int,
+    requests: list[int],
 ) -> None:
-    agent_id = long_list[0]["agent_id"]
-    chain.sandbox.scripts.add("insert_late", after=after, agent_id=agent_id, created_at=created_at)
+    for name, where in change.items():
+        call = {"agent_id": long_list[0]["agent_id"], "created_at": where}
+        if isinstance(where, int):
+            call = {"call_id": long_list[where]["id"]}
+        chain.sandbox.scripts.add(name, after=after, **call)
     chain.summaries()
+    assert chain.sandbox.counters["calls"] in requests
     chain.assert_table_is_truth(details=False)
-    assert len(chain.rows()) == 251
 
 
-def test_one_goes_and_one_comes_so_that_the_total_stays(
-    chain: Chain, long_list: list[dict[str, Any]]
-) -> None:
-    """The newer row shifts the rest down, and one comes twice."""
-    scripts, agent_id = chain.sandbox.scripts, long_list[0]["agent_id"]
-    scripts.add("erase", after=1, call_id=long_list[-10]["id"])
-    scripts.add("insert_late", after=1, agent_id=agent_id, created_at="2026-03-16T23:59:59.998Z")
-    chain.summaries()
-    chain.assert_table_is_truth(details=False)
-    assert chain.sandbox.counters["calls"] == 6
-
-
-def test_when_the_walk_began_that_was_whole(chain: Chain, long_list: list[dict[str, Any]]) -> None:
-    """What a broken walk before it read does not count."""
+def test_when_the_walk_began_that_was_whole(chain: Chain, long_list: list[Row]) -> None:
+    """The manifest has no moment of the broken walk before."""
     sandbox, moments = chain.sandbox, list[datetime]()
     sandbox.scripts.add("erase", after=2, call_id=long_list[0]["id"])
     sandbox.before_request = lambda kind, _: moments.append(datetime.now(UTC))
@@ -77,9 +73,7 @@ def test_when_the_walk_began_that_was_whole(chain: Chain, long_list: list[dict[s
 
 
 @pytest.mark.parametrize("moving", ["total", "rows"])
-def test_a_list_that_never_rests(
-    chain: Chain, long_list: list[dict[str, Any]], moving: str
-) -> None:
+def test_a_list_that_never_rests(chain: Chain, long_list: list[Row], moving: str) -> None:
     sandbox, agent_id = chain.sandbox, long_list[0]["agent_id"]
     doomed = reversed(long_list)
 
@@ -118,7 +112,7 @@ def test_agents_that_are_finished_are_kept(chain: Chain) -> None:
     with pytest.raises(AirflowException):
         chain.extract()
     sandbox.before_request = None
-    sandbox.reset_counters()
+    chain.spent()
     chain.summaries()
-    assert sandbox.counters["calls"] == 3
+    assert chain.spent()["calls"] == 3
     chain.assert_table_is_truth(details=False)

@@ -1,4 +1,4 @@
-"""``render_template_as_native_obj``: an argument means the same as where templates give text."""
+"""With ``render_template_as_native_obj``, an argument means the same as with rendered text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.chain import Chain
 
 
 def template(value: str) -> str:
-    """A template that renders to a text."""
+    """Return a template that renders to a text."""
     return "{{ " + repr(value) + " }}"
 
 
@@ -39,7 +39,7 @@ def test_the_chain(chain: Chain) -> None:
 
 def test_a_number_stays_the_number_that_it_is(chain: Chain) -> None:
     """As a Python number it would lose its plus, and no call would have it."""
-    call = next(c for c in chain.sandbox.truth(*chain.interval) if c["phone_number"])
+    call = next(c for c in chain.truth() if c["phone_number"])
     number = call["phone_number"]
     for given in (number, template(number), "{{ params.number }}"):
         found = chain.extract(native=True, phone_number=given, params={"number": number})
@@ -48,8 +48,7 @@ def test_a_number_stays_the_number_that_it_is(chain: Chain) -> None:
 
 
 def test_a_filter_that_renders_to_nothing_is_refused(chain: Chain) -> None:
-    """Else the calls of everybody would be staged for the one who was not found."""
-    chain.sandbox.reset_counters()
+    """Else all calls would be staged instead of the calls of one caller."""
     for native in (False, True):
         for name in ("phone_number", "search"):
             for given in ("{{ none }}", "{{ '' }}", "{{ ti.xcom_pull('gone') }}"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig, Table
 
@@ -16,7 +14,6 @@ from tests.support.google import GoogleProject
 
 pytestmark = pytest.mark.google
 
-BOUNDS = [datetime(2026, 3, number, tzinfo=UTC) for number in (16, 17, 18)]
 NOW = "2026-03-20 00:00:00+00"
 
 
@@ -33,9 +30,8 @@ NOW = "2026-03-20 00:00:00+00"
 def test_one_day_costs_less_than_two(
     chain: Chain, google: GoogleProject | None, statement: str, kind: str
 ) -> None:
-    for number in (0, 1):
-        chain.interval = day(number)
-        chain.run()
+    chain.interval = day(0)[0], day(1)[1]
+    chain.run()
     target = TableId.parse(chain.table)
     staging = target.sibling("calls_staging_of_the_test")
     chain.bigquery.create_table(Table(str(staging), schema=staging_schema(kind)))
@@ -58,21 +54,21 @@ def test_one_day_costs_less_than_two(
             doubles=0,
             gone_agents=chain.sandbox.store.agent_ids,
         )
-        # A dry run counts nothing of a script: its statements one by one.
+        # A dry run of a script counts no bytes, so each statement has its own.
         jobs = [
             chain.bigquery.query(
-                each,
+                query,
                 job_config=QueryJobConfig(
                     dry_run=True, use_query_cache=False, query_parameters=agents
                 ),
             )
-            for each in text.split(";")
-            if f"`{target}`" in each
+            for query in text.split(";")
+            if f"`{target}`" in query
         ]
         return sum(int(job.total_bytes_processed or 0) for job in jobs)
 
     before = chain.rows(own_times=True)
-    one, both = (total_bytes(Interval(BOUNDS[0], end)) for end in BOUNDS[1:])
+    one, both = (total_bytes(Interval.parse(day()[0], day(number)[1])) for number in (0, 1))
     assert chain.rows(own_times=True) == before, "a dry run changes nothing"
     if google:  # no emulator counts the bytes of a dry run by partition
         assert 0 < one < both

@@ -10,16 +10,14 @@ from uuid import uuid4
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, age, day, local, names, staged_files
-from tests.support.jobs import Death, Jobs
+from tests.integration.chain import Chain, Kill, age, day, local, names, staged_files
+from tests.support.jobs import Death
 
 pytestmark = pytest.mark.slow
 
@@ -341,7 +339,7 @@ STORAGE = "airflow_provider_talkpilot.staging.storage"
     ],
 )
 def test_killed_and_done_again(
-    chain: Chain, jobs: Jobs, state: str, function: str, call: int
+    chain: Chain, kill: Kill, state: str, function: str, call: int
 ) -> None:
     caller = Caller(chain, state)
     failed = str(chain.extract(dag_id="failed").returned)
@@ -349,14 +347,7 @@ def test_killed_and_done_again(
     caller.leave()
     manifests = chain.run()
     chain.sandbox.reset_counters()
-    ended = jobs.run(
-        TalkPilotCleanStagingOperator,
-        death=Death(f"{STORAGE}:{function}", call=call),
-        staging_uri=chain.staging_uri,
-        manifest_uris=list(manifests),
-        keep=True,
-    )
-    assert ended.killed, ended.error
+    kill("clean", *manifests, keep=True, death=Death(f"{STORAGE}:{function}", call=call))
     chain.clean(*manifests)
     assert caller.is_in(chain.staging_uri) == []
     chain.load(failed)
@@ -365,17 +356,10 @@ def test_killed_and_done_again(
     chain.assert_table_is_truth()
 
 
-def test_an_unfinished_file(chain: Chain, jobs: Jobs) -> None:
+def test_an_unfinished_file(chain: Chain, kill: Kill) -> None:
     """A killed try left it; it has no name yet, but callers in it."""
     caller = Caller(chain, "purged")
-    ended = jobs.run(
-        TalkPilotExtractCallsOperator,
-        death=Death("pathlib:Path.replace"),
-        dag_id="failed",
-        interval=chain.interval,
-        staging_uri=chain.staging_uri,
-    )
-    assert ended.killed, ended.error
+    kill("extract", dag_id="failed", death=Death("pathlib:Path.replace"))
     [unfinished] = staged_files(chain.staging_uri)
     assert caller.is_in(chain.staging_uri) == [str(unfinished)]
     torn = unfinished.with_name(unfinished.name[:-8] + "01234567")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import shutil
@@ -19,15 +18,13 @@ from uuid import uuid4
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
-from airflow_provider_talkpilot.operators.calls import TalkPilotEnrichCallsOperator
 from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
 from airflow_provider_talkpilot.staging.columns import RECORDING
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, local, names
-from tests.support.jobs import Death, Jobs
+from tests.integration.chain import Chain, Kill, local, names
+from tests.support.jobs import Death
 from tests.support.tables import Row
 
 ROUNDS = int(os.environ.get("TALKPILOT_KILL_ROUNDS", "6"))
@@ -245,22 +242,15 @@ def test_a_purge_and_an_erasure_delete_the_recordings(anywhere: Recorded) -> Non
     recorded.assert_archive_is_table()
 
 
-def test_a_load_killed_between_a_recording_and_its_row(recorded: Recorded, jobs: Jobs) -> None:
+def test_a_load_killed_between_a_recording_and_its_row(recorded: Recorded, kill: Kill) -> None:
     chain = recorded.chain
     chain.run()
     purged, erased, *_ = recorded.assert_archive_is_table()
     recorded.sandbox.purge(purged["id"])
     recorded.sandbox.erase(erased["id"])
     calls = chain.extract().returned
-    ended = jobs.run(
-        TalkPilotLoadCallsOperator,
-        death=Death("airflow_provider_talkpilot.bigquery.load:forget_recordings", after=True),
-        interval=chain.interval,
-        manifest_uri=calls,
-        table=chain.table,
-        **chain.load_options,
-    )
-    assert ended.killed, ended.error
+    between = Death("airflow_provider_talkpilot.bigquery.load:forget_recordings", after=True)
+    kill("load", calls, death=between)
     for each in (purged, erased):
         assert not any(each["id"] in name for name in recorded.objects())
         assert recorded.rows()[each["id"]] == each
@@ -342,39 +332,17 @@ def test_recordings_are_kept_for_so_many_days(recorded: Recorded) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment(recorded: Recorded, jobs: Jobs) -> None:
+def test_killed_at_any_moment(recorded: Recorded, kill: Kill) -> None:
     """No object is torn or without its row, and none is fetched twice but those in flight."""
     recorded.sandbox.reset(dead_recording_every=0, recording_bytes=200_000)
     chain, chance = recorded.chain, random.Random(1)
-    for number in range(ROUNDS):
+    for _ in range(ROUNDS):
         shutil.rmtree(local(recorded.uri), ignore_errors=True)
         shutil.rmtree(local(chain.staging_uri), ignore_errors=True)
         chain.bigquery.delete_table(chain.table, not_found_ok=True)
         calls = chain.summaries()
         recorded.sandbox.reset_counters()
-        process, at, requests = 0, chance.randrange(1, 60), itertools.count(1)
-
-        def aim(pid: int) -> None:
-            nonlocal process
-            process = pid
-
-        def before(kind: str, _: int, at: int = at, requests: Iterator[int] = requests) -> None:
-            nonlocal process
-            if process and kind in ("detail", "audio") and next(requests) == at:
-                os.kill(process, 9)
-                process = 0
-
-        recorded.sandbox.before_request = before
-        ended = jobs.run(
-            TalkPilotEnrichCallsOperator,
-            on_start=aim,
-            interval=chain.interval,
-            manifest_uri=calls,
-            table=chain.table,
-            **chain.enrich_options,
-        )
-        recorded.sandbox.before_request = None
-        assert ended.killed, (number, ended.error)
+        kill("enrich", calls, request=chance.randrange(1, 60), kinds="detail audio")
         whole = {name for name in recorded.objects() if name.endswith(".wav")}
         chain.load(str(chain.enrich(calls).returned))
         assert len(recorded.assert_archive_is_table()) > 20

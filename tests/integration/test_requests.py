@@ -5,22 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, day
 from tests.support.tables import spared_of
-
-
-def spent(sandbox: Sandbox) -> dict[str, int]:
-    """Requests by kind since the last time."""
-    counts = dict(sandbox.counters)
-    sandbox.reset_counters()
-    return counts
-
-
-def requested(sandbox: Sandbox) -> Counter[str]:
-    """How often each address was requested since the last time, whatever the response."""
-    return Counter(f"{request.path} {request.query}" for request in sandbox.requests)
 
 
 def test_a_day(chain: Chain) -> None:
@@ -28,39 +16,40 @@ def test_a_day(chain: Chain) -> None:
     sandbox.reset(calls_per_day=202)
     calls = chain.extract()
     # 101 calls of each agent, and its first call of the next day, within the margin: 2 pages.
-    assert spent(sandbox) == {"agents": 1, "calls": 4}
+    assert chain.spent() == {"agents": 1, "calls": 4}
     chain.load(calls.returned)
-    assert spent(sandbox) == {}
+    assert chain.spent() == {}
     details = chain.enrich(calls.returned)
-    assert [path for path, times in requested(sandbox).items() if times > 1] == []
-    assert spent(sandbox) == {"detail": 202}
+    assert Counter(request.path for request in sandbox.requests).most_common(1)[0][1] == 1
+    assert chain.spent() == {"detail": 202}
     chain.load(details.returned)
-    assert spent(sandbox) == {}
+    assert chain.spent() == {}
 
     assert calls.xcoms["summary"]["requests"] == {"agents": 1, "calls": 4}
     assert details.xcoms["summary"]["requests"] == {"detail": 202}
 
 
 def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
-    """Lists and records alone are read again: neither a detail nor a score is missing."""
+    """Only lists and performance records are read again: no detail and no score is missing."""
     sandbox = chain.sandbox
     sandbox.reset(calls_per_day=202)
     chain.enrich_options["details"] = "until_complete"
-    calls = chain.summaries()
-    chain.performance(calls)
-    chain.load(str(chain.enrich(calls).returned))
-    # A record has the score of a purged call, and nobody has its transcript.
-    known = spared_of(sandbox.truth(*chain.interval))
-    wanted = 202 - len(known)
-    assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4, "detail": wanted}
-    chain.assert_table_is_truth(spared=known)
-    for call in sandbox.truth(*chain.interval):
+
+    def run() -> dict[str, int]:
+        calls = chain.summaries()
+        chain.performance(calls)
+        chain.load(str(chain.enrich(calls).returned))
+        return chain.spent()
+
+    # A purged call has no transcript, and its performance record has the score.
+    spared = spared_of(chain.truth())
+    lists = {"agents": 1, "calls": 4, "performance": 4}
+    assert run() == {**lists, "detail": 202 - len(spared)}
+    chain.assert_table_is_truth(spared=spared)
+    for call in chain.truth():
         sandbox.edit(call["id"], done=not call["done"], note="called back")
-    calls = chain.summaries()
-    chain.performance(calls)
-    chain.load(str(chain.enrich(calls).returned))
-    assert spent(sandbox) == {"agents": 1, "calls": 4, "performance": 4}
-    truth = {call["id"]: call for call in sandbox.truth(*chain.interval)}
+    assert run() == lists
+    truth = {call["id"]: call for call in chain.truth()}
     same = "note", "done", "final_score", "call_summary"
     for row in chain.rows():
         assert [row[name] for name in same] == [truth[row["id"]][name] for name in same]
@@ -68,77 +57,64 @@ def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
 
 @pytest.mark.parametrize(("calls", "pages"), [(0, 1), (100, 1), (101, 2)])
 def test_pages_of_one_agent(chain: Chain, calls: int, pages: int) -> None:
-    sandbox = chain.sandbox
-    sandbox.reset(days=1, agents=1, calls_per_day=calls)
+    chain.sandbox.reset(days=1, agents=1, calls_per_day=calls)
     chain.extract()
-    assert spent(sandbox) == {"agents": 1, "calls": pages}
+    assert chain.spent() == {"agents": 1, "calls": pages}
 
 
 def test_rows_in_the_margin_are_listed_too(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    sandbox.reset(days=1, agents=1, calls_per_day=100)
-    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z")
-    staged = chain.extract()
-    assert spent(sandbox) == {"agents": 1, "calls": 2}
-    assert staged.xcoms["summary"]["calls"] == 100
+    chain.sandbox.reset(days=1, agents=1, calls_per_day=100)
+    chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z")
+    assert chain.extract().xcoms["summary"]["calls"] == 100
+    assert chain.spent() == {"agents": 1, "calls": 2}
 
 
 def test_named_agents_cost_no_list_of_agents(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    chain.extract(agent_ids=sandbox.store.agent_ids)
-    assert spent(sandbox) == {"calls": 2}
-
-
-def test_an_agent_named_twice_is_walked_once(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    chain.extract(agent_ids=sandbox.store.agent_ids[:1] * 2)
-    assert spent(sandbox) == {"calls": 1}
+    agents = chain.sandbox.store.agent_ids
+    chain.extract(agent_ids=[*agents, agents[0]])
+    assert chain.spent() == {"calls": 2}, "an agent that is named twice is walked once"
 
 
 def test_more_agents_than_a_page_holds(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    sandbox.reset(days=1, agents=101, calls_per_day=101)
+    chain.sandbox.reset(days=1, agents=101, calls_per_day=101)
     chain.summaries()
-    assert spent(sandbox) == {"agents": 2, "calls": 101}
+    assert chain.spent() == {"agents": 2, "calls": 101}
     chain.assert_table_is_truth(details=False)
 
 
 def test_an_interval_within_one_that_was_run(chain: Chain) -> None:
     chain.run()
-    spent(chain.sandbox)
+    chain.spent()
     chain.interval = "2026-03-16T06:00:00", "2026-03-16T12:00:00"
     chain.run()
-    assert "detail" not in spent(chain.sandbox)
+    assert chain.details_requested() == 0
     chain.assert_table_is_truth(day())
 
 
-def test_only_changed_calls_are_asked_for_again(chain: Chain) -> None:
+def test_only_changed_calls_are_requested_again(chain: Chain) -> None:
     sandbox = chain.sandbox
     chain.run()
-    live = [call["id"] for call in sandbox.truth(*chain.interval) if not call["is_purged"]]
+    live = [call["id"] for call in chain.truth() if not call["is_purged"]]
     sandbox.edit(live[0], note="changed")
     sandbox.score(live[1], 7)
     sandbox.insert_late(sandbox.store.agent_ids[1], "2026-03-16T10:00:00Z")
-    spent(sandbox)
+    chain.spent()
     chain.run()
-    assert spent(sandbox) == {"agents": 1, "calls": 2, "detail": 3}
+    assert chain.spent() == {"agents": 1, "calls": 2, "detail": 3}
     chain.assert_table_is_truth()
 
 
 def test_details_turned_off_cost_nothing(chain: Chain) -> None:
-    from airflow.providers.common.compat.sdk import AirflowSkipException
-
     calls = chain.summaries()
-    spent(chain.sandbox)
+    chain.spent()
     with pytest.raises(AirflowSkipException):
         chain.enrich(calls, enabled="{{ params.enrich }}", params={"enrich": False})
-    assert spent(chain.sandbox) == {}
+    assert chain.spent() == {}
 
 
 def test_the_key_goes_to_the_api_alone(chain: Chain) -> None:
     """No recording is fetched, no request goes to another host or path."""
     chain.run()
-    sandbox = chain.sandbox
-    assert {request.kind for request in sandbox.requests} == {"agents", "calls", "detail"}
-    assert {request.method for request in sandbox.requests} == {"GET"}
-    assert {request.host for request in sandbox.requests} == {f"127.0.0.1:{sandbox.port}"}
+    requests = {(each.method, each.kind, each.host) for each in chain.sandbox.requests}
+    host = f"127.0.0.1:{chain.sandbox.port}"
+    assert requests == {("GET", kind, host) for kind in ("agents", "calls", "detail")}

@@ -12,8 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
-from tests.integration.chain import DAY, Chain, day
-from tests.support.lists import pages
+from tests.integration.chain import DAY, Chain, day, pages
 from tests.support.tables import assert_equal_rows, expected_rows
 from tests.support.tasks import Outcome, run_task
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,6 @@ from tests.integration.chain import Chain, Interval, day, local
 pytestmark = pytest.mark.slow
 
 BOTH: Interval = (day(0)[0], day(1)[1])
-
-
-def details_requested(chain: Chain) -> int:
-    """Detail requests since the last time."""
-    requests = chain.sandbox.counters["detail"]
-    chain.sandbox.reset_counters()
-    return requests
 
 
 def stage_details(chain: Chain, interval: Interval, **options: Any) -> None:
@@ -34,7 +27,7 @@ def parts(chain: Chain) -> list[Path]:
 
 
 def transcripts(paths: Iterable[Path], call_id: str) -> list[Any]:
-    """What staged details of a call say that was said."""
+    """Return the transcripts of a call in staged details."""
     rows = [json.loads(line) for path in paths for line in path.read_text().split("\n") if line]
     return [row["transcript"] for row in rows if row["id"] == call_id]
 
@@ -47,19 +40,17 @@ def two_days(chain: Chain) -> Chain:
 
 
 def test_a_failed_resync_is_taken_over_by_another_interval(two_days: Chain) -> None:
-    of_both = len(two_days.sandbox.truth(*BOTH))
     stage_details(two_days, BOTH, dag_id="resync")
-    assert details_requested(two_days) == of_both
+    assert two_days.details_requested() == len(two_days.sandbox.truth(*BOTH))
     two_days.interval = day(1)
-    first, *_ = two_days.sandbox.truth(*day(1))
-    two_days.sandbox.edit(first["id"], note="geändert")
+    two_days.sandbox.edit(two_days.truth()[0]["id"], note="geändert")
     two_days.run()
-    assert details_requested(two_days) == 1
+    assert two_days.details_requested() == 1
     two_days.assert_table_is_truth()
 
 
 def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
-    """A purge is a change too: what was said before it stays where it is, until it goes there."""
+    """A purge is a change too: a transcript of before the purge is not copied."""
     stage_details(two_days, BOTH)
     first, *_ = two_days.sandbox.truth(*day(0))
     before = {*parts(two_days)}
@@ -73,14 +64,14 @@ def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
 
 def test_a_longer_interval_fetches_the_rest(two_days: Chain) -> None:
     stage_details(two_days, day(0))
-    details_requested(two_days)
+    two_days.spent()
     two_days.interval = BOTH
     two_days.run()
-    assert details_requested(two_days) == len(two_days.sandbox.truth(*day(1)))
+    assert two_days.details_requested() == len(two_days.sandbox.truth(*day(1)))
     two_days.assert_table_is_truth()
 
 
-def test_what_the_table_has_is_not_copied(two_days: Chain) -> None:
+def test_details_that_the_table_has_are_not_copied(two_days: Chain) -> None:
     stage_details(two_days, BOTH)
     two_days.load(str(two_days.enrich(str(two_days.extract().returned)).returned))
     before = parts(two_days)
@@ -89,32 +80,32 @@ def test_what_the_table_has_is_not_copied(two_days: Chain) -> None:
     assert parts(two_days) == before
 
 
-def test_torn_parts_elsewhere_are_fetched_again(two_days: Chain) -> None:
-    stage_details(two_days, BOTH)
-    before = details_requested(two_days)
-    for part in parts(two_days):
+def tear(chain: Chain) -> None:
+    for part in parts(chain):
         part.write_bytes(part.read_bytes()[:-1])
+
+
+def move_to_another_connection(chain: Chain) -> None:
+    [folder] = local(chain.staging_uri).glob("*/talkpilot_default")
+    folder.rename(folder.with_name("talkpilot_another"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "change"),
+    [
+        ({}, tear),
+        ({}, move_to_another_connection),
+        ({"final_score": "drop"}, lambda _: None),
+    ],
+    ids=["torn", "of another connection", "with other columns"],
+)
+def test_of_no_use(
+    two_days: Chain, columns: dict[str, str], change: Callable[[Chain], None]
+) -> None:
+    stage_details(two_days, BOTH, columns=columns)
+    change(two_days)
+    two_days.spent()
     two_days.interval = day(0)
     two_days.run()
-    assert 0 < details_requested(two_days) == len(two_days.sandbox.truth(*day(0))) < before
+    assert two_days.details_requested() == len(two_days.truth())
     two_days.assert_table_is_truth()
-
-
-def test_other_choices_for_columns_are_of_no_use(two_days: Chain) -> None:
-    stage_details(two_days, BOTH, columns={"final_score": "drop"})
-    details_requested(two_days)
-    two_days.interval = day(0)
-    two_days.run()
-    assert details_requested(two_days) == len(two_days.sandbox.truth(*day(0)))
-    two_days.assert_table_is_truth()
-
-
-def test_another_connection_is_none_of_our_business(two_days: Chain) -> None:
-    stage_details(two_days, BOTH)
-    details_requested(two_days)
-    root = local(two_days.staging_uri)
-    for folder in root.glob("*/talkpilot_default"):
-        folder.rename(folder.with_name("talkpilot_another"))
-    two_days.interval = day(0)
-    two_days.run()
-    assert details_requested(two_days) == len(two_days.sandbox.truth(*day(0)))

@@ -19,9 +19,8 @@ from airflow_provider_talkpilot.bigquery.policy_tags import tagged
 from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.resync.retention import Window
-from tests.integration.chain import Chain
+from tests.integration.chain import Chain, Kill
 from tests.integration.test_loads import live_call
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import assert_equal_rows, expected_rows, table_rows, tables
@@ -57,12 +56,9 @@ def run_job(client: Client, name: str, submit: Callable[[str], QueryJob]) -> Que
     return BigQueryJobs(client, deferrable=False, resumed_job=None).run(name, submit)
 
 
-def left_by_a_killed_load(chain: Chain, jobs: Jobs, calls: str) -> Table:
+def left_by_a_killed_load(chain: Chain, kill: Kill, calls: str) -> Table:
     """The staging table of a load that was killed after its merge."""
-    ended = jobs.run(
-        TalkPilotLoadCallsOperator, death=DELETE, manifest_uri=calls, table=chain.table
-    )
-    assert ended.killed, ended.error
+    kill("load", calls, death=DELETE)
     [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
     return chain.bigquery.get_table(f"{chain.table.rpartition('.')[0]}.{left}")
 
@@ -172,7 +168,7 @@ def test_two_processes_that_load_one_day_at_the_same_time(chain: Chain, jobs: Jo
     wanted = expected_rows(chain.sandbox.truth(*chain.interval), details=False)
 
     def load(manifest: str, table: str) -> int:
-        ended = jobs.run(TalkPilotLoadCallsOperator, manifest_uri=manifest, table=table)
+        ended = jobs.run(**chain.arguments("load", manifest, table=table))
         if ended.error and "Failed to commit" in ended.error[1]:  # here tables conflict, too
             return load(manifest, table)
         return int(ended.returned["live"])
@@ -185,19 +181,19 @@ def test_two_processes_that_load_one_day_at_the_same_time(chain: Chain, jobs: Jo
             assert_equal_rows(table_rows(chain.bigquery, table), wanted)
 
 
-def test_what_a_killed_load_leaves_goes_by_itself(chain: Chain, jobs: Jobs) -> None:
+def test_what_a_killed_load_leaves_goes_by_itself(chain: Chain, kill: Kill) -> None:
     """The load job empties the staging table, and its expiry stays."""
     calls = str(chain.extract().returned)
-    left = left_by_a_killed_load(chain, jobs, calls)
+    left = left_by_a_killed_load(chain, kill, calls)
     assert left.num_rows == CALLS
     assert left.expires
     hours = (left.expires - dt.datetime.now(dt.UTC)).total_seconds() / 3600
     assert 23 < hours <= 24
 
 
-def test_a_staging_table_that_expired(chain: Chain, jobs: Jobs) -> None:
+def test_a_staging_table_that_expired(chain: Chain, kill: Kill) -> None:
     calls = str(chain.extract().returned)
-    left = left_by_a_killed_load(chain, jobs, calls)
+    left = left_by_a_killed_load(chain, kill, calls)
     left.expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
     chain.bigquery.update_table(left, ["expires"])
     deadline = time.monotonic() + 60
@@ -263,14 +259,14 @@ def test_a_table_that_expires_is_named_once_a_run(
     assert f"ALTER TABLE `{chain.table}` SET OPTIONS (expiration_timestamp = NULL)" in line
 
 
-def test_tags_that_users_set_are_on_the_staging_table(chain: Chain, jobs: Jobs) -> None:
+def test_tags_that_users_set_are_on_the_staging_table(chain: Chain, kill: Kill) -> None:
     calls = chain.summaries()
     details = str(chain.enrich(calls).returned)
     table = chain.bigquery.get_table(chain.table)
     wanted = {"phone_number": TAG, "transcript": f"{TAG}1"}
     table.schema = tagged(table.schema, wanted)
     chain.bigquery.update_table(table, ["schema"])
-    found = {field.name: field for field in left_by_a_killed_load(chain, jobs, details).schema}
+    found = {field.name: field for field in left_by_a_killed_load(chain, kill, details).schema}
     assert list(found["phone_number"].policy_tags.names) == [TAG]
     assert [list(part.policy_tags.names) for part in found["transcript"].fields] == [
         [f"{TAG}1"],

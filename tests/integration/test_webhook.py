@@ -1,4 +1,4 @@
-"""The sandbox delivers webhooks to a receiver in a process of its own; the inbox has them all."""
+"""The inbox has all webhooks that the sandbox delivers to a receiver in another process."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ SIGNING = {"TALKPILOT_WEBHOOK_SECRET": SECRET}
 TROUBLE = {f"webhooks_{name}": 0.2 for name in ("lost", "repeated", "forged", "old")}
 
 
-def deliver(sandbox: Sandbox, url: str, **settings: Any) -> dict[str, list[int]]:
-    """Send all webhooks of the sandbox; give the statuses of each kind."""
-    for agent_id in sandbox.store.agent_ids:
+def send_to(sandbox: Sandbox, *urls: str) -> None:
+    """Set the addresses of the two agents' webhooks."""
+    for agent_id, url in zip(sandbox.store.agent_ids, urls * 2, strict=False):
         sandbox.edit_agent(agent_id, post_call_webhook_url=url)
+
+
+def deliver(sandbox: Sandbox, url: str, **settings: Any) -> dict[str, list[int]]:
+    """Send all webhooks of the sandbox; return the statuses of each kind."""
+    send_to(sandbox, url)
     sandbox.settings.patch(**settings)
     statuses: dict[str, list[int]] = {}
     for sent in sandbox.deliver_webhooks(START, END):
@@ -36,7 +41,7 @@ def deliver(sandbox: Sandbox, url: str, **settings: Any) -> dict[str, list[int]]
 
 
 def events(root: Path) -> list[Event]:
-    """What the inbox has; each where it belongs."""
+    """Return the events in the inbox; each must be in its folder."""
     found = []
     for path, record in stored(root).items():
         event = Event.parse(json.dumps(record))
@@ -46,7 +51,7 @@ def events(root: Path) -> list[Event]:
 
 
 def assert_inbox_is_truth(sandbox: Sandbox, root: Path) -> None:
-    """It has each call whose webhook was not lost, once, under the day when it started."""
+    """Check that the inbox has each call whose webhook arrived, once, under its day."""
     truth = {call["call_id"]: call for call in sandbox.truth(START, END)}
     found = [event for event in events(root) if event.kind != "call_started"]
     assert Counter(event.call_id for event in found).most_common(1)[0][1] == 1
@@ -98,10 +103,9 @@ def test_a_container_without_a_signing_secret(
 
 
 def test_unsigned_deliveries_over_http(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The sandbox's admin side sends them too, for a sandbox in another process."""
+    """A sandbox in another process sends them by its admin API."""
     with running(PROGRAM, str(tmp_path), SIGNING) as receiver:
-        for agent_id in sandbox.store.agent_ids:
-            sandbox.edit_agent(agent_id, post_call_webhook_url=receiver.url)
+        send_to(sandbox, receiver.url)
         sent = httpx.post(
             f"{sandbox.admin_url}/webhooks",
             json={"start": START, "end": END},
@@ -119,8 +123,7 @@ def test_several_receivers_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
         running(container_command(), str(tmp_path), SIGNING) as other,
     ):
         for urls in ((one.url, other.url), (other.url, one.url)):
-            for agent_id, url in zip(sandbox.store.agent_ids, urls, strict=True):
-                sandbox.edit_agent(agent_id, post_call_webhook_url=url)
+            send_to(sandbox, *urls)
             sandbox.deliver_webhooks(START, END)
     assert_inbox_is_truth(sandbox, tmp_path)
 

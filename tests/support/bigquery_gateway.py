@@ -1,6 +1,7 @@
-"""Stands between Google's client and the emulator, whose jobs are done at once and never lose.
+"""A gateway between Google's client and the emulator, whose jobs end at once and never fail.
 
-It lets jobs run for long, fail, and be cancelled, as Google's do. Everything else passes through.
+Through the gateway, jobs run for long, fail, and are cancelled, as Google's are. It changes
+nothing else.
 """
 
 from __future__ import annotations
@@ -19,47 +20,45 @@ _HOP_BY_HOP = {"host", "connection", "content-length", "content-encoding", "tran
 
 
 class Gateway:
-    """What the gateway does to jobs, and what it saw.
+    """The changes that the gateway makes, and the ids of jobs that it has seen.
 
-    :param running: jobs whose ids start so are shown as running.
-    :param errors: of the next jobs that start so: one ``(reason, message)`` each.
-    :param submitted: ids of the jobs that were submitted, in order.
-    :param looked_at: ids of the jobs that were looked at while they ran.
-    :param cancelled: ids of the jobs that a client cancelled.
-    :param hidden: jobs that start so run, and a client hears that another one has submitted them.
-    :param hidden_for: so many looks at such a job do not find it.
-    :param table_type: what every table is said to be; empty for what the emulator says.
+    :ivar running: the beginning of the ids of jobs that seem to run.
+    :ivar hidden: the beginning of the ids of jobs that run, and seem to be another client's.
+    :ivar hidden_for: how often such a job is not found.
+    :ivar table_type: the type of every table; empty for the emulator's.
+    :ivar submitted: the jobs that were submitted, in order.
+    :ivar looked_at: the jobs that a client looked at while they seemed to run.
+    :ivar cancelled: the jobs that a client cancelled.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream, self.url = upstream, ""
-        self.running, self.failing = "-", "-"
-        self.errors: list[tuple[str, str]] = []
+        self.running, self.hidden, self.hidden_for = "-", "-", 0
+        self.table_type = ""
         self.submitted: list[str] = []
         self.looked_at: list[str] = []
         self.cancelled: list[str] = []
-        self.hidden, self.hidden_for = "-", 0
-        self.table_type = ""
+        self._failing, self._errors = "-", list[tuple[str, str]]()
         self._configurations: dict[str, Any] = {}
         self._failed: dict[str, tuple[str, str]] = {}
 
     @property
     def limits(self) -> set[int]:
-        """The most bytes that the queries may read; those that create a table read none."""
-        queries = [each["query"] for each in self._configurations.values() if "query" in each]
+        """The most bytes that queries may read; a query that creates a table reads none."""
+        queries = [job["query"] for job in self._configurations.values() if "query" in job]
         reading = [query for query in queries if "CREATE TABLE" not in query["query"]]
         return {int(query.get("maximumBytesBilled", 0)) for query in reading}
 
     def fail(self, jobs: str, *errors: tuple[str, str]) -> None:
-        """Let the next jobs whose ids start so fail, with one reason and message each."""
-        self.failing, self.errors = jobs, list(errors)
+        """Make the next jobs whose ids begin so fail, with a reason and a message each."""
+        self._failing, self._errors = jobs, list(errors)
 
     def end(self, job_id: str, reason: str, message: str) -> None:
-        """Let a job that runs end with an error."""
+        """End a job that seems to run with an error."""
         self._failed[job_id] = reason, message
 
     def hide(self, path: str, content: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
-        """What a client hears instead of a job that it cannot see yet."""
+        """Return the response of Google's for a job that a client cannot see yet."""
         if path.endswith("/jobs"):
             job_id = content.get("jobReference", {}).get("jobId", "")
             status, reason = 409, "duplicate"
@@ -74,7 +73,7 @@ class Gateway:
         return status, {"error": {"code": status, "message": message, "errors": errors}}
 
     def respond(self, path: str, request: bytes, found: dict[str, Any]) -> dict[str, Any]:
-        """Change what the emulator says of a job."""
+        """Return the emulator's response with the changes."""
         if "job" in found:
             return {**found, "job": self.respond(path, request, found["job"])}
         if self.table_type and found.get("kind") == "bigquery#table":
@@ -84,8 +83,8 @@ class Gateway:
             self.submitted.append(job_id)
             if not path.startswith("/upload"):
                 self._configurations[job_id] = json.loads(request)["configuration"]
-            if job_id.startswith(self.failing) and self.errors:
-                self._failed[job_id] = self.errors.pop(0)
+            if job_id.startswith(self._failing) and self._errors:
+                self._failed[job_id] = self._errors.pop(0)
         if job_id in self._configurations and "configuration" in found:
             found["configuration"] |= self._configurations[job_id]  # the emulator keeps no labels
         is_look = "/queries/" in path

@@ -1,4 +1,4 @@
-"""What the documents hold: their tables and blocks of code."""
+"""Reads the documents: their sections, tables and blocks of code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def read(name: str) -> str:
-    """A document's text."""
+    """Return a document's text."""
     return (DOCS / f"{name}.md").read_text(encoding="utf-8")
 
 
 def section(text: str, title: str) -> str:
-    """What is under a heading, up to the next of its level or above."""
+    """Return the text under a heading, up to the next one of its level or above."""
     [(level, start)] = [
         (len(match[1]), match.end())
         for match in re.finditer(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
@@ -24,19 +24,17 @@ def section(text: str, title: str) -> str:
 
 
 def table(text: str) -> list[tuple[str, ...]]:
-    """The rows of the tables in a text, without their heads; no backticks around a cell."""
+    """Return the rows of the tables in a text, without heads, and cells without backticks."""
     rows = re.findall(r"^\| (`.+) \|$", text, re.MULTILINE)
     return [tuple(cell.strip(" `") for cell in row.split("|")) for row in rows]
 
 
 def code(text: str, language: str) -> list[str]:
-    """The blocks of code in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    """Return the blocks of code in a language."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
 
 
 def code_by_heading(text: str, language: str) -> dict[str, str]:
-    """The one block of code under each heading of the third level."""
-    found = {}
-    for title in re.findall(r"^### (.+)$", text, re.MULTILINE):
-        [found[title]] = code(section(text, title), language)
-    return found
+    """Return the first block of code under each heading of the third level."""
+    titles = re.findall(r"^### (.+)$", text, re.MULTILINE)
+    return {title: code(section(text, title), language)[0] for title in titles}

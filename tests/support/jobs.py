@@ -1,6 +1,6 @@
-"""Runs tasks in processes of their own, which may be killed, measured or kept short of disk.
+"""Runs tasks in processes that a test may kill, measure or keep short of disk.
 
-Python's fork server loads Airflow once; every job is then a fork of that clean process.
+Python's fork server loads Airflow once. Every job is a fork of that clean process.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-# Loaded by the fork server, so that no job has to.
+# The fork server imports these once, for all jobs.
 import airflow_provider_talkpilot.operators.bigquery
 import airflow_provider_talkpilot.operators.calls
 import airflow_provider_talkpilot.operators.staging  # noqa: F401
@@ -33,12 +33,12 @@ _SECONDS = 120
 
 @dataclass(frozen=True)
 class Death:
-    """Where a job kills itself with SIGKILL.
+    """The call of a function at which a job kills itself with SIGKILL.
 
     :param function: ``module:name`` or ``module:class.name``, such as
         ``google.cloud.bigquery:Client.query``.
-    :param call: at its first, second, … call.
-    :param after: when it has returned, not before it begins.
+    :param call: 1 for the function's first call.
+    :param after: kill when the function has returned, not before it begins.
     """
 
     function: str
@@ -50,11 +50,11 @@ class Death:
 class Ended:
     """How a job ended.
 
-    :param outcome: the task's; None where it raised or was killed.
-    :param error: class and text of what it raised.
-    :param output: everything it printed or logged.
-    :param exit_code: negative for the signal that killed it.
-    :param peak_kib: most memory that it ever had resident.
+    :param outcome: of the task; None if it raised or was killed.
+    :param error: class and text of the exception.
+    :param output: everything that the job printed or logged.
+    :param exit_code: negative for the signal that killed the job.
+    :param peak_kib: the most memory that the job had resident, in KiB.
     """
 
     outcome: Outcome | None
@@ -77,11 +77,13 @@ class Ended:
 class Jobs:
     """Starts jobs.
 
-    :param seconds: a job that takes longer hangs.
+    :param seconds: how long a job may take.
+    :ivar process_id: of the job that started last.
     """
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         self._seconds = seconds
+        self.process_id: int | None = None
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
 
@@ -93,68 +95,55 @@ class Jobs:
         file_bytes: int | None = None,
         debug: bool = False,
         constants: Mapping[str, Any] | None = None,
-        on_start: Callable[[int], None] | None = None,
         **arguments: Any,
     ) -> Ended:
         """Run one task to its end.
 
         :param operator: its class.
-        :param death: kill it there.
-        :param file_bytes: no file may grow beyond this: the disk is full.
+        :param death: where the process kills itself.
+        :param file_bytes: the most bytes of a file, as on a full disk.
         :param debug: log everything of every library.
         :param constants: other values for constants of the package, by ``module:name``.
-        :param on_start: called with the process's id before it begins.
         :param arguments: of :func:`run_task`.
         """
         receiver, sender = self._context.Pipe(duplex=False)
-        with tempfile.TemporaryDirectory(prefix="talkpilot-job-") as folder:
-            output = Path(folder, "output")
-            output.touch()
+        settings = {"death": death, "file_bytes": file_bytes, "debug": debug}
+        with tempfile.NamedTemporaryFile(prefix="talkpilot-job-") as output:
             begin = self._context.Event()
             process = self._context.Process(
-                target=_job,
-                args=(
-                    begin,
-                    sender,
-                    str(output),
-                    dict(os.environ),
-                    death,
-                    file_bytes,
-                    debug,
-                    dict(constants or {}),
-                    operator,
-                    arguments,
-                ),
+                target=_run_job,
+                args=(begin, sender, output.name, dict(os.environ), operator, arguments),
+                kwargs={**settings, "constants": dict(constants or {})},
             )
             process.start()
             sender.close()
-            if on_start and process.pid:
-                on_start(process.pid)
+            self.process_id = process.pid
             begin.set()
             result: tuple[Any, Any, int] = (None, None, 0)
             with suppress(EOFError):
                 assert receiver.poll(self._seconds), "the job hangs"
                 result = receiver.recv()
             process.join(self._seconds)
-            text = output.read_text(errors="replace")
+            text = Path(output.name).read_text(errors="replace")
         return Ended(result[0], result[1], text, process.exitcode, result[2])
 
 
-def _job(
+def _run_job(
     begin: Any,
     sender: Connection,
     output: str,
     environment: Mapping[str, str],
+    operator: type[Any],
+    arguments: dict[str, Any],
+    *,
     death: Death | None,
     file_bytes: int | None,
     debug: bool,
     constants: dict[str, Any],
-    operator: type[Any],
-    arguments: dict[str, Any],
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    # Where no file may grow, the output's may not either.
+    # If no file may grow, the output may not grow either.
     target = output if file_bytes is None else os.devnull
     descriptor = os.open(target, os.O_WRONLY | os.O_APPEND)
     for standard in (1, 2):
@@ -176,7 +165,7 @@ def _job(
         _arm(death)
     begin.wait()
     if file_bytes is not None:
-        # Python keeps a module's torn bytecode, and then no process can import it.
+        # Python would keep the torn bytecode of a module, and no process could import it again.
         sys.dont_write_bytecode = True
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     outcome = error = None

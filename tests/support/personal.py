@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from airflow_provider_talkpilot.sandbox import Sandbox
-from tests.support.tables import Row
 
-
-def personal(calls: Iterable[Row]) -> dict[str, str]:
-    """Texts that tell of callers, and what each of them is.
-
-    :param calls: as the sandbox has them.
-    """
-    texts = {}
-    for call in calls:
-        for field in ("customer_name", "phone_number", "call_summary"):
-            if call[field]:
-                texts[call[field]] = field
-        try:
-            messages = json.loads(call["transcript"] or "[]")
-        except ValueError:
-            texts[call["transcript"]] = "transcript"
-            continue
-        texts |= {m["text"]: "transcript" for m in messages if len(m["text"]) > 15}
-    return texts
+FIELDS = ("phone_number", "customer_name", "customer_request", "call_summary", "note", "employee")
 
 
 def secrets_of(*sandboxes: Sandbox) -> dict[str, str]:
-    """The keys and all that tells of callers, and what each of them is."""
+    """Return the keys and all texts about callers, each with the name of its field."""
     secrets: dict[str, str] = {}
     for sandbox in sandboxes:
         secrets |= dict.fromkeys(sandbox.settings.api_keys, "a key")
-        secrets |= personal(sandbox.truth("2026-01-01", "2100-01-01"))
+        for call in sandbox.truth("2026-01-01", "2100-01-01"):
+            secrets |= {call[field]: field for field in FIELDS if call[field]}
+            try:
+                messages = json.loads(call["transcript"] or "[]")
+            except ValueError:
+                messages = [{"text": call["transcript"]}]
+            secrets |= {message["text"]: "transcript" for message in messages}
+    secrets = {text: field for text, field in secrets.items() if len(text) > 7}
     assert len(secrets) > 100, "a search for nothing finds nothing"
     return secrets
 
 
 def found_in(text: str, secrets: Mapping[str, str]) -> set[str]:
-    """What is in a text, as it is or as JSON writes it."""
+    """Return the names of the secrets that a text contains, in any form that logs have."""
     return {
-        what for secret, what in secrets.items() if any(form in text for form in _forms(secret))
+        field for secret, field in secrets.items() if any(form in text for form in _forms(secret))
     }
 
 
 def _forms(text: str) -> set[str]:
-    return {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    """Return a text as it is, in a URL, in JSON, and as a Python literal."""
+    line = max(text.splitlines(), key=len)
+    in_json = json.dumps(line)[1:-1], json.dumps(line, ensure_ascii=False)[1:-1]
+    return {line, line.replace("+", "%2B"), *in_json, repr(line)[1:-1]}

@@ -1,8 +1,9 @@
-"""The truth of the API as rows of the target table, and the table as it is."""
+"""The API's calls as rows of the target table, and the rows that the table has."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -14,26 +15,18 @@ from airflow_provider_talkpilot.staging.columns import COLUMNS, RECORDING
 Row = dict[str, Any]
 
 SET = "<set>"
-"""Stands for a time of our own clock, in both what is expected and in the table."""
+"""Stands for a time of our own clock, in expected rows and in the table's."""
 
-# Of the table of calls; a choice can name columns of the other tables, too.
+# Columns of the table of calls; a choice can name columns of the other tables, too.
 DROPPABLE = tuple(column.name for column in COLUMNS if column.is_droppable)
 HASHABLE = tuple(column.name for column in COLUMNS if column.is_hashable)
 
 _OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
 
 ABOUT_PEOPLE = (
-    "call_id",
-    "customer_name",
-    "customer_request",
-    "phone_number",
-    "call_summary",
-    "employee",
-    "note",
-    "extra",
-    "transcript_raw",
-    "transcript_source",
-)
+    "call_id", "customer_name", "customer_request", "phone_number", "call_summary", "employee",
+    "note", "extra", "transcript_raw", "transcript_source",
+)  # fmt: skip
 
 
 def expected_rows(
@@ -46,41 +39,22 @@ def expected_rows(
     spared: Iterable[Row] = (),
     extra: Row | None = None,
 ) -> list[Row]:
-    """What the table must hold for what the API holds, every column.
+    """Return the rows that the table must hold, with every column.
 
-    :param truth: of the sandbox.
+    :param truth: the API's calls, from the sandbox.
     :param details: whether details were loaded too.
-    :param scores: whether scores were, from performance records.
+    :param scores: whether scores were loaded from performance records.
     :param list_has_version: whether list rows came with ``updated_at``.
-    :param detail_has_version: whether details did.
-    :param spared: purged calls whose detail nobody requested, for their scores are known.
-    :param extra: fields that the provider does not know.
+    :param detail_has_version: whether details came with ``updated_at``.
+    :param spared: purged calls whose detail was not requested, because their scores are known.
+    :param extra: the fields that the provider does not know.
     """
     rows, spared_ids = [], {call["id"] for call in spared}
     for call in truth:
-        row = {
-            name: call[name]
-            for name in (
-                "id",
-                "agent_id",
-                "call_id",
-                "customer_name",
-                "customer_request",
-                "phone_number",
-                "call_summary",
-                "employee",
-                "note",
-                "duration",
-                "done",
-                "general_success",
-                "disconnection_reason",
-                "is_purged",
-            )
-        }
         version = _moment(call["updated_at"])
         known = list_has_version or (details and detail_has_version)
         messages, raw = _transcript(call["transcript"]) if details else ([], None)
-        row |= {
+        row = call | {
             "created_at": _moment(call["created_at"]),
             "deleted_at": _moment(call["deleted_at"]),
             "updated_at": version if known else None,
@@ -103,15 +77,15 @@ def expected_rows(
 
 
 def spared_of(truth: Iterable[Row]) -> list[Row]:
-    """The purged calls with a score: a performance record has it, and a detail has no more."""
+    """Return the purged calls with a score: a performance record has it, a detail adds nothing."""
     return [call for call in truth if call["is_purged"] and call["final_score"] is not None]
 
 
 def erased_rows(truth: Iterable[Row], **expected: Any) -> list[Row]:
-    """What must be left of calls that were in the table and are gone from the API.
+    """Return what must be left of calls that were in the table and are gone from the API.
 
     :param truth: the calls as they last were.
-    :param expected: of :func:`expected_rows`.
+    :param expected: further arguments of :func:`expected_rows`.
     """
     return [
         row
@@ -123,7 +97,7 @@ def erased_rows(truth: Iterable[Row], **expected: Any) -> list[Row]:
 
 
 def table_rows(client: Client, table: str, *, own_times: bool = False) -> list[Row]:
-    """Every row of the table, every column.
+    """Return every row of the table, with every column.
 
     :param own_times: keep the times of our own clock as they are.
     """
@@ -141,25 +115,25 @@ def table_rows(client: Client, table: str, *, own_times: bool = False) -> list[R
 
 
 def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:
-    """Compare call by call and field by field; say all that differs."""
-    ids = [row["id"] for row in found]
-    twice = sorted({one for one in ids if ids.count(one) > 1})
-    assert not twice, f"twice in the table: {twice}"
-    there, wanted = ({row["id"]: row for row in rows} for rows in (found, expected))
-    differences = [f"missing: {_label(wanted[one])}" for one in wanted.keys() - there.keys()]
-    differences += [f"too many: {_label(there[one])}" for one in there.keys() - wanted.keys()]
-    for one in wanted.keys() & there.keys():
-        have, want = there[one], wanted[one]
+    """Check call by call and field by field, and report all differences."""
+    assert expected, "a test on no calls proves nothing"
+    ids = Counter(row["id"] for row in found)
+    differences = [f"twice in the table: {call}" for call, times in ids.items() if times > 1]
+    have, want = ({row["id"]: row for row in rows} for rows in (found, expected))
+    differences += [f"missing: {_label(want[call])}" for call in want.keys() - have.keys()]
+    differences += [f"too many: {_label(have[call])}" for call in have.keys() - want.keys()]
+    for call in want.keys() & have.keys():
+        row, wanted = have[call], want[call]
         differences += [
-            f"{_label(want)}, {name}: {have.get(name)!r}, not {want.get(name)!r}"
-            for name in sorted(have.keys() | want.keys())
-            if have.get(name, "no column") != want.get(name, "no column")
+            f"{_label(wanted)}, {name}: {row.get(name)!r}, not {wanted.get(name)!r}"
+            for name in row.keys() | wanted.keys()
+            if row.get(name, "no column") != wanted.get(name, "no column")
         ]
     assert not differences, "\n".join(sorted(differences)[:20])
 
 
 def tables(client: Client, table: str) -> list[str]:
-    """The names of the tables in the table's dataset, but for its lock and its agents."""
+    """Return the tables in the table's dataset, without its lock and its agents."""
     dataset, _, name = table.rpartition(".")
     found = {item.table_id for item in client.list_tables(dataset)}
     return sorted(found - {f"{name}_lock", f"{name}_agents"})
