@@ -1,4 +1,4 @@
-"""Airflow for the tests: a home of its own, nothing of the caller's, and local servers."""
+"""Airflow for the tests: a home of its own, and no settings of the caller's shell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.sandbox.eras import Era
 
-# What the caller's shell says about Airflow and Google is for the caller's own work.
+# Variables of the caller's shell that must not reach the tests.
 _NOT_OURS = (
     "AIRFLOW_CONN_",
     "AIRFLOW_VAR_",
@@ -28,7 +28,7 @@ _NOT_OURS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `make test-strict` and `make test-google` say."""
+    """Add the options of `make test-strict` and `make test-google`."""
     parser.addoption(
         "--bigquery",
         choices=("sandbox", "strict", "google"),
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked ``both_eras`` run in each, the others in the one of the fixture."""
+    """Run tests marked ``both_eras`` in each era, the others in that of the fixture."""
     if "era" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_eras"):
         metafunc.parametrize("era", [pytest.param("spring", marks=pytest.mark.slow), "now"])
 
@@ -52,7 +52,7 @@ def era() -> Era:
 
 
 def _prepare() -> None:
-    """Set what Airflow reads while it is imported; make has done so already, bare pytest not."""
+    """Set the variables that Airflow reads while it is imported; make has set them already."""
     for name in [name for name in os.environ if name.startswith(_NOT_OURS)]:
         del os.environ[name]
     if "AIRFLOW_HOME" not in os.environ:
@@ -63,7 +63,7 @@ def _prepare() -> None:
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # Else gcsfs requests every bucket from Google, and waits a minute each time.
+        # Without it, gcsfs requests every bucket from Google, and waits a minute each time.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
     for name, value in defaults.items():

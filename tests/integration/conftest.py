@@ -1,4 +1,4 @@
-"""The local servers, and the chain of tasks that the shipped DAG is made of."""
+"""The local servers, and the shipped DAG's chain of tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.strict_bigquery import StrictBigQueryEmulator
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Everything in this folder talks to a local server, some to one that is not always there."""
+    """Mark the tests of this folder, and leave out those that need another BigQuery."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("integration")
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def google(request: pytest.FixtureRequest) -> GoogleProject | None:
-    """The project of make test-google; None where an emulator stands for it."""
+    """The project of make test-google; None if the tests use an emulator."""
     if request.config.getoption("bigquery") != "google":
         return None
     names = ("project", "location", "bucket")
@@ -75,7 +75,7 @@ def bigquery_emulator(
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[Sandbox]:
-    """One server for all tests; each gets it as good as new."""
+    """One server for all tests; the fixture ``sandbox`` resets it."""
     with Sandbox(days=1, calls_per_day=0) as sandbox:
         yield sandbox
 
@@ -104,9 +104,9 @@ def bigquery(bigquery_emulator: BigQueryEmulator) -> Client:
 
 @pytest.fixture
 def table(bigquery: Client, google: GoogleProject | None) -> Iterator[str]:
-    """A table, not there yet, in a dataset of the test's own, which goes with it.
+    """The name of a table in a dataset of the test's own, which is deleted after the test.
 
-    An emulator does not have the dataset yet either.
+    The table does not exist yet, and the dataset exists on Google only.
     """
     name = f"{bigquery.project}.talkpilot_test_{uuid4().hex[:12]}"
     if google:
@@ -119,7 +119,7 @@ def table(bigquery: Client, google: GoogleProject | None) -> Iterator[str]:
 def environment(
     sandbox: Sandbox, bigquery_emulator: BigQueryEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """The connections, as environment variables that are set."""
+    """The environment variables of the connections; they are set."""
     environment = {**sandbox.environment, **bigquery_emulator.environment}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -141,7 +141,7 @@ def bucket(
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
-    """A staging URI in an empty bucket, of Google in a folder of its own; it is emptied again."""
+    """A staging URI in an empty bucket, or in a folder of Google's; its files are deleted."""
     name = f"test-{uuid4().hex[:12]}"
     if google:
         name = f"{google.bucket}/{name}"
@@ -162,7 +162,7 @@ def bucket(
 def gcsfs_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A staging URI in an empty bucket, through gcsfs's default class.
 
-    No emulator has the gRPC service that it asks whether a bucket is flat: this one is.
+    That class asks a gRPC service, which no emulator has, whether the bucket is flat. It is.
     """
     extended = pytest.importorskip("gcsfs.extended_gcsfs")
 
@@ -188,7 +188,7 @@ def anywhere(chain: Chain, request: pytest.FixtureRequest) -> Chain:
 
 @pytest.fixture(scope="session")
 def job_server() -> Jobs:
-    """Makes processes that have Airflow loaded already."""
+    """Starts processes that have Airflow loaded already."""
     return Jobs()
 
 
@@ -229,7 +229,7 @@ def kill(chain: Chain, jobs: Jobs) -> Kill:
 
 @pytest.fixture
 def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Sets the connection, with fields instead of the right ones."""
+    """Sets the connection of TalkPilot, with other values of some fields."""
 
     def connect(**fields: Any) -> None:
         connection = json.dumps({**sandbox.connection, **fields})
@@ -241,7 +241,7 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connect:
 
 @pytest.fixture
 def log_of(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Gives what tasks and triggers logged: both Airflows print it here."""
+    """Returns what tasks and triggers logged: both Airflows print it here."""
     return lambda: capsys.readouterr().out
 
 
@@ -249,7 +249,7 @@ def log_of(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
 def gateway(
     chain: Chain, bigquery_emulator: BigQueryEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Gateway]:
-    """The tasks reach the emulator through it."""
+    """A gateway between the tasks and the emulator."""
     monkeypatch.setattr(bigquery_jobs, "SECONDS_BEFORE_DEFERRAL", 0.2)
     with gateway_to(bigquery_emulator.url) as running:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", running.url)

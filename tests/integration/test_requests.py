@@ -55,18 +55,16 @@ def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
         assert [row[name] for name in same] == [truth[row["id"]][name] for name in same]
 
 
-@pytest.mark.parametrize(("calls", "pages"), [(0, 1), (100, 1), (101, 2)])
-def test_pages_of_one_agent(chain: Chain, calls: int, pages: int) -> None:
+@pytest.mark.parametrize(
+    ("calls", "in_margin", "pages"), [(0, 0, 1), (100, 0, 1), (100, 1, 2), (101, 0, 2)]
+)
+def test_pages_of_one_agent(chain: Chain, calls: int, in_margin: int, pages: int) -> None:
+    """The API lists the calls in the margin of an interval, too."""
     chain.sandbox.reset(days=1, agents=1, calls_per_day=calls)
-    chain.extract()
+    for _ in range(in_margin):
+        chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z")
+    assert chain.extract().xcoms["summary"]["calls"] == calls
     assert chain.spent() == {"agents": 1, "calls": pages}
-
-
-def test_rows_in_the_margin_are_listed_too(chain: Chain) -> None:
-    chain.sandbox.reset(days=1, agents=1, calls_per_day=100)
-    chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z")
-    assert chain.extract().xcoms["summary"]["calls"] == 100
-    assert chain.spent() == {"agents": 1, "calls": 2}
 
 
 def test_named_agents_cost_no_list_of_agents(chain: Chain) -> None:

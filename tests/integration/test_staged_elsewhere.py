@@ -86,8 +86,8 @@ def tear(chain: Chain) -> None:
 
 
 def move_to_another_connection(chain: Chain) -> None:
-    [folder] = local(chain.staging_uri).glob("*/talkpilot_default")
-    folder.rename(folder.with_name("talkpilot_another"))
+    for folder in local(chain.staging_uri).glob("*/talkpilot_default"):
+        folder.rename(folder.with_name("talkpilot_another"))
 
 
 @pytest.mark.parametrize(

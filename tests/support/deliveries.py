@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: the vendor's own sample, and headers that fit a body."""
+"""Deliveries of webhooks: the vendor's own sample, and a signature for any body."""
 
 from __future__ import annotations
 
@@ -14,62 +14,10 @@ PATH_SECRET = "in-the-address-4711"
 AGENT = "5c1f0f9e-2b7a-4d3e-9c1a-0f6b2d7e8a11"
 SAMPLE_TIME = 1788776142
 SAMPLE_SIGNATURE = "sha256=8470225fe8cb45c069f89a9eea963b3702764a670e542b314094ef57167d3525"
-"""Of the sample below, as the vendor's documentation has it (guides/webhooks)."""
-
-CALL_ENDED: dict[str, Any] = {
-    "event": "call_ended",
-    "call_id": "call_3f9a1c7e2b8d4e6f",
-    "caller_phone": "+491701234567",
-    "called_phone": "+4930123456",
-    "agent_id": AGENT,
-    "agent_name": "Rezeption Musterfirma",
-    "duration_seconds": 63,
-    "transcript": [
-        {
-            "role": "assistant",
-            "text": "Guten Tag, Musterfirma, was kann ich für Sie tun?",
-            "timestamp": "2026-09-07T10:14:40.200000+00:00",
-            "time_sec": 1.2,
-        },
-        {
-            "role": "user",
-            "text": "Ich habe eine Frage zu meiner Rechnung.",
-            "timestamp": "2026-09-07T10:14:43.800000+00:00",
-            "time_sec": 4.8,
-        },
-        {
-            "role": "assistant",
-            "text": "Gern, ich verbinde Sie mit der Buchhaltung.",
-            "timestamp": "2026-09-07T10:14:46.500000+00:00",
-            "time_sec": 7.5,
-        },
-        {
-            "role": "tool_call_invocation",
-            "tool_call_id": "call_tc_01",
-            "name": "transfer_buchhaltung",
-            "arguments": '{"phone_number": "+4930123457"}',
-            "time_sec": 9.1,
-            "type": "transfer_call",
-        },
-        {
-            "role": "tool_call_result",
-            "tool_call_id": "call_tc_01",
-            "successful": True,
-            "content": '{"success": true, "status": "transferred"}',
-            "time_sec": 14.6,
-        },
-    ],
-    "total_turns": 5,
-    "pre_call_variables": {"kundenname": "Erika Musterfrau", "kundennummer": "K-10442"},
-    "extracted_variables": {"anliegen": "Rechnungsfrage"},
-    "recording_url": "https://storage.example/call_recordings/2026/09/call_3f9a1c7e2b8d4e6f.ogg",
-    "recording_multi_channel_url": None,
-    "public_log_url": "https://talk.talkpilot.io/rooms/call-3f9a1c7e",
-    "disconnection_reason": "user_hangup",
-    "latency": None,
-    "max_response_gap_ms": 1450,
-    "timestamp": "2026-09-07T10:15:42+00:00",
-}
+CALL_ENDED: dict[str, Any] = json.loads(
+    Path(__file__).with_name("call_ended.json").read_text(encoding="utf-8")
+)
+"""The sample of the vendor's documentation (guides/webhooks), whose signature is above."""
 CALL_COMPLETED: dict[str, Any] = {
     "event": "call.completed",
     "call": {
@@ -86,12 +34,12 @@ CALL_COMPLETED: dict[str, Any] = {
 
 
 def body_of(event: Any) -> bytes:
-    """As TalkPilot writes it: keys sorted, no white space, UTF-8 not escaped."""
+    """Return JSON as TalkPilot writes it: keys sorted, no white space, UTF-8 not escaped."""
     return json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
-    """Headers with the signature of a body."""
+    """Return the headers with the signature of a body."""
     timestamp = str(int(time.time() if at is None else at))
     digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
     return {
@@ -101,7 +49,7 @@ def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[s
 
 
 def stored(root: Path) -> dict[str, dict[str, Any]]:
-    """All events in the inbox of a folder, by their paths in it; not what a kill left half done."""
+    """Return all events in a folder's inbox, by their paths in it; no unfinished files."""
     inbox = root / "inbox"
     return {
         path.relative_to(inbox).as_posix(): json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Google's own BigQuery and Cloud Storage, of a project that ``make test-google`` is given."""
+"""Google's own BigQuery and Cloud Storage, in the project of ``make test-google``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from google.cloud.bigquery import Client, Dataset, QueryJobConfig
 
-# A query bills 10 MB for each table that it reads; no test has more.
+# A query bills at least 10 MB for each table that it reads; no test reads more.
 MAX_BYTES = 100 * 2**20
-# Variables to set, as JSON: the tests leave out what else the shell says of Google.
+# JSON of environment variables to set: the tests remove all others that concern Google.
 VARIABLES = "TALKPILOT_TEST_GOOGLE"
 
 
 @dataclass(frozen=True)
 class GoogleProject:
-    """What the emulators give, of Google.
+    """Google in place of the emulators, with the same methods.
 
-    :param project: where datasets are made, and which pays.
+    :param project: has the datasets, and pays.
     :param location: of the datasets.
-    :param bucket: its name; the tests use a folder of their own in it.
+    :param bucket: name of a bucket; the tests use folders of their own in it.
     """
 
     project: str
@@ -43,7 +43,7 @@ class GoogleProject:
         return Client(project=self.project, location=self.location)
 
     def create_dataset(self, name: str) -> None:
-        """Make a test's dataset, with a label by which it is found should the test be killed."""
+        """Create a test's dataset, with a label to find it by if the test is killed."""
         dataset = Dataset(name)
         dataset.location = self.location
         dataset.labels = {"talkpilot": "test"}
@@ -51,7 +51,7 @@ class GoogleProject:
 
 
 def cap_bytes() -> None:
-    """Give every query of this process that has none a cap on the bytes that it bills."""
+    """Limit the bytes that each query of this process may bill."""
     query = Client.query
     if hasattr(query, "__wrapped__"):
         return

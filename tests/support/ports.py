@@ -10,9 +10,9 @@ from airflow_provider_talkpilot.sandbox.processes import bind
 
 @contextmanager
 def held_port() -> Iterator[int]:
-    """A free port that no other test is given meanwhile.
+    """Hold a free port, so that no other test gets it meanwhile.
 
-    A server that sets SO_REUSEADDR, as servers do, can listen there; until one does, connections
+    A server that sets SO_REUSEADDR, as servers do, can listen there. Until one does, connections
     are refused.
     """
     with bind() as held:

@@ -1,4 +1,4 @@
-"""The receiver of webhooks as processes: the program, and what its container runs."""
+"""The receiver of webhooks in a process: as a program, and as its container runs it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RUN = "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
 
 
 def container_command() -> list[str]:
-    """What the Containerfile says to run, with this Python, and without Airflow."""
+    """Return the Containerfile's command, for this Python without Airflow."""
     containerfile = Path(__file__).parents[2] / "Containerfile"
-    [told] = re.findall(r"^CMD (\[.+\])$", containerfile.read_text("utf-8"), re.MULTILINE)
-    python, dash_m, *rest = json.loads(told)
+    [command] = re.findall(r"^CMD (\[.+\])$", containerfile.read_text("utf-8"), re.MULTILINE)
+    python, dash_m, *rest = json.loads(command)
     assert (python, dash_m) == ("python", "-m")
     return [sys.executable, "-c", _WITHOUT_AIRFLOW + _RUN, *rest]
 
@@ -44,12 +44,11 @@ class Receiver:
 
     @property
     def log(self) -> str:
-        """What it printed."""
+        """The output so far."""
         return self._process.log()
 
     def kill(self) -> None:
-        """End it as the kernel does when memory is short."""
-        # The kernel kills the receiver when its guard is gone.
+        """Kill the guard, after which the kernel kills the receiver."""
         os.kill(self._process.pid, signal.SIGKILL)
 
 

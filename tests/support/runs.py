@@ -1,4 +1,4 @@
-"""What runs leave in Airflow's database: as records, and written to a real database."""
+"""Runs as they are in Airflow's database: as records, and written to a real database."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def at(text: str) -> datetime:
 class Sync:
     """A run of the four tasks that bring one interval to the table.
 
-    :param day: its first day; ``days`` of them.
+    :param day: the interval's first day.
+    :param days: the number of days.
     :param calls: by agent.
-    :param purged: how many purges its load of calls brought; they are of the first day.
+    :param purged: purges that the load of calls brought; all are of the first day.
     :param states: of single tasks, instead of success.
     :param ended: when the last task ended; the others ended just before.
     :param map_index: of all its tasks.
     :param names: other ids of the tasks.
-    :param names_of_agents: as far as the list told them.
+    :param names_of_agents: those that the list of agents had.
     :param drift: values that did not fit, by column: of the lists, and of the details.
     :param recordings: by status; those that its load of calls deleted have ``deleted``.
     """
@@ -50,6 +51,7 @@ class Sync:
     erased: int = 0
     fetched: int | None = None
     by_webhook: int = 0
+    rule: str = "until_complete"
     names_of_agents: Mapping[str, str] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=lambda: {"agents": 1, "calls": 2})
     states: Mapping[str, str | None] = field(default_factory=dict)
@@ -74,8 +76,8 @@ class Sync:
     def end(self) -> datetime:
         return self.start + self.days * ONE_DAY
 
-    def tasks(self, *more: Task) -> list[Task]:
-        """What is left of them; ``more`` are tasks of the same run."""
+    def tasks(self) -> list[Task]:
+        """Return the four tasks as they are in Airflow's database."""
         states: dict[str, str | None] = dict.fromkeys(TASKS, "success")
         states |= self.states
         ended = self.ended or self.end + timedelta(minutes=5)
@@ -87,99 +89,89 @@ class Sync:
             self.run_state or ("failed" if failed else "running" if busy else "success"),
             min(ended, self.end),
         )
-        number = f"{next(_numbers):016x}"
-        summaries = {
-            "extract_calls": self._extract(number),
-            "load_calls": self._load("calls", number),
-            "enrich_calls": self._enrich(number),
-            "load_details": self._load("details", number),
-        }
+        about, figures = self._summaries()
         tasks = []
         for minute, (task_id, state) in enumerate(states.items()):
             task = Task(run, self.names.get(task_id, task_id), self.map_index, state)
             if state not in _NOT_STARTED:
-                about, figures = summaries[task_id]
-                summary = about | (figures if state == "success" else {})
+                summary = about[task_id] | (figures[task_id] if state == "success" else {})
                 task = replace(task, summary=Summary.model_validate(summary))
             if state in _OVER:
                 task = replace(task, ended=ended - timedelta(minutes=3 - minute))
             tasks.append(task)
-        return [*tasks, *(replace(task, run=run) for task in more)]
+        return tasks
 
-    def _about(self, kind: str) -> dict[str, Any]:
-        return {
-            "kind": kind,
+    def _summaries(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+        """Return what each task pushes when it starts, and what more when it has succeeded."""
+        folder = f"file:///staging/{next(_numbers):016x}"
+        work: dict[str, Any] = {
             "scope": f"{self.connection}/{self.scope}",
             "connection_id": self.connection,
             "interval": {"start": self.start.isoformat(), "end": self.end.isoformat()},
         }
-
-    def _extract(self, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        total = sum(self.calls.values())
-        each = [total // self.days] * self.days
-        each[0] += total % self.days
-        about = {
-            **self._about("calls"),
-            "selection": [],
-            "agent_ids": None if self.scope == "all" else list(self.agent_ids or self.calls),
+        agent_ids = None if self.scope == "all" else list(self.agent_ids or self.calls)
+        manifests = {kind: {"manifest": f"{folder}/{kind}.json"} for kind in ("calls", "details")}
+        load = {
+            kind: work | manifest | {"kind": "load", "manifest_kind": kind}
+            for kind, manifest in manifests.items()
         }
-        figures = {
-            "manifest": f"file:///staging/{number}/calls.json",
+        total = sum(self.calls.values())
+        by_day = {
+            (self.day + number * ONE_DAY).isoformat(): {"calls": total // self.days, "purged": 0}
+            for number in range(self.days)
+        }
+        by_day[self.day.isoformat()] = {
+            "calls": total // self.days + total % self.days,
+            "purged": self.purged,
+        }
+        staged = {
             "requests": dict(self.requests),
             "agents": len(self.calls),
             "calls": total,
-            "rejected": 0,
             "purged": self.purged,
             "drift": dict(self.drift[0]),
             "by_agent": dict(self.calls),
             "agent_names": dict(self.names_of_agents),
-            "by_day": {
-                (self.day + number * ONE_DAY).isoformat(): {
-                    "calls": calls,
-                    "purged": 0 if number else self.purged,
-                }
-                for number, calls in enumerate(each)
-            },
+            "by_day": by_day,
         }
-        return about, figures | ({"requests_per_hour": self.hour_limit} if self.hour_limit else {})
-
-    def _enrich(self, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        fetched = sum(self.calls.values()) if self.fetched is None else self.fetched
-        return self._about("details"), {
-            "manifest": f"file:///staging/{number}/details.json",
+        if self.hour_limit:
+            staged["requests_per_hour"] = self.hour_limit
+        fetched = total if self.fetched is None else self.fetched
+        details = {
             "requests": {"detail": fetched},
-            "details": fetched,
             "fetched": fetched,
             "by_webhook": self.by_webhook,
-            "vanished": 0,
-            "rejected": 0,
+            "rule": self.rule,
             "drift": dict(self.drift[1]),
             "recordings": {k: v for k, v in self.recordings.items() if k != "deleted"},
         }
-
-    def _load(self, kind: str, number: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        total = sum(self.calls.values())
-        about = self._about("load") | {
-            "manifest": f"file:///staging/{number}/{kind}.json",
-            "manifest_kind": kind,
-            "table": "project.dataset.calls",
+        loaded: dict[str, Any] = {
+            "purged": self.purged,
+            "erased": self.erased,
+            "recordings_deleted": self.recordings.get("deleted", 0),
         }
-        return about, {
-            "rows": total,
-            "changed": total,
-            "purged": self.purged if kind == "calls" else 0,
-            "erased": self.erased if kind == "calls" else 0,
-            "recordings_deleted": self.recordings.get("deleted", 0) if kind == "calls" else 0,
+        about = {
+            "extract_calls": work | {"kind": "calls", "agent_ids": agent_ids},
+            "load_calls": load["calls"],
+            "enrich_calls": work | {"kind": "details"},
+            "load_details": load["details"],
         }
+        figures = {
+            "extract_calls": manifests["calls"] | staged,
+            "load_calls": loaded,
+            "enrich_calls": manifests["details"] | details,
+            "load_details": {},
+        }
+        return about, figures
 
 
 def write(
     session: Any, tasks: Iterable[Task], *, serialize: Callable[[Any], Any] = lambda value: value
 ) -> None:
-    """Write records to Airflow's database as its scheduler and workers do (Airflow 3).
+    """Write tasks to Airflow's database as its scheduler and workers do (Airflow 3).
 
-    :param session: SQLAlchemy's.
-    :param serialize: what the XCom backend makes of a value.
+    :param session: of SQLAlchemy.
+    :param serialize: of the XCom backend.
     """
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
@@ -189,15 +181,9 @@ def write(
     from sqlalchemy import insert, select
 
     tasks = list(tasks)
-    if not tasks:
-        return
-    if not session.scalar(select(DagBundleModel.name).where(DagBundleModel.name == "tests")):
-        session.execute(
-            insert(DagBundleModel), [{"name": "tests", "active": True, "version": None}]
-        )
-    known = set(session.scalars(select(DagModel.dag_id)))
-    for dag_id in sorted({task.run.dag_id for task in tasks} - known):
-        session.add(DagModel(dag_id=dag_id, bundle_name="tests", is_stale=False))
+    session.merge(DagBundleModel(name="tests"))
+    for dag_id in {task.run.dag_id for task in tasks}:
+        session.merge(DagModel(dag_id=dag_id, bundle_name="tests", is_stale=False))
     session.flush()
     runs = {(task.run.dag_id, task.run.run_id): task.run for task in tasks}
     session.execute(
@@ -239,6 +225,6 @@ def write(
             value = serialize(task.summary.model_dump(mode="json", exclude_unset=True))
             number = ids[task.run.dag_id, task.run.run_id]
             xcoms.append({**key, "dag_run_id": number, "key": "summary", "value": value})
-    for table, rows in ((TaskInstance, instances), (XComModel, xcoms)):
-        if rows:
-            session.execute(insert(table), rows)
+    session.execute(insert(TaskInstance), instances)
+    if xcoms:
+        session.execute(insert(XComModel), xcoms)

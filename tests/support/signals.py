@@ -1,4 +1,4 @@
-"""Signals that end a program, kept from coming at the wrong moment; ``make demo`` uses it too."""
+"""Holds back the signals that end a program; ``make demo`` uses it too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Signals that come within wait for its end: else a process could start that is never ended."""
+    """Hold signals back until the block ends, so that no process that it starts is forgotten."""
     came: list[int] = []
     before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in ENDING}
     try:

@@ -1,8 +1,8 @@
 """A stricter BigQuery on this machine: local-bigquery, in a process of its own.
 
-It refuses a job's id the second time, lets tables expire and tells what a merge did, as Google's
-does and the sandbox's emulator does not. It needs a newer Python than Airflow runs on everywhere,
-so ``make test-strict`` gives it an environment of its own.
+Like Google's, and unlike the sandbox's emulator, it refuses the id of an earlier job, lets tables
+expire, and counts the rows that a merge changes. It needs a newer Python than some Airflows allow,
+so ``make test-strict`` makes an environment for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ main(sys.argv[1:])
 
 
 class StrictBigQueryEmulator(BigQueryEmulator):
-    """The sandbox's emulator in all that clients see of it, but for how strict it is."""
+    """Like the sandbox's emulator for clients, but stricter."""
 
     python: ClassVar[Path] = PYTHON
 

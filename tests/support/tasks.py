@@ -1,4 +1,4 @@
-"""Runs an operator as a task: rendered templates, a context, recorded XComs; no database."""
+"""Runs an operator as a task, with rendered templates, a context and XComs, without a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _numbers = itertools.count()
 
 @dataclass
 class TaskInstance:
-    """What an operator uses of a task instance."""
+    """The part of a task instance that operators use."""
 
     task_id: str
     dag_id: str = DAG_ID
@@ -30,19 +30,19 @@ class TaskInstance:
         self.xcoms[key] = value
 
     def xcom_pull(self, *_: Any, default: Any = None, **__: Any) -> Any:
-        """No other task has left any."""
+        """Return the default: no other task has pushed an XCom."""
         return default
 
     def get_relevant_upstream_map_indexes(self, *_: Any, **__: Any) -> None:
-        """Airflow 2.11 wants to know: no task is mapped."""
+        """Tell Airflow 2.11 that no task is mapped."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task left behind.
+    """The results of a task.
 
-    :param returned: what ``execute`` returned.
-    :param xcoms: what was pushed besides.
+    :param returned: by ``execute``.
+    :param xcoms: those that it pushed, by key.
     :param rendered: the template fields as Airflow would store and show them.
     """
 
@@ -63,16 +63,17 @@ def run_task(
     native: bool = False,
     **arguments: Any,
 ) -> Outcome:
-    """Run one task to its end; what it raises comes through.
+    """Run one task to its end.
 
     :param operator: the operator's class.
     :param interval: the run's data interval; None for a run that has none.
     :param params: the run's params.
-    :param method: what to call; the name that a deferral gave.
-    :param event: the trigger's, where the task goes on after a deferral.
-    :param xcoms: gets what is pushed, where the task fails too.
-    :param native: whether templates give Python objects.
-    :param arguments: the operator's.
+    :param method: the method to call; after a deferral, the name that the deferral gave.
+    :param event: of the trigger, after a deferral.
+    :param xcoms: receives the XComs, even if the task fails.
+    :param native: whether templates render to Python objects.
+    :param arguments: of the operator.
+    :raises Exception: all that the task raises.
     """
     dag = DAG(
         dag_id,
@@ -97,7 +98,7 @@ def run_task(
 
 
 def _allow_execute_outside_a_task_runner() -> None:
-    """Else every execute() in a test logs a warning; the switch is Airflow's own for tests."""
+    """Set Airflow's own switch for tests; without it, every execute() logs a warning."""
     is_new = find_spec("airflow.sdk") is not None
     module = import_module(
         "airflow.sdk.bases.operator" if is_new else "airflow.models.baseoperator"

@@ -1,4 +1,4 @@
-"""Waits for what another thread or process does."""
+"""Waits for another thread or process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 
 def wait_until(look: Callable[[], object], seconds: float = 15) -> None:
+    """Wait until ``look`` returns something true, and fail after some seconds."""
     deadline = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < deadline, "it did not happen in time"

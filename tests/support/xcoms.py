@@ -8,9 +8,9 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 
 class Refusing(BaseXCom):
-    """Keeps values where the API server has no rights."""
+    """A backend whose values the API server may not read."""
 
     @staticmethod
     def deserialize_value(result: Any) -> Any:
-        """Refuse, with an error that quotes the value."""
+        """Raise an error that quotes the value."""
         raise PermissionError(f"may not read {result.value}")
