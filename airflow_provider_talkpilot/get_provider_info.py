@@ -1,4 +1,4 @@
-"""What Airflow reads about a provider (entry point ``apache_airflow_provider``)."""
+"""The description that Airflow reads of a provider (entry point ``apache_airflow_provider``)."""
 
 from __future__ import annotations
 

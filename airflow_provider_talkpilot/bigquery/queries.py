@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import ArrayQueryParameter, Client, Row
@@ -16,22 +16,6 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 
 _PAGE_ROWS = 10_000
-
-
-class AgentsDays(Protocol):
-    """Whole UTC days of some agents."""
-
-    @property
-    def first(self) -> date:
-        """The first day."""
-
-    @property
-    def end(self) -> date:
-        """The day after the last."""
-
-    @property
-    def agents(self) -> Sequence[str]:
-        """The agents' ids."""
 
 
 def known_details(
@@ -100,19 +84,20 @@ def earliest_call(
 def unpurged_days(
     client: Client,
     target: TableId,
-    windows: Sequence[AgentsDays],
+    due: Mapping[Interval, Sequence[str]],
     maximum_bytes_billed: int | None = None,
 ) -> Iterator[tuple[str, date]]:
     """Read the agents and days of which the table has calls that are neither purged nor erased.
 
     :param client: BigQuery.
     :param target: the table, which must exist.
-    :param windows: which days of which agents, at least one; only their partitions are read.
+    :param due: ids of agents by interval of whole UTC days, at least one; only their partitions are
+        read.
     :param maximum_bytes_billed: as in :func:`known_details`.
     :return: agent id and UTC day, oldest first.
     """
-    statement = render("unpurged_days", target=target, windows=windows)
-    agents = {f"agents_{number}": window.agents for number, window in enumerate(windows)}
+    statement = render("unpurged_days", target=target, intervals=list(due))
+    agents = {f"agents_{number}": ids for number, ids in enumerate(due.values())}
     for row in _rows(client, target, statement, maximum_bytes_billed, **agents):
         yield row["agent_id"], row["day"]
 

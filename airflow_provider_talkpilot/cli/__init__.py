@@ -1,7 +1,8 @@
 """The commands ``check`` and ``plan``, for people who set the provider up.
 
 ``python -m airflow_provider_talkpilot`` runs them, and from Airflow 3.2 on ``airflow talkpilot``
-too. Airflow imports this module before each of its own commands, so the work is in another.
+too. Airflow imports this module before each of its own commands, so the module that does the work
+is another.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ COMMANDS = (
     ),
     ActionCommand(
         name="plan",
-        help="Tell the requests and hours that an interval costs",
-        description="Tells what a load of an interval costs. It requests the first page of each "
-        "agent's calls, and the list of agents if no agent is named.",
+        help="Estimate the requests and hours that an interval costs",
+        description="Estimates what a load of an interval costs. It requests the first page of "
+        "each agent's calls, and the list of agents if no agent is named.",
         func=lazy_load_command(f"{_MODULE}.plan"),
         args=(
             Arg(("--from",), help="first moment, ISO 8601 (UTC)", dest="start", required=True),
@@ -68,5 +69,5 @@ COMMANDS = (
 
 
 def get_commands() -> list[GroupCommand]:
-    """Give Airflow the commands (provider info's ``cli``)."""
+    """Return the commands for Airflow (provider info's ``cli``)."""
     return [GroupCommand("talkpilot", "Check and plan loads of TalkPilot's calls", COMMANDS)]

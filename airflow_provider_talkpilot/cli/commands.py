@@ -1,4 +1,4 @@
-"""What the commands do."""
+"""The work of the commands ``check`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_te
 
 ERRORS = (TalkPilotError, StagingError, BigQueryLoadError)
 OK, NOTE, MISSING = "ok", "note", "missing"
-# Google's library tries for ten minutes.
+# Google's library retries for ten minutes.
 _GOOGLE_SECONDS = 20.0
 _PURPOSES = {
     "agents": "the list of agents",
@@ -50,14 +50,11 @@ _PURPOSES = {
     "details": "details, at most: none for those that staging or the table has complete",
 }
 
-Say = Callable[..., None]
-
 
 class Finding(NamedTuple):
-    """What was found of one part.
+    """The state of one part of what the DAGs need.
 
-    :param part: of what the DAGs need.
-    :param state: ``ok``, ``note`` where a load works and could do better, or ``missing``.
+    :param state: ``ok``; ``note`` if a load works and could do better; or ``missing``.
     :param message: one line; it names the cure.
     """
 
@@ -66,93 +63,92 @@ class Finding(NamedTuple):
     message: str
 
 
-class Findings(list[Finding]):
-    """The findings, in the order in which they were made."""
+@contextmanager
+def _part(findings: list[Finding], part: str) -> Iterator[Callable[..., None]]:
+    """Return a function that adds a finding; an error in the block is a finding too."""
 
-    @contextmanager
-    def part(self, part: str) -> Iterator[Say]:
-        """Give what adds a finding; an error inside of the block is one of what is missing."""
+    def add(message: str, state: str = OK) -> None:
+        findings.append(Finding(part, state, message))
 
-        def say(message: str, state: str = OK) -> None:
-            self.append(Finding(part, state, message))
-
-        try:
-            yield say
-        except ERRORS as error:
-            say(str(error), MISSING)
+    try:
+        yield add
+    except ERRORS as error:
+        add(str(error), MISSING)
 
 
 @suppress_logs_and_warning
 def check(options: Namespace) -> None:
-    """Print what is there and what is missing of all that the shipped DAGs need.
+    """Check all that the shipped DAGs need, and print the findings.
 
-    :param options: ``conn_id``, ``gcp_conn_id``, ``staging_uri``, ``table``, ``json``.
+    :param options: ``conn_id``, ``gcp_conn_id``, ``impersonation_chain``, ``staging_uri``,
+        ``table``, ``json``.
     :raises SystemExit: with 1 when something is missing.
     """
     read_settings_as_server()
-    findings = Findings()
-    with findings.part("connection") as say:
+    findings = list[Finding]()
+    with _part(findings, "connection") as add:
         hook = TalkPilotHook(options.conn_id)
         if unused := hook.fields().unused:
-            say(unused, NOTE)
+            add(unused, NOTE)
         with hook.get_conn(max_wait=5, tries=2, timeout=10) as client:
             version = client.health().version or "unknown"
-            say(f"TalkPilot responds at {client.base_url} (version {version}).")
+            add(f"TalkPilot responds at {client.base_url} (version {version}).")
             _check_key(findings, client)
-    with findings.part("staging") as say:
+    with _part(findings, "staging") as add:
         folder = parse_uri(options.staging_uri or get_variable("talkpilot_staging_uri") or "")
         put_text("", folder / CHECK_FILE)
         delete(folder / CHECK_FILE)
         remove_if_empty(folder)
-        say(f"A file can be written to {folder}, and deleted.")
-    with findings.part("table") as say:
-        say(_check_table(options.table or get_variable("talkpilot_bigquery_table"), options))
+        add(f"A file can be written to {folder}, and deleted.")
+    with _part(findings, "table") as add:
+        add(_check_table(options.table or get_variable("talkpilot_bigquery_table"), options))
     is_good = all(finding.state != MISSING for finding in findings)
     if options.json:
-        _print(json.dumps({"ok": is_good, "findings": [each._asdict() for each in findings]}))
+        found = [finding._asdict() for finding in findings]
+        print(json.dumps({"ok": is_good, "findings": found}))
     else:
         for part, state, message in findings:
-            _print(f"{state:<8} {part:<12} {message}")
+            print(f"{state:<8} {part:<12} {message}")
     if not is_good:
         sys.exit(1)
 
 
-def _check_key(findings: Findings, client: TalkPilotClient) -> None:
+def _check_key(findings: list[Finding], client: TalkPilotClient) -> None:
     agents, one = list[str](), {"page": "1", "limit": "1"}
-    with findings.part("agents") as say:
+    with _part(findings, "agents") as add:
         agents = read_agents("agent_ids", get_variable("talkpilot_agent_ids")) or []
         try:
-            visible = [agent.id.lower() for agent in client.agents()]
+            visible = [agent.id for agent in client.agents()]
         except PermissionDeniedError as error:
             if not agents:
                 raise
-            say(f"Loads take the {len(agents)} that are named. {error}", NOTE)
+            add(f"Loads take the {len(agents)} that are named. {error}", NOTE)
         else:
-            say(*_judge_agents(agents, visible))
+            add(*_compare_agents(agents, visible))
             agents = agents or visible
     if agents:
-        with findings.part("calls") as say:
+        with _part(findings, "calls") as add:
             client.fetch(Request("calls", f"agents/{agents[0]}/calls", one))
-            say("The key can read calls.")
-        with findings.part("performance") as say:
+            add("The key can read calls.")
+        with _part(findings, "performance") as add:
             mode = one_of(MODES)("performance", get_variable("talkpilot_performance"))
             try:
                 if mode != "off":
                     path = f"agents/{agents[0]}/performance"
                     client.fetch(Request("performance", path, one))
-                    say("The key can read performance records.")
+                    add("The key can read performance records.")
             except (PermissionDeniedError, NotFoundError) as error:
                 if mode == "required":
                     raise
-                say(f"Scores come from details alone. {error}", NOTE)
-    with findings.part("limits") as say:
+                add(f"Scores come from details alone. {error}", NOTE)
+    with _part(findings, "limits") as add:
         minute, hour = client.quota.per_minute, client.quota.per_hour
-        told = f"{minute:,} request(s) a minute" if minute else "No response tells the minute's"
-        default = "TalkPilot's default, for the connection names no other"
-        say(f"{told}; {f'{hour:,} an hour' if hour else f'{PER_HOUR:,} an hour ({default})'}.")
+        default = f"{PER_HOUR:,} an hour (TalkPilot's default, for the connection names no other)"
+        by_minute = f"{minute:,} request(s)" if minute else "No response tells the requests"
+        add(f"{by_minute} a minute; {f'{hour:,} an hour' if hour else default}.")
 
 
-def _judge_agents(named: list[str], visible: list[str]) -> tuple[str, str]:
+def _compare_agents(named: list[str], visible: list[str]) -> tuple[str, str]:
     if not visible:
         cure = "add agents to the key in TalkPilot's dashboard"
         return f"The key can see no agent, so there are no calls: {cure}.", MISSING
@@ -186,8 +182,8 @@ def _check_table(name: str | None, options: Namespace) -> str:
                 f"Jobs run. The first load creates the dataset {target.project}.{target.dataset} "
                 f"in {location or client.location}, and the table."
             )
-        found = "fits" if exists(client, target) else "is created by the first load"
-        return f"Jobs run. The table {target} {found}. Its dataset is in {place}."
+        state = "fits" if exists(client, target) else "is created by the first load"
+        return f"Jobs run. The table {target} {state}. Its dataset is in {place}."
 
 
 @suppress_logs_and_warning
@@ -195,16 +191,16 @@ def plan(options: Namespace) -> None:
     """Print what a load of an interval costs.
 
     :param options: ``conn_id``, ``start``, ``end``, ``agent_id``, ``json``.
-    :raises SystemExit: with 1 when TalkPilot cannot be read.
+    :raises SystemExit: with a message when the settings or TalkPilot cannot be read.
     """
     read_settings_as_server()
     try:
-        _plan(options)
+        _print_plan(options)
     except ERRORS as error:
         sys.exit(str(error))
 
 
-def _plan(options: Namespace) -> None:
+def _print_plan(options: Namespace) -> None:
     interval = Interval.parse(options.start, options.end)
     interval.require_over()
     agents = read_agents("agent_ids", options.agent_id or get_variable("talkpilot_agent_ids"))
@@ -217,11 +213,11 @@ def _plan(options: Namespace) -> None:
         lists_of_agents = client.requests["agents"]
         for agent in agents:
             walk = call_walk(agent, interval)
-            found = walk.take(client.fetch(walk.request()))
+            page = walk.take(client.fetch(walk.request()))
             calls += walk.total
             pages += max(1, math.ceil(walk.total / PAGE_LIMIT))
-            rows += len(found)
-            size += sum(len(json.dumps(row, ensure_ascii=False).encode()) for row in found)
+            rows += len(page)
+            size += sum(len(json.dumps(row, ensure_ascii=False).encode()) for row in page)
         minute, hour = client.quota.per_minute or PER_MINUTE, client.quota.per_hour or PER_HOUR
     requests = {
         "agents": lists_of_agents,
@@ -243,15 +239,11 @@ def _plan(options: Namespace) -> None:
             "hours": round(seconds / 3600, 2),
             "list_bytes": staged,
         }
-        _print(json.dumps(figures))
+        print(json.dumps(figures))
         return
-    _print(f"{interval}: {calls:,} call(s) of {len(agents):,} agent(s)")
+    print(f"{interval}: {calls:,} call(s) of {len(agents):,} agent(s)")
     for purpose, number in requests.items():
-        _print(f"{number:>12,} request(s) for {_PURPOSES[purpose]}")
-    _print(f"{total:>12,} in all")
-    _print(f"{duration(seconds):>12} at {minute:,} a minute and {hour:,} an hour")
-    _print(f"{staged:>12,} bytes of list rows in staging (estimated; details come on top)")
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+        print(f"{number:>12,} request(s) for {_PURPOSES[purpose]}")
+    print(f"{total:>12,} in all")
+    print(f"{duration(seconds):>12} at {minute:,} a minute and {hour:,} an hour")
+    print(f"{staged:>12,} bytes of list rows in staging (estimated; details come on top)")

@@ -1,4 +1,4 @@
-"""Operators of the re-sync: choose which past days are read again, note that they were."""
+"""The operator of the re-sync: it chooses the past days that a run reads again."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ from airflow_provider_talkpilot.operators.arguments import (
 )
 from airflow_provider_talkpilot.operators.base import push_summary
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
-from airflow_provider_talkpilot.resync.choice import ResyncState, choose_intervals
-from airflow_provider_talkpilot.resync.look_backs import LookBacks, resync_end
-from airflow_provider_talkpilot.resync.retention import DEFAULT_DAYS, Reading, retentions
+from airflow_provider_talkpilot.resync.days import (
+    DEFAULT_RETENTION,
+    ChosenInterval,
+    ResyncState,
+    choose_intervals,
+    retention_by_agent,
+)
+from airflow_provider_talkpilot.resync.look_backs import parse_look_backs, resync_end
 from airflow_provider_talkpilot.staging.names import scope_name
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 
 def _read_look_backs(name: str, value: Any) -> str:
     text = read_json(name, value)
-    LookBacks.parse(text)
+    parse_look_backs(text)
     return text
 
 
@@ -44,32 +49,33 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     """
     Choose the past days that a run reads again: by retention, and by the longest look-back due.
 
-    - By retention: each day whose calls have all become as old as their agent's
-      ``retention_days``, and of which the table has calls that are not purged; in the next run
-      once more, where some still are not.
-    - By look-back: so many days before the newest. Days that both choose are read once.
+    - By retention: each day whose calls are all as old as their agent's ``retention_days``, if the
+      table has calls of it that are not purged. The next run reads the day once more if some still
+      are not.
+    - By look-back: a number of days before the newest. A day that both choose is read once.
 
-    Days before the table's first call are left out: a re-sync loads no history. The day before the
-    end of the run's data interval is left to the daily DAG. Skips, with all that follows, where
-    nothing is due. Costs one request, for the list of agents; none for an interval of one's own.
+    Days before the table's first call are left out, because a re-sync loads no history. The day
+    before the end of the run's data interval is left to the daily DAG. If nothing is due, the task
+    and the tasks after it are skipped. The task sends one request, for the list of agents; none if
+    ``start`` and ``end`` are given.
 
     :param look_backs: JSON list of look-backs, such as ``[{"days": 3, "every": 1}]``; empty for 3
         days every day, 30 every week, 90 every month. (templated)
     :param done: what earlier runs have read: ``done`` of the XCom ``summary`` of the last run that
-        succeeded; empty for nothing, then everything is due. (templated)
-    :param start: first moment to read, ISO 8601, instead of the days that are due; with it, ``end``
-        must be given too. (templated)
-    :param end: first moment not to read, likewise. (templated)
+        succeeded. Empty for nothing; then everything is due. (templated)
+    :param start: first moment to read, ISO 8601, instead of the days that are due; give ``end``
+        too. (templated)
+    :param end: first moment after the interval, likewise. (templated)
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
         key can see. An empty list is an error. (templated)
     :param table: the target table, ``project.dataset.table``. (templated)
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
-    :param staging_uri: root of staging, where the connection's tasks tell each other what they
-        spent of the quota; empty for none. (templated)
+    :param staging_uri: root of staging, where the tasks of the connection record what they spend
+        of the quota; empty for no such record. (templated)
     :return: intervals, each with ``start`` and ``end``, ISO 8601, and ``agent_ids``, for
-        ``expand_kwargs``. And as XCom ``summary`` ``done``, to be kept when all of the run has
-        succeeded, empty for an interval of one's own; ``intervals``, each with its ``reason``;
-        ``kind``, ``scope``, ``connection_id``, ``requests``.
+        ``expand_kwargs``. The XCom ``summary`` has ``done``, to be stored once the whole run has
+        succeeded, and empty if ``start`` and ``end`` were given; ``intervals``, each with its
+        ``reason``; ``kind``, ``scope``, ``connection_id`` and ``requests``.
     """
 
     template_fields: Sequence[str] = (
@@ -116,18 +122,18 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         return parse_uri(self.staging_uri) if self.staging_uri else None
 
     def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
-        named, done = self.agent_ids, ""
         if self.start or self.end:
             interval = read_interval(context, self.start, self.end)
-            chosen = [Reading(interval, named, "by hand")]
+            chosen, done = [ChosenInterval(interval, self.agent_ids, "by hand")], ""
         else:
-            chosen, done = self._due(client, context, named)
+            chosen, state = self._choose_due(client, context)
+            done = str(state)
         for each in chosen:
             self.log.info("Reading again %s.", each)
         push_summary(
             context,
             "resync",
-            scope=scope_name(self.talkpilot_conn_id, named),
+            scope=scope_name(self.talkpilot_conn_id, self.agent_ids),
             done=done,
             intervals=[{"reason": each.reason, **_bounds(each)} for each in chosen],
             requests=dict(client.requests),
@@ -135,54 +141,52 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         )
         return [{**_bounds(each), "agent_ids": each.agents or ""} for each in chosen]
 
-    def _due(
-        self, client: TalkPilotClient, context: Context, named: list[str] | None
-    ) -> tuple[list[Reading], str]:
-        """Find what is due, and what is done once that has been read."""
+    def _choose_due(
+        self, client: TalkPilotClient, context: Context
+    ) -> tuple[list[ChosenInterval], ResyncState]:
+        """Choose what is due; return it, and the state once it was read."""
         from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
-        look_backs = LookBacks.parse(self.look_backs)
-        state = ResyncState.parse(self.done)
-        run_end = read_interval(context, None, None).end
-        target, end = TableId.parse(self.table), resync_end(run_end)
+        state, target = ResyncState.parse(self.done), TableId.parse(self.table)
+        today = read_interval(context, None, None).end.date()
+        end, limit = resync_end(today), self.maximum_bytes_billed
         with self.warehouse() as bigquery:
-            limit = self.maximum_bytes_billed
             earliest = earliest_call(bigquery, target, end, limit)
             if earliest is None:
                 raise AirflowSkipException(
                     f"The table has no call before {end} (UTC): there is nothing to read again."
                 )
             chosen, after = choose_intervals(
-                run_end,
-                look_backs,
+                today,
+                parse_look_backs(self.look_backs),
                 state,
-                agents=named,
-                retention=self._retention(client, named),
-                earliest=earliest,
-                unpurged_days=lambda windows: unpurged_days(bigquery, target, windows, limit),
+                agents=self.agent_ids,
+                retention=self._retention(client),
+                earliest=earliest.date(),
+                unpurged_days=lambda due: unpurged_days(bigquery, target, due, limit),
             )
         if not chosen:
             raise AirflowSkipException(f"Nothing is due before {end}; done so far: {state}.")
-        return chosen, str(after)
+        return chosen, after
 
-    def _retention(self, client: TalkPilotClient, named: list[str] | None) -> dict[str, int]:
-        """For how many days TalkPilot keeps the calls of each agent that is read."""
+    def _retention(self, client: TalkPilotClient) -> dict[str, int]:
+        """Return for how many days TalkPilot keeps the calls of each agent that is read."""
         try:
-            found = retentions(client.agents())
+            retention = retention_by_agent(client.agents())
         except PermissionDeniedError:
-            if named is None:
+            if self.agent_ids is None:
                 raise
             self.log.warning(
                 "The key may not list agents, so their retention is unknown: %d days are assumed. "
                 "Give the key the permission agents:read.",
-                DEFAULT_DAYS,
+                DEFAULT_RETENTION,
             )
-            found = {}
-        return found if named is None else {each: found.get(each, DEFAULT_DAYS) for each in named}
+            retention = {}
+        if self.agent_ids is None:
+            return retention
+        return {id_: retention.get(id_, DEFAULT_RETENTION) for id_ in self.agent_ids}
 
 
-def _bounds(chosen: Reading) -> dict[str, Any]:
-    return {
-        "start": format_utc(chosen.interval.start),
-        "end": format_utc(chosen.interval.end),
-    }
+def _bounds(chosen: ChosenInterval) -> dict[str, Any]:
+    interval = chosen.interval
+    return {"start": format_utc(interval.start), "end": format_utc(interval.end)}

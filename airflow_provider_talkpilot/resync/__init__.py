@@ -1,1 +1,1 @@
-"""Which past days a re-sync reads again, and what it remembers of earlier ones; without Airflow."""
+"""Choose the past days that a re-sync reads again, and remember which were read; no Airflow."""

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from airflow_provider_talkpilot.resync.look_backs import LookBack, LookBacks
+from airflow_provider_talkpilot.resync.look_backs import LookBack
 from airflow_provider_talkpilot.staging.enrich.plan import DetailRule
 from benchmarks import charts as draw
 from benchmarks.year.calls import Kind
@@ -14,7 +14,7 @@ from benchmarks.year.simulation import PURPOSES, Limits, Result, Scenario, simul
 
 LIMITS = (Limits(), Limits(600, 10_000), Limits(6_000, 100_000))
 VOLUMES = (5_000, 50_000, 500_000)
-LIGHT = LookBacks((LookBack(2, 1), LookBack(30, 30)))
+LIGHT = (LookBack(2, 1), LookBack(30, 30))
 
 YEARS = tuple(Scenario(calls, limits) for calls in VOLUMES for limits in LIMITS)
 EDGE = tuple(Scenario(calls, Limits()) for calls in (5_000, 10_000, 15_000, 17_500, 20_000))
@@ -201,7 +201,7 @@ def _edge(year: Result) -> Sequence[str]:
 
 
 def _choice(year: Result) -> Sequence[str]:
-    each = ", ".join(f"{one.days} every {one.every}" for one in year.scenario.look_backs.each)
+    each = ", ".join(f"{one.days} every {one.every}" for one in year.scenario.look_backs)
     return (
         *_what(year),
         each,

@@ -15,20 +15,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.resync.choice import ResyncState
+from airflow_provider_talkpilot.resync.days import ResyncState, by_retention
 from airflow_provider_talkpilot.resync.look_backs import (
+    DEFAULT,
     LookBack,
-    LookBacks,
-    clipped,
+    longest_due,
+    read_after,
     resync_end,
 )
-from airflow_provider_talkpilot.resync.retention import Window, readings
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, DetailRule, Known, Wanted
 from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
 from airflow_provider_talkpilot.staging.extract.walker import slices_of
@@ -76,7 +76,7 @@ class Scenario:
 
     calls_a_day: int
     limits: Limits
-    look_backs: LookBacks = LookBacks()
+    look_backs: tuple[LookBack, ...] = DEFAULT
     details: bool = True
     rule: DetailRule = DetailRule("every_version")
     records: bool = False
@@ -198,9 +198,9 @@ class _Year:
         end = _midnight(FIRST) + self._scenario.days * DAY
         for changes in self._unseen.values():
             result.unseen.update(kind for at, kind in changes if at < end - 31 * DAY)
-        for look_back in self._scenario.look_backs.each:
+        for look_back in self._scenario.look_backs:
             ends = [read for read, of in self._reads if of.days >= look_back.days]
-            ends.append(resync_end(end))
+            ends.append(resync_end(end.date()))
             gaps = ((later - earlier).days for earlier, later in pairwise(ends))
             result.gaps[look_back] = max(gaps, default=self._scenario.days)
         return result
@@ -228,17 +228,18 @@ class _Year:
         self._is_due = False
         run_end = _midnight(now.date()) + RESYNC_HOUR * HOUR
         run_end = run_end if run_end <= now else run_end - DAY
-        today, end, state = run_end.date(), resync_end(run_end), self._state
+        today, state = run_end.date(), self._state
+        end = resync_end(today)
+        if end <= FIRST:
+            return
         read, chosen = state.look_backs, list[Interval]()
-        look_back = self._scenario.look_backs.due(end, read)
+        look_back = longest_due(self._scenario.look_backs, end, read)
         if look_back:
-            read = look_back.added_to(read, end)
-            interval = clipped(look_back.interval(end), self._calls[FIRST][0].created_at)
-            chosen += [interval] if interval else []
-        windows = state.retention.windows({AGENT: RETENTION_DAYS}, today)
+            read = read_after(look_back, end, read)
+            chosen.append(look_back.interval(end, FIRST))
+        due = state.retention.due({AGENT: RETENTION_DAYS}, today)
         covered = chosen[0] if chosen else None
-        due = readings(windows, self._unpurged(windows), covered)
-        chosen += [reading.interval for reading in due]
+        chosen += [each.interval for each in by_retention(due, self._unpurged(due), covered)]
         if not chosen:
             return
         self._left, self._end, self._look_back = len(chosen), end, look_back
@@ -247,12 +248,12 @@ class _Year:
         for interval in chosen:
             self._walk("re-sync lists", interval, now)
 
-    def _unpurged(self, windows: Sequence[Window]) -> Iterator[tuple[str, date]]:
+    def _unpurged(self, due: Iterable[Interval]) -> Iterator[tuple[str, date]]:
         """Days of which the table has calls that it does not know to be purged."""
-        for window in windows:
+        for interval in due:
             for day, changes in self._unseen.items():
                 kinds = {kind for _, kind in changes}
-                if window.first <= day < window.end and kinds & {"purge", "retention"}:
+                if _midnight(day) in interval and kinds & {"purge", "retention"}:
                     yield AGENT, day
 
     def _spend(self, hour: datetime) -> int:

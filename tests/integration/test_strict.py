@@ -14,12 +14,12 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict
 from google.cloud.bigquery import Client, Dataset, LoadJob, QueryJob, Table, TimePartitioning
 
+from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.jobs import Jobs as BigQueryJobs
 from airflow_provider_talkpilot.bigquery.policy_tags import tagged
 from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.resync.retention import Window
 from tests.integration.chain import Chain, Kill
 from tests.integration.test_loads import live_call
 from tests.support.jobs import Death, Jobs
@@ -236,8 +236,9 @@ def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
     gone = live_call(chain)
     chain.sandbox.erase(gone["id"])
     chain.run()
-    windows = [Window(day, end, tuple(chain.sandbox.store.agent_ids))] * 2
-    assert {found for _, found in unpurged_days(chain.bigquery, target, windows)} == {day}
+    agents = chain.sandbox.store.agent_ids
+    due = {Interval.parse(day, end): agents, Interval.parse("2026-01-01", end): agents}
+    assert {found for _, found in unpurged_days(chain.bigquery, target, due)} == {day}
     assert earliest_call(chain.bigquery, target, end)
     table.require_partition_filter = False
     chain.bigquery.update_table(table, ["require_partition_filter"])

@@ -12,8 +12,8 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.resync.choice import ResyncState
-from airflow_provider_talkpilot.resync.look_backs import LookBacks
+from airflow_provider_talkpilot.resync.days import ResyncState
+from airflow_provider_talkpilot.resync.look_backs import parse_look_backs
 from benchmarks.year import report
 from tests.support.docs import DOCS, code, read
 
@@ -49,10 +49,10 @@ def test_json_and_uri_make_the_same_client(
 def test_look_backs_and_the_state_of_the_resync_can_be_read() -> None:
     text = read("resync")
     examples = re.findall(r"\[\{\"days.+?\}\]", text)
-    assert all(LookBacks.parse(example).each for example in examples)
-    kept, year = code(text, "json")
-    longest = max(LookBacks.parse(year).each)
+    assert all(parse_look_backs(example) for example in examples)
+    year, kept = code(text, "json")
+    longest = max(parse_look_backs(year))
     assert longest.days + 1 - longest.every >= 366
     assert json.loads(str(ResyncState.parse(kept))) == json.loads(kept)
     for light in re.findall(r"'(\[\{.+?\}\])'", read("scale")):
-        assert LookBacks.parse(light) == report.LIGHT
+        assert parse_look_backs(light) == report.LIGHT

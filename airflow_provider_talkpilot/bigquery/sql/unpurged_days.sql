@@ -1,16 +1,16 @@
--- Agents and days, within the windows, of which the target has calls with personal data.
+-- Agents and days, within the intervals, of which the target has calls with personal data.
 SELECT DISTINCT agent_id, DATE(created_at, 'UTC') AS day
 FROM `{{ target }}`
--- One range over all windows, because a table that requires a filter takes none inside an OR.
-WHERE created_at >= TIMESTAMP '{{ windows | map(attribute="first") | min }} 00:00:00+00'
-  AND created_at < TIMESTAMP '{{ windows | map(attribute="end") | max }} 00:00:00+00'
+-- One range over all intervals, because a table that requires a filter takes none inside an OR.
+WHERE created_at >= TIMESTAMP '{{ (intervals | map(attribute="start") | min).date() }} 00:00:00+00'
+  AND created_at < TIMESTAMP '{{ (intervals | map(attribute="end") | max).date() }} 00:00:00+00'
   AND NOT IFNULL(is_purged, FALSE)
   AND erased_at IS NULL
   AND (
-{%- for window in windows %}
+{%- for interval in intervals %}
     {{ 'OR ' if not loop.first }}(
-      created_at >= TIMESTAMP '{{ window.first }} 00:00:00+00'
-      AND created_at < TIMESTAMP '{{ window.end }} 00:00:00+00'
+      created_at >= TIMESTAMP '{{ interval.start.date() }} 00:00:00+00'
+      AND created_at < TIMESTAMP '{{ interval.end.date() }} 00:00:00+00'
       AND agent_id IN UNNEST(@agents_{{ loop.index0 }})
     )
 {%- endfor %}

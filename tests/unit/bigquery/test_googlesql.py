@@ -16,7 +16,6 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery import statements
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.resync.retention import Window
 from airflow_provider_talkpilot.staging.columns import (
     AGENTS,
     COLUMNS,
@@ -60,7 +59,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("old_recordings", {"before": INTERVAL.start, "now": INTERVAL.end}),
     ("forget_recordings", MERGE | {"before": INTERVAL.start, "now": INTERVAL.end}),
     ("earliest_call", {"end": DAY}),
-    ("unpurged_days", {"windows": [Window(DAY, DAY, ("a",)), Window(DAY, DAY, ("b", "c"))]}),
+    ("unpurged_days", {"intervals": [INTERVAL, INTERVAL]}),
     *(
         (view, {"columns": [column.name for column in COLUMNS], "has_agents": has})
         for view in ("view_calls_live", "view_calls_daily", "view_calls_quality")
