@@ -1,4 +1,4 @@
-"""What becomes of each column before anything is staged: kept, dropped, or hashed."""
+"""The user's choices for columns: each is kept, dropped or hashed before anything is staged."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ _KNOWN_FIELDS = frozenset(CallDetail.model_fields) | frozenset(PerformanceRecord
 _ALL = [column for columns in TABLES.values() for column in columns]
 DROPPABLE = tuple(dict.fromkeys(column.name for column in _ALL if column.is_droppable))
 HASHABLE = tuple(dict.fromkeys(column.name for column in _ALL if column.is_hashable))
-"""Of all tables. A choice is for every column of its name."""
-# They hold the words of the transcript: who drops it drops them too.
-_SAME_WORDS = ("transcript_raw", "turns")
-_FOLLOWS = {"caller_phone": "phone_number"}
-# Of a staged row: these become the column extra.
+"""Columns of all tables. A choice is for every column of its name."""
+# Columns with the same content as another one. They take its choice, and are not kept without it.
+_FOLLOWS = {"transcript_raw": "transcript", "turns": "transcript", "caller_phone": "phone_number"}
+# Fields of a staged row that a load puts into the column extra.
 _KEPT_IN_EXTRA = ("extra", "drift", "detail_drift")
 
 
@@ -36,8 +35,8 @@ class Hasher:
     """Hashes texts with a secret: HMAC-SHA256 of the UTF-8 text as it came, in hex. Thread-safe.
 
     :param secret: at least 32 characters; white space around it does not count.
-    :raises ColumnChoiceError: when it is shorter. Telephone numbers are few enough to try them all
-        against a secret that can be guessed.
+    :raises ColumnChoiceError: when the secret is shorter. There are few enough telephone numbers to
+        try them all against a secret that can be guessed.
     """
 
     def __init__(self, secret: str) -> None:
@@ -52,7 +51,7 @@ class Hasher:
 
     @property
     def fingerprint(self) -> str:
-        """Tells one secret from another, and nothing else about it."""
+        """8 hex digits that tell one secret from another, and reveal nothing else."""
         return self.hash("talkpilot")[:_FINGERPRINT]
 
     def hash(self, text: str) -> str:
@@ -65,9 +64,9 @@ class Hasher:
 class ColumnChoices:
     """Applies a user's choices to rows and to rejected records.
 
-    :param choices: ``keep``, ``drop`` or ``hash`` by column; columns that are not named are kept.
-    :param hasher: where a column is hashed.
-    :raises ColumnChoiceError: when a column or its choice cannot be.
+    :param choices: ``keep``, ``drop`` or ``hash`` by column; columns without a choice are kept.
+    :param hasher: needed if a column is hashed.
+    :raises ColumnChoiceError: when a column does not exist, or cannot have its choice.
     """
 
     def __init__(
@@ -75,20 +74,16 @@ class ColumnChoices:
     ) -> None:
         self._choices = checked_choices(choices or {})
         self._hasher = hasher
-        self._dropped = {name for name, choice in self._choices.items() if choice == DROP}
-        self._hashed = self._choices.keys() - self._dropped
-        if "transcript" in self._dropped:
-            self._dropped |= set(_SAME_WORDS)
+        followed = {n: self._choices[of] for n, of in _FOLLOWS.items() if of in self._choices}
+        applied = followed | self._choices
+        self._dropped = {name for name, choice in applied.items() if choice == DROP}
+        self._hashed = applied.keys() - self._dropped
         if self._hashed and not hasher:
             raise ColumnChoiceError(f"{_listed(self._hashed)} cannot be hashed without a secret.")
-        for name, of in _FOLLOWS.items():
-            if name not in (choices or {}):
-                self._dropped |= {name} if of in self._dropped else set()
-                self._hashed |= {name} if of in self._hashed else set()
 
     @property
     def recorded(self) -> dict[str, str]:
-        """The choices as manifests and tables keep them: ``drop`` or ``hash-<fingerprint>``."""
+        """The choices as manifests and tables record them: ``drop`` or ``hash-<fingerprint>``."""
         fingerprint = self._hasher.fingerprint if self._hasher and self._hashed else ""
         return {
             name: f"{HASH}-{fingerprint}" if choice == HASH else choice
@@ -97,55 +92,54 @@ class ColumnChoices:
 
     @property
     def details_are_wanted(self) -> bool:
-        """Whether a detail has anything that is kept."""
+        """Whether anything that only details have is kept."""
         return not {"transcript", "final_score"} <= self._dropped
 
     def drops(self, name: str) -> bool:
         return name in self._dropped
 
     def keeps_drift(self, name: str) -> bool:
-        """Whether a value that does not fit a column, or a field of no column, is kept in extra."""
+        """Whether ``extra`` keeps an unknown field, or a value that does not fit its column."""
         return not self.drops("extra") and name not in self._dropped | self._hashed
 
-    def rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Apply the choices to rows as the table has them."""
-        return [self.row(row) for row in rows] if self._choices else rows
-
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Apply the choices to a row as the table has it."""
+        """Apply the choices to a staged row of a call."""
         if not self._choices:
             return row
         row = {name: self._value(name, value) for name, value in row.items()}
-        # A list that begins to send what only details had is no way around a choice. Neither is a
-        # value that does not fit its column: what is no text cannot be hashed.
+        # A dropped or hashed column must not come back through extra: neither when lists begin to
+        # send what only details had, nor as a value that is no text and so cannot be hashed.
         for name in _KEPT_IN_EXTRA:
             kept = {k: v for k, v in (row.pop(name, None) or {}).items() if self.keeps_drift(k)}
             row |= {name: kept} if kept else {}
         return row
 
-    def performance_rows(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Apply the choices to rows of performance records, in place of :meth:`rows`.
+    def performance_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Apply the choices to a staged row of a performance record.
 
-        A record without ``call_id`` cannot be found when its call is purged: it is staged without
+        A record without ``call_id`` cannot be found when its call is purged, so the row has no
         personal data.
         """
-        chosen = []
-        for row in self.rows(rows):
-            if self.drops("final_score"):
-                row.get("extra", {}).pop("final_result", None)
-                row["final_result"] = row["final_result"] and {
-                    **row["final_result"],
-                    "final_score": None,
-                }
-            chosen.append(row if row["call_id"] else without_personal(row))
-        return chosen
+        row = self.row(row)
+        if self.drops("final_score"):
+            row.get("extra", {}).pop("final_result", None)
+            row["final_result"] = row["final_result"] and row["final_result"] | {
+                "final_score": None
+            }
+        return row if row["call_id"] else without_personal(row)
 
-    def reject(self, record: Any) -> Any:
-        """Apply the choices to a record that failed validation.
+    def reject(self, agent_id: str, reason: str, record: Any) -> dict[str, Any]:
+        """Make the staged row of a record that failed validation, with the choices applied.
 
-        What cannot be hashed is dropped. Unknown fields go the way of ``extra``, and a record that
-        has no fields at all is kept only where everything is.
+        :param agent_id: the agent whose record it is.
+        :param reason: why it failed, without its values.
+        :param record: the record as it came. A field that cannot be hashed is dropped. Unknown
+            fields are kept if ``extra`` is. A record without any fields is kept only if every
+            column is.
         """
+        return {"agent_id": agent_id, "reason": reason, "record": self._rejected(record)}
+
+    def _rejected(self, record: Any) -> Any:
         if not isinstance(record, dict):
             return None if self._choices else record
         kept = {}
@@ -172,11 +166,11 @@ class ColumnChoices:
 
 
 def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
-    """Check choices, and leave out what says nothing.
+    """Check choices, and leave out those that change nothing.
 
-    :return: ``drop`` or ``hash`` by column, in the table's order; not what goes with ``transcript``
-        where that is dropped.
-    :raises ColumnChoiceError: when a column or its choice cannot be.
+    :return: ``drop`` or ``hash`` by column, in the table's order, without the columns that follow
+        another one.
+    :raises ColumnChoiceError: when a column does not exist, or cannot have its choice.
     """
     for name, choice in choices.items():
         if name not in DROPPABLE and name not in NEEDED:
@@ -199,39 +193,40 @@ def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
                 f"{_listed(HASHABLE)}."
             )
     chosen = {name: choices[name] for name in DROPPABLE if choices.get(name, KEEP) != KEEP}
-    if chosen.get("transcript") == DROP:
-        for name in _SAME_WORDS:
-            if choices.get(name, DROP) != DROP:
-                raise ColumnChoiceError(
-                    f"columns drops transcript and keeps {name}, which holds the same words: "
-                    f"take {name} out, it goes with transcript."
-                )
-            chosen.pop(name, None)
+    for name, followed in _FOLLOWS.items():
+        choice = chosen.get(followed)
+        if choice and choices.get(name) == KEEP:
+            raise ColumnChoiceError(
+                f"columns keeps {name}, which has the same content as {followed}, and does not "
+                f"keep {followed}: take {name} out, it follows {followed}."
+            )
+        if choice and chosen.get(name) == choice:
+            del chosen[name]
     return chosen
 
 
 def require_same_choices(choices: ColumnChoices, recorded: Mapping[str, str]) -> None:
-    """Raise :class:`ColumnChoiceError` where calls were staged under other choices than these."""
+    """Raise :class:`ColumnChoiceError` if calls were staged under other choices than these."""
     if choices.recorded != recorded:
         raise ColumnChoiceError(
-            f"The calls were staged with {describe(recorded)}, and what belongs to them would be "
-            f"with {choices}. Give this task the same columns and the same secret, or clear the "
-            "task that staged the calls and those after it."
+            f"The calls were staged with {describe(recorded)}, and this task has {choices}. Give "
+            "it the same columns and the same secret, or clear the task that staged the calls and "
+            "the tasks after it."
         )
 
 
 def choices_of(recorded: Mapping[str, str]) -> dict[str, str]:
-    """Choices by column from what a manifest recorded."""
+    """Return the choices by column from a manifest's record of them."""
     return {name: choice.partition("-")[0] for name, choice in recorded.items()}
 
 
 def describe(recorded: Mapping[str, str]) -> str:
-    """Say recorded choices in words, for messages."""
+    """Describe recorded choices, for messages."""
     return ", ".join(f"{name}: {choice}" for name, choice in recorded.items()) or "all columns kept"
 
 
 def warn_of_drift(counts: Mapping[str, int], choices: ColumnChoices) -> None:
-    """Log one line for each column whose values did not fit, without any value."""
+    """Log one line for each column whose values did not fit, without the values."""
     for name, number in sorted(counts.items()):
         log.warning(
             "%s call(s) came with a value of %s that does not fit its column: it is null there, "

@@ -1,8 +1,8 @@
 """The schema: every column of every table, defined once.
 
-The choices for columns, what a purge and an erasure leave, BigQuery's schemas, the columns in the
-SQL and the tables of columns in the documents (``make reference``) follow from it. The API's
-records are in ``api/models.py``; a test holds the two together.
+From it follow the choices for columns, what a purge and an erasure leave, BigQuery's schemas, the
+columns in the SQL, and the tables of columns in the docs (``make reference``). The API's records
+are in ``api/models.py``; a test checks that both agree.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from airflow_provider_talkpilot.api import CallDetail
 
 
 class Source(Enum):
-    """Which staged rows fill a column."""
+    """Where a column's values come from."""
 
     KEY = "key"
     LIST = "list"
     DETAIL = "detail"
     LOAD = "load"
-    """None: a load sets it."""
+    """A load sets it; no staged row has it."""
     STAGING = "staging"
-    """The column is in the staging table alone."""
+    """Only the staging table has the column."""
 
 
 class Is(Flag):
-    """What there is to know of a column."""
+    """Traits of a column."""
 
     PLAIN = 0
     PERSONAL = 1
-    """It tells of a person: an erasure empties it, and so does a purge in staged list rows."""
+    """It has personal data: an erasure empties it, and a purge empties it in staged list rows."""
     NEEDED = 2
-    """It is always kept: without it calls cannot be found again, compared or forgotten; or it is a
-    measure of the machine and tells of no person."""
+    """Users cannot drop it. Without it, calls could not be found again, compared or forgotten; or
+    it is a measure of the machine, without personal data."""
     PURGED = 4
     """TalkPilot's purge empties it."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the target table, or of the staging table alone.
+    """A column of one of our tables, or of the staging table alone.
 
-    :param type: in GoogleSQL; of a repeated column, of its elements.
-    :param traits: what else there is to know of it.
-    :param fields: of a STRUCT.
+    :param type: its type in GoogleSQL; of a repeated column, the type of its elements.
+    :param traits: see :class:`Is`.
+    :param fields: the fields of a STRUCT.
     :param is_repeated: whether it is an array.
     """
 
@@ -70,19 +70,19 @@ class Column:
 
     @property
     def is_hashable(self) -> bool:
-        """Whether a user may hash it: the texts of list rows."""
+        """Whether a user may hash it: only texts of list rows can be."""
         return self.is_droppable and self.type == "STRING" and self.source is Source.LIST
 
     @property
     def sql_type(self) -> str:
-        """Its type as GoogleSQL writes it, such as ``ARRAY<STRUCT<role STRING>>``."""
+        """Its type in GoogleSQL, such as ``ARRAY<STRUCT<role STRING>>``."""
         inner = ", ".join(f"{field.name} {field.sql_type}" for field in self.fields)
         name = f"STRUCT<{inner}>" if inner else self.type
         return f"ARRAY<{name}>" if self.is_repeated else name
 
 
 _K, _L, _D = Source.KEY, Source.LIST, Source.DETAIL
-# Without them a recording could not be forgotten, so they are always kept; a purge empties them.
+# Without these columns a recording could not be deleted, so users cannot drop them.
 _RECORDING = Is.NEEDED | Is.PERSONAL | Is.PURGED
 _MESSAGE = (
     Column("role", "STRING", _D, "Who spoke: agent, assistant or user."),
@@ -227,7 +227,7 @@ PERFORMANCE: tuple[Column, ...] = (
     ),
     Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot.", Is.NEEDED),
 )
-"""Of the table beside the target, whose name ends in ``_performance``."""
+"""The columns of the table of performance records, whose name ends in ``_performance``."""
 
 AGENTS: tuple[Column, ...] = (
     Column("id", "STRING", _K, "The agent's key (UUID).", Is.NEEDED),
@@ -245,16 +245,16 @@ AGENTS: tuple[Column, ...] = (
     Column("greeting", "STRING", _L, "The greeting, where you chose to keep it.", Is.NEEDED),
     Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, was read.", Is.NEEDED),
 )
-"""Of the table of agents, whose name ends in ``_agents``."""
+"""The columns of the table of agents, whose name ends in ``_agents``."""
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "": COLUMNS,
     "performance": PERFORMANCE,
     "agents": AGENTS,
 }
-"""The columns by table: of the target, and of those beside it by the end of their name."""
+"""The columns by table. The key is the end of the table's name; of the target table, nothing."""
 
-# Values that do not fit their column, by name; a load puts them into extra.
+# Values that do not fit their column, by column; a load puts them into extra.
 DRIFT = Column("drift", "JSON", Source.STAGING, "Values that do not fit, of the list's columns.")
 DETAIL_DRIFT = Column("detail_drift", "JSON", Source.STAGING, "Likewise, of the detail's columns.")
 DETAIL_FOUND = Column("detail_found", "BOOL", Source.STAGING, "False: TalkPilot has no detail.")
@@ -265,28 +265,28 @@ PERSONAL = tuple(column for column in COLUMNS if Is.PERSONAL in column.traits)
 IMPERSONAL = tuple(
     column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL
 )
-"""What a purge leaves of a staged list row."""
+"""The columns that a purge leaves in a staged list row."""
 RECORDING = tuple(column.name for column in COLUMNS if column.name.startswith("recording_"))
-"""What the table tells of a recording; null where recordings are not archived."""
+"""The columns about a recording; null if recordings are not archived."""
 
 
 def names(*sources: Source) -> list[str]:
-    """Names of the columns that come from ``sources``, in the table's order."""
+    """Return the names of the columns from ``sources``, in the table's order."""
     return [column.name for column in COLUMNS if column.source in sources]
 
 
 def drift_columns(*sources: Source) -> list[str]:
-    """Names of the columns of ``sources`` whose values stand in ``extra`` where they do not fit.
+    """Return the names of columns of ``sources`` whose values go to ``extra`` if they do not fit.
 
-    Keys always fit: without them a record is a reject. So does a transcript: ``transcript_raw``
-    takes what is no list of messages.
+    Keys always fit: a record without them is a reject. A transcript always fits too: one that is no
+    list of messages goes to ``transcript_raw``.
     """
     fields = {name for name, field in CallDetail.model_fields.items() if not field.is_required()}
     return [name for name in names(*sources) if name in fields - {"transcript"}]
 
 
 def staging_columns(kind: str) -> list[Column]:
-    """The columns of the staging table for parts of a kind."""
+    """Return the columns of the staging table for parts of a kind."""
     if kind == "performance":
         return [column for column in PERFORMANCE if column.source in {_K, _L}]
     is_details = kind == "details"

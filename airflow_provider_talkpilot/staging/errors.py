@@ -1,4 +1,4 @@
-"""What can go wrong with staged files, each message naming its cure."""
+"""Errors of staging; each message names the cure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 class StagingError(Exception):
     """Staged files cannot be written or read.
 
-    ``retryable`` is true: storage comes back, disks get freed, and what is staged stays.
+    ``retryable`` is true: storage comes back, disks get freed, and staged files stay.
     """
 
     retryable = True
@@ -22,13 +22,13 @@ class StagingUriError(StagingError):
 
 
 class ManifestError(StagingError):
-    """The manifest is missing or unreadable, or parts are not what it says."""
+    """A manifest is missing or unreadable, or its parts are not as it lists them."""
 
     retryable = False
 
 
 class ColumnChoiceError(StagingError):
-    """What was chosen for a column cannot be, or is not what was chosen before."""
+    """A column cannot have its choice, or the choice is another one than before."""
 
     retryable = False
 
@@ -41,7 +41,7 @@ class TooManyRejectsError(StagingError):
 
 @contextmanager
 def storage_errors(action: str, place: object) -> Iterator[None]:
-    """Turn whatever a storage library raises into one line that names the cure.
+    """Turn any error of a storage library into one line that names the cure.
 
     :param action: such as ``write``.
     :param place: the path, for the message.
@@ -52,9 +52,9 @@ def storage_errors(action: str, place: object) -> Iterator[None]:
     except StagingError:
         raise
     except Exception as error:  # every storage library has exceptions of its own
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StagingError(
-            f"Cannot {action} {place} ({said}). Check that the staging URI exists, that its "
+            f"Cannot {action} {place} ({cause}). Check that the staging URI exists, that its "
             "connection may read and write there, and that there is space left. What was staged "
             "before is kept, and the next try goes on from it."
         ) from error

@@ -1,7 +1,7 @@
-"""The inbox: what webhooks brought, one object an event; written and read without Airflow.
+"""The inbox: the events of webhooks, one object each; written and read without Airflow.
 
-An event that is delivered several times is one object. Receivers with different clocks give it the
-same name: that follows from the event alone.
+An event's name depends on the event alone. So an event that is delivered several times, or to
+receivers with different clocks, is one object.
 """
 
 from __future__ import annotations
@@ -34,27 +34,28 @@ if TYPE_CHECKING:
 CALL_STARTED, CALL_ENDED, CALL_COMPLETED = "call_started", "call_ended", "call.completed"
 """The events that the inbox takes; TalkPilot sent the last one until summer 2026."""
 
-# Recordings' addresses and links to a call's log let anybody in who has them.
+# Whoever has one of these addresses can hear the recording or read the call's log.
 _CREDENTIALS = frozenset(
     {"recording_url", "recording_multi_channel_url", "public_log_url", "audio_file_url"}
 )
 _LONGEST_CALL_ID = 1000
-_READERS, _DAYS_KEPT = 16, 8
+_READERS, _BATCH = 16, 128
+_DAYS_KEPT = 8
 
 
 class EventError(ValueError):
-    """A body is no event that the inbox takes; the message has nothing of its content."""
+    """A body is no event that the inbox takes; the message has nothing of the body."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a webhook told of a call.
+    """An event of a webhook about a call.
 
     :param kind: ``call_started``, ``call_ended`` or ``call.completed``.
     :param agent_id: the agent's UUID in small letters.
-    :param call_id: LiveKit's id, as the API's ``call_id`` has it.
-    :param day: when the call started, in UTC.
-    :param record: all that was sent but for credentials.
+    :param call_id: LiveKit's id, the same as the API's ``call_id``.
+    :param day: the day of the call's start, in UTC.
+    :param record: the body of the webhook, without credentials.
     """
 
     kind: str
@@ -65,16 +66,16 @@ class Event:
 
     @property
     def call(self) -> dict[str, Any]:
-        """The fields of the call: of ``call.completed`` they are one level deeper."""
+        """The fields of the call, which ``call.completed`` has one level deeper."""
         call: dict[str, Any] = self.record["call"] if self.kind == CALL_COMPLETED else self.record
         return call
 
     @classmethod
     def parse(cls, body: bytes | str, now: datetime | None = None) -> Event:
-        """Read the body of a webhook.
+        """Parse the body of a webhook.
 
-        :param now: counts as the call's start where the event tells no time.
-        :raises EventError: when it is none of the events, or without usable ids.
+        :param now: the call's start, if the event has no time.
+        :raises EventError: when it is none of the events, or lacks usable ids.
         """
         try:
             record = parse_json_text(body)
@@ -105,50 +106,50 @@ class Event:
         :raises StagingError: when it cannot be written.
         """
         text = json.dumps(self.record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        # The time of sending is another in each delivery.
-        same = json.dumps(
-            {k: v for k, v in self.record.items() if k != "timestamp"}, sort_keys=True
-        )
-        name = EventName(call_name(self.call_id), hashlib.sha256(same.encode()).hexdigest())
+        # Without the time of sending, which differs between deliveries.
+        same = {name: value for name, value in self.record.items() if name != "timestamp"}
+        digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+        name = EventName(call_name(self.call_id), digest)
         path = inbox_folder(root, self.agent_id, self.day) / str(name)
         storage.put_text(text, path, durable=True)
         return path
 
 
 def list_days(root: ObjectStoragePath) -> dict[str, list[date]]:
-    """List the days of which the inbox of each agent has events."""
-    found = {}
+    """List the days with events in the inbox, by agent."""
+    days_by_agent = {}
     for agent in storage.list_entries(root / INBOX):
         entries = storage.list_entries(root / INBOX / agent.name) if agent.is_folder else ()
         days = [day for entry in entries if entry.is_folder and (day := _day(entry.name))]
-        found[agent.name] = days
-    return found
+        days_by_agent[agent.name] = days
+    return days_by_agent
 
 
 def find_events(
     root: ObjectStoragePath, calls: Iterable[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], Event]]:
-    """Read the event with the longest transcript of each call that has one, in order.
+    """Read the event with the longest transcript of each call, in the order of the calls.
 
     :param root: the root of staging.
-    :param calls: list rows; quick where an agent's follow each other by day.
+    :param calls: list rows; quick if the rows of an agent are sorted by day.
+    :return: pairs of a list row and its event, for the calls with an event.
     """
     days = list_days(root)
 
     @lru_cache(maxsize=_DAYS_KEPT)
     def events_of(agent_id: str, day: date) -> dict[str, list[ObjectStoragePath]]:
-        found: dict[str, list[ObjectStoragePath]] = {}
-        for entry in storage.list_entries(inbox_folder(root, agent_id, day)):
+        by_call: dict[str, list[ObjectStoragePath]] = {}
+        folder = inbox_folder(root, agent_id, day)
+        for entry in storage.list_entries(folder):
             if not entry.is_folder and (name := EventName.parse(entry.name)):
-                path = inbox_folder(root, agent_id, day) / entry.name
-                found.setdefault(name.call, []).append(path)
-        return found
+                by_call.setdefault(name.call, []).append(folder / entry.name)
+        return by_call
 
     def look_up(call: dict[str, Any]) -> list[ObjectStoragePath]:
         if not isinstance(call.get("call_id"), str) or call["agent_id"] not in days:
             return []
         started = read_moment(call["created_at"]).date()
-        # An event without a turn tells the call's start within a minute or so.
+        # The start that an event without turns has is right within a minute or so.
         around = (started + timedelta(days=offset) for offset in (0, -1, 1))
         return [
             path
@@ -157,30 +158,30 @@ def find_events(
             for path in events_of(call["agent_id"], day).get(call_name(call["call_id"]), ())
         ]
 
-    def read(found: tuple[dict[str, Any], list[ObjectStoragePath]]) -> Event | None:
-        call, paths = found
+    def read(pair: tuple[dict[str, Any], list[ObjectStoragePath]]) -> Event | None:
+        call, paths = pair
         events = [event for path in paths if (event := read_event(path))]
-        mine = [event for event in events if event.call_id == call["call_id"]]
-        return max(mine, key=_words, default=None)
+        of_call = [event for event in events if event.call_id == call["call_id"]]
+        return max(of_call, key=_length, default=None)
 
-    there = ((call, paths) for call in calls if (paths := look_up(call)))
+    pairs = ((call, paths) for call in calls if (paths := look_up(call)))
     with ThreadPoolExecutor(_READERS) as threads:
-        while some := list(islice(there, _DAYS_KEPT * _READERS)):
-            for (call, _), event in zip(some, threads.map(read, some), strict=True):
+        while batch := list(islice(pairs, _BATCH)):
+            for (call, _), event in zip(batch, threads.map(read, batch), strict=True):
                 if event:
                     yield call, event
 
 
 def read_event(path: ObjectStoragePath) -> Event | None:
-    """Read an event; None where it was deleted meanwhile, or is none."""
+    """Read an event; None if it was deleted meanwhile, or is no event."""
     try:
         return Event.parse(storage.get_text(path) or "")
     except EventError:
         return None
 
 
-def _words(event: Event) -> tuple[bool, int]:
-    """More of what an event says; one that a call began says least."""
+def _length(event: Event) -> tuple[bool, int]:
+    """Return a key that sorts events by the length of their transcript; a start sorts first."""
     return event.kind != CALL_STARTED, len(str(event.call.get("transcript") or ""))
 
 
@@ -192,13 +193,13 @@ def _day(name: str) -> date | None:
 
 
 def _start(call: dict[str, Any]) -> datetime | None:
-    """When a call started, as far as its event tells, and alike in all deliveries if possible."""
+    """Find out when a call started, if possible from fields that all deliveries have alike."""
     turns = call.get("transcript")
     turns = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
     times = (
         (call.get("created_at"), 0),
         *((turn.get("timestamp"), turn.get("time_sec")) for turn in turns[:1]),
-        # Sent when the call has ended; each delivery has a time of its own.
+        # TalkPilot sends the event when the call has ended, and each delivery has its own time.
         (call.get("timestamp"), call.get("duration_seconds") or 0),
     )
     for moment, seconds in times:

@@ -1,4 +1,4 @@
-"""What is staged: our folders below the root of staging, and our files in them.
+"""Find our folders below the root of staging, and our files in them.
 
 Users may keep other files there too. Files with other names, and links, are left alone.
 """
@@ -27,28 +27,31 @@ class File(NamedTuple):
     modified: datetime | None  # None where the storage does not tell
 
     def has_role(self, role: str) -> bool:
-        """Whether it is finished, and a ``part``, ``manifest``, ``loaded`` or ``checkpoint``."""
+        """Whether it is a finished file of a role, such as ``part``; see :class:`FileName`."""
         return self.name.role == role and not self.name.unfinished
 
 
 def find_folders(root: ObjectStoragePath) -> list[Folder]:
-    """Find all our folders below the root; a folder that cannot be listed is logged and left out.
+    """Find all our folders below the root. Log and leave out a folder that cannot be listed.
 
     :raises StagingError: when the root itself cannot be listed.
     """
-    found = [root]
+    paths = [root]
     for shape in LEVELS:
-        found = [
-            place / entry.name
-            for place in found
-            for entry in _entries(place, strict=place is root)
+        paths = [
+            path / entry.name
+            for path in paths
+            for entry in _entries(path, strict=path is root)
             if entry.is_folder and shape.fullmatch(entry.name)
         ]
-    return [folder for place in found if (folder := Folder.parse(place))]
+    return [folder for path in paths if (folder := Folder.parse(path))]
 
 
 def find_related(own: ObjectStoragePath) -> list[Folder]:
-    """Find other work on the calls of a folder: of the same connection and choices for columns."""
+    """Find the other folders whose details fit a folder's calls.
+
+    They have the same connection and choices for columns, and their interval overlaps its own.
+    """
     mine = Folder.parse(own)
     if mine is None:
         return []
@@ -78,7 +81,7 @@ def list_parts(folder: ObjectStoragePath, kind: str) -> list[ObjectStoragePath]:
 
 @contextmanager
 def left_alone(*, strict: bool) -> Iterator[None]:
-    """Log what cannot be read or written, and go on without it; where strict, raise it."""
+    """Log a file or folder that cannot be read or written, and go on; if strict, raise instead."""
     try:
         yield
     except StagingError as error:
@@ -87,6 +90,6 @@ def left_alone(*, strict: bool) -> Iterator[None]:
         log.warning("%s It is left alone.", error)
 
 
-def _entries(place: ObjectStoragePath, *, strict: bool) -> Iterator[storage.Entry]:
+def _entries(folder: ObjectStoragePath, *, strict: bool) -> Iterator[storage.Entry]:
     with left_alone(strict=strict):
-        yield from storage.list_entries(place)
+        yield from storage.list_entries(folder)

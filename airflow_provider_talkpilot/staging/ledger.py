@@ -1,7 +1,7 @@
-"""The ledger: what each process of a connection spent of the key's quota, in files in staging.
+"""The ledger: files in staging that show what each process of a connection spent of the quota.
 
-Each process writes a file of its own, so several can write at once; to read is to add them up.
-Without the ledger, or with a torn file, a process knows less: that costs a refusal.
+Each process writes a file of its own, so several can write at once. A process that cannot read the
+ledger, or a torn file of it, knows less; that can cost a refused request.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ _SUFFIX = ".json"
 
 
 class StagedLedger:
-    """A ledger in a folder of staging, as :class:`api.quota.Ledger`.
+    """A :class:`api.quota.Ledger` in a folder of staging.
 
-    :param folder: of one connection, as :func:`names.ledger_folder` names it.
+    :param folder: the connection's, from :func:`names.ledger_folder`.
     """
 
     def __init__(self, folder: ObjectStoragePath) -> None:
         self._folder = folder
-        self._others: dict[str, LedgerEntry] = {}  # by file, as they were read last
+        self._others: dict[str, LedgerEntry] = {}  # by file, as last read
         self._has_failed = False
 
     def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
-        """Write the own entry, once this process sent or waited; return those of the last hour.
+        """Write the process's own entry, and return the others' entries of the last hour.
 
-        Where the storage fails, which is logged once, these are what was read before.
+        A process that has neither sent nor waited writes nothing. If the storage fails, this logs a
+        warning once, and returns the entries that were read before.
         """
         try:
             if own.slots or own.is_waiting:
@@ -52,7 +53,7 @@ class StagedLedger:
         return list(self._others.values())
 
     def _read(self, own: LedgerEntry) -> dict[str, LedgerEntry]:
-        """Read the others' files, and delete those that tell nothing of the last hour."""
+        """Read the others' files, and delete those that are older than an hour."""
         entries = {}
         for name, *_ in storage.list_entries(self._folder):
             if not name.endswith(_SUFFIX) or name == f"{own.writer}{_SUFFIX}":

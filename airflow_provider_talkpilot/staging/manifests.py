@@ -1,6 +1,6 @@
-"""Manifests say what one task staged.
+"""Manifests: each lists what one task staged.
 
-A load takes nothing without its manifest. A checkpoint is the manifest of unfinished work, under
+A load reads only what a manifest lists. A checkpoint is the manifest of unfinished work, under
 another name: the next try goes on from it.
 """
 
@@ -29,16 +29,16 @@ class DayCount(BaseModel):
 
 
 class AgentWalk(BaseModel):
-    """What one agent's verified walk gave; of a long list, its slices so far.
+    """The whole walk of one agent; of a long list, the slices walked so far.
 
     :param agent_id: the agent.
-    :param calls: calls inside the interval that were staged.
-    :param rejected: records kept aside.
+    :param calls: how many calls of the interval were staged.
+    :param rejected: how many records failed validation.
     :param walks: how many walks it took until one was whole; of slices, the most of one slice.
-    :param began_at: when the walk that was whole began, of slices the first. A row that was read
-        before and did not come in this walk is gone from the API.
-    :param walked_at: when the walk ended, of slices the last.
-    :param until: the end of the last slice, where others are left.
+    :param began_at: when the whole walk began; of slices, that of the first. A call that was read
+        before this moment, and is not in this walk, is gone from the API.
+    :param walked_at: when the whole walk ended; of slices, that of the last.
+    :param until: the end of the last slice that was walked, if others are left.
     """
 
     agent_id: str
@@ -50,7 +50,7 @@ class AgentWalk(BaseModel):
     until: datetime | None = None
 
     def joined(self, later: AgentWalk) -> AgentWalk:
-        """Join this walk with the walk of the slice after it."""
+        """Join this walk with the walk of the next slice."""
         return later.model_copy(
             update={
                 "calls": self.calls + later.calls,
@@ -66,17 +66,16 @@ class Manifest(BaseModel):
 
     :param kind: ``calls`` (list rows), ``details`` or ``performance``.
     :param start: first moment of the interval.
-    :param end: first moment after it.
+    :param end: first moment after the interval.
     :param selection: names of the filters in use; with any, this is not the whole interval.
-    :param columns: what was dropped (``drop``) or hashed (``hash-<fingerprint of the secret>``)
-        before it was staged, by column.
-    :param parts: files with the rows, in order.
-    :param drift: how many values came that do not fit their column, by column.
-    :param rejects: files with the records that failed validation.
-    :param reject_reason: why the first of them failed, without its values.
-    :param requests: API requests spent, by kind, tries and refusals included.
-    :param started_at: when the work began (before interruptions).
-    :param worked_at: when a task last saved it as a checkpoint.
+    :param columns: the choices for columns: ``drop``, or ``hash-<fingerprint of the secret>``.
+    :param parts: the files with rows, in order.
+    :param drift: how many values did not fit their column, by column.
+    :param rejects: the files with records that failed validation.
+    :param reject_reason: why the first record failed, without its values.
+    :param requests: API requests spent, by kind; retries and refusals included.
+    :param started_at: when the work began, before any interruption.
+    :param worked_at: when a task last saved this as a checkpoint.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -101,7 +100,7 @@ class Manifest(BaseModel):
 
     @property
     def is_whole_interval(self) -> bool:
-        """Whether it tells all calls of its interval, so that a call that it lacks is gone."""
+        """Whether it lists all calls of its interval, so that a call that it lacks is gone."""
         return self.kind == "calls" and not self.selection
 
     @property
@@ -114,11 +113,11 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the manifest, hex: equal for equal content, different for a new walk."""
+        """SHA-256 of the manifest in hex."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def require_rejects_within(self, allowed: int, folder: ObjectStoragePath) -> None:
-        """Raise :class:`TooManyRejectsError` where more records failed validation."""
+        """Raise :class:`TooManyRejectsError` if more records than allowed failed validation."""
         if self.rejected > allowed:
             names = ", ".join(str(folder / part.name) for part in self.rejects)
             raise TooManyRejectsError(
@@ -128,14 +127,14 @@ class Manifest(BaseModel):
             )
 
     def is_whole(self, folder: ObjectStoragePath) -> bool:
-        """Whether all files are stored, each as large as it was staged."""
+        """Whether all files are stored, each in the size that was staged."""
         staged = (*self.parts, *self.rejects)
         return all(storage.size(folder / part.name) == part.bytes for part in staged)
 
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
-        """Write it under a name that holds its digest, then delete the checkpoint; give its path.
+        """Write it under a name with its digest, then delete the checkpoint; return its path.
 
-        In this order one of the two is there at any moment.
+        In this order, one of the two exists at any moment.
         """
         path = folder / str(FileName("manifest", self.kind, self.digest))
         storage.put_text(self.model_dump_json(), path)
@@ -145,18 +144,12 @@ class Manifest(BaseModel):
     def save_checkpoint(self, folder: ObjectStoragePath) -> None:
         """Write it as unfinished work, in place of the last checkpoint."""
         self.worked_at = datetime.now(UTC)
-        storage.put_text(self.model_dump_json(), checkpoint_path(folder, self.kind))
-
-    def add_requests(self, before: dict[str, int], spent: dict[str, int]) -> None:
-        """Set ``requests`` to what an interrupted try spent and what this one did."""
-        self.requests = {
-            kind: before.get(kind, 0) + spent.get(kind, 0) for kind in sorted({*before, *spent})
-        }
+        storage.put_text(self.model_dump_json(), _checkpoint_path(folder, self.kind))
 
     def replace_part(self, name: str, new: Part | None) -> bool:
-        """Name a part that was written anew; None where no row is left.
+        """Put a part in the place of another one; None if no row is left.
 
-        :return: whether the manifest named the part.
+        :return: whether the manifest lists the part that is replaced.
         """
         for parts in (self.parts, self.rejects):
             for position, part in enumerate(parts):
@@ -167,11 +160,11 @@ class Manifest(BaseModel):
 
 
 class WalksManifest(Manifest):
-    """What an extraction staged: list rows of calls, or performance records, of verified walks.
+    """What an extraction staged: list rows of calls, or performance records.
 
-    :param agents: the walks, by agent. None, where the key may read no performance records.
-    :param days: what was staged, by UTC day of ``created_at``.
-    :param listed: rows of the table of agents; none where the run names its agents.
+    :param agents: the walks, one an agent; none if the key may not read performance records.
+    :param days: how many calls were staged, by UTC day of ``created_at``.
+    :param listed: rows of the table of agents; none if the run names its agents.
     :param walk_pages: the most pages of one walk: a longer list is walked in slices.
     """
 
@@ -183,11 +176,11 @@ class WalksManifest(Manifest):
 
     @classmethod
     def load(cls, path: ObjectStoragePath) -> Self:
-        """As :func:`load_manifest`, of an extraction of calls only."""
-        found = load_manifest(path)
-        if not isinstance(found, cls) or found.kind != "calls":
+        """Read a manifest of calls; otherwise as :func:`load_manifest`."""
+        manifest = load_manifest(path)
+        if not isinstance(manifest, cls) or manifest.kind != "calls":
             raise ManifestError(f"{path} is no manifest of calls: give that of an extract task.")
-        return found
+        return manifest
 
     @property
     def agent_count(self) -> int:
@@ -195,17 +188,17 @@ class WalksManifest(Manifest):
 
     @property
     def unfinished(self) -> AgentWalk | None:
-        """The walk whose slices are not all walked; of a checkpoint, the last one can be so."""
+        """The walk with slices left; only the last one of a checkpoint can have some."""
         return self.agents[-1] if self.agents and self.agents[-1].until else None
 
     @property
     def agent_names(self) -> dict[str, str]:
-        """Names by id, as far as they are known."""
+        """Names of agents by id, as far as they are known."""
         return {row["id"]: row["name"] for row in self.listed if row["name"]}
 
     @property
     def began_at(self) -> datetime:
-        """When the first walk began: what was read later than that proves nothing."""
+        """When the first walk began. Rows read later cannot prove that a call is gone."""
         return min((walk.began_at for walk in self.agents), default=self.started_at)
 
     @property
@@ -217,11 +210,11 @@ class WalksManifest(Manifest):
 class DetailsManifest(Manifest):
     """What an enrichment staged: details, those of earlier tries included.
 
-    :param agent_count: how many agents' calls they belong to.
-    :param fetched: details that were requested, those of interrupted tries included.
-    :param by_webhook: details that the inbox had instead.
-    :param vanished: calls that the list had and whose detail was gone.
-    :param recordings: how many recordings came to each status, those of interrupted tries included.
+    :param agent_count: how many agents the calls belong to.
+    :param fetched: how many details were requested, interrupted tries included.
+    :param by_webhook: how many details came from the inbox instead.
+    :param vanished: how many calls were in the list, and had no detail any more.
+    :param recordings: how many recordings have each status, interrupted tries included.
     """
 
     kind: Literal["details"] = "details"
@@ -239,37 +232,37 @@ _FILE: TypeAdapter[AnyManifest] = TypeAdapter(Annotated[AnyManifest, Field(discr
 def load_manifest(path: ObjectStoragePath) -> AnyManifest:
     """Read a manifest of any kind.
 
-    :raises ManifestError: when there is none, or it is not one of ours.
+    :raises ManifestError: when the file does not exist, or is no manifest.
     """
     name = FileName.parse(path.name)
-    found = read_manifest(path) if name is None or name.role != "checkpoint" else None
-    if found is None:
+    is_checkpoint = name is not None and name.role == "checkpoint"
+    manifest = None if is_checkpoint else read_manifest(path)
+    if manifest is None:
         raise ManifestError(
             f"There is no manifest at {path}: nothing complete is staged there. Run the task "
             "that stages (extract or enrich) again."
         )
-    return found
+    return manifest
 
 
 def load_checkpoint(folder: ObjectStoragePath, kind: Kind) -> AnyManifest | None:
-    """Read unfinished work; None where there is none that this version understands."""
+    """Read a folder's checkpoint; None if there is none that this version can read."""
     with suppress(ManifestError):
-        return read_manifest(checkpoint_path(folder, kind))
+        return read_manifest(_checkpoint_path(folder, kind))
     return None
 
 
 def delete_checkpoint(folder: ObjectStoragePath, kind: Kind) -> None:
-    """Forget unfinished work."""
-    storage.delete(checkpoint_path(folder, kind))
+    """Delete a folder's checkpoint, if there is one."""
+    storage.delete(_checkpoint_path(folder, kind))
 
 
-def checkpoint_path(folder: ObjectStoragePath, kind: Kind) -> ObjectStoragePath:
-    """Where a folder's unfinished work is noted."""
+def _checkpoint_path(folder: ObjectStoragePath, kind: Kind) -> ObjectStoragePath:
     return folder / str(FileName("checkpoint", kind))
 
 
 def read_manifest(path: ObjectStoragePath) -> AnyManifest | None:
-    """Read a manifest or a checkpoint; None where there is none.
+    """Read a manifest or a checkpoint; None if the file does not exist.
 
     :raises ManifestError: when the file is something else.
     """

@@ -1,7 +1,7 @@
-"""The names of everything in staging: no other module makes them or reads them.
+"""The names of folders and files in staging: no other module makes or parses them.
 
-docs/architecture.md, "Staging on disk", shows them. A folder is a function of DAG, connection,
-agents and interval, never of the run: the next try, or another worker, finds what is staged.
+docs/architecture.md, "Staging on disk", shows them. A folder depends on DAG, connection, agents and
+interval, never on the run. So the next try, or another worker, finds what is staged.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 Kind = Literal["calls", "details", "performance"]
 
 INBOX = "inbox"
-"""The folder below the root that webhooks fill; no DAG stages there."""
+"""The folder below the root for the events of webhooks; no DAG stages there."""
 CHECK_FILE = "_check"
 """The file that the command ``check`` writes and deletes."""
 
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
 _AGENTS = re.compile(
-    r"(?:all|agents-[0-9a-f]{12})(?P<selection>-selection-[0-9a-f]{12})?"
+    r"(?:all|agents-[0-9a-f]{12})(?:-selection-[0-9a-f]{12})?"
     r"(?P<columns>-columns-[0-9a-f]{12})?"
 )
 _INTERVAL = re.compile(r"[0-9T.]+Z_[0-9T.]+Z")
@@ -45,14 +45,14 @@ _RECORD = re.compile(
 )
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 _EVENT = re.compile(r"(.+)-([0-9a-f]{16})\.json")
-# What a file may be called on any storage. Other ids of calls are digested.
+# A call's id that can be a file's name on any storage. Any other id is replaced by its digest.
 _CALL_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}", re.ASCII)
 _DIGITS = 16
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Where the work of one interval stages.
+    """A folder in which the work on one interval stages.
 
     :param path: ``<staging URI>/<dag>/<connection>/<agents>/<interval>``.
     :param interval: the interval.
@@ -63,7 +63,7 @@ class Folder:
 
     @classmethod
     def parse(cls, path: ObjectStoragePath) -> Folder | None:
-        """Read the path of a folder; None where it is not one of ours."""
+        """Parse the path of a folder; None if it is not one of ours."""
         levels = path, path.parent, path.parent.parent, path.parent.parent.parent
         names = [level.name for level in reversed(levels)]
         if not all(shape.fullmatch(name) for shape, name in zip(LEVELS, names, strict=True)):
@@ -76,9 +76,9 @@ class Folder:
 
     @classmethod
     def of_manifest(cls, path: ObjectStoragePath, root: ObjectStoragePath) -> Folder:
-        """Give the folder of a manifest, which may be deleted already.
+        """Return the folder of a manifest, which may be deleted already.
 
-        :raises StagingUriError: when the path is not one of ours below the root of staging.
+        :raises StagingUriError: when the path is no manifest of ours below the root of staging.
         """
         folder, name = cls.parse(path.parent), FileName.parse(path.name)
         if (
@@ -95,12 +95,12 @@ class Folder:
 
     @property
     def shares_details_with(self) -> tuple[str, str]:
-        """Equal for folders whose details fit each other: the connection, the choices' digest."""
-        found = _AGENTS.fullmatch(self.path.parent.name)
-        return connection_of(self.path), (found and found["columns"]) or ""
+        """The connection and the choices' digest: folders with the same can share details."""
+        agents = _AGENTS.fullmatch(self.path.parent.name)
+        return connection_of(self.path), (agents and agents["columns"]) or ""
 
     def is_same(self, other: Folder) -> bool:
-        """Whether both are one folder, however its URI was written."""
+        """Whether both are the same folder, however their URIs were written."""
         return bool(self.path.path == other.path.path)
 
 
@@ -110,8 +110,8 @@ class FileName(NamedTuple):
     :param role: ``part``, ``manifest``, ``loaded`` or ``checkpoint``.
     :param kind: ``calls``, ``details`` or ``performance``, of a part also ``rejects``.
     :param checksum: hex SHA-256 of a part, or digest of a manifest; the name has its beginning.
-    :param number: of a part.
-    :param unfinished: whether the file never got its name: a task writes it now, or was killed.
+    :param number: the number of a part.
+    :param unfinished: whether a task still writes the file, or was killed while it did.
     """
 
     role: str
@@ -122,7 +122,7 @@ class FileName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> FileName | None:
-        """Read the name of a file; None where it is not one of ours."""
+        """Parse the name of a file; None if it is not one of ours."""
         unfinished = _UNFINISHED.fullmatch(name)
         final = unfinished[1] if unfinished else name
         if part := _PART.fullmatch(final):
@@ -152,9 +152,9 @@ class EventName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> EventName | None:
-        """Read the name of a file; None where it is not one of ours."""
-        found = _EVENT.fullmatch(name)
-        return cls(*found.groups()) if found else None
+        """Parse the name of a file; None if it is not one of ours."""
+        event = _EVENT.fullmatch(name)
+        return cls(*event.groups()) if event else None
 
     @property
     def has_call_id(self) -> bool:
@@ -166,7 +166,7 @@ class EventName(NamedTuple):
 
 
 def call_name(call_id: str) -> str:
-    """Give what stands for a ``call_id`` in names: itself where a file may be called so."""
+    """Return a ``call_id`` as a part of a file's name: itself if it can be one, else its digest."""
     return call_id if _CALL_ID.fullmatch(call_id) else f"sha256~{_digest(call_id)}"
 
 
@@ -196,12 +196,12 @@ def interval_folder(
     """Name the folder of one piece of work below the root; nothing is created.
 
     :param agent_ids: the agents that the run names; None for all of the key.
-    :param columns: what is dropped or hashed, as recorded; other choices have another folder.
+    :param columns: the recorded choices for columns; other choices have another folder.
     """
-    name = scope_name(connection_id, agent_ids, filters, columns)
+    scope = scope_name(connection_id, agent_ids, filters, columns)
     bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
     dag = _safe(dag_id)
-    return root / (f"{dag}-dag" if dag == INBOX else dag) / name / bounds
+    return root / (f"{dag}-dag" if dag == INBOX else dag) / scope / bounds
 
 
 def scope_name(
@@ -210,10 +210,13 @@ def scope_name(
     filters: CallFilters | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> str:
-    """Name what makes two runs over one interval the same work, as ``<connection>/<agents>``."""
+    """Name the scope of a run: runs of one scope over one interval do the same work.
+
+    :return: ``<connection>/<agents>``.
+    """
     agents = "all" if agent_ids is None else f"agents-{_digest(*sorted(agent_ids))}"
     if filters and (active := filters.active()):
-        # A digest: a caller's number has no place in a path.
+        # A digest, because no path may have a caller's number.
         agents += f"-selection-{_digest(*(f'{k}={v}' for k, v in sorted(active.items())))}"
     if columns:
         agents += f"-columns-{_digest(*(f'{k}={v}' for k, v in sorted(columns.items())))}"
@@ -221,7 +224,7 @@ def scope_name(
 
 
 def scope_of(folder: ObjectStoragePath) -> str:
-    """The :func:`scope_name` of a folder of :func:`interval_folder`."""
+    """Return the :func:`scope_name` of a folder of :func:`interval_folder`."""
     return f"{connection_of(folder)}/{folder.parent.name}"
 
 
@@ -231,25 +234,24 @@ def ledger_folder(root: ObjectStoragePath, connection_id: str) -> ObjectStorageP
 
 
 def root_of(folder: ObjectStoragePath) -> ObjectStoragePath:
-    """The root of all staging that a folder of :func:`interval_folder` lies in."""
+    """Return the root of staging above a folder of :func:`interval_folder`."""
     return folder.parent.parent.parent.parent
 
 
 def connection_of(folder: ObjectStoragePath) -> str:
-    """The connection that a folder of :func:`interval_folder` was staged with."""
+    """Return the connection of a folder of :func:`interval_folder`."""
     return str(folder.parent.parent.name)
 
 
 def public_name(folder: ObjectStoragePath) -> str:
-    """Give the URI of the folder that a folder of an interval is in, to publish it.
+    """Return the URI above a folder of :func:`interval_folder`, in a form that may be published.
 
-    It has no digest of a selection: a caller's number is short, so its digest is a weak secret.
+    It lacks the digest of a selection. From the digest of a caller's number, which is short, the
+    number could be found.
     """
     agents = folder.parent
-    found = _AGENTS.fullmatch(agents.name)
-    if not found or not found["selection"]:
-        return str(agents)
-    return str(agents.parent / agents.name.replace(found["selection"], "-selection"))
+    name = re.sub(r"-selection-[0-9a-f]{12}", "-selection", agents.name)
+    return str(agents.parent / name)
 
 
 def _digest(*texts: str) -> str:
@@ -257,7 +259,7 @@ def _digest(*texts: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name as a folder; the digest keeps apart what would look alike."""
+    """Make a folder's name; a digest keeps names apart that would look alike."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
     return safe if safe == name else f"{safe}-{_digest(name)}"
 

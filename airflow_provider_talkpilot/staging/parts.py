@@ -1,7 +1,7 @@
-"""Part files: one JSON record a line, UTF-8, ended by a line feed alone; named by their checksum.
+"""Part files: one JSON record a line, in UTF-8, each line ended by a line feed.
 
-A part is immutable and its name holds the SHA-256 of its bytes, so that its reader recognises a
-torn or altered file without further bookkeeping.
+A part never changes. Its name holds the beginning of its SHA-256, so a reader recognises a file
+that is torn or was altered.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import Any
 
 import pydantic_core
 from pydantic import BaseModel
@@ -22,7 +23,7 @@ from airflow_provider_talkpilot.staging.scratch import temporary_errors
 
 
 class Part(BaseModel):
-    """A staged file as the manifest names it."""
+    """A staged file, as the manifest names it."""
 
     name: str
     rows: int
@@ -30,30 +31,25 @@ class Part(BaseModel):
     sha256: str
 
 
-class Mark(NamedTuple):
-    """How much was written at a moment; :meth:`PartWriter.rollback` drops what came after it."""
-
-    bytes: int
-    rows: int
-
-
 class PartWriter:
-    """Collects records in a local temporary file and stages it as a part when told.
+    """Collects records in a local temporary file, and stages them as a part on :meth:`flush`.
 
-    Use as a context manager; what was not flushed is gone at its end.
+    A context manager; at its end, records that were not flushed are gone.
 
     :param folder: where parts go.
     :param kind: first word of the parts' names, such as ``calls``.
     :param first: number of the first part.
+    :ivar rows: rows of the part that is being written.
+    :ivar bytes: its bytes.
     """
 
     def __init__(self, folder: ObjectStoragePath, kind: str, *, first: int = 0) -> None:
         self._folder, self._kind, self._number = folder, kind, first
         with temporary_errors():
-            # No buffer: what a full disk refused must not be written again by a rollback or close.
-            # No name: a kill leaves nothing.
+            # Without a buffer: closing must not write again what a full disk refused.
+            # Without a name: a kill leaves nothing.
             self._spool = tempfile.TemporaryFile(prefix="talkpilot-", buffering=0)  # noqa: SIM115
-        self._end = Mark(0, 0)
+        self.rows = self.bytes = 0
 
     def __enter__(self) -> PartWriter:
         return self
@@ -61,18 +57,9 @@ class PartWriter:
     def __exit__(self, *_: object) -> None:
         self._spool.close()
 
-    @property
-    def rows(self) -> int:
-        return self._end.rows
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the part being written."""
-        return self._end.bytes
-
     def write(self, records: Iterable[dict[str, Any]]) -> None:
-        """Add records to the part being written: all of them or, with an error, none."""
-        # JSON escapes line feeds inside texts; other separators such as U+2028 end no line here.
+        """Add records to the part that is being written: all of them or, with an error, none."""
+        # JSON escapes line feeds in texts. Other separators, such as U+2028, end no line here.
         lines = [pydantic_core.to_json(record) + b"\n" for record in records]
         content = b"".join(lines)
         rest = memoryview(content)
@@ -80,20 +67,25 @@ class PartWriter:
             self._spool.seek(self.bytes)
             while rest:
                 rest = rest[self._spool.write(rest) :]
-        self._end = Mark(self.bytes + len(content), self.rows + len(lines))
+        self.rows, self.bytes = self.rows + len(lines), self.bytes + len(content)
 
-    def mark(self) -> Mark:
-        """Give the point that has been reached."""
-        return self._end
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Drop the records that the block has written if an error ends it.
 
-    def rollback(self, mark: Mark) -> None:
-        """Drop what was written since ``mark``; no part may have been flushed meanwhile."""
-        self._end = mark
+        The block must not flush.
+        """
+        before = self.rows, self.bytes
+        try:
+            yield
+        except BaseException:
+            self.rows, self.bytes = before
+            raise
 
     def flush(self) -> Part | None:
-        """Stage what was written as one part and begin the next.
+        """Stage the records as one part, and begin the next part.
 
-        :return: the part; None where nothing was written.
+        :return: the part; None if there are no records.
         :raises StagingError: when it cannot be staged; then nothing is stored under its name.
         """
         if not self.rows:
@@ -106,7 +98,7 @@ class PartWriter:
             part = Part(name=name, rows=self.rows, bytes=self.bytes, sha256=sha256)
             storage.put(self._spool, self._folder / name)
         self._number += 1
-        self._end = Mark(0, 0)
+        self.rows = self.bytes = 0
         return part
 
 
@@ -126,9 +118,9 @@ def read_records(path: ObjectStoragePath) -> Iterator[dict[str, Any]]:
 
 
 def read_intact(path: ObjectStoragePath) -> tuple[Part, list[dict[str, Any]]] | None:
-    """Read a small part whole, if its bytes are the ones its name promises.
+    """Read a small part as a whole, if its bytes have the checksum in its name.
 
-    :return: the part and its records; None where it is torn, altered or gone.
+    :return: the part and its records; None if it is torn, altered or gone.
     """
     try:
         with storage.open_raw(path) as raw:

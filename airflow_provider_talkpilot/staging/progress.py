@@ -1,4 +1,4 @@
-"""What the task's log says of long work: how much, how far, how fast, how long still."""
+"""How a task's log shows long work: how much is done, how fast, and how long the rest takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 30.0
-# TalkPilot's limits unless raised for a key: docs.talkpilot.io, guides/rate-limiting.
+# TalkPilot's default limits: docs.talkpilot.io, guides/rate-limiting.
 PER_MINUTE, PER_HOUR = 60, 1000
 
 
 @contextmanager
 def log_group(title: str) -> Iterator[None]:
-    """Put what is logged inside the block into a group, which Airflow's UI folds."""
+    """Log the messages of the block as a group, which Airflow's UI folds."""
     log.info("::group::%s", title)
     try:
         yield
@@ -25,19 +25,19 @@ def log_group(title: str) -> Iterator[None]:
 
 
 class Progress:
-    """Logs at a steady rate how many of the details are fetched."""
+    """Logs every half minute how many of the details are fetched."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._done = 0
-        self._started = self._said = time.monotonic()
+        self._started = self._logged_at = time.monotonic()
 
     def step(self) -> None:
-        """Note one more, and say so when it is time."""
+        """Count one more detail, and log the progress if it is time."""
         self._done += 1
         now = time.monotonic()
-        if now - self._said >= EVERY_SECONDS:
-            self._said = now
+        if now - self._logged_at >= EVERY_SECONDS:
+            self._logged_at = now
             rate = self._done / (now - self._started)
             log.info(
                 "%s of %s details (%.0f %%), %.0f a minute, about %s left.",
@@ -49,14 +49,14 @@ class Progress:
             )
 
 
-def seconds_for(requests: int, per_minute: int = PER_MINUTE, per_hour: int = PER_HOUR) -> float:
-    """Estimate how many seconds requests take where no other task spends the quota."""
+def seconds_for(requests: int, per_minute: int, per_hour: int) -> float:
+    """Estimate how many seconds requests take if no other task spends the quota."""
     hours, rest = divmod(max(0, requests - 1), per_hour)
     return hours * 3600 + (rest + 1) / per_minute * 60
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as a person would, such as ``1 h 05 min``."""
+    """Format a duration for people, such as ``1 h 05 min``."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

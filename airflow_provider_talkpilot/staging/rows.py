@@ -1,4 +1,4 @@
-"""From the API's records to rows as the table has them, so that a load job reads parts as is."""
+"""Rows with the table's columns, made from the API's records, so that a load job can read parts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import RedFlag, storable
 from airflow_provider_talkpilot.staging.columns import PERFORMANCE, Is
 
-_MESSAGE_FIELDS = {"role", "text"}
-# How webhooks call them, and what the API's transcripts or we call them.
+# Webhooks' names of roles, and the API's (or our) names for the same.
 _ROLES = {
     "assistant": "agent",
     "tool_call_invocation": "tool_call",
     "tool_call_result": "tool_result",
 }
-# Of a webhook's turns, as guides/webhooks of docs.talkpilot.io has them.
-_TURN_FIELDS = _MESSAGE_FIELDS | {"timestamp", "time_sec", "tool_call_id", "name", "arguments"}
-_TURN_FIELDS |= {"type", "successful", "content"}
+# The fields of a webhook's turns: docs.talkpilot.io, guides/webhooks.
+_TURN_FIELDS = {
+    *("role", "text", "timestamp", "time_sec"),
+    *("tool_call_id", "name", "arguments", "type", "successful", "content"),
+}
 RED_FLAGS = (
     "assistant_misunderstood_multiple_times",
     "repeated_same_sentence",
@@ -33,10 +34,9 @@ RED_FLAGS = (
     "technical_error",
     "early_hangup_by_caller",
 )
-"""Those that docs.talkpilot.io, api/performance, names. There can be others."""
+"""The red flags that docs.talkpilot.io, api/performance, names. There can be others."""
 
-
-# Of agents: what opens a door, such as the secret in a webhook's address, and what is said.
+# Settings of agents: credentials, such as a webhook's address with a secret, and spoken texts.
 _CREDENTIAL = re.compile(r"url|secret|passw|token$|api_?key|auth|header")
 _SPOKEN = re.compile(r"prompt|greeting|message")
 
@@ -44,10 +44,10 @@ _SPOKEN = re.compile(r"prompt|greeting|message")
 def agent_row(agent: Agent, seen_at: datetime, *, prompts: bool) -> dict[str, Any]:
     """Make a row of the table of agents.
 
-    :param agent: as the list gave it.
-    :param seen_at: when that was.
-    :param prompts: whether to keep what the agent is told and says; it can name people.
-    :return: values by column, as JSON has them. No addresses and credentials, at any depth.
+    :param agent: the agent, from the list of agents.
+    :param seen_at: when the list was read.
+    :param prompts: whether to keep the agent's prompts and spoken texts, which can name people.
+    :return: values by column, as in JSON; without addresses and credentials at any depth.
     """
     fields = agent.model_dump(mode="json") | agent.extra | agent.drift
     row = {name: fields.pop(name, None) for name in ("id", "organization_id", "name")}
@@ -69,7 +69,7 @@ def agent_row(agent: Agent, seen_at: datetime, *, prompts: bool) -> dict[str, An
 
 
 def _without(value: Any, *hidden: re.Pattern[str]) -> Any:
-    """A JSON value without the fields whose names match, at any depth."""
+    """Return a JSON value without the fields whose names match, at any depth."""
     if isinstance(value, dict):
         return {
             name: _without(item, *hidden)
@@ -82,10 +82,10 @@ def _without(value: Any, *hidden: re.Pattern[str]) -> Any:
 def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
     """Make a list row.
 
-    :param call: the call as a list gave it.
+    :param call: the call, from a list.
     :param synced_at: when it was read.
-    :return: values by column; ``extra`` only where the API sent unknown fields, and ``drift`` only
-        where it sent values that do not fit their columns.
+    :return: values by column; with ``extra`` only if the API sent unknown fields, and with
+        ``drift`` only if it sent values that do not fit their columns.
     """
     row = {**vars(call), "synced_at": synced_at}
     if extra := call.extra:
@@ -98,13 +98,14 @@ def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
 def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime) -> dict[str, Any]:
     """Make a row with the detail columns.
 
-    :param detail: the call as its own address gave it.
+    :param detail: the call's detail.
     :param version: ``updated_at`` of its list row, if it has one.
     :param synced_at: when it was read.
-    :return: values by column; ``transcript_raw`` only where ``transcript`` does not hold it all.
+    :return: values by column; ``transcript_raw`` as :func:`parse_transcript` returns it.
     """
     messages, raw = parse_transcript(detail.transcript)
-    # A detail without updated_at, or from a copy that lags, still is the version requested.
+    # A detail can lack updated_at, or come from a replica that lags: it still counts as the
+    # version that was requested.
     updated_at = max((v for v in (detail.updated_at, version) if v), default=None)
     row = call_row(detail, synced_at)
     del row["audio_file_url"]
@@ -126,13 +127,14 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
 
 
 def event_row(row: dict[str, Any], transcript: Any, synced_at: datetime) -> dict[str, Any] | None:
-    """Make the columns of a detail from what a webhook told.
+    """Make the detail columns from the transcript of a webhook's event.
 
     :param row: the call's list row.
     :param transcript: a list of turns, or the text that ``call.completed`` has.
-    :param synced_at: when it was taken.
-    :return: values by column, without those of the list; None where it has no transcript. An empty
-        list is one: no word was said. In ``transcript_raw``, turns with fields that no column has.
+    :param synced_at: when the event was read.
+    :return: values by column, without the list's columns; None if the event has no transcript. An
+        empty list is a transcript without a word. ``transcript_raw`` has turns whose fields no
+        column has.
     """
     messages, raw = parse_transcript(transcript)
     turns = _turns(transcript) if isinstance(transcript, list) else []
@@ -153,7 +155,7 @@ def event_row(row: dict[str, Any], transcript: Any, synced_at: datetime) -> dict
 
 
 def _turns(transcript: list[Any]) -> list[dict[str, Any]]:
-    """The turns of a webhook; none where one is no object."""
+    """Make the values of ``turns`` from a webhook's turns; none if one of them is no object."""
     if not all(isinstance(turn, dict) for turn in transcript):
         return []
     tools = {
@@ -186,9 +188,9 @@ def _text(value: Any) -> str | None:
 def missing_detail_row(
     call_id: str, agent_id: str, created_at: datetime, version: datetime | None, now: datetime
 ) -> dict[str, Any]:
-    """Make the row that notes: this version was requested, and the API has no detail of it.
+    """Make the row of a version that was requested, and of which the API has no detail.
 
-    :return: values by column, none of them content.
+    :return: values by column, without content of the call.
     """
     return {
         "id": call_id,
@@ -207,10 +209,11 @@ def missing_detail_row(
 def performance_row(record: PerformanceRecord, synced_at: datetime) -> dict[str, Any]:
     """Make a row of a performance record.
 
-    :param record: the record as a list gave it.
+    :param record: the record, from a list.
     :param synced_at: when it was read.
-    :return: values by column. A red flag is what has ``detected``, whatever its name; one that is
-        null was not looked for, and is left out. In ``extra``, what has no column or does not fit.
+    :return: values by column. ``red_flags`` has every field with ``detected``, whatever its name;
+        not those that are null, which TalkPilot did not look for. ``extra`` has unknown fields and
+        values that do not fit.
     """
     row = {**vars(record), "synced_at": synced_at, "red_flags": []}
     extra = record.extra | record.drift
@@ -233,12 +236,12 @@ def performance_row(record: PerformanceRecord, synced_at: datetime) -> dict[str,
 
 
 def is_red_flag(name: str, value: Any) -> bool:
-    """Whether a field of a performance record is a red flag, one that we do not know too."""
+    """Whether a field of a performance record is a red flag, known or unknown."""
     return name in RED_FLAGS or (isinstance(value, dict) and "detected" in value)
 
 
 def without_personal(row: dict[str, Any]) -> dict[str, Any]:
-    """Empty what tells of a person in a row of a performance record; the row itself stays."""
+    """Return a row of a performance record with its personal data emptied."""
     kept = dict(row)
     for column in PERFORMANCE:
         value = row.get(column.name)
@@ -246,20 +249,21 @@ def without_personal(row: dict[str, Any]) -> dict[str, Any]:
             kept[column.name] = None
         elif column.fields and value:
             empty = {field.name: None for field in column.fields if Is.PERSONAL in field.traits}
-            is_list = column.is_repeated
-            kept[column.name] = [each | empty for each in value] if is_list else value | empty
+            kept[column.name] = (
+                [item | empty for item in value] if column.is_repeated else value | empty
+            )
     return kept
 
 
 def parse_transcript(transcript: Any) -> tuple[list[dict[str, str]], str | None]:
     """Parse a transcript into messages.
 
-    What has a ``role`` and a ``text``, both texts, is a message. All else in the list is none, such
-    as the call of a tool and its result.
+    An item of the transcript with a ``role`` and a ``text``, both texts, is a message. Others, such
+    as the call of a tool and its result, are not.
 
-    :param transcript: the API's JSON string, or what such a string would hold.
-    :return: messages with ``role`` and ``text``, in order; and the whole transcript as JSON, as it
-        came, wherever the messages do not hold all of it.
+    :param transcript: the API's JSON string, or the parsed value of one.
+    :return: messages with ``role`` and ``text``, in order; and the whole transcript as JSON, if the
+        messages do not hold all of it.
     """
     if transcript is None:
         return [], None
@@ -272,17 +276,14 @@ def parse_transcript(transcript: Any) -> tuple[list[dict[str, str]], str | None]
         return [], None
     if not isinstance(parsed, list):
         return [], raw
-    messages = [m for m in parsed if _is_message(m)]
-    is_all = len(messages) == len(parsed) and all(m.keys() == _MESSAGE_FIELDS for m in messages)
-    return [{"role": m["role"], "text": m["text"]} for m in messages], None if is_all else raw
-
-
-def _is_message(item: object) -> bool:
-    return (
-        isinstance(item, dict)
+    messages = [
+        {"role": item["role"], "text": item["text"]}
+        for item in parsed
+        if isinstance(item, dict)
         and isinstance(item.get("role"), str)
         and isinstance(item.get("text"), str)
-    )
+    ]
+    return messages, None if messages == parsed else raw
 
 
 def _json(value: object) -> str:

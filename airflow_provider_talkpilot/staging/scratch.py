@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.staging.errors import StagingError
 
 @contextmanager
 def temporary_errors() -> Iterator[None]:
-    """Say in one line what is wrong with the folder of temporary files.
+    """Turn an error of a temporary file into one line that names the cure.
 
     :raises StagingError: instead of an error of the system or of SQLite inside the block.
     """
@@ -22,11 +22,11 @@ def temporary_errors() -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         place = ""
-        if tempfile.tempdir:  # to look for it would raise where there is none
+        if tempfile.tempdir:  # tempfile.gettempdir() raises if no folder can be used
             place = f" in {tempfile.tempdir}"
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StagingError(
-            f"Cannot write a temporary file{place} ({said}). Check that there is space left, or "
+            f"Cannot write a temporary file{place} ({cause}). Check that there is space left, or "
             "set TMPDIR on all workers to a folder that they may write to. What was staged before "
             "is kept, and the next try goes on from it."
         ) from error
@@ -34,7 +34,7 @@ def temporary_errors() -> Iterator[None]:
 
 @contextmanager
 def temporary_file() -> Iterator[io.BufferedRandom]:
-    """Give a temporary file without a name: a kill leaves nothing.
+    """Create a temporary file without a name, so that a kill leaves nothing.
 
     :raises StagingError: when no folder can be written to.
     """
@@ -43,12 +43,12 @@ def temporary_file() -> Iterator[io.BufferedRandom]:
     try:
         yield file
     finally:
-        with suppress(OSError):  # closing writes again what a full disk refused
+        with suppress(OSError):  # closing tries again to write what a full disk refused
             file.close()
 
 
 class Scratch:
-    """A private SQLite file, gone when closed; a context manager.
+    """A private SQLite file, which is gone when closed; a context manager.
 
     :param schema: the statements that create its tables.
     """
@@ -65,7 +65,7 @@ class Scratch:
         self._db.close()
 
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
-        """Insert rows in one transaction; give how many rows of the table changed."""
+        """Insert rows in one transaction; return how many rows of the table changed."""
         before = self._db.total_changes
         try:
             self._db.execute("BEGIN")

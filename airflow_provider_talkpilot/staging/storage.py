@@ -1,4 +1,4 @@
-"""Whole files on any object storage: a file is there complete or not at all."""
+"""Files on any object storage: a file is complete, or it does not exist."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 _READ_BUFFER = 1 << 20
-# What the library of a bucket reads at once: s3fs would read 50 MiB.
+# How much the library of a bucket reads at once; s3fs would read 50 MiB.
 _READ_BLOCK = 5 << 20
-# What the file systems of fsspec call the time of a file's last change.
+# Names that the file systems of fsspec give to the time of a file's last change.
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated")
 _MKDIR_TRIES = 10
 _LOCAL = ("file", "local")
 _WEB = ("http", "https")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-# Wildcards of BigQuery and of file systems, fragments, and what no path should hold.
+# Wildcards of BigQuery and of file systems, fragments, and control characters.
 _NOT_IN_A_PATH = re.compile(r"[*?#\[\]\\\x00-\x1f\x7f]")
 
 _moment = TypeAdapter(datetime).validate_python
 
 
 class Entry(NamedTuple):
-    """A file or a folder inside of a folder."""
+    """A file or a folder in a folder."""
 
     name: str
     is_folder: bool
-    modified: datetime | None  # None where the storage does not tell
+    modified: datetime | None  # None if the storage does not tell
 
 
 def normal_uri(uri: str, name: str = "staging URI") -> str:
-    """Give a staging URI its one form, so that two ways to write it are one place.
+    """Normalize a staging URI, so that each place has one URI.
 
-    Doubled slashes (which BigQuery reads as one:
-    cloud.google.com/bigquery/docs/loading-data-cloud-storage) and those at the end are taken out, a
-    scheme is in small letters, and a path without one gets ``file://``.
+    The result has no double slashes (BigQuery reads them as one:
+    cloud.google.com/bigquery/docs/loading-data-cloud-storage) and none at the end. Its scheme is in
+    small letters, and ``file`` if the URI has none.
 
     :param uri: ``gs://bucket/folder``, ``s3://conn_id@bucket/folder``, ``file:///folder``, or
         ``/folder``.
-    :param name: what messages call it.
+    :param name: its name in messages.
     :raises StagingUriError: when it is empty, or another process could read it as another place.
     """
-    uri = (uri or "").strip()
+    uri = uri.strip()
     if not uri:
         raise StagingUriError(
             "No staging URI is given: set staging_uri (for the shipped DAGs the Variable "
@@ -71,38 +71,38 @@ def normal_uri(uri: str, name: str = "staging URI") -> str:
     scheme, separator, rest = uri.partition("://")
     if not separator and uri.startswith("/"):
         scheme, rest = "file", uri
-    scheme, (place, _, path) = scheme.lower(), rest.partition("/")
-    names = [name for name in path.split("/") if name]
-    is_local, wrong = scheme in _LOCAL, ""
-    if not rest or bool(place) == is_local or scheme in _WEB or not _SCHEME.fullmatch(scheme):
-        # A relative folder would be another one for every worker. A browser's address of a bucket
-        # is none that can be written to.
-        wrong = "its shape is gs://bucket/folder, or /folder for a folder that all workers share"
-    elif any(name in (".", "..") or name.startswith("~") for name in names):
-        wrong = "write the whole path, without ., .. and ~"
+    scheme, (bucket, _, path) = scheme.lower(), rest.partition("/")
+    folders = [folder for folder in path.split("/") if folder]
+    is_local, cure = scheme in _LOCAL, ""
+    if not rest or bool(bucket) == is_local or scheme in _WEB or not _SCHEME.fullmatch(scheme):
+        # A relative folder is another one for every worker. Nobody can write to a bucket by its
+        # address in a browser.
+        cure = "its shape is gs://bucket/folder, or /folder for a folder that all workers share"
+    elif any(folder in (".", "..") or folder.startswith("~") for folder in folders):
+        cure = "write the whole path, without ., .. and ~"
     elif _NOT_IN_A_PATH.search(rest):
-        wrong = "leave out *, ?, #, [, ], backslashes and control characters"
-    elif place != place.strip():
-        wrong = "leave out the blanks around the bucket"
+        cure = "leave out *, ?, #, [, ], backslashes and control characters"
+    elif bucket != bucket.strip():
+        cure = "leave out the blanks around the bucket"
     elif is_local and "%" in path:
-        wrong = "write the folder as it is called, without %"
-    if wrong:
-        raise StagingUriError(f"The {name} {uri!r} is malformed: {wrong}.")
+        cure = "write the folder as it is called, without %"
+    if cure:
+        raise StagingUriError(f"The {name} {uri!r} is malformed: {cure}.")
     if is_local:
-        return f"file:///{'/'.join(names)}"
-    return f"{scheme}://{'/'.join([place, *names])}"
+        return f"file:///{'/'.join(folders)}"
+    return f"{scheme}://{'/'.join([bucket, *folders])}"
 
 
 def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectStoragePath:
-    """Turn a staging URI, as :func:`normal_uri` takes it, into a path.
+    """Make a path from a staging URI; see :func:`normal_uri`.
 
-    :param to_path: makes the path; None is Airflow's, which knows connections.
-    :raises StagingUriError: when it is of another shape, or its scheme is unknown.
+    :param to_path: the class of the path; by default Airflow's, which knows connections.
+    :raises StagingUriError: when the URI is malformed, or its scheme is unknown.
     """
     uri = normal_uri(uri)
     if uri.startswith(("gs:", "gcs:")):
-        # Else gcsfs requests the bucket's kind over gRPC at each write. Where that does not get
-        # through, it waits a minute each time. Only zonal buckets need it.
+        # Otherwise gcsfs requests the bucket's kind over gRPC at each write, which only zonal
+        # buckets need. If the network blocks gRPC, it waits a minute each time.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     if to_path is None:
         from airflow_provider_talkpilot.compat import ObjectStoragePath
@@ -111,7 +111,7 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
     try:
         with storage_errors("use", uri):
             path: ObjectStoragePath = to_path(uri)
-            _ = path.fs  # the scheme's library and the connection are found here, or not
+            _ = path.fs  # looks up the scheme's library and the connection
     except StagingError as error:
         if isinstance(error.__cause__, ValueError | ImportError):
             raise StagingUriError(
@@ -123,14 +123,14 @@ def parse_uri(uri: str, to_path: Callable[[str], Any] | None = None) -> ObjectSt
 
 
 def put(source: IO[bytes], target: ObjectStoragePath, **options: Any) -> None:
-    """Copy an open local file, also one without a name, so that no reader ever sees half of it.
+    """Copy an open local file, with or without a name; no reader ever sees half of it.
 
-    :param options: of the storage library, where it is one.
+    :param options: options of the bucket's library.
     """
     with storage_errors("write", target):
         source.seek(0)
         if not is_local(target):
-            # No mkdir: it would make a bucket of a misspelt name. An object appears when complete.
+            # Without mkdir, which would create a bucket of a misspelt name.
             target.fs.put_file(f"/dev/fd/{source.fileno()}", target.path, **options)
             return
         with _appearing(target) as copy:
@@ -138,9 +138,9 @@ def put(source: IO[bytes], target: ObjectStoragePath, **options: Any) -> None:
 
 
 def put_text(text: str, target: ObjectStoragePath, *, durable: bool = False) -> None:
-    """Write a small text file at once, replacing one of the same name.
+    """Write a small text file at once, in place of a file of the same name.
 
-    :param durable: return when it is on the disk, so that it outlives the machine's end too.
+    :param durable: return only when the file is on the disk, so that it outlives a power failure.
     """
     with storage_errors("write", target):
         if not is_local(target):
@@ -161,9 +161,9 @@ def put_text(text: str, target: ObjectStoragePath, *, durable: bool = False) -> 
 
 @contextmanager
 def _appearing(target: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    """Give a local file to write to; it becomes ``target`` when that went well."""
+    """Open a local file to write to; it becomes ``target`` unless the block raises."""
     unfinished = Path(target.path).with_name(unfinished_name(target.name))
-    with _made(unfinished) as file:
+    with _create(unfinished) as file:
         try:
             yield file
             file.close()
@@ -173,18 +173,18 @@ def _appearing(target: ObjectStoragePath) -> Iterator[IO[bytes]]:
             raise
 
 
-def _made(path: Path) -> IO[bytes]:
-    """Open a new file, and make its folder where there is none."""
+def _create(path: Path) -> IO[bytes]:
+    """Create a file, and its folder if that does not exist."""
     for _ in range(_MKDIR_TRIES):
         with suppress(FileNotFoundError):
             return path.open("xb")
-        # Another task that finds it empty may remove it at once.
+        # Another task may find the folder empty and remove it at once.
         path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("xb")
 
 
 def get_text(source: ObjectStoragePath) -> str | None:
-    """Read a small text file; None where there is none."""
+    """Read a small text file; None if it does not exist."""
     with storage_errors("read", source):
         try:
             return cast(bytes, _fresh(source).cat_file(source.path)).decode()
@@ -193,16 +193,16 @@ def get_text(source: ObjectStoragePath) -> str | None:
 
 
 def delete(path: ObjectStoragePath) -> None:
-    """Delete a file; one that is gone already is fine."""
+    """Delete a file, if it exists."""
     with storage_errors("delete", path), suppress(FileNotFoundError):
         path.fs.rm_file(path.path)
 
 
 def list_entries(folder: ObjectStoragePath) -> list[Entry]:
-    """All files and folders of a folder, by name; no links, for they lead elsewhere."""
+    """List the files and folders in a folder, by name, but no links, which lead elsewhere."""
     with storage_errors("list", folder):
         try:
-            found = _fresh(folder).ls(folder.path, detail=True)
+            infos = _fresh(folder).ls(folder.path, detail=True)
         except FileNotFoundError:
             return []
         entries = [
@@ -211,7 +211,7 @@ def list_entries(folder: ObjectStoragePath) -> list[Entry]:
                 info["type"] == "directory",
                 _modified(info),
             )
-            for info in found
+            for info in infos
             if info["type"] in ("file", "directory") and not info.get("islink")
         ]
     return sorted(entries, key=lambda entry: entry.name)
@@ -226,17 +226,17 @@ def _modified(info: dict[str, Any]) -> datetime | None:
 
 
 def remove_if_empty(folder: ObjectStoragePath) -> None:
-    """Remove a local folder that nothing is in; buckets have no folders."""
+    """Remove an empty local folder; buckets have no folders."""
     if is_local(folder):
-        with suppress(OSError):  # it is not empty, or not there
+        with suppress(OSError):  # it is not empty, or does not exist
             Path(folder.path).rmdir()
 
 
 @contextmanager
 def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
-    """Open a staged file for reading its bytes as they are stored.
+    """Open a staged file for reading.
 
-    :raises ManifestError: when there is none.
+    :raises ManifestError: when it does not exist.
     """
     try:
         with path.fs.open(path.path, "rb", block_size=_READ_BLOCK) as raw:
@@ -248,7 +248,7 @@ def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
 
 
 def size(path: ObjectStoragePath) -> int | None:
-    """Bytes of a stored file; None where there is none."""
+    """Return the bytes of a stored file; None if it does not exist."""
     with storage_errors("read", path):
         try:
             return int(_fresh(path).info(path.path)["size"])
@@ -262,6 +262,6 @@ def is_local(path: ObjectStoragePath) -> bool:
 
 
 def _fresh(path: ObjectStoragePath) -> AbstractFileSystem:
-    """The path's file system without its cache of listings: others write here too."""
+    """Return the path's file system without its cache of listings, for others write here too."""
     path.fs.invalidate_cache()
     return path.fs

@@ -22,18 +22,18 @@ from airflow_provider_talkpilot.webhook.settings import (
     SettingsError,
 )
 
-# A delivery takes up to 5 MB.
+# Each delivery can take 5 MB of memory.
 _MOST_CONNECTIONS = 200
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_talkpilot.webhook",
         description="Takes TalkPilot's webhooks and stores them in the inbox of staging.",
-        epilog=f"Secrets come from the environment: {SECRET} (the one that TalkPilot signs with; "
-        f"several, a line each) or {PATH_SECRET} (the last part of the address), or from the file "
-        f"that {SECRET}_FILE or {PATH_SECRET}_FILE names.",
+        epilog=f"Secrets come from the environment: {SECRET} (TalkPilot's signing secret; several, "
+        f"a line each) or {PATH_SECRET} (the last part of the address), or from the file that "
+        f"{SECRET}_FILE or {PATH_SECRET}_FILE names.",
     )
     environment, add = os.environ, parser.add_argument
     add("--staging-uri", default=environment.get(STAGING_URI, ""), metavar="URI",
@@ -47,9 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or Ctrl-C.
+    """Run the receiver until SIGTERM or Ctrl-C.
 
-    :param arguments: the command line; None is the process's.
+    :param arguments: the command line; by default the process's own.
     :return: the exit code.
     """
     options = make_parser().parse_args(arguments)

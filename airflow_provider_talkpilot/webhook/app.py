@@ -1,9 +1,7 @@
 """The receiver as an ASGI application.
 
-A delivery gets 200 once its event is stored, and else: 400 for a body that is no event, 401 without
-the right secret, 405 for another method than POST, 408 for a body that comes too slowly, 413 for
-one that is too large, 429 over the rate, 503 when storage fails. Logs and responses have nothing of
-what was delivered, nor the secret in the address.
+docs/webhook.md has the statuses of its responses. Logs and responses have nothing of a delivery,
+and not the secret in the address either.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 5 * 1024 * 1024
 # TalkPilot gives up after ten seconds.
 READ_SECONDS, STORE_SECONDS = 8, 8
-# So many events are stored at the same time.
+# How many events are stored at the same time.
 THREADS = 32
 
 
@@ -49,8 +47,8 @@ def make_app(
     """Make the application: deliveries at ``/`` or ``/<path secret>``, and ``GET /health``.
 
     :param settings: who may deliver, and how much.
-    :param root: the root of staging; a UPath does where there is no Airflow.
-    :param clock: gives Unix time.
+    :param root: the root of staging; without Airflow, a UPath.
+    :param clock: returns Unix time.
     """
     receiver = _Receiver(settings, cast("ObjectStoragePath", root), clock)
     return Starlette(
@@ -63,7 +61,7 @@ async def _health(request: Request) -> Response:
 
 
 class _RefusedError(Exception):
-    """A delivery is not taken; the reason has nothing of its content."""
+    """A delivery is refused; the reason has nothing of its content."""
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
         super().__init__(reason)
@@ -82,7 +80,7 @@ class _Receiver:
         """Respond to one request (ASGI)."""
         request = Request(scope, receive)
         given = request.path_params["given"]
-        # For the server's access log.
+        # The server's access log must not show the secret.
         scope["path"] = scope["path"].removesuffix(given) + ("***" if given else "")
         scope.pop("raw_path", None)
         try:
@@ -113,7 +111,7 @@ class _Receiver:
         except EventError as error:
             raise _RefusedError(400, str(error)) from None
         except (StagingError, TimeoutError) as error:
-            # Its message names the call.
+            # The error's message names the call, so log only its type.
             log.error(
                 "Cannot store a delivery (%s): check that %s exists and may be written.",
                 *(type(error.__cause__ or error).__name__, self._root),
@@ -124,7 +122,7 @@ class _Receiver:
         Event.parse(body, datetime.fromtimestamp(self._clock(), UTC)).store(self._root)
 
     def _is_within_rate(self) -> bool:
-        """Whether one more delivery is within the rate; a second's worth may come at once."""
+        """Whether one more delivery is within the rate; those of a second may come at once."""
         now, rate = time.monotonic(), self._settings.rate
         self._allowance = min(rate, self._allowance + (now - self._counted_at) * rate)
         self._counted_at = now
@@ -135,7 +133,7 @@ class _Receiver:
 
 
 async def _read(request: Request) -> bytes:
-    """Read the body as it is, up to the limit, whatever length its header claims."""
+    """Read the body up to the limit, whatever length its header claims."""
     claimed = request.headers.get("content-length", "")
     if claimed.isdecimal() and int(claimed) > MAX_BYTES:
         raise _RefusedError(413, "too large")

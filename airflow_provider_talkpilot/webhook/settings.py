@@ -11,7 +11,7 @@ from pathlib import Path
 
 SECRET, PATH_SECRET = "TALKPILOT_WEBHOOK_SECRET", "TALKPILOT_WEBHOOK_PATH_SECRET"
 RATE, STAGING_URI = "TALKPILOT_WEBHOOK_RATE", "TALKPILOT_STAGING_URI"
-"""Names of environment variables; ``_FILE`` after a secret's gives the file that has it."""
+"""Names of environment variables. A secret's name with ``_FILE`` names a file with the secret."""
 
 DEFAULT_RATE = 300
 _CLOCKS_DIFFER_BY = 300
@@ -20,18 +20,18 @@ _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,200}", re.ASCII)
 
 
 class SettingsError(ValueError):
-    """The receiver cannot start so; one line that names the cure."""
+    """The receiver cannot start with these settings; one line that names the cure."""
 
 
 @dataclass(frozen=True)
 class ReceiverSettings:
     """Who may deliver, and how much.
 
-    :param secrets: TalkPilot's signing secret; several while it is replaced. Empty where TalkPilot
+    :param secrets: TalkPilot's signing secret; several while it is replaced; empty if TalkPilot
         signs nothing.
-    :param path_secret: the last part of the address, where only that protects it. With both, a
-        delivery needs both.
-    :param rate: deliveries a second that are read at most, by one process.
+    :param path_secret: a secret that is the last part of the address. With both secrets, a delivery
+        needs both.
+    :param rate: the most deliveries a second that one process reads.
     :raises SettingsError: with neither secret, or with one that is easily guessed.
     """
 
@@ -43,7 +43,7 @@ class ReceiverSettings:
         if not self.secrets and not self.path_secret:
             raise SettingsError(
                 f"No secret is given, so anybody could deliver: set {SECRET} to the one that "
-                f"TalkPilot signs with, or {PATH_SECRET} where it signs nothing."
+                f"TalkPilot signs with, or {PATH_SECRET} if it signs nothing."
             )
         if self.path_secret and not _PATH_SECRET.fullmatch(self.path_secret):
             raise SettingsError(
@@ -57,7 +57,7 @@ class ReceiverSettings:
     def from_environment(cls, environment: Mapping[str, str]) -> ReceiverSettings:
         """Read the settings.
 
-        :param environment: :data:`SECRET` has a secret in each line.
+        :param environment: environment variables; :data:`SECRET` has a secret in each line.
         :raises SettingsError: when they are incomplete or wrong.
         """
         rate = environment.get(RATE) or str(DEFAULT_RATE)
@@ -69,13 +69,13 @@ class ReceiverSettings:
         )
 
     def admits_path(self, given: str) -> bool:
-        """Whether the last part of an address is right."""
+        """Whether the last part of an address is the path secret, or empty if there is none."""
         return _is_any(given, [self.path_secret])
 
     def admits_headers(self, headers: Mapping[str, str], now: float) -> bool:
-        """Whether headers can be those of a right delivery, before its body is read.
+        """Whether headers can belong to a right delivery, before its body is read.
 
-        :param headers: names in small letters.
+        :param headers: by names in small letters.
         :param now: Unix time.
         """
         if not self.secrets:
@@ -88,7 +88,7 @@ class ReceiverSettings:
         return _is_any(headers.get("x-talkpilot-secret", ""), self.secrets)
 
     def admits_body(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Whether the signature is that of the body; where there is none, the headers decided."""
+        """Whether the signature fits the body; true without one, for then the headers decided."""
         if not self.secrets or "x-talkpilot-signature" not in headers:
             return True
         signed = headers["x-talkpilot-timestamp"].encode() + b"." + body
@@ -98,27 +98,27 @@ class ReceiverSettings:
 
 
 def is_configured(environment: Mapping[str, str]) -> bool:
-    """Whether the environment has a secret, and so a receiver is wanted."""
+    """Whether the environment has a secret, which turns the receiver on."""
     names = (SECRET, PATH_SECRET)
     return any(environment.get(name) or environment.get(f"{name}_FILE") for name in names)
 
 
 def _is_any(given: str, right: Iterable[str]) -> bool:
-    """Compare in a time that tells nothing of what is right."""
-    return any(hmac.compare_digest(given.encode(), each.encode()) for each in right)
+    """Whether a text is one of several, compared in constant time."""
+    return any(hmac.compare_digest(given.encode(), text.encode()) for text in right)
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str:
-    """The text of a secret from its variable or its file; empty where neither is set."""
+    """Read a secret from its variable or its file; empty if neither is set."""
     file = environment.get(f"{name}_FILE")
     if not file:
         return environment.get(name, "").strip()
     if environment.get(name):
         raise SettingsError(f"Both {name} and {name}_FILE are set: leave one.")
     try:
-        found = Path(file).read_text(encoding="utf-8").strip()
+        secret = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise SettingsError(f"{name}_FILE cannot be read ({type(error).__name__}).") from None
-    if not found:
+    if not secret:
         raise SettingsError(f"{name}_FILE names an empty file.")
-    return found
+    return secret

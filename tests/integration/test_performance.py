@@ -101,8 +101,8 @@ def stage(chain: Chain, calls: str, *records: Row) -> str:
     folder, walked = parse_uri(calls).parent, WalksManifest.load(parse_uri(calls))
     now = datetime.now(UTC)
     with PartWriter(folder, "performance") as writer:
-        made = [performance_row(PerformanceRecord.read(record), now) for record in records]
-        writer.write(KEEP_ALL.performance_rows(made))
+        made = (performance_row(PerformanceRecord.read(record), now) for record in records)
+        writer.write(map(KEEP_ALL.performance_row, made))
         part = writer.flush()
     assert part
     manifest = WalksManifest(

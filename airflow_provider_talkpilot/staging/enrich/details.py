@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -68,7 +69,7 @@ class DetailBatches:
         self._client, self._folder, self._manifest = client, folder, manifest
         self._writer, self._rejects, self._options = writer, rejects, options
         self._in_flight = min(options.concurrency, BATCH_ROWS - LEAST_ROWS)
-        self._spent_before = manifest.requests
+        self._spent_before = Counter(manifest.requests)
         self._flushed_at = time.monotonic()
 
     def fetch(self, missing: Iterator[Wanted], progress: Progress) -> None:
@@ -110,9 +111,7 @@ class DetailBatches:
             known = call.id, call.agent_id, call.created_at, call.version
             return Detail(missing_detail_row(*known, datetime.now(UTC)))
         except InvalidRecordError as error:
-            record = choices.reject(error.record)
-            reject = {"agent_id": call.agent_id, "reason": error.reason, "record": record}
-            return Detail(reject=reject)
+            return Detail(reject=choices.reject(call.agent_id, error.reason, error.record))
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
         if archive and not call.recorded:
             row |= archive.archive(detail)
@@ -141,7 +140,7 @@ class DetailBatches:
         part = self._writer.flush()
         if rejects := self._rejects.flush():
             self._manifest.rejects.append(rejects)
-        self._manifest.add_requests(self._spent_before, self._client.requests)
+        self._manifest.requests = dict(self._spent_before + self._client.requests)
         if part:
             self._manifest.parts.append(part)
             packed = self._pack()
@@ -158,12 +157,11 @@ class DetailBatches:
         small = self._manifest.parts[-PACKED_PARTS:]
         if len(small) < PACKED_PARTS or any(part.rows > BATCH_ROWS for part in small):
             return []
-        mark = self._writer.mark()
         try:
-            for part in small:
-                self._writer.write(read_records(self._folder / part.name))
+            with self._writer.all_or_nothing():
+                for part in small:
+                    self._writer.write(read_records(self._folder / part.name))
         except ManifestError:  # another run of the interval has packed or cleaned them
-            self._writer.rollback(mark)
             return []
         large = self._writer.flush()
         self._manifest.parts[-PACKED_PARTS:] = [large] if large else []

@@ -1,4 +1,4 @@
-"""Extraction: every agent's verified walk of an interval, staged as parts and a manifest."""
+"""Extraction: walk an interval of every agent, and stage the rows as parts and a manifest."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from airflow_provider_talkpilot.staging.rows import agent_row
 
 log = logging.getLogger(__name__)
 
-# Work left alone for longer says too little about the interval as it is now.
+# An older checkpoint shows too little of the interval as it is now.
 CHECKPOINT_AGE = timedelta(hours=6)
 # A list of more pages is walked in slices.
 LONG_PAGES = 100
-# Refused agents in an error, which is a line and not a list.
+# The most agents that an error names, so that it stays one readable line.
 MOST_NAMED = 20
 
 
@@ -44,9 +44,8 @@ def extract_calls(
 ) -> tuple[WalksManifest, ObjectStoragePath]:
     """Walk every agent and stage the list rows.
 
-    A long list is walked in slices of the interval, one after the other. Goes on from the
-    checkpoint of an interrupted run of the same folder. Before any error leaves, finished walks are
-    staged.
+    Goes on from the checkpoint that an interrupted try left in the folder. Walks a long list in
+    slices of the interval, one after the other. Stages finished walks before any error leaves.
 
     :param client: the API.
     :param folder: the interval's folder.
@@ -56,20 +55,20 @@ def extract_calls(
     :raises AgentNotAccessibleError: when an agent is not in the key's list of agents.
     :raises NotFoundError: when an agent does not exist for the key's user.
     :raises WalkMovedError: when an agent's list kept changing.
-    :raises TooManyRejectsError: when more records than allowed did not validate.
+    :raises TooManyRejectsError: when more records than allowed failed validation.
     """
     plan.interval.require_over()
     agents, listed = plan.agent_ids, list[dict[str, Any]]()
     with _refused_agents_named(client, agents):
         if agents is None:
-            found, now = client.agents(), datetime.now(UTC)
-            if not found:
+            visible, now = client.agents(), datetime.now(UTC)
+            if not visible:
                 log.warning(
                     "The key can see no agent, so there are no calls. If that is not what you "
                     "expect, look at the key's agents in TalkPilot's dashboard (Settings, API)."
                 )
-            agents = [agent.id for agent in found]
-            listed = [agent_row(agent, now, prompts=plan.agent_prompts) for agent in found]
+            agents = [agent.id for agent in visible]
+            listed = [agent_row(agent, now, prompts=plan.agent_prompts) for agent in visible]
         return _extract(client, folder, plan, "calls", agents, listed)
 
 
@@ -78,11 +77,11 @@ def extract_performance(
 ) -> tuple[WalksManifest, ObjectStoragePath]:
     """Walk every agent and stage the performance records, as :func:`extract_calls` does.
 
-    Without the permission ``performance:read``, or where the API has no such records, one request
-    finds that out: then a warning says it, and the manifest names no agent.
+    If the key lacks the permission ``performance:read``, or the API has no such records, the first
+    request shows it. Then this logs a warning, and the manifest names no agent.
 
-    :param plan: with ``agent_ids``, and without filters: records have none.
-    :param required: raise the error instead.
+    :param plan: with ``agent_ids``, and without filters, which performance records do not have.
+    :param required: raise the error instead of the warning.
     """
     try:
         return _extract(client, folder, plan, "performance", plan.agent_ids or ())
@@ -125,7 +124,7 @@ def _extract(
     try:
         manifest.require_rejects_within(plan.max_rejects, folder)
     except TooManyRejectsError:
-        # Only a new walk of everything can make them right.
+        # Only a new walk of everything can bring these records right.
         delete_checkpoint(folder, kind)
         raise
     warn_of_drift(manifest.drift, plan.choices)
@@ -136,13 +135,14 @@ def _resume(
     folder: ObjectStoragePath, kind: Literal["calls", "performance"], agents: Sequence[str]
 ) -> WalksManifest | None:
     """Read the unfinished work of an earlier try, if it is recent and its parts are stored."""
-    found = load_checkpoint(folder, kind)
-    if not isinstance(found, WalksManifest) or found.worked_at is None:
+    checkpoint = load_checkpoint(folder, kind)
+    if not isinstance(checkpoint, WalksManifest) or checkpoint.worked_at is None:
         return None
-    is_recent = datetime.now(UTC) - found.worked_at < CHECKPOINT_AGE
-    # Rows of an agent that cannot be walked to its end must not be among those of whole walks.
-    is_possible = found.unfinished is None or found.unfinished.agent_id in agents
-    return found if is_recent and is_possible and found.is_whole(folder) else None
+    is_recent = datetime.now(UTC) - checkpoint.worked_at < CHECKPOINT_AGE
+    # The rows of a half-walked agent can only be used if the run still walks that agent.
+    half_walked = checkpoint.unfinished
+    is_possible = half_walked is None or half_walked.agent_id in agents
+    return checkpoint if is_recent and is_possible and checkpoint.is_whole(folder) else None
 
 
 def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> WalksManifest:
@@ -159,12 +159,12 @@ def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> WalksMan
 
 @contextmanager
 def _refused_agents_named(client: TalkPilotClient, agents: Sequence[str] | None) -> Iterator[None]:
-    """Name all agents that the key cannot read in the error about the first of them.
+    """Turn the error about the first agent that the key cannot read into one that names them all.
 
-    Costs a request per 100 agents of the key, and only then.
+    Only after such an error, this costs a request per 100 agents of the key.
 
-    :param agents: that the run names; None where it takes those of the key's list. Then one may
-        have been deleted since the list was read, and the next try can work.
+    :param agents: the agents that the run names; None for those of the key's list. Of these, one
+        may have been deleted since the list was read, so the next try can succeed.
     """
     try:
         yield
@@ -178,10 +178,10 @@ def _refused_agents_named(client: TalkPilotClient, agents: Sequence[str] | None)
                 "(for the shipped DAGs the Variable talkpilot_agent_ids)."
             ) from None
         try:
-            seen = {agent.id.lower() for agent in client.agents()}
+            visible = {agent.id.lower() for agent in client.agents()}
         except TalkPilotError:  # the key may not list agents
             raise error from None
-        refused = [agent_id for agent_id in agents if agent_id.lower() not in seen]
+        refused = [agent_id for agent_id in agents if agent_id.lower() not in visible]
         if len(refused) < 2:
             raise
         named = ", ".join(refused[:MOST_NAMED])

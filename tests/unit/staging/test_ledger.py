@@ -21,13 +21,9 @@ def ledger(folder: Path) -> StagedLedger:
 
 def entry(writer: str, requests: int, *, at: float = NOW, closed: bool = False) -> LedgerEntry:
     slots = {int(at // SLOT): requests} if requests else {}
-    return LedgerEntry(
-        writer=writer,
-        written_at=at,
-        slot_seconds=SLOT,
-        slots=slots,
-        hour_limit=1000,
-        is_closed=closed,
+    usual = {"written_at": at, "slot_seconds": SLOT, "hour_limit": 1000}
+    return LedgerEntry.model_validate(
+        usual | {"writer": writer, "slots": slots, "is_closed": closed}
     )
 
 
@@ -44,11 +40,11 @@ def test_a_process_that_sent_nothing_leaves_nothing_behind(tmp_path: Path) -> No
     assert list(tmp_path.rglob("*.*")) == []
 
 
-def test_a_file_that_tells_nothing_of_the_last_hour_is_deleted(tmp_path: Path) -> None:
+def test_a_file_older_than_an_hour_is_deleted(tmp_path: Path) -> None:
     ledger(tmp_path).exchange(entry("old", 5, at=NOW - 3700, closed=True))
     ledger(tmp_path).exchange(entry("late", 5, at=NOW - 3500, closed=True))
-    found = ledger(tmp_path).exchange(entry("new", 1))
-    assert [each.writer for each in found] == ["late"]
+    others = ledger(tmp_path).exchange(entry("new", 1))
+    assert [other.writer for other in others] == ["late"]
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["late", "new"]
 
 
@@ -56,11 +52,11 @@ def test_a_file_that_tells_nothing_of_the_last_hour_is_deleted(tmp_path: Path) -
 def test_a_torn_file_hides_no_other(tmp_path: Path, content: str) -> None:
     ledger(tmp_path).exchange(entry("good", 5))
     (tmp_path / "torn.json").write_text(content)
-    found = ledger(tmp_path).exchange(entry("own", 1))
-    assert [each.writer for each in found] == ["good"]
+    others = ledger(tmp_path).exchange(entry("own", 1))
+    assert [other.writer for other in others] == ["good"]
 
 
-def test_storage_that_fails_is_told_once_and_stops_nothing(
+def test_storage_that_fails_is_logged_once_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

@@ -27,6 +27,7 @@ SHA256 = "0123456789abcdef" * 4
 
 
 def folder_of(**fields: Any) -> str:
+    """The folder of a run; only the named arguments differ from the usual ones."""
     given: dict[str, Any] = {
         "dag_id": "dag",
         "connection_id": "talkpilot_default",
@@ -36,13 +37,13 @@ def folder_of(**fields: Any) -> str:
         **fields,
     }
     path = interval_folder(parse_uri("file:///staging"), **given)
-    folder = Folder.parse(path)
-    assert folder
-    assert (folder.interval, str(root_of(path))) == (given["interval"], "file:///staging")
+    parsed = Folder.parse(path)
+    assert parsed
+    assert (parsed.interval, str(root_of(path))) == (given["interval"], "file:///staging")
     return str(path)
 
 
-def test_where_a_run_stages() -> None:
+def test_the_same_work_stages_in_the_same_folder() -> None:
     assert folder_of() == folder_of(columns={}) == PLAIN
     assert folder_of(agent_ids=["b", "a"]) == folder_of(agent_ids=["a", "b"])
     both = {"note": "drop", "employee": "drop"}
@@ -50,25 +51,25 @@ def test_where_a_run_stages() -> None:
 
 
 def test_other_work_stages_elsewhere() -> None:
-    ways: list[list[dict[str, Any]]] = [
+    differences: list[list[dict[str, Any]]] = [
         [{}, {"dag_id": "other"}, {"connection_id": "other"}],
         [{}, {"agent_ids": ["a"]}, {"agent_ids": ["a", "b"]}],
-        [{}, *({"filters": CallFilters(**each)} for each in ({"done": True}, {"search": "x"}))],
-        [{}, *({"columns": {"note": each}} for each in ("drop", "hash-11111111", "hash-2"))],
+        [{}, {"filters": CallFilters(done=True)}, {"filters": CallFilters(search="x")}],
+        [{}, *({"columns": {"note": choice}} for choice in ("drop", "hash-11111111", "hash-2"))],
         [{}, {"interval": Interval(DAY.start.replace(microsecond=5), DAY.end)}],
     ]
-    given = [{k: v for each in way for k, v in each.items()} for way in product(*ways)]
-    assert len({folder_of(**each) for each in given}) == len(given)
+    runs = [{k: v for part in parts for k, v in part.items()} for parts in product(*differences)]
+    assert len({folder_of(**run) for run in runs}) == len(runs)
 
 
-def test_no_number_and_no_strange_sign_gets_into_a_path() -> None:
+def test_a_path_has_no_callers_number_and_no_strange_character() -> None:
     path = folder_of(filters=CallFilters(phone_number="+493023125001", search="Müller"))
     assert "3023125001" not in path
     assert "ller" not in path
     assert "/" not in folder_of(dag_id="a/../b c").split("/staging/")[1].split("/talkpilot")[0]
 
 
-def test_other_systems_are_not_told_the_digest_of_a_number() -> None:
+def test_a_public_name_lacks_the_digest_of_a_number() -> None:
     path = folder_of(filters=CallFilters(phone_number="+493023125001"), columns={"note": "drop"})
     name = public_name(parse_uri(path))
     assert name.startswith("file:///staging/dag/talkpilot_default/all-selection-columns-")
@@ -134,7 +135,6 @@ def test_files_that_are_not_ours(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_place_has_one_uri(given: tuple[str, ...], one: str) -> None:
-    """Everything that writes or lists staging takes its URI from here."""
     assert {normal_uri(uri) for uri in given} == {one}
     assert normal_uri(one) == one
 
@@ -142,7 +142,7 @@ def test_a_place_has_one_uri(given: tuple[str, ...], one: str) -> None:
 @pytest.mark.parametrize(
     ("given", "cure"),
     [
-        (("", "  ", None), "set staging_uri"),
+        (("", "  "), "set staging_uri"),
         (("a/b", "./a", "~/a", "a", "file:a", "file://a/b", "file://~/a", "gs:/bucket", "gs://",
           "gs:///a", "://a", "local://a", "C:\\a", "bucket//folder"), "shape is gs://bucket/folder"),
         (("/a/../b", "/./a", "gs://bucket/..", "gs://bucket/./a", "/~/a", "/~kim/a",
@@ -159,7 +159,7 @@ def test_a_uri_that_could_be_another_place(given: tuple[Any, ...], cure: str) ->
         assert len(str(caught.value).splitlines()) == 1
 
 
-def test_names_that_look_alike_as_folders_are_kept_apart() -> None:
+def test_ids_that_look_alike_as_folders_are_kept_apart() -> None:
     ids = ("a/b", "a b", "a-b", "ü", "ö")
     assert len({folder_of(connection_id=each) for each in ids}) == len(ids)
     assert len({folder_of(dag_id=each) for each in ids}) == len(ids)

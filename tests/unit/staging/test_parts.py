@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.inventory import list_parts
-from airflow_provider_talkpilot.staging.parts import PartWriter, read_intact, read_records
+from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 SEPARATORS = '\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\0"\\'
@@ -32,22 +33,22 @@ def folder(tmp_path: Path) -> ObjectStoragePath:
     return parse_uri(tmp_path.as_uri())
 
 
-def content(path: ObjectStoragePath) -> bytes:
-    return Path(path.path).read_bytes()
+def stage(folder: ObjectStoragePath, rows: list[Any]) -> Part | None:
+    with PartWriter(folder, "calls") as writer:
+        writer.write(rows)
+        return writer.flush()
 
 
 @given(batch=records)
 def test_one_line_a_record(batch: list[dict[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = parse_uri(temporary)
-        with PartWriter(folder, "calls") as writer:
-            writer.write(batch)
-            part = writer.flush()
+        part = stage(folder, batch)
         if part is None:
             assert not batch
             assert not list(Path(temporary).iterdir())
             return
-        stored = content(folder / part.name)
+        stored = Path(temporary, part.name).read_bytes()
         assert stored.endswith(b"\n")
         assert [json.loads(line) for line in stored.removesuffix(b"\n").split(b"\n")] == batch
         assert stored.count(b"\n") == part.rows == len(batch)
@@ -57,19 +58,20 @@ def test_one_line_a_record(batch: list[dict[str, str]]) -> None:
 
 
 @given(kept=records, dropped=records, after=records)
-def test_rollback(kept: list[Any], dropped: list[Any], after: list[Any]) -> None:
+def test_an_error_drops_the_rows_of_its_block(
+    kept: list[Any], dropped: list[Any], after: list[Any]
+) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = parse_uri(temporary)
         with PartWriter(folder, "calls") as writer:
             writer.write(kept)
-            mark = writer.mark()
-            writer.write(dropped)
-            writer.rollback(mark)
+            with suppress(KeyError), writer.all_or_nothing():
+                writer.write(dropped)
+                raise KeyError
             assert writer.rows == len(kept)
             writer.write(after)
             part = writer.flush()
-        found = list(read_records(folder / part.name)) if part else []
-        assert found == kept + after
+        assert (list(read_records(folder / part.name)) if part else []) == kept + after
 
 
 def test_parts_are_numbered_and_start_empty(folder: ObjectStoragePath) -> None:
@@ -78,28 +80,10 @@ def test_parts_are_numbered_and_start_empty(folder: ObjectStoragePath) -> None:
             writer.write([{"text": text}])
             part = writer.flush()
             assert part
-            assert part.rows == 1
-            assert (writer.rows, writer.bytes) == (0, 0)
+            assert (part.rows, writer.rows, writer.bytes) == (1, 0, 0)
         assert writer.flush() is None
     names = [path.name[:14] for path in list_parts(folder, "details")]
     assert names == ["details-00007-", "details-00008-"]
-
-
-def test_the_same_rows_make_the_same_part(folder: ObjectStoragePath) -> None:
-    names = []
-    for _ in range(2):
-        with PartWriter(folder, "calls") as writer:
-            writer.write([{"a": 1}])
-            part = writer.flush()
-            assert part
-            names.append(part.name)
-    assert names[0] == names[1]
-
-
-def test_nothing_is_staged_without_a_flush(folder: ObjectStoragePath, tmp_path: Path) -> None:
-    with PartWriter(folder, "calls") as writer:
-        writer.write([{"a": 1}])
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_record_that_cannot_be_written_takes_nothing_with_it(folder: ObjectStoragePath) -> None:
@@ -114,9 +98,7 @@ def test_a_record_that_cannot_be_written_takes_nothing_with_it(folder: ObjectSto
 
 @pytest.mark.parametrize("harm", ["cut", "longer", "altered", "empty"])
 def test_a_harmed_part_is_recognised(folder: ObjectStoragePath, harm: str) -> None:
-    with PartWriter(folder, "details") as writer:
-        writer.write([{"number": number} for number in range(100)])
-        part = writer.flush()
+    part = stage(folder, [{"number": number} for number in range(100)])
     assert part
     path = Path((folder / part.name).path)
     stored = path.read_bytes()
@@ -130,16 +112,19 @@ def test_a_harmed_part_is_recognised(folder: ObjectStoragePath, harm: str) -> No
     assert read_intact(folder / part.name) is None
 
 
-def test_a_part_that_is_gone(folder: ObjectStoragePath) -> None:
-    gone = folder / "calls-00000-0123456789abcdef.jsonl"
-    assert read_intact(gone) is None
-    with pytest.raises(ManifestError, match="again"):
-        list(read_records(gone))
-
-
-@pytest.mark.parametrize("stored", [b"{", b"\x1f\x8b", b"{}\nnull,"])
-def test_a_torn_part_says_so(folder: ObjectStoragePath, stored: bytes) -> None:
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (None, "is gone: .* again"),
+        *[(stored, "torn or was altered: .* again") for stored in (b"{", b"\x1f\x8b", b"{}\nx,")],
+    ],
+)
+def test_a_part_that_cannot_be_read(
+    folder: ObjectStoragePath, stored: bytes | None, message: str
+) -> None:
     path = folder / "calls-00000-0123456789abcdef.jsonl"
-    Path(path.path).write_bytes(stored)
-    with pytest.raises(ManifestError, match=r"torn or was altered: .* again"):
+    if stored:
+        Path(path.path).write_bytes(stored)
+    assert read_intact(path) is None
+    with pytest.raises(ManifestError, match=message):
         list(read_records(path))

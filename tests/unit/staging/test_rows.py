@@ -31,7 +31,6 @@ NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 VERSION = datetime(2026, 3, 17, 12, tzinfo=UTC)
 
 texts = st.text(max_size=20)
-messages = st.lists(st.fixed_dictionaries({"role": texts, "text": texts}), max_size=5)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -49,15 +48,15 @@ def record(**fields: Any) -> dict[str, Any]:
     }
 
 
-@given(messages)
-def test_what_the_documentation_shows_parses(sent: list[dict[str, str]]) -> None:
+@given(st.lists(st.fixed_dictionaries({"role": texts, "text": texts}), max_size=5))
+def test_messages_are_parsed(sent: list[dict[str, str]]) -> None:
     for transcript in (json.dumps(sent), json.dumps(sent, ensure_ascii=False), list(sent)):
         assert parse_transcript(transcript) == (sent, None)
 
 
 @given(json_values)
 def test_nothing_of_a_transcript_is_lost(value: Any) -> None:
-    """Either the messages hold it all, or it is kept as it came."""
+    """Either the messages hold all of it, or it is kept as it came."""
     sent = json.dumps(value)
     parsed, raw = parse_transcript(sent)
     if raw is None:
@@ -69,26 +68,13 @@ def test_nothing_of_a_transcript_is_lost(value: Any) -> None:
         assert json.loads(parse_transcript(value)[1] or "null") == json.loads(raw or "null")
 
 
-@given(st.text())
-def test_any_text_is_kept(text: str) -> None:
-    parsed, raw = parse_transcript(text)
-    assert raw == text or (raw is None and json.loads(text) in (parsed, None))
-
-
 @pytest.mark.parametrize(
     ("sent", "parsed", "raw"),
     [
-        (None, [], None),
-        ("null", [], None),
-        ("[]", [], None),
-        ("", [], ""),
-        ("not JSON", [], "not JSON"),
-        ('[{"role":"agent","te', [], '[{"role":"agent","te'),
-        ('{"role":"agent"}', [], '{"role":"agent"}'),
-        ('["agent"]', [], '["agent"]'),
-        ('[{"text":1}]', [], '[{"text":1}]'),
-        ('[{"role":"user"}]', [], '[{"role":"user"}]'),
-        ('[{"text":"a"}]', [], '[{"text":"a"}]'),
+        *[(sent, [], None) for sent in (None, "null", "[]")],
+        *[(sent, [], sent) for sent in ("", "not JSON", '[{"role":"agent","te', '["agent"]')],
+        *[(sent, [], sent) for sent in ('{"role":"agent"}', '[{"role":"user"}]', '[{"text":"a"}]')],
+        ('[{"role":"user","text":1}]', [], '[{"role":"user","text":1}]'),
         (
             [TOOL, {"role": "assistant", "text": "a"}, {"role": "user", "text": "b"}],
             [{"role": "assistant", "text": "a"}, {"role": "user", "text": "b"}],
@@ -101,7 +87,6 @@ def test_any_text_is_kept(text: str) -> None:
             [{"role": "user", "text": "a"}],
             '[{"role":"user","text":"a","at":3}]',
         ),
-        ([{"role": "user", "text": "\u2028"}], [{"role": "user", "text": "\u2028"}], None),
         ([1], [], "[1]"),
     ],
 )

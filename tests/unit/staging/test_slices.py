@@ -1,4 +1,4 @@
-"""Where a long list is cut: nothing is lost between two parts, and none is too short."""
+"""Where a long list is cut: nothing is lost between two slices, and none is too short."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ intervals = st.builds(
 
 
 @given(intervals, st.integers(0, 10_000_000))
-def test_the_parts_are_the_whole(interval: Interval, total: int) -> None:
-    parts = slices_of(interval, total, 100)
-    assert (parts[0].start, parts[-1].end) == (interval.start, interval.end)
-    assert all(one.end == following.start for one, following in pairwise(parts))
+def test_the_slices_are_the_whole_interval(interval: Interval, total: int) -> None:
+    slices = slices_of(interval, total, 100)
+    assert (slices[0].start, slices[-1].end) == (interval.start, interval.end)
+    assert all(one.end == following.start for one, following in pairwise(slices))
     if total <= 10_000 or interval.end - interval.start < 2 * SHORTEST:
-        assert parts == [interval]
+        assert slices == [interval]
     else:
-        lengths = [part.end - part.start for part in parts]
-        assert len(parts) > 1
+        lengths = [piece.end - piece.start for piece in slices]
+        assert len(slices) > 1
         assert max(lengths) - min(lengths) <= timedelta(seconds=2)
         assert min(lengths) > SHORTEST - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("total", "parts"), [(0, 1), (10_000, 1), (10_001, 3), (20_000, 4), (900_000, 180)]
+    ("total", "pages", "slices"),
+    [
+        (0, 100, 1),
+        (10_000, 100, 1),
+        (10_001, 100, 3),
+        (900_000, 100, 180),
+        (400, 4, 1),
+        (401, 4, 3),
+    ],
 )
-def test_a_part_has_about_fifty_pages(total: int, parts: int) -> None:
-    assert len(slices_of(HALF_A_YEAR, total, 100)) == parts
-
-
-def test_where_a_walk_may_have_fewer_pages_there_are_more_parts() -> None:
-    assert len(slices_of(HALF_A_YEAR, 401, 4)) == 3
-    assert len(slices_of(HALF_A_YEAR, 400, 4)) == 1
+def test_a_slice_has_about_half_the_pages_of_a_walk(total: int, pages: int, slices: int) -> None:
+    assert len(slices_of(HALF_A_YEAR, total, pages)) == slices
 
 
 def test_cuts_are_at_whole_days_where_they_can_be() -> None:

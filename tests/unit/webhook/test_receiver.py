@@ -1,8 +1,7 @@
-"""What the receiver takes and refuses, where it stores events, and what it keeps to itself."""
+"""Which deliveries the receiver takes, where it stores events, and what it never shows."""
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from collections.abc import Callable
@@ -38,7 +37,7 @@ Receive = Callable[..., TestClient]
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Receive:
-    """Makes a receiver whose clock stands at the sample's time, storing in the test's folder."""
+    """Make a receiver that stores in the test's folder; its clock stands at the sample's time."""
 
     def make(secrets: tuple[str, ...] = (SECRET,), **settings: Any) -> TestClient:
         app = make_app(
@@ -116,16 +115,16 @@ def changed(**fields: Any) -> bytes:
         body_of({"event": "call.completed", "call": None}),
         changed(event="employee.forwarding_created"),
         changed(event=["call_ended"]),
-        *(changed(agent_id=each) for each in (None, "", "../../other", f"{AGENT}/..", 7)),
-        *(changed(call_id=each) for each in (None, "", 7, ["a"], "a" * 1001)),
+        *(changed(agent_id=value) for value in (None, "", "../../other", f"{AGENT}/..", 7)),
+        *(changed(call_id=value) for value in (None, "", 7, ["a"], "a" * 1001)),
     ],
 )
-def test_what_is_no_event(receiver: Receive, tmp_path: Path, body: bytes) -> None:
+def test_a_body_that_is_no_event_is_refused(receiver: Receive, tmp_path: Path, body: bytes) -> None:
     assert receiver().post("/", content=body, headers=RIGHT).status_code == 400
     assert stored(tmp_path) == {}
 
 
-def test_other_requests(receiver: Receive, tmp_path: Path) -> None:
+def test_other_requests_are_refused(receiver: Receive, tmp_path: Path) -> None:
     client = receiver()
     for method in ("GET", "PUT", "DELETE", "OPTIONS", "TRACE"):
         response = client.request(method, "/", headers=RIGHT)
@@ -147,7 +146,7 @@ def test_more_than_the_rate_is_refused(receiver: Receive) -> None:
     assert 429 in statuses[3:]
 
 
-def test_storage_that_fails(receiver: Receive, tmp_path: Path) -> None:
+def test_storage_that_fails_gets_503(receiver: Receive, tmp_path: Path) -> None:
     tmp_path.joinpath("inbox").write_text("no folder", encoding="utf-8")
     response = receiver().post("/", content=SAMPLE, headers=SIGNED)
     assert response.status_code == 503
@@ -156,56 +155,45 @@ def test_storage_that_fails(receiver: Receive, tmp_path: Path) -> None:
     assert receiver().post("/", content=SAMPLE, headers=SIGNED).status_code == 200
 
 
-def test_logs_and_responses_tell_nothing(
+def test_logs_and_responses_have_nothing_of_a_delivery(
     receiver: Receive, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = ""
+    shown = ""
     client = receiver((SECRET,), path_secret=PATH_SECRET)
     for path in (f"/{PATH_SECRET}", "/"):
         for headers in (SIGNED, WRONG):
             for body in (SAMPLE, SAMPLE[:-1], changed(agent_id="Hans Meier")):
-                said += client.post(path, content=body, headers=headers).text
+                shown += client.post(path, content=body, headers=headers).text
     tmp_path.joinpath("inbox").rename(tmp_path / "away")
     tmp_path.joinpath("inbox").touch()
-    said += client.post(f"/{PATH_SECRET}", content=SAMPLE, headers=SIGNED).text
+    shown += client.post(f"/{PATH_SECRET}", content=SAMPLE, headers=SIGNED).text
     ours = [record for record in caplog.records if not record.name.startswith("httpx")]
-    said += "\n".join(logging.Formatter().format(record) for record in ours)
-    assert "refused with 503" in said
+    shown += "\n".join(logging.Formatter().format(record) for record in ours)
+    assert "refused with 503" in shown
     for secret in (SECRET, PATH_SECRET, "Rechnung", "Meier", "Erika", "491701234567", "3f9a1c7e"):
-        assert secret not in said
+        assert secret not in shown
 
 
 def test_where_events_are_stored(receiver: Receive, tmp_path: Path) -> None:
     client = receiver()
-    started = {
-        name: CALL_ENDED[name]
-        for name in ("call_id", "caller_phone", "agent_id", "timestamp", "pre_call_variables")
-    }
-    for event in (CALL_ENDED, CALL_COMPLETED, {"event": "call_started"} | started):
+    names = ("call_id", "caller_phone", "agent_id", "timestamp", "pre_call_variables")
+    started = {"event": "call_started"} | {name: CALL_ENDED[name] for name in names}
+    for event in (CALL_ENDED, CALL_COMPLETED, started):
         assert client.post("/", content=body_of(event), headers=RIGHT).status_code == 200
-    found = stored(tmp_path)
-    assert [path.rpartition("-")[0] for path in found] == [
+    events = stored(tmp_path)
+    assert [path.rpartition("-")[0] for path in events] == [
         f"{AGENT}/2026-03-22/lk_call_abc123",
         *[f"{AGENT}/2026-09-07/call_3f9a1c7e2b8d4e6f"] * 2,
     ]
-    [ended] = [event for event in found.values() if event["event"] == "call_ended"]
+    [ended] = [event for event in events.values() if event["event"] == "call_ended"]
     kept = CALL_ENDED.keys() - {"recording_url", "recording_multi_channel_url", "public_log_url"}
     assert ended == {name: CALL_ENDED[name] for name in kept}
-    assert CALL_COMPLETED in found.values()
+    assert CALL_COMPLETED in events.values()
 
 
 @pytest.mark.parametrize(
-    "call_id",
-    [
-        "../../../outside",
-        "a/b",
-        "a\x00b",
-        " ",
-        "ä",
-        ".hidden",
-        "x" * 999,
-    ],
+    "call_id", ["../../../outside", "a/b", "a\x00b", " ", "ä", ".hidden", "x" * 999]
 )
 def test_no_id_leads_out_of_the_inbox(receiver: Receive, tmp_path: Path, call_id: str) -> None:
     body = changed(call_id=call_id, agent_id=AGENT.upper())
@@ -215,30 +203,21 @@ def test_no_id_leads_out_of_the_inbox(receiver: Receive, tmp_path: Path, call_id
     assert json.loads(path.read_bytes())["call_id"] == call_id
 
 
+def sent_at(timestamp: str, duration: Any = 63, turns: Any = ()) -> dict[str, Any]:
+    return {"timestamp": timestamp, "duration_seconds": duration, "transcript": turns}
+
+
 @pytest.mark.parametrize(
     ("fields", "day"),
     [
         pytest.param({}, "2026-09-07", id="first-turn"),
+        pytest.param(sent_at("2026-09-08T00:01:02Z"), "2026-09-07", id="minus-the-duration"),
+        pytest.param(sent_at("2026-09-08T01:00:00+02:00"), "2026-09-07", id="in-utc"),
+        pytest.param(sent_at("2026-09-08T00:00:00Z", None, None), "2026-09-08", id="no-duration"),
+        # The day on which the event came.
+        pytest.param(sent_at("2026-02-02T09:00:00Z", "63", ["?"]), "2026-09-07", id="no-number"),
         pytest.param(
-            {"transcript": [], "timestamp": "2026-09-08T00:01:02Z"}, "2026-09-07", id="duration"
-        ),
-        pytest.param(
-            {"transcript": [], "timestamp": "2026-09-08T01:00:00+02:00"}, "2026-09-07", id="in-utc"
-        ),
-        pytest.param(
-            {"transcript": None, "duration_seconds": None, "timestamp": "2026-09-08T00:00:00Z"},
-            "2026-09-08",
-            id="time-of-sending",
-        ),
-        pytest.param(
-            {"transcript": ["?"], "duration_seconds": "63", "timestamp": "2026-02-02T09:00:00Z"},
-            "2026-09-07",  # the receiver's own
-            id="wrong-types",
-        ),
-        pytest.param(
-            {"transcript": {}, "duration_seconds": 1e300, "timestamp": "2026-02-02T09:00:00Z"},
-            "2026-09-07",
-            id="too-long-a-call",
+            sent_at("2026-02-02T09:00:00Z", 1e300, {}), "2026-09-07", id="too-long-a-call"
         ),
     ],
 )
@@ -252,8 +231,7 @@ def test_the_day_of_the_call(
 
 def test_an_event_that_comes_three_times_is_stored_once(receiver: Receive, tmp_path: Path) -> None:
     for second in (42, 52, 59):
-        again = copy.deepcopy(CALL_ENDED) | {"timestamp": f"2026-09-07T10:15:{second}+00:00"}
-        body = body_of(again)
+        body = changed(timestamp=f"2026-09-07T10:15:{second}+00:00")
         headers = signed(body, at=SAMPLE_TIME + second)
         assert receiver().post("/", content=body, headers=headers).status_code == 200
     assert len(stored(tmp_path)) == 1
@@ -265,20 +243,18 @@ def test_an_event_that_comes_three_times_is_stored_once(receiver: Receive, tmp_p
     ("environment", "cure"),
     [
         ({}, "TALKPILOT_WEBHOOK_SECRET"),
-        ({"TALKPILOT_WEBHOOK_SECRET": " \n "}, "TALKPILOT_WEBHOOK_PATH_SECRET"),
-        ({"TALKPILOT_WEBHOOK_PATH_SECRET": "with/a/slash/in/it"}, "token_urlsafe"),
-        ({"TALKPILOT_WEBHOOK_SECRET_FILE": "{folder}/nothing"}, "cannot be read"),
-        ({"TALKPILOT_WEBHOOK_SECRET_FILE": "{folder}/empty"}, "empty file"),
-        (
-            {"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_WEBHOOK_SECRET_FILE": "{folder}/secret"},
-            "leave one",
-        ),
-        ({"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_WEBHOOK_RATE": "0"}, "RATE"),
-        ({"TALKPILOT_WEBHOOK_SECRET": "a"}, "TALKPILOT_STAGING_URI"),
-        ({"TALKPILOT_WEBHOOK_SECRET": "a", "TALKPILOT_STAGING_URI": "relative"}, "staging URI"),
+        ({"WEBHOOK_SECRET": " \n "}, "TALKPILOT_WEBHOOK_PATH_SECRET"),
+        ({"WEBHOOK_PATH_SECRET": "with/a/slash/in/it"}, "token_urlsafe"),
+        ({"WEBHOOK_SECRET_FILE": "{folder}/nothing"}, "cannot be read"),
+        ({"WEBHOOK_SECRET_FILE": "{folder}/empty"}, "empty file"),
+        ({"WEBHOOK_SECRET": "a", "WEBHOOK_SECRET_FILE": "{folder}/secret"}, "leave one"),
+        ({"WEBHOOK_SECRET": "a", "WEBHOOK_RATE": "0"}, "RATE"),
+        ({"WEBHOOK_SECRET": "a", "WEBHOOK_RATE": "ten"}, "RATE"),
+        ({"WEBHOOK_SECRET": "a"}, "TALKPILOT_STAGING_URI"),
+        ({"WEBHOOK_SECRET": "a", "STAGING_URI": "relative"}, "staging URI"),
     ],
 )
-def test_it_refuses_to_start(
+def test_wrong_settings_do_not_start(
     environment: dict[str, str],
     cure: str,
     tmp_path: Path,
@@ -287,11 +263,11 @@ def test_it_refuses_to_start(
 ) -> None:
     tmp_path.joinpath("empty").touch()
     for name, value in environment.items():
-        monkeypatch.setenv(name, value.replace("{folder}", str(tmp_path)))
+        monkeypatch.setenv(f"TALKPILOT_{name}", value.replace("{folder}", str(tmp_path)))
     assert main([]) == 2
-    said = capsys.readouterr().err
-    assert cure in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert cure in error
+    assert error.count("\n") == 1
 
 
 def test_secrets_from_files(tmp_path: Path) -> None:
