@@ -194,13 +194,13 @@ def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:
             )
     chosen = {name: choices[name] for name in DROPPABLE if choices.get(name, KEEP) != KEEP}
     for name, followed in _FOLLOWS.items():
-        choice = chosen.get(followed)
-        if choice and choices.get(name) == KEEP:
+        leading = chosen.get(followed)
+        if leading and choices.get(name) == KEEP:
             raise ColumnChoiceError(
                 f"columns keeps {name}, which has the same content as {followed}, and does not "
                 f"keep {followed}: take {name} out, it follows {followed}."
             )
-        if choice and chosen.get(name) == choice:
+        if leading and chosen.get(name) == leading:
             del chosen[name]
     return chosen
 

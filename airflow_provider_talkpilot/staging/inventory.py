@@ -38,12 +38,15 @@ def find_folders(root: ObjectStoragePath) -> list[Folder]:
     """
     paths = [root]
     for shape in LEVELS:
-        paths = [
-            path / entry.name
-            for path in paths
-            for entry in _entries(path, strict=path is root)
-            if entry.is_folder and shape.fullmatch(entry.name)
-        ]
+        above, paths = paths, []
+        for path in above:
+            with left_alone(strict=path is root):
+                entries = storage.list_entries(path)
+                paths += [
+                    path / entry.name
+                    for entry in entries
+                    if entry.is_folder and shape.fullmatch(entry.name)
+                ]
     return [folder for path in paths if (folder := Folder.parse(path))]
 
 
@@ -88,8 +91,3 @@ def left_alone(*, strict: bool) -> Iterator[None]:
         if strict:
             raise
         log.warning("%s It is left alone.", error)
-
-
-def _entries(folder: ObjectStoragePath, *, strict: bool) -> Iterator[storage.Entry]:
-    with left_alone(strict=strict):
-        yield from storage.list_entries(folder)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,6 +37,7 @@ MAX_BYTES = 5 * 1024 * 1024
 READ_SECONDS, STORE_SECONDS = 8, 8
 # How many events are stored at the same time.
 THREADS = 32
+_NOT_RIGHT = "the secret, the signature or its time is not right"
 
 
 def make_app(
@@ -60,14 +62,6 @@ async def _health(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-class _RefusedError(Exception):
-    """A delivery is refused; the reason has nothing of its content."""
-
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, headers
-
-
 class _Receiver:
     def __init__(
         self, settings: ReceiverSettings, root: ObjectStoragePath, clock: Callable[[], float]
@@ -86,37 +80,42 @@ class _Receiver:
         try:
             await self._take(request, given)
             response = JSONResponse({"received": True})
-        except _RefusedError as refused:
-            log.warning("A delivery was refused with %d: %s.", refused.status, refused.reason)
-            response = JSONResponse({"error": refused.reason}, refused.status, refused.headers)
+        except HTTPException as refused:
+            status, reason = refused.status_code, refused.detail
+            log.warning("A delivery was refused with %d: %s.", status, reason)
+            response = JSONResponse({"error": reason}, status, refused.headers)
         except ClientDisconnect:
             log.warning("A delivery was broken off.")
             return
         await response(scope, receive, send)
 
     async def _take(self, request: Request, given: str) -> None:
+        """Check a delivery and store its event.
+
+        :raises HTTPException: when the delivery is refused; its detail has nothing of the content.
+        """
         if request.method != "POST":
-            raise _RefusedError(405, "deliver by POST", Allow="POST")
+            raise HTTPException(405, "deliver by POST", {"Allow": "POST"})
         headers, settings = request.headers, self._settings
         if not settings.admits_path(given) or not settings.admits_headers(headers, self._clock()):
-            raise _RefusedError(401, "the secret, the signature or its time is not right")
+            raise HTTPException(401, _NOT_RIGHT)
         if not self._is_within_rate():
-            raise _RefusedError(429, "too many deliveries", **{"Retry-After": "1"})
+            raise HTTPException(429, "too many deliveries", {"Retry-After": "1"})
         body = await _read(request)
         if not settings.admits_body(headers, body):
-            raise _RefusedError(401, "the secret, the signature or its time is not right")
+            raise HTTPException(401, _NOT_RIGHT)
         try:
             stored = asyncio.get_running_loop().run_in_executor(self._threads, self._store, body)
             await asyncio.wait_for(stored, STORE_SECONDS)
         except EventError as error:
-            raise _RefusedError(400, str(error)) from None
+            raise HTTPException(400, str(error)) from None
         except (StagingError, TimeoutError) as error:
             # The error's message names the call, so log only its type.
             log.error(
                 "Cannot store a delivery (%s): check that %s exists and may be written.",
                 *(type(error.__cause__ or error).__name__, self._root),
             )
-            raise _RefusedError(503, "it cannot be stored now", **{"Retry-After": "5"}) from None
+            raise HTTPException(503, "it cannot be stored now", {"Retry-After": "5"}) from None
 
     def _store(self, body: bytes) -> None:
         Event.parse(body, datetime.fromtimestamp(self._clock(), UTC)).store(self._root)
@@ -136,14 +135,14 @@ async def _read(request: Request) -> bytes:
     """Read the body up to the limit, whatever length its header claims."""
     claimed = request.headers.get("content-length", "")
     if claimed.isdecimal() and int(claimed) > MAX_BYTES:
-        raise _RefusedError(413, "too large")
+        raise HTTPException(413, "too large")
     body = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BYTES:
-                    raise _RefusedError(413, "too large")
+                    raise HTTPException(413, "too large")
     except TimeoutError:
-        raise _RefusedError(408, "too slow") from None
+        raise HTTPException(408, "too slow") from None
     return bytes(body)

@@ -59,8 +59,16 @@ def assert_refused(chain: Chain, columns: dict[str, str], message: str) -> None:
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
+# As a webhook fills the column.
+TURNS = (
+    "UPDATE `my-project.talkpilot.calls` SET turns = [STRUCT(0 AS position, 'user' AS role, "
+    "'words' AS text, 1.5 AS time_sec, '' AS tool, '' AS arguments, TRUE AS successful)] WHERE TRUE"
+)
+
+
 def test_to_drop(chain: Chain) -> None:
     chain.run()
+    run(chain, TURNS)
     columns = {"transcript": "drop"}
     assert_refused(chain, columns, "transcript (keep there, drop now)")
 
