@@ -40,9 +40,8 @@ def receiver(tmp_path: Path) -> Receive:
     """Make a receiver that stores in the test's folder; its clock stands at the sample's time."""
 
     def make(secrets: tuple[str, ...] = (SECRET,), **settings: Any) -> TestClient:
-        app = make_app(
-            ReceiverSettings(secrets, **settings), UPath(tmp_path), clock=lambda: SAMPLE_TIME
-        )
+        receiver_settings = ReceiverSettings(secrets, **settings)
+        app = make_app(receiver_settings, UPath(tmp_path), clock=lambda: SAMPLE_TIME)
         return TestClient(app, raise_server_exceptions=False)
 
     return make
@@ -140,10 +139,10 @@ def test_other_requests_are_refused(receiver: Receive, tmp_path: Path) -> None:
 
 
 def test_more_than_the_rate_is_refused(receiver: Receive) -> None:
-    client = receiver(rate=3)
+    client = receiver(rate=1)
     statuses = [client.post("/", content=SAMPLE, headers=RIGHT).status_code for _ in range(6)]
-    assert statuses[:3] == [200] * 3
-    assert 429 in statuses[3:]
+    assert statuses[0] == 200
+    assert 429 in statuses
 
 
 def test_storage_that_fails_gets_503(receiver: Receive, tmp_path: Path) -> None:
