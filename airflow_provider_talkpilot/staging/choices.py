@@ -233,7 +233,7 @@ def warn_of_drift(counts: Mapping[str, int], choices: ColumnChoices) -> None:
             "and %s. Report it to TalkPilot, or update this package.",
             f"{number:,}",
             name,
-            "the value is in extra" if choices.keeps_drift(name) else "columns has it dropped",
+            "the value is in extra" if choices.keeps_drift(name) else "the value is dropped",
         )
 
 

@@ -91,7 +91,7 @@ _MESSAGE = (
 _TURN = (
     Column("position", "INT64", _D, "Its place, from 0."),
     Column("role", "STRING", _D, "agent or user; tool_call and tool_result."),
-    Column("text", "STRING", _D, "What was said, or what the tool gave, as JSON."),
+    Column("text", "STRING", _D, "What was said, or the tool's result as JSON."),
     Column("time_sec", "FLOAT64", _D, "Seconds since the call's start."),
     Column("tool", "STRING", _D, "The tool's name."),
     Column("arguments", "STRING", _D, "What the tool was called with, as JSON."),
@@ -100,7 +100,7 @@ _TURN = (
 _RAW = "The whole transcript as JSON, where transcript lacks some of it."
 _SOURCE = "Where the transcript came from: webhook or api."
 _RECORDING_STATUS = (
-    "archived, none, expired, too_large, refused, failed or deleted; null where it was not tried."
+    "archived, none, expired, too_large, refused, failed or deleted; null if it was not tried."
 )
 _HOW_IT_ENDED = "How it ended: user_hangup, agent_hangup, call_transfer, …"
 
@@ -108,7 +108,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("id", "STRING", _K, "The call's key (UUID).", Is.NEEDED),
     Column("agent_id", "STRING", _K, "The agent that took the call (UUID).", Is.NEEDED),
     Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", Is.NEEDED),
-    Column("updated_at", "TIMESTAMP", _L, "Last change, as TalkPilot tells it.", Is.NEEDED),
+    Column("updated_at", "TIMESTAMP", _L, "Last change, from TalkPilot.", Is.NEEDED),
     Column("deleted_at", "TIMESTAMP", _L, "When the call was soft-deleted, if it was.", Is.NEEDED),
     Column("call_id", "STRING", _L, "LiveKit's id of the call.", Is.PERSONAL),
     Column("customer_name", "STRING", _L, "The caller's name.", Is.PERSONAL),
@@ -138,7 +138,7 @@ COLUMNS: tuple[Column, ...] = (
         "turns",
         "STRUCT",
         _D,
-        "The messages and calls of tools with their times, as a webhook told them.",
+        "The messages and calls of tools with their times, from a webhook.",
         Is.PERSONAL | Is.PURGED,
         fields=_TURN,
         is_repeated=True,
@@ -152,7 +152,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("recording_type", "STRING", _D, "Its media type, such as audio/ogg.", _RECORDING),
     Column("recording_status", "STRING", _D, _RECORDING_STATUS, _RECORDING),
     Column("recording_archived_at", "TIMESTAMP", _D, "When it was archived.", _RECORDING),
-    Column("erased_at", "TIMESTAMP", Source.LOAD, "When the call was found to be gone.", Is.NEEDED),
+    Column(
+        "erased_at", "TIMESTAMP", Source.LOAD, "When a load found that the call is gone.", Is.NEEDED
+    ),
     Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, came from TalkPilot.", Is.NEEDED),
 )
 
@@ -194,7 +196,7 @@ PERFORMANCE: tuple[Column, ...] = (
     Column("llm_total_tokens", "INT64", _L, "Tokens that the call used.", Is.NEEDED),
     Column("llm_prompt_tokens", "INT64", _L, "Of these, in prompts.", Is.NEEDED),
     Column("llm_completion_tokens", "INT64", _L, "Of these, in replies.", Is.NEEDED),
-    Column("pre_call_variables", "JSON", _L, "What the agent was told before.", Is.PERSONAL),
+    Column("pre_call_variables", "JSON", _L, "What the agent knew before the call.", Is.PERSONAL),
     Column("extracted_variables", "JSON", _L, "What the agent learnt.", Is.PERSONAL),
     Column("llm_provider", "STRING", _L, "Provider of the language model.", Is.NEEDED),
     Column("llm_model", "STRING", _L, "The language model.", Is.NEEDED),
@@ -222,7 +224,7 @@ PERFORMANCE: tuple[Column, ...] = (
         "purged_at",
         "TIMESTAMP",
         Source.LOAD,
-        "When it was found that calls has no such call that lives and is not purged.",
+        "When a load found that calls lacks the call, or that it is purged or gone.",
         Is.NEEDED,
     ),
     Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot.", Is.NEEDED),
@@ -237,12 +239,12 @@ AGENTS: tuple[Column, ...] = (
         "valid_from",
         "TIMESTAMP",
         _L,
-        "Since when the agent is so: when TalkPilot last changed it, or when that was first seen.",
+        "Since when the row is true: since TalkPilot changed the agent, or a run first saw that.",
         Is.NEEDED,
     ),
     Column("settings", "JSON", _L, "All else that TalkPilot's list tells of it.", Is.NEEDED),
-    Column("prompt", "STRING", _L, "The prompt, where you chose to keep it.", Is.NEEDED),
-    Column("greeting", "STRING", _L, "The greeting, where you chose to keep it.", Is.NEEDED),
+    Column("prompt", "STRING", _L, "The prompt, if you chose to keep it.", Is.NEEDED),
+    Column("greeting", "STRING", _L, "The greeting, if you chose to keep it.", Is.NEEDED),
     Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, was read.", Is.NEEDED),
 )
 """The columns of the table of agents, whose name ends in ``_agents``."""

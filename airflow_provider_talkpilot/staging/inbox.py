@@ -94,8 +94,9 @@ class Event:
         call_id = call.get("call_id")
         if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
             raise EventError("no call_id")
-        for name in _CREDENTIALS & call.keys():
-            del call[name]
+        for fields in (record, call):
+            for name in _CREDENTIALS & fields.keys():
+                del fields[name]
         started = _start(call) or now or datetime.now(UTC)
         return cls(kind, agent_id, call_id, started.date(), record)
 

@@ -24,7 +24,7 @@ class File(NamedTuple):
 
     path: ObjectStoragePath
     name: FileName
-    modified: datetime | None  # None where the storage does not tell
+    modified: datetime | None  # None if the storage does not tell
 
     def has_role(self, role: str) -> bool:
         """Whether it is a finished file of a role, such as ``part``; see :class:`FileName`."""

@@ -178,7 +178,9 @@ def test_where_events_are_stored(receiver: Receive, tmp_path: Path) -> None:
     client = receiver()
     names = ("call_id", "caller_phone", "agent_id", "timestamp", "pre_call_variables")
     started = {"event": "call_started"} | {name: CALL_ENDED[name] for name in names}
-    for event in (CALL_ENDED, CALL_COMPLETED, started):
+    address = {"recording_url": "https://storage.example/signed"}
+    completed = CALL_COMPLETED | address | {"call": CALL_COMPLETED["call"] | address}
+    for event in (CALL_ENDED, completed, started):
         assert client.post("/", content=body_of(event), headers=RIGHT).status_code == 200
     events = stored(tmp_path)
     assert [path.rpartition("-")[0] for path in events] == [
