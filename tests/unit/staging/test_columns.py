@@ -153,14 +153,6 @@ def test_a_dropped_column_does_not_come_back_as_an_unknown_field() -> None:
     assert rejected(choices(transcript="drop"), sent) == KEYS | row["extra"]
 
 
-def test_all_kept_changes_nothing() -> None:
-    row = detail(note="n", transcript="?", mood="fine", phone_number="")
-    for kept in (KEEP_ALL, choices(), choices(note="keep", id="keep")):
-        assert kept.row(row) == row
-        assert kept.recorded == {}
-        assert str(kept) == "all columns kept"
-
-
 def test_rows_of_missing_details_stay_as_they_are() -> None:
     row = missing_detail_row(KEYS["id"], KEYS["agent_id"], NOW, None, NOW)
     assert choices(**dict.fromkeys(DROPPABLE, "drop")).row(row) == row
@@ -235,6 +227,8 @@ def test_recorded() -> None:
     assert chosen.recorded == {"phone_number": f"hash-{fingerprint}", "transcript": "drop"}
     assert str(chosen) == f"phone_number: hash-{fingerprint}, transcript: drop"
     assert choices(transcript_raw="drop").recorded == {"transcript_raw": "drop"}
+    assert choices(note="keep", id="keep").recorded == {}
+    assert str(KEEP_ALL) == "all columns kept"
 
 
 @pytest.mark.parametrize(
