@@ -74,8 +74,10 @@ class ColumnChoices:
     ) -> None:
         self._choices = checked_choices(choices or {})
         self._hasher = hasher
-        followed = {n: self._choices[of] for n, of in _FOLLOWS.items() if of in self._choices}
-        applied = followed | self._choices
+        applied = dict(self._choices)
+        for name, followed in _FOLLOWS.items():
+            if followed in self._choices:
+                applied.setdefault(name, self._choices[followed])
         self._dropped = {name for name, choice in applied.items() if choice == DROP}
         self._hashed = applied.keys() - self._dropped
         if self._hashed and not hasher:
@@ -123,9 +125,8 @@ class ColumnChoices:
         row = self.row(row)
         if self.drops("final_score"):
             row.get("extra", {}).pop("final_result", None)
-            row["final_result"] = row["final_result"] and row["final_result"] | {
-                "final_score": None
-            }
+            if result := row["final_result"]:
+                row["final_result"] = result | {"final_score": None}
         return row if row["call_id"] else without_personal(row)
 
     def reject(self, agent_id: str, reason: str, record: Any) -> dict[str, Any]:
