@@ -164,7 +164,8 @@ def _requests(shown: Sequence[date], spent: Sequence[Spending]) -> dict[str, Any
     }
     rows = [_spent(by_day.get(day, ())) for day in shown]
     limits = [each.hour_limit for each in spent if each.hour_limit]
-    rules = [each.rule for each in spent if each.rule]
+    # A task that only stages what webhooks brought requests no detail, by whatever rule.
+    rules = [each.rule for each in spent if each.rule not in ("", "by_webhook")]
     purposes = ("lists", "details", "performance")
     return {
         "requests": {

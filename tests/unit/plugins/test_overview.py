@@ -106,6 +106,13 @@ def test_what_the_days_would_have_cost_without_webhooks() -> None:
     assert shown["without"] == 3 + 16
 
 
+def test_the_rule_is_that_of_the_tasks_that_request_details() -> None:
+    by_webhook = Sync(day(1), rule="by_webhook", fetched=0, by_webhook=16)
+    daily = Sync(day(2), rule="every_version")
+    assert only(look(daily, by_webhook))["requests"]["rule"] == "every_version"
+    assert only(look(by_webhook))["requests"]["rule"] is None
+
+
 def test_agents_have_the_names_that_the_list_told_last() -> None:
     before = Sync(day(3), names_of_agents={ANNA: "Anna", BERT: "Bert"})
     shown = only(look(before, Sync(day(2), names_of_agents={ANNA: "Anne"}), Sync(day(1))))
