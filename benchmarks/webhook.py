@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 
 from airflow_provider_talkpilot.sandbox import StorageEmulator
-from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 
 PER_SECOND, CLIENTS, SECONDS = 200, 4, 30
 TURNS = 40

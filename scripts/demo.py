@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
-from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 from scripts.airflow_command import Airflow, DemoError
 
 DAG = "talkpilot_calls_to_bigquery"

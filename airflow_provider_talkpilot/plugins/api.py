@@ -38,7 +38,7 @@ _HEADERS = {
     "frame-ancestors 'self'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
-    # Not shown any more after a logout.
+    # The browser must not show the page after a logout.
     "Cache-Control": "private, no-cache",
 }
 
@@ -53,13 +53,13 @@ app = FastAPI(
 
 @app.get("/")
 def page() -> Response:
-    """The page."""
+    """Return the page."""
     return FileResponse(_STATIC / "index.html", media_type="text/html", headers=_HEADERS)
 
 
 @app.get("/static/{name}")
 def static(name: str) -> Response:
-    """A file of the page."""
+    """Return a file of the page."""
     if name not in _files():
         raise HTTPException(404, "Not found")
     path = _STATIC / name
@@ -72,10 +72,10 @@ def get_overview(
     response: Response,
     days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = DEFAULT_DAYS,
 ) -> dict[str, Any]:
-    """What the page shows.
+    """Return the figures that the page shows.
 
     :param user: whose permissions count.
-    :param days: how many days back.
+    :param days: how many days to show; the last is today.
     """
     now = datetime.now(UTC)
     first = datetime.combine(now.date() - timedelta(days=days - 1), time(), UTC)
@@ -98,7 +98,7 @@ def _files() -> frozenset[str]:
 
 
 def _readable(dag_ids: set[str], user: GetUserDep) -> set[str]:
-    """Keep those DAGs whose runs the user may read, as on Airflow's own pages."""
+    """Return those DAGs whose runs the user may read, as on Airflow's own pages."""
     manager = get_auth_manager()
     mine = dag_ids & manager.get_authorized_dag_ids(user=user, method="GET") if dag_ids else set()
     teams = _teams(mine)
@@ -118,7 +118,7 @@ def _readable(dag_ids: set[str], user: GetUserDep) -> set[str]:
 
 
 def _teams(dag_ids: set[str]) -> dict[str, dict[str, Any]]:
-    """The team of each DAG, for those Airflows that know of teams."""
+    """Return the team of each DAG, on versions of Airflow that have teams."""
     mapping = getattr(DagModel, "get_dag_id_to_team_name_mapping", None)
     found = mapping(list(dag_ids)) if mapping and dag_ids else {}
     return {dag_id: {"team_name": team} for dag_id, team in found.items()}

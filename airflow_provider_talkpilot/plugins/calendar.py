@@ -1,4 +1,4 @@
-"""A calendar: of each day, how much of it is in the table."""
+"""Makes a calendar: how much of each day is in the table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class DayState(StrEnum):
     """How much of a day is in the table."""
 
     COMPLETE = "complete"  # calls and details
-    SUMMARIES = "summaries"  # calls; details were not wanted
-    PARTIAL = "partial"  # some of the day, or of the agents
+    SUMMARIES = "summaries"  # calls; the run did not request details
+    PARTIAL = "partial"  # some hours, or some agents
     NEVER = "never"  # never walked
-    RUNNING = "running"  # on its way, and not loaded before
-    STALE = "stale"  # loaded before; the newest run failed
+    RUNNING = "running"  # a run works on it, and none has loaded it before
+    STALE = "stale"  # an earlier run loaded it; the newest run failed
     FAILED = "failed"  # not loaded: the run failed
-    ABSENT = "absent"  # of an agent that was not among those walked
-    OPEN = "open"  # not over, so it cannot be walked
+    ABSENT = "absent"  # of an agent that was not walked
+    OPEN = "open"  # not over, so no run can walk it
 
 
-# Of several states in one day, the first of these is shown.
+# Of several states in one day, the page shows the first of these.
 _WORST = (
     DayState.FAILED,
     DayState.STALE,
@@ -45,7 +45,7 @@ _WALKED = (*_LOADED, DayState.STALE, DayState.PARTIAL)
 class Day:
     """A day of one agent, or of a connection.
 
-    :param outcome: the outcome that makes the state.
+    :param outcome: the outcome that decides the state.
     :param before: for a stale day, the outcome that loaded it.
     :param walking: whether a run works on it.
     """
@@ -64,7 +64,7 @@ def calendar(
 
     :param days: the days, in order, without gaps; the last is today.
     :param outcomes: of one connection, newest first.
-    :param agent: whose days; None where agents are not known.
+    :param agent: the agent; None if the agents are unknown.
     """
     mine = [each for each in outcomes if _is_about(each, agent)]
     newest = Layer(days, (each for each in mine if each.state is not State.RUNNING))
@@ -121,9 +121,9 @@ def mark_absent(agents: Sequence[Sequence[Day]]) -> None:
 
 
 def together(agents: Sequence[Sequence[Day]]) -> list[Day]:
-    """Make the calendar of a connection: of each day the agent with the worst state.
+    """Make the calendar of a connection: each day has the worst state of its agents.
 
-    :param agents: the calendar of each agent, all of the same days; at least one.
+    :param agents: the calendar of each agent, all with the same days; at least one.
     """
     return [_together(same_day) for same_day in zip(*agents, strict=True)]
 

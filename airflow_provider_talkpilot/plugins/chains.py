@@ -1,7 +1,7 @@
 """Groups the tasks that worked on the same calls: an extract task, its enrichment, their loads.
 
-The summary of a task names its work. A task without a summary (it waits, or failed at once) is
-taken to do what the same task of the same DAG did when it last pushed one.
+The summary of a task names its work. A task that waits, or failed at once, has no summary. It
+counts as doing the work that the same task of the same DAG last did.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.plugins.records import Interval, Kind, Summary, 
 
 @dataclass
 class Chain:
-    """An extract task, and the tasks that brought to the table what it staged.
+    """An extract task, and the tasks that loaded what it staged.
 
     :param about: the summary of the extract task.
     """
@@ -52,9 +52,9 @@ class Chain:
 
 
 def chains(tasks: Iterable[Task]) -> tuple[list[Chain], int]:
-    """Sort tasks by the calls that they worked on.
+    """Group tasks by the calls that they worked on.
 
-    :param tasks: all that push summaries.
+    :param tasks: all tasks that push summaries.
     :return: the chains, oldest first; and how many extract tasks failed before they knew their
         interval.
     """
@@ -88,7 +88,7 @@ def chains(tasks: Iterable[Task]) -> tuple[list[Chain], int]:
 
 
 def _same_work(task: Task, candidates: Sequence[Chain]) -> Chain | None:
-    """The chain of the same run; else, as for a DAG that an asset starts, the last one before."""
+    """Return the chain of the same run; or the last one before, for a DAG that an asset starts."""
     manifest = task.summary.manifest if task.summary else None
     return max(
         (each for each in candidates if each.extract.run.run_after <= task.run.run_after),
@@ -102,7 +102,7 @@ def _same_work(task: Task, candidates: Sequence[Chain]) -> Chain | None:
 
 
 def _same_run(task: Task, usual: Summary, candidates: Sequence[Chain]) -> Chain | None:
-    """The only chain of the run that a task without a summary can belong to."""
+    """Return the only chain of the run to which a task without a summary can belong."""
     for choice in (
         candidates,
         [each for each in candidates if each.extract.map_index == task.map_index],

@@ -29,16 +29,16 @@ def of_connection(days: Sequence[date], outcomes: Sequence[Outcome]) -> dict[dat
 
     :param days: the days, in order, without gaps.
     :param outcomes: of the connection, newest first.
-    :return: figures of those days that are known.
+    :return: figures by day, of days with known figures.
     """
-    usable = [each for each in outcomes if each.calls_loaded and _tells_days(each)]
+    usable = [each for each in outcomes if each.calls_loaded and _has_days(each)]
     by_agents = {
         agents: _add_up(
             Layer(days, (each for each in usable if each.selected_agents == agents)), days
         )
         for agents in {each.selected_agents for each in usable}
     }
-    # Walks of every agent have all calls; others are added up.
+    # Walks of every agent have all calls. Other walks are added up.
     found = by_agents.pop(None, {})
     for day in days:
         some = [figures[day] for figures in by_agents.values() if day in figures]
@@ -59,7 +59,7 @@ def _add_up(layer: Layer, days: Sequence[date], agent: str | None = None) -> dic
     for day in days:
         pieces = layer.pieces(day)
         if any(piece.is_clipped for piece in pieces):
-            # Parts of two walks cannot be added: what they share would count twice.
+            # Two walks that overlap cannot be added: calls of both would count twice.
             pieces = [max(pieces, key=lambda piece: piece.outcome.end - piece.outcome.start)]
         if pieces:
             figures = [_figures(piece.outcome, day, agent) for piece in pieces]
@@ -77,12 +77,12 @@ def _figures(outcome: Outcome, day: date, agent: str | None) -> Figures:
         calls = outcome.calls or 0
     if outcome.state is not State.COMPLETE:
         return Figures(calls, 0)
-    # Summaries do not tell which day or agent the calls without a detail belong to.
+    # Summaries have no day and no agent of the calls without a detail.
     lacking = outcome.lacking if within and agent is None else 0
     return Figures(calls, max(0, calls - lacking))
 
 
-def _tells_days(outcome: Outcome) -> bool:
+def _has_days(outcome: Outcome) -> bool:
     known = outcome.calls is not None
     return bool(outcome.by_day) or (known and (outcome.calls == 0 or _is_within_a_day(outcome)))
 

@@ -1,4 +1,4 @@
-"""Outcomes of intervals, laid over days: of every moment the newest outcome counts."""
+"""Lays the outcomes of intervals over days: for each moment the newest outcome counts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ DAY = timedelta(days=1)
 
 
 def midnight(day: date) -> datetime:
-    """The first moment of a UTC day."""
+    """Return the first moment of a UTC day."""
     return datetime.combine(day, time(), UTC)
 
 
 def days_of(outcome: Outcome, days: Sequence[date]) -> Iterator[date]:
-    """The days that an outcome's interval touches, of some days without gaps."""
+    """Return those of the days that an outcome's interval touches; the days have no gaps."""
     first = max(outcome.start.astimezone(UTC).date(), days[0])
     last = min((outcome.end - timedelta(microseconds=1)).astimezone(UTC).date(), days[-1])
     for number in range((last - first).days + 1):
@@ -63,7 +63,7 @@ class Layer:
     def _fill(
         self, day: date, free: Iterable[tuple[datetime, datetime]], outcome: Outcome
     ) -> Iterator[tuple[datetime, datetime]]:
-        """Take the free time in the outcome's interval; give what stays free."""
+        """Fill the free time in the outcome's interval; return what stays free."""
         for start, end in free:
             first, last = max(start, outcome.start), min(end, outcome.end)
             if first >= last:
@@ -76,7 +76,7 @@ class Layer:
                 yield last, end
 
     def pieces(self, day: date) -> list[Piece]:
-        """What counts on a day, newest first."""
+        """Return the pieces of a day, newest outcome first."""
         return self._pieces.get(day, [])
 
     def is_whole(self, day: date) -> bool:

@@ -1,4 +1,4 @@
-"""What came of each interval."""
+"""Finds the outcome of each interval that a run walked."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from airflow_provider_talkpilot.plugins.records import Summary, Task
 
 
 class State(StrEnum):
-    """What came of an interval."""
+    """The state of an interval in one run."""
 
     COMPLETE = "complete"  # calls and details are loaded
-    SUMMARIES = "summaries"  # calls are loaded, details were not wanted
+    SUMMARIES = "summaries"  # calls are loaded; the run did not request details
     FAILED = "failed"
     RUNNING = "running"  # running, queued, deferred, waiting for its next try
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one interval in one run.
+    """The outcome of one interval in one run.
 
     :param at: when the last of its tasks ended; before that, when the run was due.
-    :param agents: whose calls; None for every agent of the key, or where that is not known.
-    :param selected_agents: a name for the agents that were chosen; None for every agent.
-    :param by_agent: calls by agent, where the walk is known.
-    :param agent_names: names by agent, where they are known.
-    :param by_day: calls by UTC day, where they are known.
+    :param agents: the walked agents; None for every agent of the key, or for unknown agents.
+    :param selected_agents: a name for the chosen agents; None for every agent.
+    :param by_agent: calls by agent, if known.
+    :param agent_names: names by agent, if known.
+    :param by_day: calls by UTC day, if known.
     :param calls: calls of the walk.
-    :param calls_loaded: whether its calls are in the table, whatever became of the details.
-    :param lacking: calls of the walk without a detail, though details were fetched.
-    :param purged: calls found to be purged since the table last read them.
-    :param erased: calls found to be deleted at TalkPilot.
-    :param drift: values that did not fit, by column: of the list, or of details where there were
-        more.
-    :param recordings: recordings by status; ``deleted`` are those that its loads deleted.
+    :param calls_loaded: whether the calls are in the table, with or without details.
+    :param lacking: calls of the walk without a detail, though the run fetched details.
+    :param purged: calls that TalkPilot purged since the table last read them.
+    :param erased: calls that are gone from TalkPilot.
+    :param drift: by column, values that did not fit: of lists or of details, the larger number.
+    :param recordings: recordings by status; its loads deleted the ``deleted`` ones.
     :param failed_task: the first task that failed.
     """
 
@@ -65,25 +64,25 @@ class Outcome:
 
     @property
     def loaded(self) -> bool:
-        """Whether all that it was to bring is in the table."""
+        """Whether the table has all that the run should load."""
         return self.state in (State.COMPLETE, State.SUMMARIES)
 
 
 def outcomes(tasks: Sequence[Task]) -> tuple[list[Outcome], int]:
-    """Find what came of each interval.
+    """Find the outcome of each interval.
 
-    :param tasks: all that push summaries.
-    :return: the outcomes, newest first; and how many walks are not among them, since they failed
-        before they knew their interval.
+    :param tasks: all tasks that push summaries.
+    :return: the outcomes, newest first; and how many walks have none, because they failed before
+        they knew their interval.
     """
     found, unplaced = chains(tasks)
-    # A selection is not the whole interval, and what is not loaded is in no table.
-    told = [
+    # A selection is not the whole interval. A chain without a state was not to load anything.
+    known = [
         _outcome(chain, state)
         for chain in found
         if not chain.about.selection and (state := _state(chain))
     ]
-    return sorted(told, key=lambda each: each.at, reverse=True), unplaced
+    return sorted(known, key=lambda each: each.at, reverse=True), unplaced
 
 
 def _outcome(chain: Chain, state: State) -> Outcome:
@@ -115,7 +114,7 @@ def _outcome(chain: Chain, state: State) -> Outcome:
 
 
 def _state(chain: Chain) -> State | None:
-    """The state of a chain; None where it was not to bring anything to the table."""
+    """Return the state of a chain; None for one that was not to load anything."""
     calls = [chain.extract, *chain.load_calls]
     details = [*chain.enrich, *chain.load_details]
     if any(task.failed for task in calls):
@@ -140,19 +139,22 @@ def _is_unfinished(task: Task) -> bool:
 
 
 def _agents(about: Summary) -> frozenset[str] | None:
-    """Whose calls a walk is about; None for every agent, or where that is not known."""
+    """Return the agents of a walk; None for every agent, or for unknown agents."""
     if about.by_agent is not None:
         return frozenset(about.by_agent)
     return frozenset(about.agent_ids) if about.agent_ids else None
 
 
 def _selected_agents(about: Summary) -> str | None:
-    """A name for the agents that were chosen; None for every agent."""
+    """Return a name for the chosen agents; None for every agent."""
     return None if about.agent_ids is None else ",".join(sorted(about.agent_ids)) or about.scope
 
 
 def _drift(summaries: Iterable[Summary]) -> dict[str, int]:
-    """Values that did not fit. A detail has the list's fields too: the larger count is of calls."""
+    """Count values that did not fit, by column.
+
+    A detail repeats the list's fields, so the larger of the two counts is right.
+    """
     found: dict[str, int] = {}
     for summary in summaries:
         for name, number in summary.drift.items():

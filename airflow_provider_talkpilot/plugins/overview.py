@@ -29,17 +29,17 @@ MAX_EVENTS = 10
 
 @dataclass
 class _Notes:
-    """Outcomes that the page refers to: each is sent once, and referred to by its number."""
+    """The outcomes that the page needs: each is sent once, and named by its number."""
 
     numbers: dict[int, int] = field(default_factory=dict)
-    told: list[dict[str, Any]] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
 
     def number(self, outcome: Outcome | None) -> int | None:
         if outcome is None:
             return None
         if id(outcome) not in self.numbers:
-            self.numbers[id(outcome)] = len(self.told)
-            self.told.append(
+            self.numbers[id(outcome)] = len(self.sent)
+            self.sent.append(
                 {
                     "dag_id": outcome.dag_id,
                     "run_id": outcome.run_id,
@@ -57,12 +57,12 @@ class _Notes:
 
 
 def overview(tasks: Sequence[Task], *, now: datetime, days: int) -> dict[str, Any]:
-    """Turn what was read into what is shown.
+    """Make the figures that the page shows.
 
-    :param tasks: all that push summaries.
+    :param tasks: all tasks that push summaries.
     :param now: aware.
     :param days: how many days to show; the last is today.
-    :return: what ``static/page.js`` draws; see there.
+    :return: what ``static/page.js`` draws.
     """
     today = now.astimezone(UTC).date()
     shown = [today - timedelta(days=days - 1 - number) for number in range(days)]
@@ -88,7 +88,7 @@ def overview(tasks: Sequence[Task], *, now: datetime, days: int) -> dict[str, An
         "has_runs": bool(tasks),
         "unplaced": unplaced,
         "connections": [connection(name) for name in sorted(names)],
-        "outcomes": notes.told,
+        "outcomes": notes.sent,
     }
 
 
@@ -99,7 +99,7 @@ def _calendars(shown: Sequence[date], found: Sequence[Outcome], notes: _Notes) -
     whole = together(list(calendars.values())) if calendars else calendar(shown, found)
     counted = figures.of_connection(shown, found)
     names: dict[str, str] = {}
-    for outcome in reversed(found):  # the newest says what an agent is called
+    for outcome in reversed(found):  # the newest name of an agent counts
         names.update(outcome.agent_names)
     return {
         "days": _cells(whole, counted, notes),
@@ -116,7 +116,7 @@ def _calendars(shown: Sequence[date], found: Sequence[Outcome], notes: _Notes) -
 
 
 def _agents(found: Iterable[Outcome]) -> list[str]:
-    """All agents, those with the most calls first."""
+    """Return all agents, those with the most calls first."""
     calls: Counter[str] = Counter()
     for outcome in found:
         calls.update(dict.fromkeys(outcome.agents or (), 0))
@@ -181,7 +181,7 @@ def _requests(shown: Sequence[date], spent: Sequence[Spending]) -> dict[str, Any
 
 
 def _spent(those: Sequence[Spending]) -> dict[str, int]:
-    """Requests by purpose; ``without`` webhooks and records, each transcript costs a detail."""
+    """Add up requests by purpose; ``without`` webhooks, each transcript costs a detail."""
     return {
         "by_webhook": sum(each.by_webhook for each in those),
         "without": sum(each.lists + each.details + each.by_webhook for each in those),
@@ -193,7 +193,7 @@ def _spent(those: Sequence[Spending]) -> dict[str, int]:
 
 
 def _events(found: Sequence[Outcome], notes: _Notes) -> dict[str, Any]:
-    """Purges and erasures, newest first."""
+    """Return purges and erasures, newest first."""
     those = [each for each in found if each.erased or each.purged]
     return {
         "purged": sum(each.purged for each in found),

@@ -25,9 +25,9 @@ _TaskName = tuple[str, str]  # DAG and task
 
 @dataclass(frozen=True)
 class Read:
-    """What was read.
+    """The tasks that were read.
 
-    :param truncated: whether older tasks of the range were left out.
+    :param truncated: whether older tasks of the range are missing.
     :param unreadable: how many tasks have a summary that could not be read.
     """
 
@@ -39,14 +39,14 @@ class Read:
 def read_tasks(session: Session, since: datetime, may_read: Callable[[set[str]], set[str]]) -> Read:
     """Read the tasks that push summaries of our operators.
 
-    Which tasks these are is told by the last summary of each, not by ids or classes: tasks may be
-    renamed and operators subclassed. A task that has not pushed any in the range is not found.
+    The last summary of a task shows whether it is one of them, not its id or class: users rename
+    tasks and subclass operators. A task without any summary in the range is not found.
 
     :param session: of Airflow's database; nothing is written.
     :param since: the earliest ``run_after`` of their runs. A run is never due before its interval
         is over.
-    :param may_read: leaves of some DAGs those that the user may read.
-    :return: the newest tasks, as many as are read at once, the newest runs first.
+    :param may_read: returns those of some DAGs that the user may read.
+    :return: the tasks of the newest runs, newest first, up to a bound.
     """
     reader = SummaryReader()
     names = _our_tasks(session, since, may_read, reader)
@@ -60,7 +60,7 @@ def read_tasks(session: Session, since: datetime, may_read: Callable[[set[str]],
     unreadable = 0
     for row, found in zip(rows, reader.read(rows), strict=True):
         summary = found if isinstance(found, Summary) else None
-        # Each of these tasks pushes summaries: what is none has lost its value.
+        # Each of these tasks pushes summaries: a value that is none was lost.
         unreadable += summary is None and row.value is not None
         run = Run(row.dag_id, row.run_id, str(row.state), row.run_after)
         run = runs.setdefault(row.id, run)
@@ -74,9 +74,9 @@ def _our_tasks(
     may_read: Callable[[set[str]], set[str]],
     reader: SummaryReader,
 ) -> list[_TaskName]:
-    """Tasks whose last summary is of our operators, or cannot be read.
+    """Find the tasks whose last summary is of our operators, or cannot be read.
 
-    Others push XComs of that name too, which may be large: of theirs no more than the last is read.
+    Other tasks push XComs of that name too, which may be large: only their last one is read.
     """
     latest = session.execute(
         select(XComModel.dag_id, XComModel.task_id, func.max(XComModel.dag_run_id).label("run"))
@@ -100,7 +100,7 @@ def _our_tasks(
 def _rows(
     session: Session, since: datetime, names: Sequence[_TaskName], most: int
 ) -> Sequence[Any]:
-    """Instances of some tasks with their runs and their summaries, those of the newest runs."""
+    """Read instances of some tasks with their runs and summaries, newest runs first."""
     return session.execute(
         select(
             DagRun.id,

@@ -49,18 +49,18 @@ class OfDay(_Model):
 class Summary(_Model):
     """The XCom ``summary`` that our operators push.
 
-    They push it when they know what they work on, and again with figures when they have done it.
+    They push it when they know their work, and again with figures when they have done it.
 
     :param scope: names connection, agents and selection. Two tasks with the same scope and
         interval work on the same calls.
     :param manifest_kind: what a load loads.
-    :param selection: filters in use: what they leave is not the whole interval.
-    :param agent_ids: the agents; None for every agent that the key can see. Left out where there
-        are too many.
+    :param selection: filters in use; with any, the walk is not of the whole interval.
+    :param agent_ids: the agents; None for every agent that the key can see. Empty if there are too
+        many.
     :param requests: requests by kind; None while the task works.
-    :param by_agent: calls by agent; None where there are too many agents.
-    :param agent_names: by agent, where the list of agents was read.
-    :param rule: by which details are requested.
+    :param by_agent: calls by agent; None if there are too many agents.
+    :param agent_names: by agent, if the task read the list of agents.
+    :param rule: the rule for requesting details.
     :param records: performance records.
     :param recordings: how many recordings came to each status.
     :param intervals: what a re-sync chose.
@@ -96,7 +96,7 @@ class Summary(_Model):
 
     @property
     def work(self) -> tuple[str, Interval] | None:
-        """Which calls a task works on; None for one that works on no interval."""
+        """Scope and interval of the calls that a task works on; None without an interval."""
         return None if self.interval is None else (self.scope, self.interval)
 
 
@@ -104,8 +104,8 @@ def parse_summary(value: Any) -> Summary | None:
     """Read the value of an XCom named ``summary``.
 
     :param value: as the task pushed it.
-    :return: the summary; None where it is not of our operators, or not for the page.
-    :raises ValueError: when it is of our operators, and has something else than it should.
+    :return: the summary; None for a value that is not of our operators, or not for the page.
+    :raises ValueError: when a summary of our operators has a wrong value.
     """
     is_ours = isinstance(value, Mapping) and "scope" in value and value.get("kind") in list(Kind)
     return Summary.model_validate(value) if is_ours else None
@@ -126,7 +126,7 @@ class Task:
     """An instance of a task that pushes summaries.
 
     :param ended: when it ended, if it did.
-    :param summary: None where it has pushed none: it has not started, or failed at once.
+    :param summary: None if it has pushed none: it has not started, or failed at once.
     """
 
     run: Run
@@ -143,7 +143,7 @@ class Task:
 
     @property
     def failed(self) -> bool:
-        """Whether it did not, and will not by itself."""
+        """Whether it failed, and Airflow will not try it again."""
         return self.state in ("failed", "upstream_failed")
 
     @property

@@ -1,4 +1,4 @@
-"""When past days were last read again, for each reason that a re-sync has."""
+"""Finds when a re-sync last read past days again, for each of its reasons."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from airflow_provider_talkpilot.plugins.records import Kind, Task
 
 @dataclass(frozen=True)
 class Resync:
-    """The last interval that was read again for a reason.
+    """The last interval that a re-sync read again for a reason.
 
     :param reason: such as ``retention``.
-    :param outcome: what came of it.
+    :param outcome: of the interval.
     """
 
     reason: str
@@ -24,9 +24,9 @@ class Resync:
 def resyncs(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> list[Resync]:
     """Find the last re-sync for each reason.
 
-    :param tasks: all that push summaries.
-    :param outcomes: what came of them, newest first.
-    :return: by connection and reason one; empty where no task chooses days.
+    :param tasks: all tasks that push summaries.
+    :param outcomes: their outcomes, newest first.
+    :return: one for each connection and reason; empty if no task chooses days.
     """
     reasons = {
         (task.run.dag_id, task.run.run_id, chosen.start, chosen.end): chosen.reason

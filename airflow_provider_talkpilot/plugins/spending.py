@@ -1,4 +1,4 @@
-"""Requests that tasks spent, beside the fewest that could have done the same work."""
+"""Counts the requests that tasks spent, and the fewest that could have done the same work."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Spending:
     """Requests that a task spent, and the fewest that could have done its work.
 
     :param at: when the task ended.
-    :param performance: for performance records; they are among the fewest as they are.
-    :param by_webhook: transcripts that webhooks brought.
-    :param rule: by which details are requested, of a task that requests them.
-    :param hour_limit: the connection's own limit an hour, if it has one.
+    :param performance: for performance records; the fewest are as many.
+    :param by_webhook: transcripts that came by webhook.
+    :param rule: the enrichment's rule for requesting details; empty for other tasks.
+    :param hour_limit: the connection's own hourly limit, if it has one.
     """
 
     connection: str
@@ -36,7 +36,7 @@ class Spending:
 
 
 def spending(tasks: Iterable[Task]) -> list[Spending]:
-    """Requests by task, oldest first; of a task that has not done its work they are not known."""
+    """Count requests by task, oldest first; a task that is not done has no counts yet."""
     found = []
     for task in tasks:
         summary = task.summary
@@ -63,7 +63,7 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
 
 
 def _least_lists(summary: Summary) -> int:
-    """A page for 100 calls of an agent, and one for the list of agents where it was read."""
+    """Count a page for 100 calls of an agent, and the list of agents if the task read it."""
     agents = summary.agents
     if summary.by_agent:
         pages = sum(max(1, math.ceil(calls / PAGE)) for calls in summary.by_agent.values())

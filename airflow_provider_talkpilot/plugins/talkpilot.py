@@ -17,10 +17,10 @@ PREFIX = "talkpilot"
 class LazyApp:
     """A web application, imported at the first request.
 
-    Workers, scheduler and triggerer load plugins too, and do not need it. If it cannot be imported,
-    then only its own addresses fail.
+    Workers, scheduler and triggerer load plugins too, and do not need it. If the import fails, only
+    the application's own addresses fail.
 
-    :param module: has it as ``app``, in this package.
+    :param module: the module of this package that has ``app``.
     """
 
     def __init__(self, module: str) -> None:
@@ -37,7 +37,7 @@ class LazyApp:
 
 
 def _apps() -> list[dict[str, Any]]:
-    """The page, and the receiver of webhooks where the environment has a secret for it."""
+    """Return the page, and the receiver of webhooks if the environment has a secret for it."""
     if not IS_AIRFLOW_3:
         return []
     page = {"app": LazyApp("api"), "url_prefix": f"/{PREFIX}", "name": "TalkPilot"}

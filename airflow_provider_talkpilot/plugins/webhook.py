@@ -1,7 +1,7 @@
 """The receiver of webhooks, mounted in Airflow's API server.
 
-It has an authentication of its own, and nothing of Airflow's session. Its settings are those of the
-program, from the API server's environment.
+It has its own authentication, and uses nothing of Airflow's session. It reads the same settings as
+the program, from the API server's environment.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @cache
 def _receiver() -> ASGIApp:
     settings = ReceiverSettings.from_environment(os.environ)
-    # As the DAGs have it, unless the environment says so.
+    # The DAGs' Variable, unless the environment has another URI.
     uri = os.environ.get(STAGING_URI) or get_variable("talkpilot_staging_uri")
     return make_app(settings, parse_uri(uri or ""))

@@ -1,4 +1,4 @@
-"""Reads XComs through the XCom backend that Airflow is set up with."""
+"""Reads XComs through Airflow's configured XCom backend."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SummaryReader:
         """Read summaries, in the order of the rows.
 
         :param rows: of XComs, with ``key`` and ``value``.
-        :return: for each row its summary; None for none of our operators.
+        :return: the summary of each row; None for one that is not of our operators.
         """
         if self.is_local:
             found = [self._read(row) for row in rows]

@@ -1,8 +1,11 @@
-"""A local TalkPilot and a local BigQuery: for trying the provider out and for DAG tests.
+"""A local TalkPilot, BigQuery and Cloud Storage, to try the provider out and to test DAGs.
 
-Needs the extra ``sandbox`` (``pip install 'airflow-provider-talkpilot[sandbox]'``). Nothing here
-imports Airflow, and importing this package alone imports nothing heavy: the names below are
-loaded when they are first used.
+It needs the extra ``sandbox`` (``pip install 'airflow-provider-talkpilot[sandbox]'``), and imports
+nothing of Airflow. This package alone imports nothing heavy: it loads the names below at their
+first use.
+
+``server.py`` runs the sandbox, ``settings.py`` has its settings. ``api/`` serves requests,
+``calls/`` makes and changes the data, ``emulators/`` starts the Google services.
 
 >>> from airflow_provider_talkpilot.sandbox import Sandbox
 >>> with Sandbox(days=2, calls_per_day=50) as sandbox:
@@ -15,19 +18,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.sandbox.bigquery import BigQueryEmulator
+    from airflow_provider_talkpilot.sandbox.emulators.bigquery import BigQueryEmulator
+    from airflow_provider_talkpilot.sandbox.emulators.storage import StorageEmulator
     from airflow_provider_talkpilot.sandbox.server import Sandbox
     from airflow_provider_talkpilot.sandbox.settings import ApiKey, SandboxSettings
-    from airflow_provider_talkpilot.sandbox.storage import StorageEmulator
 
 __all__ = ["ApiKey", "BigQueryEmulator", "Sandbox", "SandboxSettings", "StorageEmulator"]
 
 _HOMES = {
     "ApiKey": "settings",
-    "BigQueryEmulator": "bigquery",
+    "BigQueryEmulator": "emulators.bigquery",
     "Sandbox": "server",
     "SandboxSettings": "settings",
-    "StorageEmulator": "storage",
+    "StorageEmulator": "emulators.storage",
 }
 
 

@@ -16,13 +16,17 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.sandbox.bigquery import BigQueryEmulator
     from airflow_provider_talkpilot.sandbox.server import Sandbox
-    from airflow_provider_talkpilot.sandbox.storage import StorageEmulator
+
 
 _PORT = 8971
 _BUCKET = "talkpilot-staging"
 _TABLE = "talkpilot.calls"
+# Options that are fields of SandboxSettings.
+_OPTIONS = (
+    *("era", "start", "days", "calls_per_day", "agents"),
+    *("requests_per_minute", "requests_per_hour"),
+)
 _EXTRA = "pip install 'airflow-provider-talkpilot[sandbox]'"
 
 
@@ -31,10 +35,10 @@ def _limit(text: str) -> int | None:
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """A name and a value: JSON, or else text as it is."""
+    """Read ``NAME=VALUE``; a value that is not JSON is a text."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -42,7 +46,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Create the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_talkpilot.sandbox",
         description="A TalkPilot API with made-up calls and a BigQuery emulator, on this machine.",
@@ -50,31 +54,19 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--era", choices=("spring", "now"), default="now",
         help="the API as documented in March 2026, or now (default %(default)s)")  # fmt: skip
-    add("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="any setting by its name, for example windows=fixed")  # fmt: skip
     add("--port", type=int, default=_PORT, help="port of the API, 0 for any (default %(default)s)")
     add("--start", type=dt.date.fromisoformat, metavar="DAY", help="first day of the calls, UTC "
         "(default: so that yesterday is the last)")  # fmt: skip
     add("--days", type=int, default=7, help="days with calls (default %(default)s)")
     add("--calls-per-day", type=int, default=40, help="of all agents (default %(default)s)")
     add("--agents", type=int, default=2, help="number of agents (default %(default)s)")
-    add("--seed", type=int, default=1, help="same seed, same calls (default %(default)s)")
     add("--requests-per-minute", type=_limit, default=60, metavar="N",
         help="rate limit, or 'none' (default %(default)s)")  # fmt: skip
     add("--requests-per-hour", type=_limit, default=1000, metavar="N",
         help="rate limit, or 'none' (default %(default)s)")  # fmt: skip
-    add("--minute-seconds", type=float, default=60.0, metavar="S",
-        help="length of the rate limit's minute (default %(default)s)")  # fmt: skip
-    add("--hour-seconds", type=float, default=3600.0, metavar="S",
-        help="length of the rate limit's hour (default %(default)s)")  # fmt: skip
-    add("--bounds", choices=("exclusive", "inclusive"), default="exclusive",
-        help="whether a call exactly at from or to is listed (default %(default)s)")  # fmt: skip
-    add("--latency", type=float, default=0.0, metavar="S", help="seconds before every response")
-    add("--fault-rate", type=float, default=0.0, metavar="R", help="share of failing requests")
-    add("--no-bigquery", action="store_true", help="no BigQuery and no storage emulator")
-    add("--no-storage", action="store_true", help="no storage emulator")
-    add("--bigquery-port", type=int, default=0, metavar="P", help="0 for any (the default)")
-    add("--storage-port", type=int, default=0, metavar="P", help="0 for any (the default)")
+    add("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="any other field of SandboxSettings, for example windows=fixed")  # fmt: skip
+    add("--no-bigquery", action="store_true", help="start no BigQuery and no storage emulator")
     add("--gcs-root", type=Path, metavar="DIR", help="folder behind gs:// (default: a new one)")
     add("--env-file", type=Path, metavar="FILE",
         help="write the export lines here once all is ready; removed at the end")  # fmt: skip
@@ -84,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until Ctrl-C or SIGTERM.
 
-    :param arguments: the command line; None is the process's.
+    :param arguments: the command line; None takes the process's.
     :returns: the exit code.
     """
     options = make_parser().parse_args(arguments)
@@ -108,11 +100,7 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _say(line: str = "") -> None:
+def _print(line: str = "") -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -120,12 +108,15 @@ def _say(line: str = "") -> None:
 def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     from pydantic import ValidationError
 
+    from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
+
     try:
         sandbox = _make_sandbox(options)
     except ValidationError as wrong:
         first = wrong.errors()[0]
         name = str(first["loc"][0])
-        option = f"--set {name}" if name in dict(options.settings) else _option(name)
+        is_option = name in _OPTIONS and name not in dict(options.settings)
+        option = f"--{name.replace('_', '-')}" if is_option else f"--set {name}"
         return _fail(f"{option}: {first['msg']}")
     with contextlib.ExitStack() as stack:
         try:
@@ -133,28 +124,30 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
         except OSError:
             return _fail(f"Port {options.port} is in use: choose another with --port")
         environment = dict(sandbox.environment)
-        bigquery: BigQueryEmulator | None = None
-        storage: StorageEmulator | None = None
+        servers = [f"TalkPilot API      {sandbox.base_url}"]
+        servers.append(f"its admin side     {sandbox.admin_url}/")
         if not options.no_bigquery:
-            bigquery, storage = _start_emulators(options, stack)
-            environment |= bigquery.environment
+            _print("Starting the BigQuery emulator …")
+            bigquery = stack.enter_context(BigQueryEmulator(gcs_root=options.gcs_root))
+            storage = stack.enter_context(StorageEmulator(bigquery.gcs_root))
+            environment |= bigquery.environment | storage.environment
             environment["AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE"] = f"{bigquery.project}.{_TABLE}"
-        if storage is not None:
-            environment |= storage.environment
             environment["AIRFLOW_VAR_TALKPILOT_STAGING_URI"] = storage.create_bucket(_BUCKET)
+            servers.append(f"BigQuery emulator  {bigquery.url}")
+            servers.append(f"Storage emulator   {storage.url}   (gs:// is {storage.gcs_root})")
         exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
         if options.env_file is not None:
-            # A program that waits for the file finds all of it.
+            # A program that waits for the file must find it complete.
             unfinished = options.env_file.with_name(f".{options.env_file.name}.new")
             unfinished.write_text("".join(f"{line}\n" for line in exports))
             unfinished.replace(options.env_file)
             stack.callback(options.env_file.unlink, missing_ok=True)
-        _describe(sandbox, bigquery, storage, exports)
+        _describe(sandbox, servers, exports)
         # A wait with a timeout lets signals through on every platform.
         while not stop.wait(1.0):
             pass
-        _say("Stopping.")
-    _say("Stopped.")
+        _print("Stopping.")
+    _print("Stopped.")
     return 0
 
 
@@ -162,65 +155,27 @@ def _make_sandbox(options: argparse.Namespace) -> Sandbox:
     from airflow_provider_talkpilot.sandbox.server import Sandbox
     from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
 
-    today = dt.datetime.now(dt.UTC).date()
-    settings = {
-        "era": options.era,
-        "seed": options.seed,
-        "days": options.days,
-        "start": options.start or today - dt.timedelta(days=options.days),
-        "calls_per_day": options.calls_per_day,
-        "agents": options.agents,
-        "requests_per_minute": options.requests_per_minute,
-        "requests_per_hour": options.requests_per_hour,
-        "minute_seconds": options.minute_seconds,
-        "hour_seconds": options.hour_seconds,
-        "from_bound": options.bounds,
-        "to_bound": options.bounds,
-        "latency_seconds": options.latency,
-        "random_fault_rate": options.fault_rate,
-    }
+    settings = {name: getattr(options, name) for name in _OPTIONS}
+    if options.start is None:
+        settings["start"] = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=options.days)
     return Sandbox(SandboxSettings(**settings | dict(options.settings)), port=options.port)
 
 
-def _start_emulators(
-    options: argparse.Namespace, stack: contextlib.ExitStack
-) -> tuple[BigQueryEmulator, StorageEmulator | None]:
-    from airflow_provider_talkpilot.sandbox.bigquery import BigQueryEmulator
-    from airflow_provider_talkpilot.sandbox.storage import StorageEmulator
-
-    _say("Starting the BigQuery emulator …")
-    bigquery = BigQueryEmulator(gcs_root=options.gcs_root, port=options.bigquery_port)
-    stack.enter_context(bigquery)
-    if options.no_storage:
-        return bigquery, None
-    storage = StorageEmulator(bigquery.gcs_root, port=options.storage_port)
-    return bigquery, stack.enter_context(storage)
-
-
-def _describe(
-    sandbox: Sandbox,
-    bigquery: BigQueryEmulator | None,
-    storage: StorageEmulator | None,
-    exports: Sequence[str],
-) -> None:
+def _describe(sandbox: Sandbox, servers: Sequence[str], exports: Sequence[str]) -> None:
+    for line in servers:
+        _print(line)
     days = sandbox.settings.dates()
-    _say(f"TalkPilot API      {sandbox.base_url}")
-    _say(f"its admin side     {sandbox.admin_url}/")
-    if bigquery is not None:
-        _say(f"BigQuery emulator  {bigquery.url}")
-    if storage is not None:
-        _say(f"Storage emulator   {storage.url}   (gs:// is {storage.gcs_root})")
     if days:
         agents = len(sandbox.store.agent_ids)
         of_agents = f"{agents} agent{'' if agents == 1 else 's'}"
-        _say(f"{len(sandbox.store)} calls of {of_agents}, {days[0]} to {days[-1]} (UTC)")
-    _say()
-    _say("Paste into the shell that runs Airflow:")
-    _say()
+        _print(f"{len(sandbox.store)} calls of {of_agents}, {days[0]} to {days[-1]} (UTC)")
+    _print()
+    _print("Paste into the shell that runs Airflow:")
+    _print()
     for line in exports:
-        _say(line)
-    _say()
-    _say("Ready. Ctrl-C stops everything.")
+        _print(line)
+    _print()
+    _print("Ready. Ctrl-C stops everything.")
 
 
 if __name__ == "__main__":

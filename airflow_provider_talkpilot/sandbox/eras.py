@@ -1,4 +1,4 @@
-"""The two states of the API that a customer can meet, point by point."""
+"""The two states of the API that a customer can meet, switch by switch."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ ERAS: dict[Era, Switches] = {
         webhooks="call_ended",
     ),
 }
-"""The value of every switch that is not set by itself."""
+"""The value of every switch that has none of its own."""

@@ -10,17 +10,17 @@ from typing import Any, Self
 
 import uvicorn
 
-from airflow_provider_talkpilot.sandbox.app import make_app
-from airflow_provider_talkpilot.sandbox.counters import Request
-from airflow_provider_talkpilot.sandbox.faults import Faults
-from airflow_provider_talkpilot.sandbox.processes import HOST, bind
-from airflow_provider_talkpilot.sandbox.scripts import Scripts
-from airflow_provider_talkpilot.sandbox.service import Service
+from airflow_provider_talkpilot.sandbox.api.app import make_app
+from airflow_provider_talkpilot.sandbox.api.counters import Request
+from airflow_provider_talkpilot.sandbox.api.faults import Faults
+from airflow_provider_talkpilot.sandbox.api.scripts import Scripts
+from airflow_provider_talkpilot.sandbox.api.state import BeforeRequest, State
+from airflow_provider_talkpilot.sandbox.api.webhooks import Delivery, deliver
+from airflow_provider_talkpilot.sandbox.calls.store import CallStore
+from airflow_provider_talkpilot.sandbox.calls.times import Moment
+from airflow_provider_talkpilot.sandbox.emulators.processes import HOST, bind
+from airflow_provider_talkpilot.sandbox.emulators.service import Service
 from airflow_provider_talkpilot.sandbox.settings import ApiKey, SandboxSettings, fake_api_key
-from airflow_provider_talkpilot.sandbox.state import BeforeRequest, State
-from airflow_provider_talkpilot.sandbox.store import CallStore
-from airflow_provider_talkpilot.sandbox.times import Moment
-from airflow_provider_talkpilot.sandbox.webhooks import Delivery, deliver
 
 _START_SECONDS = 20
 _STOP_SECONDS = 10
@@ -35,7 +35,7 @@ class Sandbox(Service):
 
     :param settings: how it behaves; None takes the defaults.
     :param port: port of the API; 0 chooses a free one.
-    :param changes: fields of :class:`SandboxSettings`, instead of or on top of ``settings``.
+    :param changes: fields of :class:`SandboxSettings`; they change ``settings``.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Sandbox(Service):
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Start serving; returns when requests get responses.
+        """Start serving; return when requests get responses.
 
         :raises OSError: when the port is in use.
         """
@@ -104,7 +104,7 @@ class Sandbox(Service):
             bound.close()
         self._sockets = []
 
-    # Where it is, and how to get in
+    # Addresses and keys
 
     @property
     def port(self) -> int:
@@ -115,7 +115,7 @@ class Sandbox(Service):
 
     @property
     def base_url(self) -> str:
-        """The API's base URL, with its ``/v1``; the era gives its path."""
+        """The API's base URL, with the path of the era."""
         return f"http://{HOST}:{self.port}{self.settings.switches.base_path}"
 
     @property
@@ -125,32 +125,32 @@ class Sandbox(Service):
 
     @property
     def storage_url(self) -> str:
-        """The host that serves recordings: another port, and no business of the API key."""
+        """The host that serves recordings, on another port; the API key must not go there."""
         return self.state.storage_url or ""
 
     @property
     def api_key(self) -> str:
-        """The first of the keys (made up, in TalkPilot's shape)."""
+        """The first key (made up, in TalkPilot's shape)."""
         return next(iter(self.settings.api_keys))
 
     @property
     def connection(self) -> dict[str, Any]:
-        """An Airflow connection to it, as JSON connections are written."""
+        """An Airflow connection to the sandbox, in the fields of a JSON connection."""
         connection = {"conn_type": "talkpilot", "host": self.base_url, "password": self.api_key}
-        # A client counts on minutes and hours: it has to know where they are shorter.
+        # A client counts on minutes and hours: it must know if they are shorter.
         lengths = {"minute_seconds": 60.0, "hour_seconds": 3600.0}
         settings = {name: getattr(self.settings, name) for name in lengths}
         return connection | ({} if settings == lengths else {"extra": settings})
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables that point Airflow at it."""
+        """Environment variables with which Airflow uses the sandbox."""
         return {"AIRFLOW_CONN_TALKPILOT_DEFAULT": json.dumps(self.connection)}
 
     def add_key(self, name: str = "other", **rights: Any) -> str:
         """Add a made-up key.
 
-        :param name: the key follows from it.
+        :param name: the same name makes the same key.
         :param rights: fields of :class:`ApiKey`.
         :returns: the key.
         """
@@ -158,7 +158,7 @@ class Sandbox(Service):
         self.settings.api_keys[key] = ApiKey(**rights)
         return key
 
-    # What happens in it
+    # Settings, data, faults and requests
 
     @property
     def settings(self) -> SandboxSettings:
@@ -172,12 +172,12 @@ class Sandbox(Service):
 
     @property
     def faults(self) -> Faults:
-        """Trouble to come: ``sandbox.faults.add("status", kind="detail", status=503)``."""
+        """Faults of the next requests: ``faults.add("status", kind="detail", status=503)``."""
         return self.state.faults
 
     @property
     def scripts(self) -> Scripts:
-        """Changes to come: ``sandbox.scripts.add("erase", after=1, call_id=…)``."""
+        """Changes between the next requests: ``scripts.add("erase", after=1, call_id=…)``."""
         return self.state.scripts
 
     @property
@@ -195,7 +195,7 @@ class Sandbox(Service):
         return self.state.counters.counts
 
     def counters_of(self, key: str | None) -> Counter[str]:
-        """The counts of one key; None is "no key"."""
+        """Return the counts of one key; None is "no key"."""
         return self.state.counters.of_key(key)
 
     @property
@@ -204,7 +204,7 @@ class Sandbox(Service):
         return self.state.counters.requests
 
     def reset_counters(self) -> None:
-        """Counters and log back to zero; spent quota stays spent."""
+        """Set the counters to zero and empty the log; spent quota stays spent."""
         self.state.counters.reset()
 
     def reset_quota(self) -> None:
@@ -212,14 +212,14 @@ class Sandbox(Service):
         self.state.limiter.reset()
 
     def spend(self, requests: int, key: str | None = None) -> None:
-        """Use up quota as other software with the same key would."""
+        """Use up quota, as other software with the same key would."""
         self.state.limiter.spend(key or self.api_key, requests)
 
     def reset(self, **changes: Any) -> None:
-        """Make the data anew and forget everything else; ``changes`` are settings."""
+        """Make new data and forget everything else; ``changes`` are settings."""
         self.state.reset(**changes)
 
-    # The store's mutators, for short
+    # Shortcuts to the store's methods
 
     def edit(self, call_id: str, *, bump: bool = True, **fields: Any) -> str:
         """See :meth:`CallStore.edit`."""
@@ -281,7 +281,7 @@ class Sandbox(Service):
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is ready, and leaves the process's signals alone."""
+    """A server with an event for its start."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

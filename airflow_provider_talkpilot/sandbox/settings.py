@@ -1,4 +1,4 @@
-"""Every switch of the sandbox, in one model that may be changed while it runs."""
+"""Every setting of the sandbox, in one model that may change while it runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from airflow_provider_talkpilot.sandbox.calls.times import MomentForm
 from airflow_provider_talkpilot.sandbox.eras import (
     ERAS,
     BasePath,
@@ -19,29 +20,28 @@ from airflow_provider_talkpilot.sandbox.eras import (
     Webhooks,
     Windows,
 )
-from airflow_provider_talkpilot.sandbox.times import MomentForm
 
 Bound = Literal["exclusive", "inclusive"]
 
 DEFAULT_START = dt.date(2026, 3, 16)
-"""First day of the data when none is given: fixed, so that two runs make the same data."""
+"""Default first day of the data: fixed, so that two runs make the same data."""
 
 READ_PERMISSIONS = ("agents:read", "calls:read", "performance:read")
 
 
 def fake_api_key(name: object) -> str:
-    """A made-up key in TalkPilot's shape (``tp_live_`` and 32 hex digits), the same for a name."""
+    """Return a made-up key in TalkPilot's shape; the same name makes the same key."""
     return "tp_live_" + hashlib.sha256(f"talkpilot-sandbox:{name}".encode()).hexdigest()[:32]
 
 
 class ApiKey(BaseModel):
     """What one API key may do.
 
-    :param active: False gets a 401, as a key that was switched off in the dashboard does.
+    :param active: whether the key works; one that was switched off gets a 401.
     :param expires_at: from this moment on the key gets a 401; None never expires.
     :param permissions: for example ``["agents:read", "calls:read"]``; a missing one gets a 403.
-    :param allowed_agent_ids: agents that the key sees; None sees all. Any other gets a response as
-        ``hidden_agent_status`` says.
+    :param allowed_agent_ids: agents that the key can see; None is all. For other agents it gets
+        ``hidden_agent_status``.
     """
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
@@ -64,92 +64,91 @@ class ApiKey(BaseModel):
 
 
 class SandboxSettings(BaseModel):
-    """How the sandbox behaves; an assignment is checked and takes effect at the next request.
+    """How the sandbox behaves. An assignment is checked, and takes effect at the next request.
 
     The state of the API:
 
-    :param era: ``now`` behaves as TalkPilot's documentation says since September 2026, ``spring``
-        as it said in March 2026. It gives the value of each switch that is None.
+    :param era: ``now`` is the API as documented since September 2026, ``spring`` as documented in
+        March 2026. The era sets each switch below that is None.
     :param windows: ``sliding`` counts the requests of the last minute and of the last hour,
         ``fixed`` those of the current minute and hour. Sliding, ``X-RateLimit-Reset`` is always
         a minute away, and ``Retry-After`` always a whole minute or hour.
     :param full_agents: whether agents show the fields that spring did not have, such as
         ``organization_id`` and ``retention_days``.
-    :param hidden_agent_status: what a key gets for an agent outside of its list: 403 with the
-        code ``AGENT_NOT_ACCESSIBLE``, or 404 as if there were none.
+    :param hidden_agent_status: the response for an agent outside of the key's list: 403 with the
+        code ``AGENT_NOT_ACCESSIBLE``, or 404 as for one that does not exist.
     :param retention_purges: whether :meth:`CallStore.purge_by_retention` purges.
     :param decimal_scores: whether ``final_score`` may have a fraction (7.5).
     :param more_reasons: whether ``disconnection_reason`` may be unknown, busy, no_answer or
         dial_error.
-    :param recordings: ``audio_file_url`` is ``signed`` at every request and soon dead, or as
+    :param recordings: whether ``audio_file_url`` is ``signed`` at every request and expires, or
         ``stored`` once, without a signature.
-    :param base_path: path of ``base_url``; the API is served at both.
+    :param base_path: path of ``base_url``; the sandbox serves the API at both paths.
     :param full_health: whether ``GET /health`` has ``commit`` and ``deployed_at``.
-    :param performance_records: whether there is ``GET /agents/{id}/performance``.
+    :param performance_records: whether ``GET /agents/{id}/performance`` exists.
     :param webhooks: ``call_ended`` has a list of turns and is tried three times;
         ``call.completed`` has the transcript in a text and is tried once.
 
-    The data (effective at the next ``reset()``):
+    The data (they take effect at the next ``reset()``):
 
     :param seed: same settings and seed, same data.
     :param days: how many days from ``start``, or the days themselves.
-    :param start: first day (UTC) where ``days`` is a number; None is 2026-03-16.
-    :param calls_per_day: calls per day, all agents together.
+    :param start: first day (UTC) if ``days`` is a number; None is 2026-03-16.
+    :param calls_per_day: calls a day of all agents together.
     :param agents: how many agents.
     :param unparsable_transcripts: how many calls have a transcript that is not JSON.
 
     Access and rate limits:
 
-    :param api_keys: the keys; empty makes one valid key from the seed.
-    :param requests_per_minute: per key; None is unlimited (told as a limit of 1,000,000).
+    :param api_keys: the keys; an empty dict makes one valid key from the seed.
+    :param requests_per_minute: per key; None is unlimited (the headers have 1,000,000).
     :param requests_per_hour: per key; None is unlimited.
     :param minute_seconds: length of the "minute" in seconds, shorter for fast tests.
     :param hour_seconds: length of the "hour" in seconds.
-    :param refused_requests_count: whether a request refused with 429 uses up quota (unsaid by the
-        vendor).
-    :param rate_headers: whether responses carry ``X-RateLimit-*``.
-    :param retry_after_override: sent as ``Retry-After`` instead of the right number of seconds.
+    :param refused_requests_count: whether a request that gets a 429 uses up quota.
+    :param rate_headers: whether responses have ``X-RateLimit-*``.
+    :param retry_after_override: value of ``Retry-After`` instead of the right one.
 
-    What the vendor leaves open, and tolerance:
+    What the vendor does not document, or may change:
 
-    :param from_bound: whether a call exactly at ``from`` is in.
-    :param to_bound: whether a call exactly at ``to`` is in.
+    :param from_bound: whether lists include a call exactly at ``from``.
+    :param to_bound: whether lists include a call exactly at ``to``.
     :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
     :param empty_pages: ``pages`` of a list without rows.
     :param list_has_updated_at: whether list rows have ``updated_at``.
     :param detail_has_updated_at: whether details have ``updated_at``.
     :param purge_reaches_performance: whether a purged call's performance record loses the caller's
-        number and what was learnt of the caller.
+        number and the extracted variables.
     :param performance_score_shift: how much higher a performance record's score is than its call's;
-        None for records without a score.
-    :param extra_list_fields: put into every list row: unknown fields, or values of another type
-        for known ones, such as ``{"duration": 12.5}``. For a single call: ``edit``.
-    :param extra_detail_fields: put into every detail, likewise.
-    :param moment_form: how calls tell moments: as JavaScript (``iso``), Postgres or Python does.
+        None makes records without a score.
+    :param extra_list_fields: added to every list row: unknown fields, or values of another type
+        for known ones, such as ``{"duration": 12.5}``. ``edit`` does it for a single call.
+    :param extra_detail_fields: added to every detail, likewise.
+    :param moment_form: how timestamps are written: as by JavaScript (``iso``), Postgres or Python.
     :param transcript_form: ``text`` is JSON in a string, ``array`` and ``object`` are JSON itself.
-    :param transcript_role: how the agent is called in transcripts.
+    :param transcript_role: the agent's role in transcripts.
     :param transcript_times: whether messages have ``time_sec``.
-    :param transcript_tools: whether transcripts have a tool's call and its result.
-    :param webhook_secret: what webhooks are signed with; None sends them unsigned.
-    :param webhook_headers: whether a secret gives a signature, goes along itself, or both.
+    :param transcript_tools: whether transcripts have a tool call and its result.
+    :param webhook_secret: signs webhooks; None sends them unsigned.
+    :param webhook_headers: whether the headers have a signature, the secret itself, or both.
     :param webhooks_started: whether ``call_started`` comes before ``call_ended``.
 
-    Trouble:
+    Faults:
 
-    :param latency_seconds: wait before every response of the API.
+    :param latency_seconds: pause before every response of the API.
     :param random_fault_rate: share of API requests (0 to 1) that meet a random fault.
     :param random_fault_seed: same seed and order of requests, same faults.
-    :param random_fault_streak: never more random faults than this in a row.
-    :param audio_url_seconds: life of a signed ``audio_file_url``.
+    :param random_fault_streak: the most random faults in a row.
+    :param audio_url_seconds: how long a signed ``audio_file_url`` works.
     :param webhooks_lost: share of calls (0 to 1) whose webhook never arrives.
     :param webhooks_repeated: share of calls whose webhook comes three times.
-    :param webhooks_forged: share of calls for which somebody sends a wrong transcript, too, signed
-        with a guessed secret.
-    :param webhooks_old: share of calls for which a wrong transcript comes whose signature is right
-        and an hour old.
-    :param recording_bytes: size of a recording; slow, cut and redirected ones are ``faults`` of
-        ``audio``.
-    :param dead_recording_every: of the stored addresses, every so many-th is dead; 0 is none.
+    :param webhooks_forged: share of calls with a second webhook: a wrong transcript, signed with a
+        guessed secret.
+    :param webhooks_old: share of calls with a second webhook: a wrong transcript, whose signature
+        is right and an hour old.
+    :param recording_bytes: size of a recording. ``faults`` of the kind ``audio`` slow, cut or
+        redirect recordings.
+    :param dead_recording_every: every n-th stored address is dead; 0 is none.
     """
 
     model_config = ConfigDict(validate_assignment=True, extra="forbid")
@@ -215,30 +214,25 @@ class SandboxSettings(BaseModel):
     webhooks_old: float = Field(default=0.0, ge=0, le=1)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Make one valid key where none was given."""
+        """Make one valid key if there is none."""
         if not self.api_keys:
             self.api_keys[fake_api_key(self.seed)] = ApiKey()
 
     @property
     def switches(self) -> Switches:
-        """The value of every switch: its own where it is set, else the era's."""
+        """The value of every switch: its own if it is set, else the era's."""
         names = [field.name for field in dataclasses.fields(Switches)]
         own = {name: value for name in names if (value := getattr(self, name)) is not None}
         return dataclasses.replace(ERAS[self.era], **own)
 
-    def set_bounds(self, bound: Bound) -> None:
-        """Set ``from_bound`` and ``to_bound`` together."""
-        self.from_bound = bound
-        self.to_bound = bound
-
     def patch(self, **changes: Any) -> None:
-        """Change several settings at once; nothing changes when one of them is refused."""
+        """Change several settings at once; if one is wrong, none changes."""
         checked = SandboxSettings.model_validate({**self.model_dump(), **changes})
         for name in changes:
             setattr(self, name, getattr(checked, name))
 
     def dates(self) -> list[dt.date]:
-        """The days of the data, in order."""
+        """Return the days of the data, in order."""
         if isinstance(self.days, list):
             return sorted(set(self.days))
         first = self.start or DEFAULT_START

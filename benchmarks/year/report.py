@@ -1,4 +1,4 @@
-"""What the simulated years say, as tables and charts."""
+"""Tables and charts of the simulated years."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from airflow_provider_talkpilot.resync.look_backs import LookBack
 from airflow_provider_talkpilot.staging.enrich.plan import DetailRule
 from benchmarks import charts as draw
 from benchmarks.year.calls import Kind
-from benchmarks.year.simulation import PURPOSES, Limits, Result, Scenario, simulate
+from benchmarks.year.scenario import PURPOSES, Limits, Result, Scenario
+from benchmarks.year.simulation import simulate
 
 LIMITS = (Limits(), Limits(600, 10_000), Limits(6_000, 100_000))
 VOLUMES = (5_000, 50_000, 500_000)
@@ -32,7 +33,7 @@ COMBINATIONS = tuple(
     for records in (False, True)
     for webhooks in (False, True)
 )
-# Days' details that are late by more than this are not carried: it grows from day to day.
+# A year whose details are later than this is not carried: they get later from day to day.
 CARRIED_DAYS = 7
 
 result = cache(simulate)

@@ -1,167 +1,43 @@
-"""The daily DAG and the re-sync through a year, hour by hour, as a key's limits allow.
+"""Simulates the daily DAG and the re-sync for a year, hour by hour, within a key's limits.
 
-What decides is the package's own: the look-backs, the days by retention, the plan of details with
-its rule for late scores, how a long list is cut, how long requests take. Here are only the clock,
-the calls, and the queue:
+The package's own code decides: the look-backs, the days by retention, the plan of details, how a
+long list is cut, and how long requests take. This module has only the clock, the calls and the
+queue:
 
 - The daily run of a day begins at midnight, and lists come before details.
 - One daily run fetches details at a time, the oldest day first.
 - The re-sync begins at 06:00, one run at a time. While it runs, its requests and the daily DAG's
   share each hour equally, as tasks on one key do.
-- What was fetched is known at once to both.
+- Both know at once what either fetched.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.resync.days import ResyncState, by_retention
 from airflow_provider_talkpilot.resync.look_backs import (
-    DEFAULT,
     LookBack,
     longest_due,
     read_after,
     resync_end,
 )
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, DetailRule, Known, Wanted
-from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
-from airflow_provider_talkpilot.staging.extract.walker import slices_of
-from airflow_provider_talkpilot.staging.progress import seconds_for
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wanted
 from benchmarks.year.calls import RETENTION_DAYS, Kind, SimulatedCall, calls_of
+from benchmarks.year.scenario import Details, Lists, Result, Scenario, list_requests
 
 FIRST = date(2026, 1, 1)
 RESYNC_HOUR = 6
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-PURPOSES = ("daily lists", "details", "late scores", "re-sync lists", "re-sync details")
 AGENT = "agent"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a key may send."""
-
-    per_minute: int = 60
-    per_hour: int = 1_000
-
-    @property
-    def an_hour(self) -> int:
-        """Requests an hour, both limits kept."""
-        return min(self.per_hour, 60 * self.per_minute)
-
-    def after(self, requests: int) -> timedelta:
-        """From the start of an hour until so many requests have a response."""
-        return timedelta(seconds=seconds_for(requests, self.per_minute, self.per_hour))
-
-    def __str__(self) -> str:
-        return f"{self.per_minute:,}/min, {self.per_hour:,}/h"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is simulated.
-
-    :param calls_a_day: of one agent.
-    :param details: whether they are fetched; not, where their columns are dropped.
-    :param rule: when a detail that is known is requested again.
-    :param records: whether performance records are read, which have every score.
-    :param webhooks: whether each call's transcript comes by webhook.
-    :param sample: simulated calls a day; each stands for equally many.
-    """
-
-    calls_a_day: int
-    limits: Limits
-    look_backs: tuple[LookBack, ...] = DEFAULT
-    details: bool = True
-    rule: DetailRule = DetailRule("every_version")
-    records: bool = False
-    webhooks: bool = False
-    days: int = 365
-    sample: int = 25
-    seed: int = 1
-
-    @property
-    def weight(self) -> int:
-        """Calls that a simulated call stands for."""
-        return self.calls_a_day // self.sample
-
-
-@dataclass
-class Result:
-    """What a year took.
-
-    :param requests: by purpose.
-    :param hourly: requests in each hour.
-    :param behind: hours, at the most of each day: how long ago the oldest day ended whose details
-        are not all there.
-    :param detail_lag: hours from a day's end until all of its details were there.
-    :param lateness: hours from a change until the table had it, by kind.
-    :param unseen: changes over 31 days old at the year's end that the table does not have.
-    :param slot_hours: hours that worker slots were held, where tasks defer.
-    :param slot_hours_waiting: likewise where they wait in the worker.
-    :param gaps: days between two reads of a look-back, or a longer one, at the most.
-    :param repeats: requests for a version whose detail and score were known: there must be none.
-    """
-
-    scenario: Scenario
-    requests: Counter[str] = field(default_factory=Counter)
-    hourly: list[int] = field(default_factory=list)
-    behind: list[float] = field(default_factory=list)
-    detail_lag: list[float] = field(default_factory=list)
-    lateness: dict[Kind, list[float]] = field(default_factory=dict)
-    unseen: Counter[Kind] = field(default_factory=Counter)
-    slot_hours: float = 0.0
-    slot_hours_waiting: float = 0.0
-    gaps: dict[LookBack, int] = field(default_factory=dict)
-    repeats: int = 0
-
-    @property
-    def share_used(self) -> float:
-        """Of what the limits allow in the year."""
-        return sum(self.hourly) / (len(self.hourly) * self.scenario.limits.an_hour)
-
-
-class Lists:
-    """The walk of an interval: of its calls, then of their records."""
-
-    def __init__(
-        self, purpose: str, interval: Interval, began_at: datetime, lists: int, records: int
-    ) -> None:
-        self.purpose, self.interval, self.began_at = purpose, interval, began_at
-        self.left, self.records = lists + records, records
-        self.since = began_at
-
-    @property
-    def is_over(self) -> bool:
-        return self.left == 0
-
-
-class Details:
-    """The details that a walk found missing."""
-
-    def __init__(self, interval: Interval, walked_at: datetime, is_daily: bool) -> None:
-        self.interval, self.walked_at, self.is_daily = interval, walked_at, is_daily
-        self.since = self.planned_at = walked_at
-        self.todo: deque[tuple[SimulatedCall, str]] = deque()
-
-    @property
-    def is_over(self) -> bool:
-        return not self.todo
-
-
-def list_requests(interval: Interval, calls: int) -> int:
-    """Requests for the list of one agent: agents, pages, and what the parts of a long one add."""
-    parts = len(slices_of(interval, calls, LONG_PAGES))
-    return 1 + math.ceil(calls / 100) + (1 + math.ceil(parts / 2) if parts > 1 else 0)
-
-
 def simulate(scenario: Scenario) -> Result:
-    """Run a year."""
+    """Simulate a year."""
     return _Year(scenario).run()
 
 
@@ -173,12 +49,12 @@ class _Year:
         # Changes that the table does not have, by day of the call, oldest first.
         self._unseen: dict[date, list[tuple[datetime, Kind]]] = {}
         self._known: dict[str, Known] = {}
-        # Of the calls that a simulated call stands for: those that were fetched.
+        # By simulated call: how many of the calls that it stands for were fetched.
         self._paid: Counter[str] = Counter()
         self._active: list[Lists | Details] = []
         self._waiting: deque[Details] = deque()  # for their turn
         self._state, self._reads = ResyncState(), list[tuple[date, LookBack]]()
-        # Of the re-sync that runs: intervals that are not done, its end, what it will have read.
+        # Of the running re-sync: intervals that are not done, its end, what it will have read.
         self._left, self._end, self._next = 0, FIRST, ResyncState()
         self._look_back: LookBack | None = None
         self._is_due = False
@@ -206,7 +82,7 @@ class _Year:
         return result
 
     def _begin_day(self, now: datetime) -> None:
-        """The calls of a new day; the daily run of the day before."""
+        """Make the calls of a new day, and begin the daily run of the day before."""
         today, scenario = now.date(), self._scenario
         self._calls[today] = list(calls_of(today, scenario.sample, scenario.seed))
         changes = ((c.at, c.kind) for call in self._calls[today] for c in call.changes)
@@ -222,7 +98,7 @@ class _Year:
         self._active.append(Lists(purpose, interval, now, lists, records))
 
     def _begin_resync(self, now: datetime) -> None:
-        """Of runs that could not begin, Airflow makes the newest when the one before has ended."""
+        """Begin the re-sync that is due, unless one runs; of missed runs the newest begins."""
         if not self._is_due or self._left:
             return
         self._is_due = False
@@ -249,7 +125,7 @@ class _Year:
             self._walk("re-sync lists", interval, now)
 
     def _unpurged(self, due: Iterable[Interval]) -> Iterator[tuple[str, date]]:
-        """Days of which the table has calls that it does not know to be purged."""
+        """Find days whose calls the table does not have as purged yet."""
         for interval in due:
             for day, changes in self._unseen.items():
                 kinds = {kind for _, kind in changes}
@@ -257,7 +133,7 @@ class _Year:
                     yield AGENT, day
 
     def _spend(self, hour: datetime) -> int:
-        """Let an hour's tasks send; give what they sent."""
+        """Let an hour's tasks send requests; return how many they sent."""
         left = self._limits.an_hour
         for work in self._active:
             work.since = hour
@@ -271,12 +147,12 @@ class _Year:
                     self._finish(work, now)
         used = self._limits.an_hour - left
         for work in self._active:
-            # The hour is used up: a task that defers gives its slot back.
+            # The hour is used up: a task that defers frees its slot.
             self._hold(work, hour + self._limits.after(used), hour + HOUR)
         return used
 
     def _send(self, work: Lists | Details, most: int, now: datetime) -> int:
-        """Send at the most so many requests; give how many."""
+        """Send up to ``most`` requests of a task; return how many it sent."""
         if isinstance(work, Lists):
             spent = min(most, work.left)
             lists = min(spent, max(0, work.left - work.records))
@@ -298,20 +174,17 @@ class _Year:
             if self._paid[call.id] == self._scenario.weight:
                 work.todo.popleft()
                 del self._paid[call.id]
-                self._answer(call, now)
+                self._receive(call, now)
         return spent
 
-    def _answer(self, call: SimulatedCall, now: datetime) -> None:
-        known, version = self._known.get(call.id), call.version(now)
-        if known and known.version == version and known.scored:
-            self._result.repeats += 1
+    def _receive(self, call: SimulatedCall, now: datetime) -> None:
         if not call.is_erased(now):
             self._known[call.id] = Known(
-                call.id, version, now, call.is_scored(now), transcribed=True, loaded=True
+                call.id, call.version(now), now, call.is_scored(now), transcribed=True, loaded=True
             )
 
     def _finish(self, work: Lists | Details, now: datetime) -> None:
-        """A task is over: its load, and what follows it."""
+        """End a task: load its rows, and begin what follows it."""
         self._active.remove(work)
         self._hold(work, now, now)
         if isinstance(work, Lists):
@@ -327,13 +200,12 @@ class _Year:
             else:
                 self._plan(details, now)
         elif work.is_daily:
-            self._result.detail_lag.append((now - work.interval.end) / HOUR)
             self._begin_details(now)
         else:
             self._note_days(now)
 
     def _note_days(self, now: datetime) -> None:
-        """An interval of the re-sync is in the table; the last one notes what was read."""
+        """End an interval of the re-sync; after the last one, note what was read."""
         self._left -= 1
         if self._left:
             return
@@ -343,7 +215,7 @@ class _Year:
         self._begin_resync(now)
 
     def _begin_details(self, now: datetime) -> None:
-        """Of daily runs one at a time fetches details."""
+        """Begin the next daily run's details, unless another daily run fetches some."""
         is_busy = any(isinstance(work, Details) and work.is_daily for work in self._active)
         if self._waiting and not is_busy:
             self._plan(self._waiting.popleft(), now)
@@ -379,7 +251,7 @@ class _Year:
         self._active.append(details)
 
     def _comes_without_detail(self, is_purged: bool) -> bool:
-        """A webhook has the transcript; of a purged call there is only the score."""
+        """Whether a call needs no detail: a webhook had its transcript, or only a score is left."""
         return self._scenario.records if is_purged else self._scenario.webhooks
 
     def _purpose(self, details: Details, wanted: Wanted) -> str:
@@ -389,7 +261,7 @@ class _Year:
         return "details" if details.is_daily else "re-sync details"
 
     def _see_changes(self, walk: Lists, now: datetime) -> None:
-        """The table has what happened before the walk began."""
+        """Note that the table has all changes from before the walk began."""
         day = walk.interval.start.date()
         while day < walk.interval.end.date():
             changes = self._unseen[day]

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import psutil
 
-from airflow_provider_talkpilot.sandbox.processes import HOST, GuardedProcess
+from airflow_provider_talkpilot.sandbox.emulators.processes import HOST, GuardedProcess
 from tests.support.ports import held_port
 from tests.system.running import START_SECONDS, Airflow, Rest, eventually
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from airflow_provider_talkpilot.sandbox.processes import HOST
+from airflow_provider_talkpilot.sandbox.emulators.processes import HOST
 
 SECONDS = 600
 # What belongs to one connection, and what is said anew.

@@ -15,8 +15,8 @@ from pathlib import Path
 from google.api_core.exceptions import NotFound
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
-from airflow_provider_talkpilot.sandbox.counters import key_prefix
-from airflow_provider_talkpilot.sandbox.processes import bind
+from airflow_provider_talkpilot.sandbox.api.counters import key_prefix
+from airflow_provider_talkpilot.sandbox.emulators.processes import bind
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from tests.cluster.cluster import Cluster, Task
 from tests.cluster.gate import Gate

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
-from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 from tests.integration.chain import local
 from tests.support.jobs import Jobs
 

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_talkpilot.api import PerformanceRecord
-from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
+from airflow_provider_talkpilot.sandbox.calls.performance import RED_FLAGS
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_talkpilot.sandbox.faults import FaultName
+from airflow_provider_talkpilot.sandbox.api.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.errors import StagingError

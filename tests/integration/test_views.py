@@ -16,7 +16,7 @@ from google.cloud.exceptions import NotFound
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
-from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
+from airflow_provider_talkpilot.sandbox.calls.performance import RED_FLAGS
 from tests.integration.chain import Chain, day
 from tests.integration.test_loads import live_call
 from tests.integration.test_performance import record_of

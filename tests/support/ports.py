@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow_provider_talkpilot.sandbox.processes import bind
+from airflow_provider_talkpilot.sandbox.emulators.processes import bind
 
 
 @contextmanager

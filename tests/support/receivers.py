@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 
 PROGRAM = [sys.executable, "-m", "airflow_provider_talkpilot.webhook"]
 _START_SECONDS = 120  # a busy machine

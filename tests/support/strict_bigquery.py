@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
-from airflow_provider_talkpilot.sandbox.processes import (
+from airflow_provider_talkpilot.sandbox.emulators.processes import (
     HOST,
     EmulatorError,
     GuardedProcess,

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from airflow_provider_talkpilot.sandbox import Sandbox
-from airflow_provider_talkpilot.sandbox.processes import GuardedProcess, responds
+from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess, responds
 from tests.support.deliveries import CALL_ENDED, PATH_SECRET, SECRET, body_of, signed, stored
 from tests.support.ports import held_port
 from tests.system.running import START_SECONDS, Airflow

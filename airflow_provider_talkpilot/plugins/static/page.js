@@ -234,9 +234,9 @@ function empty(data) {
     h(
       "ol",
       {},
-      step("Connect. ", "Make a ", h("a", { href: "../connections" }, "connection"), " of the type TalkPilot with the API's address and key."),
-      step("Choose a destination. ", "Set the ", h("a", { href: "../variables" }, "variables"), " ", code("talkpilot_staging_uri"), " and ", code("talkpilot_bigquery_table"), "."),
-      step("Start. ", "Unpause the DAG ", h("a", { href: dagPath(DAILY_DAG) }, DAILY_DAG), ". Its first run brings yesterday's calls."),
+      step("Connect. ", "Create a ", h("a", { href: "../connections" }, "connection"), " of the type TalkPilot with the API's address and key."),
+      step("Choose a destination. ", "Set the ", h("a", { href: "../variables" }, "variables"), " ", code("talkpilot_staging_uri"), ", ", code("talkpilot_bigquery_table"), " and ", code("talkpilot_bigquery_location"), "."),
+      step("Start. ", "Unpause the DAG ", h("a", { href: dagPath(DAILY_DAG) }, DAILY_DAG), ". Its first run loads yesterday's calls."),
     ),
     h("p", { class: "muted small" }, "Runs of DAGs that you may not read are not shown."),
   );

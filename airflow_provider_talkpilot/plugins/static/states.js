@@ -1,13 +1,13 @@
-// What a day's state is called, and what it means.
+// The names of a day's states, and their meanings.
 
 export const STATES = {
   complete: ["Complete", "Calls and details are in the table."],
-  summaries: ["Summaries only", "Calls are in the table; details were not wanted."],
-  partial: ["Partly", "Only a part of the day, or of the agents, is in the table."],
+  summaries: ["Summaries only", "Calls are in the table. The run did not request details."],
+  partial: ["Partly", "Only some hours of the day, or only some agents, are in the table."],
   running: ["In progress", "A run works on the day, or waits for quota or for its next try."],
-  stale: ["Newest run failed", "The day is in the table from an earlier run; the newest failed."],
-  failed: ["Failed", "The run failed, and no other run loaded the day."],
-  never: ["Not walked", "No run has read this day."],
+  stale: ["Newest run failed", "An earlier run loaded the day. The newest run failed."],
+  failed: ["Failed", "The run failed, and no earlier run loaded the day."],
+  never: ["Not walked", "No run has walked this day."],
 };
 
 export const OTHERS = {

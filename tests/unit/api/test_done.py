@@ -16,9 +16,9 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
 from airflow_provider_talkpilot.api.walk import Request, run
-from airflow_provider_talkpilot.sandbox.query import read_calls_query
+from airflow_provider_talkpilot.sandbox.api.query import read_query
+from airflow_provider_talkpilot.sandbox.calls.store import CallStore
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings
-from airflow_provider_talkpilot.sandbox.store import CallStore
 
 DAY = Interval.parse("2026-03-16", "2026-03-17")
 NOON = DAY.start + timedelta(hours=12)
@@ -56,7 +56,7 @@ class Api:
         if request.kind == "agents":
             agents = self.store.agents
             return {"data": agents, "pagination": {"total": len(agents)}}
-        query = read_calls_query(request.params, false_lists_null=self.false_lists_null)
+        query = read_query(request.params)
         assert query.after is not None
         assert query.before is not None
         ordinals, total = self.store.page(
@@ -64,7 +64,7 @@ class Api:
             after=(query.after, self.inclusive),
             before=(query.before, self.inclusive),
             include_deleted=query.include_deleted,
-            keep=query.keep,
+            keep=query.filter(false_lists_null=self.false_lists_null),
             offset=query.paging.offset,
             limit=query.paging.limit,
         )

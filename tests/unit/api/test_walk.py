@@ -37,7 +37,7 @@ def truth(sandbox: Sandbox, interval: Interval = DAY) -> list[str]:
 def test_all_calls_of_the_interval_come_with_soft_deleted_ones(
     sandbox: Sandbox, client: TalkPilotClient, agent: str, bound: Any
 ) -> None:
-    sandbox.settings.set_bounds(bound)
+    sandbox.settings.patch(from_bound=bound, to_bound=bound)
     calls = walk(client, agent)
     assert sorted(ids(calls)) == sorted(truth(sandbox))
     assert any(call.deleted_at for call in calls)

@@ -9,13 +9,14 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from airflow_provider_talkpilot.sandbox import __main__ as cli
-from airflow_provider_talkpilot.sandbox.processes import bind
+from airflow_provider_talkpilot.sandbox.emulators.processes import bind
 
 pytestmark = pytest.mark.integration
 
@@ -54,9 +55,8 @@ def test_everything_starts_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         assert exports(env_file.read_text()) == environment
         connection = json.loads(environment["AIRFLOW_CONN_TALKPILOT_DEFAULT"])
         assert connection["conn_type"] == "talkpilot"
-        response = httpx.get(
-            f"{connection['host']}/agents", headers={"X-API-Key": connection["password"]}
-        )
+        key = {"X-API-Key": connection["password"]}
+        response = httpx.get(f"{connection['host']}/agents", headers=key)
         assert len(response.json()["data"]) == 1
         assert response.headers["x-ratelimit-limit"] == "33"
         assert list((tmp_path / "tmp").rglob("spatial.duckdb_extension"))
@@ -78,7 +78,7 @@ def test_everything_starts_and_ctrl_c_stops_it(tmp_path: Path) -> None:
 
 
 def test_sigterm_and_no_bigquery() -> None:
-    command = [*PROGRAM, "--port", "0", "--no-bigquery", "--bounds", "inclusive"]
+    command = [*PROGRAM, "--port", "0", "--no-bigquery"]
     command += ["--era", "spring", "--set", "empty_pages=1", "--set", "windows=sliding"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         text = read_until_ready(process)
@@ -86,43 +86,51 @@ def test_sigterm_and_no_bigquery() -> None:
         assert "280 calls of 2 agents" in text
         [admin] = re.findall(r"http\S+/__sandbox__/", text)
         settings = httpx.get(f"{admin}settings").json()
-        assert (settings["era"], settings["windows"], settings["empty_pages"]) == (
-            "spring",
-            "sliding",
-            1,
-        )
+        found = [settings[name] for name in ("era", "windows", "empty_pages")]
+        assert found == ["spring", "sliding", 1]
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == 0
 
 
-def test_port_in_use(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Run the program, and return the error that it ends with."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run(*options: str) -> str:
+        assert cli.main(["--no-bigquery", *options]) == 1
+        return capsys.readouterr().err
+
+    return run
+
+
+def test_port_in_use(refused: Callable[..., str]) -> None:
     with bind() as taken:
         taken.listen()
         port = taken.getsockname()[1]
-        assert cli.main(["--port", str(port), "--no-bigquery"]) == 1
-    assert capsys.readouterr().err == f"Port {port} is in use: choose another with --port\n"
+        error = refused("--port", str(port))
+    assert error == f"Port {port} is in use: choose another with --port\n"
 
 
-def test_missing_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+def test_missing_extra(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "airflow_provider_talkpilot.sandbox.server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert cli.main(["--no-bigquery"]) == 1
-    message = capsys.readouterr().err
-    assert message.endswith("pip install 'airflow-provider-talkpilot[sandbox]'\n")
+    message = refused()
     assert message.startswith("uvicorn")
+    assert message.endswith("pip install 'airflow-provider-talkpilot[sandbox]'\n")
     assert message.count("\n") == 1
 
 
-def test_wrong_option(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    assert cli.main(["--no-bigquery", "--fault-rate", "2"]) == 1
-    assert capsys.readouterr().err.startswith("--random-fault-rate: ")
-    for setting in ("empty_pages=2", "unheard_of=1"):
-        assert cli.main(["--no-bigquery", "--set", setting]) == 1
-        assert capsys.readouterr().err.startswith(f"--set {setting.partition('=')[0]}: ")
-    with pytest.raises(SystemExit):
-        cli.main(["--no-bigquery", "--set", "empty_pages"])
-    assert "NAME=VALUE" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--calls-per-day", "-1"], "--calls-per-day: "),
+        (["--set", "empty_pages=2"], "--set empty_pages: "),
+        (["--set", "unheard_of=1"], "--set unheard_of: "),
+    ],
+)
+def test_wrong_options(refused: Callable[..., str], options: list[str], named: str) -> None:
+    assert refused(*options).startswith(named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator, pytest_plugin
-from airflow_provider_talkpilot.sandbox import bigquery as bigquery_module
-from airflow_provider_talkpilot.sandbox import storage as storage_module
-from airflow_provider_talkpilot.sandbox.processes import (
+from airflow_provider_talkpilot.sandbox.emulators import bigquery as bigquery_module
+from airflow_provider_talkpilot.sandbox.emulators import storage as storage_module
+from airflow_provider_talkpilot.sandbox.emulators.processes import (
     EmulatorError,
     GuardedProcess,
     MissingExtraError,
@@ -28,12 +27,12 @@ storage_emulator = pytest_plugin.storage_emulator
 pytestmark = pytest.mark.integration
 
 
-PARENT = """
+CHILD = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+PARENT = f"""
 import sys, time
-from airflow_provider_talkpilot.sandbox.processes import GuardedProcess
+from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 
-child = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'
-process = GuardedProcess([sys.executable, '-c', child])
+process = GuardedProcess([sys.executable, '-c', {CHILD!r}])
 pid = process.wait_for(lambda: process.log().strip() or None, 20)
 print(process.pid, pid, flush=True)
 time.sleep(600)
@@ -45,36 +44,17 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # One that has ended and waits for its parent's notice does nothing any more.
+    # A zombie has ended.
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or ") Z " not in stat.read_text()
 
 
-@pytest.fixture(scope="module")
-def warehouse(bigquery_emulator: BigQueryEmulator) -> BigQueryEmulator:
-    return bigquery_emulator
-
-
-@pytest.fixture(scope="module")
-def storage(storage_emulator: StorageEmulator) -> StorageEmulator:
-    return storage_emulator
-
-
-def test_environment(warehouse: BigQueryEmulator, storage: StorageEmulator) -> None:
-    assert warehouse.environment["BIGQUERY_EMULATOR_HOST"] == warehouse.url
-    connection = json.loads(warehouse.environment["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])
-    assert connection == {
-        "conn_type": "google_cloud_platform",
-        "extra": {"is_anonymous": True, "project": "demo", "location": "US"},
-    }
-    assert storage.environment == {
-        "STORAGE_EMULATOR_HOST": storage.url,
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-    }
-    with pytest.raises(RuntimeError, match="already"):
-        warehouse.start()
-    with pytest.raises(RuntimeError, match="already"):
-        storage.start()
+def test_an_emulator_starts_once(
+    bigquery_emulator: BigQueryEmulator, storage_emulator: StorageEmulator
+) -> None:
+    for emulator in (bigquery_emulator, storage_emulator):
+        with pytest.raises(RuntimeError, match="already"):
+            emulator.start()
 
 
 @pytest.mark.parametrize("emulator", [BigQueryEmulator, StorageEmulator])
@@ -87,7 +67,7 @@ def test_missing_packages_are_named(
         emulator().start()
 
 
-def test_last_words_of_a_command_that_fails() -> None:
+def test_a_command_that_fails_shows_its_log() -> None:
     program = "import sys; sys.exit('no such luck')"
     process = GuardedProcess([sys.executable, "-c", program])
     with pytest.raises(EmulatorError, match="no such luck"):
@@ -107,8 +87,7 @@ def test_emulators_go_when_their_parent_is_killed(number: int) -> None:
 
 
 def test_command_goes_when_its_guard_is_killed() -> None:
-    child = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    process = GuardedProcess([sys.executable, "-c", child])
+    process = GuardedProcess([sys.executable, "-c", CHILD])
     command = process.wait_for(lambda: process.log().strip() or None, 20)
     os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(int(command)))

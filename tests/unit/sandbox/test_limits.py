@@ -1,4 +1,4 @@
-"""Rate limits: two windows per key, fixed or sliding, told by headers and by 429."""
+"""Rate limits: two windows per key, fixed or sliding, shown in headers and by 429."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import time
 from math import ceil
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.sandbox import SandboxSettings
-from airflow_provider_talkpilot.sandbox.eras import Era, Windows
-from airflow_provider_talkpilot.sandbox.limits import RateLimiter
+from airflow_provider_talkpilot.sandbox.api.limits import RateLimiter
+from airflow_provider_talkpilot.sandbox.eras import Windows
 
 
 class Clock:
@@ -23,27 +22,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.mark.parametrize("era", ["spring", "now"])
-def test_an_era_and_a_switch_take_effect_at_once(clock: Clock, era: Era) -> None:
-    settings = SandboxSettings(era=era, requests_per_minute=1)
-    limiter = RateLimiter(settings, clock)
-    clock.now += 50
-    limiter.check("a")
-    clock.now += 5
-    assert limiter.check("a").retry_after == (60 if era == "now" else 5)
-    settings.patch(era="spring")
-    assert limiter.check("a").retry_after == 5
-    settings.patch(windows="sliding")
-    assert limiter.check("a").retry_after == 60
-    settings.patch(windows=None)
-    assert limiter.check("a").retry_after == 5
 
 
 @given(

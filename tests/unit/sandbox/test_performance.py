@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_talkpilot.sandbox.performance import RED_FLAGS
+import pytest
+
+from airflow_provider_talkpilot.sandbox.calls.performance import RED_FLAGS
 
 FIELDS = {
     "id", "call_id", "caller_phone", "agent_phone_number", "agent_id", "duration_seconds",
@@ -17,6 +19,15 @@ FIELDS |= {
     f"{name}_latency_{what}"
     for name in ("e2e", "transcription", "llm", "tts")
     for what in ("p90", "median", "min")
+}
+
+# The call's fields, by the record's names.
+SHARED = {
+    "call_id": "call_id",
+    "agent_id": "agent_id",
+    "created_at": "created_at",
+    "duration_seconds": "duration",
+    "disconnect_reason": "disconnection_reason",
 }
 
 
@@ -37,13 +48,9 @@ def test_one_record_a_call_with_its_data(api: Any) -> None:
     found = records(api)
     assert len(found) == len(truth) == 60
     assert all(record.keys() == FIELDS for record in found)
-    assert [record["call_id"] for record in found] == [row["call_id"] for row in reversed(truth)]
     assert not {record["id"] for record in found} & {row["id"] for row in truth}
     for record, call in zip(found, reversed(truth), strict=True):
-        assert record["created_at"] == call["created_at"]
-        assert record["agent_id"] == call["agent_id"]
-        assert record["duration_seconds"] == call["duration"]
-        assert record["disconnect_reason"] == call["disconnection_reason"]
+        assert [record[name] for name in SHARED] == [call[name] for name in SHARED.values()]
         assert record["e2e_latency_min"] < record["e2e_latency_median"] < record["e2e_latency_p90"]
         if call["final_score"] is None:
             assert record["final_result"] is None
@@ -74,42 +81,40 @@ def test_a_single_record_has_the_transcript(api: Any) -> None:
 
 
 def test_what_happens_to_a_call_happens_to_its_record(api: Any) -> None:
-    def record_of(call: dict[str, Any]) -> Any:
+    call = next(row for row in api.truth() if row["phone_number"] and row["final_score"] is None)
+
+    def record() -> Any:
         return next((one for one in records(api) if one["call_id"] == call["call_id"]), None)
 
-    call = next(row for row in api.truth() if row["phone_number"] and row["final_score"] is None)
-    before = record_of(call)
+    before = record()
     assert before["caller_phone"] == call["phone_number"]
     assert before["extracted_variables"]["name"] == call["customer_name"]
     api.sandbox.score(call["id"], 6.5)
-    scored = record_of(call)
+    scored = record()
     assert scored["final_result"]["final_score"] == 6.5
     different = {name for name in scored if scored[name] != before[name]}
     assert different == {"final_result", *RED_FLAGS}
     api.sandbox.purge(call["id"])
-    purged = record_of(call)
-    assert purged["caller_phone"] is None
-    assert purged["extracted_variables"] == {}
+    assert (record()["caller_phone"], record()["extracted_variables"]) == (None, {})
     api.sandbox.settings.purge_reaches_performance = False
-    assert record_of(call) == scored
     api.sandbox.soft_delete(call["id"])
-    assert record_of(call) == scored
+    assert record() == scored
     api.sandbox.empty_trash()
-    assert record_of(call) is None
+    assert record() is None
 
 
-def test_who_may_read_them(api: Any) -> None:
-    path = f"/agents/{api.agent}/performance"
-    calls_only = api.sandbox.add_key("calls", permissions=["agents:read", "calls:read"])
-    response = api.get(path, key=calls_only)
-    assert (response.status_code, response.json()["error"]["code"]) == (403, "FORBIDDEN")
-    assert "performance:read" in response.json()["error"]["message"]
-    other = api.sandbox.add_key("other", allowed_agent_ids=[api.sandbox.store.agent_ids[1]])
-    assert api.get(path, key=other).json()["error"]["code"] == "AGENT_NOT_ACCESSIBLE"
-    api.sandbox.settings.era = "spring"
-    for key in ("", calls_only):
-        response = api.get(path, key=key)
-        assert (response.status_code, response.json()["error"]["code"]) == (404, "NOT_FOUND")
-    assert api.get(f"{path}/{api.agent}").status_code == 404
-    api.sandbox.settings.performance_records = True
-    assert api.get(path).status_code == 200
+@pytest.mark.parametrize(
+    ("settings", "rights", "status", "code"),
+    [
+        ({}, {"permissions": ["agents:read", "calls:read"]}, 403, "FORBIDDEN"),
+        ({}, {"allowed_agent_ids": []}, 403, "AGENT_NOT_ACCESSIBLE"),
+        ({"era": "spring"}, {}, 404, "NOT_FOUND"),
+    ],
+)
+def test_keys_that_may_not_read_them(
+    api: Any, settings: dict[str, Any], rights: dict[str, Any], status: int, code: str
+) -> None:
+    api.sandbox.settings.patch(**settings)
+    key = api.sandbox.add_key("other", **rights)
+    response = api.get(f"/agents/{api.agent}/performance", key=key)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)

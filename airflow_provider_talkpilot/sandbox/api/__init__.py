@@ -1,0 +1,1 @@
+"""TalkPilot's API as the sandbox serves it: routes, keys, limits, faults, webhooks."""

@@ -1,0 +1,1 @@
+"""Made-up agents and calls, and all that changes them."""

@@ -1,0 +1,1 @@
+"""Google's BigQuery and Cloud Storage on this machine, as processes of their own."""
