@@ -1,4 +1,4 @@
-"""Airflow's command line, for programs: one command after the other, each to its end."""
+"""Runs Airflow's commands, one after the other, each to its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.signals import signals_held_back
 DAGS_FOLDER = Path(__file__).resolve().parents[1] / "dags"
 STOP_SECONDS = 5
 LOG_LINES = 20
-# The caller's own Airflow, Google Cloud and Python have no say here.
+# Variables of the caller's own Airflow, Google Cloud and Python, which must not reach the commands.
 NOT_OURS = (
     "AIRFLOW_",
     "BIGQUERY_",
@@ -30,9 +30,9 @@ NOT_OURS = (
 
 
 class DemoError(Exception):
-    """What went wrong, for a person.
+    """An error for the person who started the program.
 
-    :param log: the lines of Airflow's log that tell more.
+    :param log: the lines of Airflow's log that explain it.
     """
 
     def __init__(self, message: str, log: Sequence[str] = ()) -> None:
@@ -41,12 +41,12 @@ class DemoError(Exception):
 
 
 class Airflow:
-    """Airflow's command line with a home of its own; what it prints goes to a file.
+    """Airflow's commands, with a home of their own; a file gets what they print.
 
-    :param home: the folder that everything of Airflow goes to.
+    :param home: the folder for all files of Airflow.
     :param log: the file.
-    :param settings: environment variables for it.
-    :param python: of the environment that has this Airflow.
+    :param settings: environment variables of the commands.
+    :param python: the Python of the environment with Airflow.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Airflow:
                     stdout=log,
                     stderr=log,
                     env=self._environment,
-                    # A Ctrl-C is for this program, which then ends the command.
+                    # A Ctrl-C goes to this program, which then ends the command.
                     start_new_session=True,
                 )
                 stack.callback(_end, process)
@@ -94,13 +94,13 @@ class Airflow:
                 return
             tail = self._tail(begin)
             if any("up_for_retry" in line.lower() for line in tail):
-                # The next try is minutes away; too long for a demo.
+                # The next try begins in minutes, too late for a demo.
                 raise DemoError("A task of the DAG failed.", tail)
             if time.monotonic() > deadline:
                 raise DemoError(f"Airflow did not end within {seconds:.0f} seconds.", tail)
 
     def _tail(self, begin: int) -> list[str]:
-        """The last lines, without those that dag test repeats while it waits."""
+        """Return the last lines, without those that ``dags test`` repeats while it waits."""
         with self._log.open("rb") as log:
             log.seek(begin)
             lines = log.read().decode(errors="replace").splitlines()
@@ -108,7 +108,7 @@ class Airflow:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and whatever it started; Airflow's heeds SIGINT sooner than SIGTERM."""
+    """End a command and its processes; Airflow ends sooner on SIGINT than on SIGTERM."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
     try:

@@ -1,7 +1,7 @@
-"""``make demo``: the shipped DAG, run by Airflow itself against services of this machine.
+"""``make demo``: Airflow runs the shipped DAG against services on this machine.
 
-A TalkPilot with made-up calls, a receiver of its webhooks, a BigQuery emulator and an Airflow home
-are made for the run and are gone at its end, however it ends.
+The program starts a TalkPilot with made-up calls, a receiver of its webhooks, a BigQuery emulator
+and an Airflow home, and removes them at its end, however it ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STEPS = 5
 
 
 class Demo:
-    """The steps, and what they need from each other."""
+    """The steps of the demo, and their state."""
 
     def __init__(self, sandbox: Sandbox, bigquery: BigQueryEmulator, airflow: Airflow) -> None:
         self.sandbox, self.bigquery, self.airflow = sandbox, bigquery, airflow
@@ -50,9 +50,8 @@ class Demo:
         self._step = 1
 
     def migrate(self) -> None:
-        """Make Airflow's database."""
-        step = "Making an Airflow for this run alone (5 to 60 s)"
-        with self.step(step):
+        """Create Airflow's database."""
+        with self.step("Making an Airflow for this run alone (5 to 60 s)"):
             self.airflow.run("db", "migrate", seconds=MIGRATE_SECONDS)
 
     def deliver(self, receiver: str) -> None:
@@ -74,16 +73,16 @@ class Demo:
         note = ", staff edited all" if again else ""
         with self.step(f"Airflow runs the DAG for {day}{note} (15 to 30 s)") as notes:
             self.sandbox.reset_counters()
-            # A run by hand is for the interval that ends at its date.
-            ends = day + dt.timedelta(days=1)
-            self.airflow.run("dags", "test", DAG, ends.isoformat(), seconds=RUN_SECONDS)
+            # The date of a run by hand is the end of its interval.
+            end = day + dt.timedelta(days=1)
+            self.airflow.run("dags", "test", DAG, end.isoformat(), seconds=RUN_SECONDS)
             spent = self.sandbox.counters
             notes.append(f": {_requests(spent)} requests, {spent['detail']} of them for details")
         self.spent.append((f"{day}{note}", spent, len(self._truth(day))))
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[list[str]]:
-        """Say what happens, how long it took, and what else there is to say then."""
+        """Print a step, then how long it took and the notes that were added meanwhile."""
         self._step += 1
         say(f"{self._step}/{STEPS}  {what} …")
         begin = time.monotonic()
@@ -92,9 +91,9 @@ class Demo:
         say(f"     done in {time.monotonic() - begin:.0f} s{''.join(notes)}")
 
     def check(self) -> None:
-        """The table holds what TalkPilot holds: every call, every detail.
+        """Check that the table has every call and every detail of TalkPilot.
 
-        :raises DemoError: when it does not.
+        :raises DemoError: when it has not.
         """
         truth = {call["id"]: _essence(call) for call in self._truth()}
         rows = self._query(f"SELECT * FROM `{TABLE}`")  # noqa: S608
@@ -106,7 +105,7 @@ class Demo:
         say()
 
     def show(self) -> None:
-        """Print what a person would like to see."""
+        """Print the days, some calls, and the requests."""
         self._show_days()
         self._show_calls()
         self._show_requests()
@@ -177,7 +176,7 @@ def main() -> int:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    # A text that this terminal cannot show is no reason to stop.
+    # A text that this terminal cannot show must not end the program.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     descriptor, name = tempfile.mkstemp(prefix="talkpilot-demo-", suffix=".log")
@@ -255,7 +254,7 @@ def _run(log: Path) -> None:
 
 
 def _address(receiver: GuardedProcess) -> str:
-    """Where the receiver of webhooks listens, once it does."""
+    """Wait until the receiver of webhooks listens; return its address."""
     found = receiver.wait_for(
         lambda: re.search(r"running on (http://[\d.]+:\d+)", receiver.log()), START_SECONDS
     )
@@ -263,7 +262,7 @@ def _address(receiver: GuardedProcess) -> str:
 
 
 def say(line: str = "") -> None:
-    """Print a line, now."""
+    """Print a line at once."""
     print(line, flush=True)
 
 
@@ -276,10 +275,10 @@ def _say_what_next() -> None:
 
 
 def _failed(error: Exception, log: Path) -> int:
-    """Say what went wrong, with the end of Airflow's log, which is kept."""
+    """Print the error and the end of Airflow's log, which is kept."""
     say()
-    said = str(error) if isinstance(error, DemoError) else f"{type(error).__name__}: {error}"
-    say(f"The demo failed: {said}")
+    message = str(error) if isinstance(error, DemoError) else f"{type(error).__name__}: {error}"
+    say(f"The demo failed: {message}")
     if not log.stat().st_size:
         log.unlink()
         return 1
@@ -299,12 +298,12 @@ def _terminate(number: int, _: object) -> NoReturn:
 
 
 def _essence(call: Mapping[str, Any]) -> tuple[object, ...]:
-    """What must be equal in a call of the API and its row, in one shape for both."""
+    """Return what a call of the API and its row must have in common, in one shape."""
     transcript = call["transcript"] or []
     if isinstance(transcript, str):
         try:
             transcript = json.loads(transcript)
-        except ValueError:  # kept as it came, beside an empty one
+        except ValueError:  # kept raw, beside an empty one
             transcript = []
     texts = tuple((message["role"], message["text"]) for message in transcript)
     moments = tuple(_moment(call[name]) for name in ("created_at", "updated_at", "deleted_at"))

@@ -1,4 +1,4 @@
-"""``make dist``: checks what was built: what is in it, its metadata, and that it installs."""
+"""``make dist``: checks the files and metadata of what was built, and that it installs."""
 
 from __future__ import annotations
 

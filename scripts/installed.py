@@ -1,4 +1,4 @@
-"""What an installed package must have. It runs in any environment, with that one's Python alone."""
+"""Checks an installed package, in any environment, with that environment's Python alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import airflow_provider_talkpilot as package
 
-# These need what an extra brings.
+# Packages that need an extra.
 EXTRAS = ("sandbox", "webhook")
 
 
 def main() -> int:
-    """Check it, and print one line.
+    """Check the package, and print one line.
 
     :return: the exit code.
     :raises AssertionError: when something is missing.

@@ -1,9 +1,9 @@
 """``make test-matrix``: the built wheel on every version of Airflow that it supports.
 
-For each version it makes an environment as Airflow's official constraints had it on that
-version's day, with the wheel in it. There it imports every module, looks at what Airflow sees of
-the provider, and runs the shipped DAG against a local TalkPilot and BigQuery. Then the table must
-hold what TalkPilot holds. The result is written to docs/compatibility.md.
+For each version it makes an environment with the wheel, and with the versions that Airflow's
+official constraints had on that version's day. There it imports every module, checks what Airflow
+shows of the provider, and runs the shipped DAG against a local TalkPilot and BigQuery. Then the
+table must have what TalkPilot has. It writes the result to docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BEGIN, END = "<!-- matrix: by `make test-matrix` -->\n", "<!-- end of matrix -->
 
 
 class MatrixError(Exception):
-    """What went wrong in a row, in a line."""
+    """The error of a row, in one line."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The row's name, for people."""
         lowest = ", lowest versions" if self.options else ""
         return f"Airflow {self.airflow} on Python {self.python}{lowest}"
 
 
-# What was current when a version came out, found by the days on which packages were uploaded.
+# The packages that were current when a version came out, by the days of their upload.
 ROWS = (
     Row("2.11.0", "3.11", "2025-05-26", options=("--resolution", "lowest-direct")),
     Row("2.11.0", "3.11", "2025-05-26", ("15.1.0", "1.7.0", "3.33.0", "2.11.5")),
@@ -82,21 +82,21 @@ ROWS = (
 )
 
 
-def run(*command: str, give: str | None = None, seconds: float = 900) -> str:
+def run(*command: str, stdin: str | None = None, seconds: float = 900) -> str:
     """Run a program to its end.
 
     :param command: the program and its arguments.
-    :param give: what it reads.
+    :param stdin: its standard input.
     :param seconds: the longest that it may take.
-    :return: what it printed.
-    :raises MatrixError: with the last of what it said, when it fails.
+    :return: its output.
+    :raises MatrixError: when it fails, with the end of its output.
     """
     done = subprocess.run(
-        command, input=give, text=True, capture_output=True, check=False, timeout=seconds, cwd=ROOT
+        command, input=stdin, text=True, capture_output=True, check=False, timeout=seconds, cwd=ROOT
     )
     if done.returncode:
-        said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-6:])
-        raise MatrixError(f"{Path(command[0]).name} {command[2]}: {said[:900]}")
+        output = " | ".join((done.stderr or done.stdout).strip().splitlines()[-6:])
+        raise MatrixError(f"{Path(command[0]).name} {command[2]}: {output[:900]}")
     return done.stdout
 
 
@@ -106,17 +106,17 @@ def install(row: Row, wheel: Path, folder: Path) -> str:
     :return: its Python.
     """
     names = ("providers-google", "providers-common-compat")
-    of = [f"apache-airflow-{name}" for name in names] + ["google-cloud-bigquery", "pydantic"]
-    # First all that the official constraints hold, without this package; then the wheel, to which
-    # they apply: where a bound is too high, this fails. For the lowest, what the package asks for.
+    packages = [f"apache-airflow-{name}" for name in names] + ["google-cloud-bigquery", "pydantic"]
+    # First the versions of the official constraints, without this package. Then they constrain the
+    # wheel: a bound of it that is too high fails. For the lowest versions, its own bounds.
     airflow = f"apache-airflow=={row.airflow}"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    official = [f"{name}=={pin}" for name, pin in zip(of, row.pins or (), strict=False)]
-    asked = [airflow, *(official or project["dependencies"])]
+    official = [f"{name}=={pin}" for name, pin in zip(packages, row.pins or (), strict=False)]
+    wanted = [airflow, *(official or project["dependencies"])]
     resolve = (*UV, "pip", "compile", "-", "--no-header", "--no-annotate", "--python-version",
         row.python, "--exclude-newer", row.day)  # fmt: skip
     constraints = folder / "constraints.txt"
-    constraints.write_text(run(*resolve, *row.options, give="\n".join(asked)))
+    constraints.write_text(run(*resolve, *row.options, stdin="\n".join(wanted)))
     python = str(folder / "environment" / "bin" / "python")
     run(*UV, "venv", "--no-project", "--python", row.python, str(folder / "environment"))
     to_install = (airflow, str(wheel))
@@ -125,9 +125,9 @@ def install(row: Row, wheel: Path, folder: Path) -> str:
 
 
 def try_out(python: str, folder: Path) -> str:
-    """Use what is installed.
+    """Check the installed package, and run its DAG.
 
-    :return: what was found.
+    :return: what ran, for the table.
     """
     installed = (python, "-W", "ignore", str(ROOT / "scripts" / "installed.py"))
     home = {"AIRFLOW_HOME": str(folder / "airflow"), "HOME": str(folder)}
@@ -166,7 +166,7 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def versions(python: str) -> dict[str, str]:
-    """Which version an environment has of each package."""
+    """Return the version of each package in an environment."""
     lines = run(*UV, "pip", "freeze", "--python", python).splitlines()
     return dict(line.split("==") for line in lines if "==" in line)
 
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write(line: str) -> None:
-    """Put a row into the document, for the one of the same version."""
+    """Write a row into the document, in place of the one of the same version."""
     text = DOCUMENT.read_text(encoding="utf-8")
     heads = ("Airflow", "Python", "google", "common-compat", *SHOWN[2:], "what ran", "on")
     head, _, rest = text.partition(BEGIN)

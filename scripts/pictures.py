@@ -1,7 +1,7 @@
-"""``make pictures``: the pictures in the documents, which a browser takes of a real Airflow.
+"""``make pictures``: a browser takes the documents' pictures of a real Airflow.
 
-They are made as ``make ui`` makes its Airflow, with made-up calls and keys. Airflow's page is set
-in Inter where the machine has it (Debian: fonts-inter).
+It is the Airflow of ``make ui``, with made-up calls and keys. Airflow's pages use the font Inter if
+the machine has it (Debian: fonts-inter).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.system.running import REPOSITORY
 
 IMAGES = REPOSITORY / "docs" / "images"
 MOST_BYTES = 200_000
-# As TalkPilot's addresses are, for the picture of the form; nothing is sent there.
+# TalkPilot's own address, for the picture of the form; no request goes there.
 EXAMPLE_URL = "https://api.talkpilot.io/v1"
 
 
 def main() -> int:
-    """Take all pictures; those that are there are replaced when all are taken.
+    """Take all pictures, then replace the old ones.
 
     :return: the exit code.
     """
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def picture_connection(visit: Visit, shown: Show, folder: Path) -> None:
-    """The form, filled in; its options; and what the test button says."""
+    """Take the form, filled in; its options; and the answer of the test button."""
     key = shown.sandbox.api_key
     fields = {"Base URL": EXAMPLE_URL, "Port": "443", "API key": key}
     form = visit.new_connection(CONNECTION, fields)
@@ -81,7 +81,7 @@ def picture_connection(visit: Visit, shown: Show, folder: Path) -> None:
 
 
 def picture_runs(visit: Visit, shown: Show, folder: Path) -> None:
-    """The form for a run of an interval; a green run; a task of it with its links."""
+    """Take the form for a run of an interval; a green run; a task of it with its links."""
     first = shown.days[0]
     form = visit.fill_in_trigger(first, first + dt.timedelta(days=7))
     visit.picture(folder / "trigger.png", of=form)
@@ -93,7 +93,7 @@ def picture_runs(visit: Visit, shown: Show, folder: Path) -> None:
 
 
 def picture_page(visit: Visit, path: Path) -> None:
-    """The page TalkPilot, of the last month."""
+    """Take the page TalkPilot, with the last 30 days."""
     page = visit.open_talkpilot()
     page.get_by_role("link", name="30 days").click()
     page.locator("a[aria-current]", has_text="30 days").wait_for()

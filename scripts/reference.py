@@ -50,13 +50,13 @@ OPERATORS: tuple[type[Any], ...] = (
     TalkPilotCreateViewsOperator,
 )
 _NOWHERE = inspect.Parameter.empty
-# Filled by this package, from nothing that TalkPilot sent.
+# Columns that this package fills; TalkPilot does not send them.
 _OURS = {"detail_updated_at", "detail_synced_at", "erased_at", "synced_at"}
 
 
 @dataclass(frozen=True)
 class Docstring:
-    """What a docstring says: its text, its arguments, what is returned."""
+    """The parts of a docstring: text, arguments, return value."""
 
     text: str
     params: dict[str, str]
@@ -64,7 +64,7 @@ class Docstring:
 
     @classmethod
     def of(cls, documented: type[Any]) -> Docstring:
-        """Read a class's own docstring, as Airflow writes them."""
+        """Read a class's own docstring, in Airflow's style."""
         doc = inspect.cleandoc(documented.__doc__ or "")
         text, *fields = re.split(r"^:(?=param |return:)", doc, flags=re.MULTILINE)
         named = [field.split(":", 1) for field in fields]
@@ -74,7 +74,7 @@ class Docstring:
 
 
 def page(text: str) -> str:
-    """The page with what is below its mark written anew."""
+    """Return the page, with new text below its mark."""
     head, mark, _ = text.partition(MARK)
     return "\n\n".join([head + mark, *map(_section, OPERATORS)]) + "\n"
 
@@ -93,17 +93,17 @@ def _section(operator: type[Any]) -> str:
 
 
 def _arguments(operator: type[Any]) -> Iterator[tuple[str, str, str]]:
-    """Name, default and description; its own arguments first, then its bases'."""
-    told = set[str]()
+    """Yield name, default and description; the operator's own arguments first, then its bases'."""
+    described = set[str]()
     for owner in operator.__mro__:
         if not owner.__module__.startswith("airflow_provider_talkpilot"):
             break
         parameters = inspect.signature(owner).parameters
         for name, what in Docstring.of(owner).params.items():
-            # What an operator says of an argument of its base, it says in its own place.
-            if name in told:
+            # An operator's own description of its base's argument comes first.
+            if name in described:
                 continue
-            told.add(name)
+            described.add(name)
             given = parameters.get(name) or _inherited(operator, name)
             yield name, _default(given.default), what
 
@@ -128,7 +128,7 @@ def _default(value: Any) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    """Lines of a paragraph joined; a list keeps its items."""
+    """Join the lines of a paragraph; a list keeps its items."""
     blocks = re.split(r"\n\s*\n", text.strip())
     return "\n\n".join(
         "\n".join(_markdown(item) for item in re.split(r"\n(?=- )", block)) for block in blocks
@@ -179,7 +179,7 @@ COLUMN_TABLES: dict[Path, Callable[[], Iterator[str]]] = {
 
 
 def with_table(text: str, lines: Iterable[str]) -> str:
-    """A document with the table between its two marks written anew."""
+    """Return a document, with a new table between its two marks."""
     head, rest = text.split("<!-- columns: by `make reference` -->\n")
     _, tail = rest.split("<!-- end of columns -->\n")
     table = "".join(f"{line}\n" for line in lines)

@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the site: pages from outside docs/, and links to them."""
+"""MkDocs's hooks: they add pages from outside docs/ to the site, and change links to them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Take out what docstrings have for Sphinx alone."""
+    """Remove markup of docstrings that only Sphinx understands."""
     return re.sub(r":(?:class|func|meth|mod):(?=<code>)|<p>\.\. code-block:: \w+</p>", "", html)
 
 
@@ -55,7 +55,7 @@ def _linked(text: str, folder: Path) -> str:
 
 
 def _reference() -> str:
-    """One heading for each name that docs/api.md lists as public."""
+    """Write one heading for each public name of docs/api.md."""
     lines = ["# Reference", "", "What [the Python API](api.md) lists, from its docstrings.", ""]
     table = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     for name, module in re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", table, re.MULTILINE):

@@ -1,9 +1,9 @@
-"""``make ui``: a real Airflow to look at, with days of calls that its own runs brought.
+"""``make ui``: a real Airflow to look at, with days of calls that its own runs loaded.
 
-A TalkPilot with made-up calls, emulators of BigQuery and Cloud Storage, and an Airflow are made
-for it, and are gone after Ctrl-C. What the page "TalkPilot" then shows are real runs of the shipped
-DAG: days that are complete, one with summaries only, one that failed, and calls that were purged
-and erased.
+The program starts a TalkPilot with made-up calls, emulators of BigQuery and Cloud Storage, and an
+Airflow, and removes them after Ctrl-C. The page "TalkPilot" shows real runs of the shipped DAG:
+days that are complete, one with summaries only, one that failed, and calls that were purged and
+erased.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.system.running import DAG, Airflow, Standalone
 
 CONNECTION, BUCKET = "talkpilot_default", "talkpilot-staging"
 AGENTS, CALLS_PER_DAY = 3, 24
-# The hour's limit is TalkPilot's default; its minute would make the first look wait.
+# TalkPilot's default limit of an hour. Its limit of a minute would make a person wait.
 REQUESTS_PER_MINUTE, REQUESTS_PER_HOUR = 600, 1000
 DAYS, LEAST_DAYS = 14, 8
 RUN_SECONDS = 240
@@ -40,7 +40,7 @@ Say = Callable[[str], object]
 class Show:
     """A running Airflow, and the services behind it.
 
-    :param days: the days that TalkPilot has calls of, oldest first; the last is yesterday.
+    :param days: the days with calls, oldest first; the last is yesterday.
     """
 
     airflow: Standalone
@@ -49,7 +49,7 @@ class Show:
     runs: dict[str, str] = field(default_factory=dict)
 
     def connect(self) -> None:
-        """Make the connection as the form does, in Airflow's database: there it can be edited."""
+        """Create the connection in Airflow's database, where a person can edit it."""
         extra = json.dumps({"requests_per_hour": REQUESTS_PER_HOUR})
         fields = {**self.sandbox.connection, "port": self.sandbox.port, "extra": extra}
         self.airflow.connect(CONNECTION, **fields)
@@ -59,15 +59,15 @@ class Show:
         return int(self.airflow.get(f"dags/{DAG}/tasks")["total_entries"])
 
     def sync(self, say: Say = str) -> None:
-        """Let the shipped DAG bring the days, and something to see among them.
+        """Let the shipped DAG load the days, some of them with gaps and failures.
 
-        :raises RuntimeError: when a run ends otherwise than it should.
+        :raises RuntimeError: when a run does not end as expected.
         """
         *days, yesterday = self.days
         middle = len(days) // 2
         together, (summaries, lost, *daily) = days[:middle], days[middle:]
         say(f"Airflow runs the DAG {DAG} for {len(self.days)} days")
-        # Unpaused, the scheduler runs the last whole day by itself.
+        # The scheduler itself runs the last whole day of an unpaused DAG.
         self.airflow.unpause(DAG)
         self._scheduled(yesterday)
         self._trigger("together", (together[0], summaries))
@@ -84,7 +84,7 @@ class Show:
         self._refuse("lost", lost)
 
     def _change(self, day: dt.date) -> None:
-        """TalkPilot purges and erases calls of a day that is in the table."""
+        """Purge and erase calls of a day that is in the table."""
         start, end = _whole(day)
         calls = self.sandbox.truth(start.isoformat(), end.isoformat())
         changing = [call["id"] for call in calls if not call["is_purged"]]
@@ -94,7 +94,7 @@ class Show:
             self.sandbox.erase(call_id)
 
     def _refuse(self, name: str, day: dt.date) -> None:
-        """A day is run while TalkPilot refuses the key."""
+        """Run a day while TalkPilot refuses the key."""
         self.sandbox.faults.add("status", kind="agents", status=401)
         self._trigger(name, _whole(day))
         self._expect(name, "failed")
@@ -107,7 +107,7 @@ class Show:
         self.runs[name] = self.airflow.trigger(DAG, conf=conf)
 
     def _scheduled(self, day: dt.date) -> None:
-        """Wait for the run that the scheduler made of a day."""
+        """Wait for the scheduler's run of a day."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
             for run in self.airflow.runs(DAG):
@@ -130,12 +130,12 @@ def _whole(day: dt.date) -> tuple[dt.date, dt.date]:
 
 @contextlib.contextmanager
 def show(home: Path, *, days: int = DAYS, say: Say = str, **settings: str) -> Iterator[Show]:
-    """Start it all; there is no connection yet, and nothing is synced.
+    """Start all services and Airflow, without a connection and without any run.
 
-    :param home: a folder for everything.
+    :param home: a folder for all files.
     :param days: how many days have calls.
-    :param say: is told what happens.
-    :param settings: environment variables for Airflow, on top of those needed.
+    :param say: called with each line about the progress.
+    :param settings: further environment variables for Airflow.
     """
     today = dt.datetime.now(dt.UTC).date()
     say("Starting a TalkPilot with made-up calls, and emulators of BigQuery and Cloud Storage")
@@ -226,12 +226,12 @@ def _run(days: int, users: list[str]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line, now."""
+    """Print a line at once."""
     print(line, flush=True)
 
 
 def terminate(number: int, _: object) -> NoReturn:
-    """End as after Ctrl-C: with all that has to be cleaned up."""
+    """End as after Ctrl-C, so that everything is removed."""
     raise SystemExit(128 + number)
 
 
