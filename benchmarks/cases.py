@@ -1,4 +1,4 @@
-"""What a case is, and what came of it."""
+"""Cases to measure, and their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Column:
     percent: bool = False
 
     def text(self, value: float | None) -> str:
-        """A figure as text; a dash where there is none."""
+        """Return a figure as text; a dash for a missing one."""
         if value is None:
             return NOTHING
         return f"{value:.1%}" if self.percent else f"{value:,.{self.places}f}"

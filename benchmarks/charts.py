@@ -1,4 +1,4 @@
-"""Bars and lines as SVG, with nothing but text: the same figures make the same file."""
+"""Draws bars and lines as SVG; the same figures make the same file."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _figure(value: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next number that four steps divide well."""
+    """Return the next number that four steps divide into round numbers."""
     if value <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))

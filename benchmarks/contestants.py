@@ -1,4 +1,4 @@
-"""Who is measured: each in an environment of its own, with pinned versions."""
+"""The measured tools, each in its own environment with pinned versions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Contestant:
 
     @property
     def python(self) -> str:
-        """The interpreter of its environment, made at the first use."""
+        """Its environment's Python; the first use creates the environment."""
         if not self.requirements:
             return sys.executable
         folder = BENCH / self.module.rpartition(".")[2]
@@ -87,5 +87,5 @@ PEERS = (DLT, AIRBYTE, SINGER, HTTP)
 
 
 def contestants(kind: str, ours: Contestant = OURS) -> list[Contestant]:
-    """Ours, and the peers that have a notion of this kind of work."""
+    """Return this provider, and the peers that can do this kind of work."""
     return [ours, *(peer for peer in PEERS if kind in peer.kinds)]

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its charts, written from the results that are kept."""
+"""Writes docs/benchmarks.md and its charts from the kept results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ it includes Airflow's own code. The important figure is the growth with ten time
 
 
 def write(cases: tuple[Case, ...]) -> None:
-    """Write the document and its charts from what is kept of each case."""
+    """Write the document and its charts from the last result of each case."""
     found = {case.name: (case, result) for case in cases if (result := kept(case))}
     results = [result for _, result in found.values()]
     parts = [_head(results)]

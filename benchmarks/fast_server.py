@@ -38,7 +38,7 @@ class Calls:
         self._step = timedelta(days=days) / self.each
 
     def page(self, agent: int, query: dict[str, list[str]]) -> str:
-        """A page of an agent's calls, newest first."""
+        """Return a page of an agent's calls, newest first."""
         bounds = (datetime.fromisoformat(query[name][0]) for name in ("from", "to"))
         low, high = (self._first_from(agent, bound) for bound in bounds)
         page, limit = (int(query.get(name, ["1"])[0]) for name in ("page", "limit"))
@@ -48,7 +48,7 @@ class Calls:
         return _enveloped(",".join(rows), total, page, limit)
 
     def row(self, agent: int, number: int, more: str = "") -> str:
-        """A call of an agent."""
+        """Return a call of an agent."""
         overall = agent * self.each + number
         # Agents differ by a millisecond, so that a call has a moment of its own.
         created_at = FIRST + self._step * number + timedelta(milliseconds=agent)
@@ -70,13 +70,13 @@ class Calls:
         )
 
     def _first_from(self, agent: int, moment: datetime) -> int:
-        """The number of an agent's first call at or after a moment."""
+        """Return the number of an agent's first call at or after a moment."""
         since = moment - FIRST - timedelta(milliseconds=agent)
         return max(0, min(self.each, -(-since // self._step)))
 
 
 class Server(ThreadingHTTPServer):
-    """Knows the calls."""
+    """An HTTP server with the calls."""
 
     daemon_threads = True
 
@@ -115,14 +115,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Keep quiet."""
+        """Log nothing."""
 
 
 _NUMBER = (1 << 48) - 1
 
 
 def uuid(kind: int, number: int) -> str:
-    """The id of an agent (kind 0) or a call (1)."""
+    """Return the id of an agent (kind 0) or a call (1)."""
     return f"00000000-0000-4000-800{kind}-{number:012x}"
 
 

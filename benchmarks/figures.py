@@ -1,4 +1,4 @@
-"""What every contestant tells of itself: one line of JSON, the last of its output."""
+"""The figures that a contestant prints: one line of JSON, the last of its output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IN_FLIGHT = 64
 
 @contextmanager
 def measured() -> Iterator[None]:
-    """Measure the work inside, without the start of the process and what it imports."""
+    """Measure the work in the block, without the start of the process and its imports."""
     started, cpu = time.perf_counter(), time.process_time()
     yield
     figures = {
@@ -31,7 +31,7 @@ def measured() -> Iterator[None]:
 
 
 def _peak_mb() -> float:
-    """Peak memory of this program; on Linux the other figure has its parent's in it."""
+    """Return this program's peak memory; on Linux ``getrusage`` includes its parent's."""
     status = Path("/proc/self/status")
     if status.exists() and (told := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
         return int(told[1]) / 1024

@@ -69,7 +69,7 @@ def main(rows: int) -> None:
 
 
 def _staged(folder: Path, rows: int) -> tuple[bytes, WalksManifest, ObjectStoragePath]:
-    """Rows of one day as text, and as parts with their manifest."""
+    """Make one day's rows as text, and as parts with their manifest."""
     path = interval_folder(
         parse_uri(folder.as_uri()),
         dag_id="bench",

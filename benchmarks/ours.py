@@ -43,7 +43,7 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
 
 
 def _quota(root: str) -> Quota:
-    """The quota of tasks that share staging, with a minute as short as the server's."""
+    """Create the quota of tasks that share staging, with the server's short minute."""
     if "BENCH_LIMIT" not in os.environ:
         return Quota()
     minute = float(os.environ["BENCH_LIMIT"].split()[1])

@@ -44,14 +44,14 @@ def start(sandbox: Sandbox, ledger: Path) -> subprocess.Popen[str]:
 
 
 def wait_until_ready(worker: subprocess.Popen[str]) -> None:
-    """Read the one line that a worker says."""
+    """Read a worker's one line of output."""
     assert worker.stdout is not None
     with worker.stdout:
         worker.stdout.readline()
 
 
 def order(worker: subprocess.Popen[str], lines: str) -> None:
-    """Tell a worker all that it is to do."""
+    """Send a worker its whole work."""
     assert worker.stdin is not None
     with worker.stdin:
         worker.stdin.write(lines)
@@ -64,7 +64,7 @@ def used_and_refused(sandbox: Sandbox, before: Counter[str]) -> tuple[int, int]:
 
 
 def share_minutes(folder: Path) -> None:
-    """One, two and four processes at work, each group on a server of its own, at the same time."""
+    """Run one, two and four processes at the same time, each group with its own server."""
     groups: dict[tuple[Windows, int], tuple[Sandbox, subprocess.Popen[str]]] = {}
     with ExitStack() as stack:
         for kind in KINDS:
@@ -108,7 +108,7 @@ def share_minutes(folder: Path) -> None:
 
 
 def follow(kind: Windows, folder: Path) -> None:
-    """Three tasks one after the other, each in a process of its own, for two hours."""
+    """Run three tasks one after the other for two hours, each in its own process."""
     hour, limit = 16.0, 100
     with Sandbox(
         windows=kind,

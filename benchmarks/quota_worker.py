@@ -45,7 +45,7 @@ def work(client: TalkPilotClient, agent: str, call: str, most: int, until: float
 
 
 def run(most: int, until: float) -> None:
-    """What one process does."""
+    """Do the work of one process."""
     base_url, api_key, agent_id, call_id, ledger, minute, hour = sys.argv[1:]
     quota = Quota(
         ledger=StagedLedger(ObjectStoragePath(ledger)), minute=float(minute), hour=float(hour)
@@ -55,7 +55,7 @@ def run(most: int, until: float) -> None:
 
 
 def fork(most: int, until: float) -> int:
-    """Make a process; give its id."""
+    """Start a process; return its id."""
     if child := os.fork():
         return child
     try:

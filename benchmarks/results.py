@@ -1,4 +1,4 @@
-"""Results of cases, kept in ``.bench/results`` so that parts can be measured at different times."""
+"""Keeps results of cases in ``.bench/results``, so that cases can be measured one by one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Result:
 
 
 def measure(case: Case) -> Result:
-    """Measure a case, and keep what came of it."""
+    """Measure a case, and keep its result."""
     before = os.getloadavg()[0]
     rows = case.measure()
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
@@ -43,7 +43,7 @@ def measure(case: Case) -> Result:
 
 
 def kept(case: Case) -> Result | None:
-    """The last result of a case."""
+    """Return the last result of a case."""
     try:
         return Result(**json.loads(_path(case).read_text()))
     except FileNotFoundError:

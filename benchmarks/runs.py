@@ -1,4 +1,4 @@
-"""One run of a contestant, in a process of its own, and what is found of its output."""
+"""Runs a contestant in its own process, and reads its output."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ID = re.compile(rb'\\?"id\\?": ?\\?"(c\d{7}-0000-4000-8000-\d{12})')
 
 @dataclass
 class Run:
-    """A process at work."""
+    """The process of a run."""
 
     process: subprocess.Popen[str]
     began: float
 
     def end(self, seconds: float = LONGEST) -> dict[str, float] | None:
-        """Wait for its figures; None where it failed."""
+        """Wait for its figures; return None if it failed."""
         try:
             told, _ = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -46,7 +46,7 @@ class Run:
         return figures | {"whole": whole}
 
     def kill(self) -> None:
-        """Kill it, and whatever it started."""
+        """Kill it, and the processes that it started."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
@@ -111,12 +111,12 @@ def run(
 
 
 def ids_in(folder: Path) -> set[str]:
-    """Ids of all calls in any file below a folder."""
+    """Find the ids of all calls in files below a folder."""
     return {match.decode() for data in _files(folder) for match in _ID.findall(data)}
 
 
 def found_in(folder: Path, marks: Mapping[str, str]) -> set[str]:
-    """Ids of the calls whose marks are in any file below a folder: a grep."""
+    """Find the ids of the calls whose marks are in files below a folder."""
     return {
         call_id
         for data in _files(folder)

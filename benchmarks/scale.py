@@ -95,7 +95,7 @@ def main(calls: int = CALLS, agents: int = AGENTS) -> None:
 def _both(
     jobs: Jobs, name: str, operator: type[BaseOperator], arguments: list[dict[str, Any]]
 ) -> list[Any]:
-    """A task of a day, and of all calls; give what they returned."""
+    """Run a task for a day, and for all calls; return both results."""
     (small, one), (large, other) = [_measure(jobs, name, operator, a) for a in arguments]
     more = large.peak_mb - small.peak_mb
     print(f"{name:<16}{more:>8.0f} MB more", flush=True)
@@ -141,7 +141,7 @@ def _describe(uri: str) -> AnyManifest:
 
 
 def _know_details() -> None:
-    """As if the details had been loaded, but for one in 256."""
+    """Write the table as if all details but one in 256 had been loaded."""
     with bigquery_client("google_cloud_default") as client:
         client.query(
             f"UPDATE `{TABLE}` SET detail_updated_at = updated_at, detail_synced_at = synced_at, "
@@ -155,7 +155,7 @@ def _staging() -> str:
 
 @contextmanager
 def _services(calls: int, agents: int) -> Iterator[None]:
-    """TalkPilot, BigQuery and Cloud Storage; this process's environment names them."""
+    """Start TalkPilot, BigQuery and Cloud Storage; set this process's environment to them."""
     command = [sys.executable, "-m", "benchmarks.fast_server", *map(str, (calls, agents, DAYS))]
     server = GuardedProcess(command)
     try:

@@ -8,14 +8,14 @@ OURS = "this provider"
 
 
 def ratio(case: Case, rows: Rows, name: str) -> str:
-    """How many times as long as ours."""
+    """Return how many times as long as ours a contestant took."""
     key = case.columns[0].key
     theirs, ours = rows[name][key], rows[OURS][key]
     return f"{theirs / ours:.1f}" if theirs is not None and ours else NOTHING
 
 
 def cells(case: Case, rows: Rows) -> list[list[str]]:
-    """The table, its head first."""
+    """Return the rows of the table, its head first."""
     head = ["", *(column.head for column in case.columns), *(["ratio"] if case.is_time else [])]
     return [head] + [
         [name, *_texts(case.columns, figures)] + ([ratio(case, rows, name)] if case.is_time else [])
@@ -24,7 +24,7 @@ def cells(case: Case, rows: Rows) -> list[list[str]]:
 
 
 def plain(case: Case, rows: Rows) -> str:
-    """For the terminal: a line for each figure's name, then the rows."""
+    """Return the table for the terminal: a line for each figure's name, then the rows."""
     table = cells(case, rows)
     widths = [max(len(row[0]) for row in table), *(10 for _ in table[0][1:])]
     numbers = ["", *(f"({number})" for number, _ in enumerate(table[0][1:], 1))]
@@ -36,7 +36,7 @@ def plain(case: Case, rows: Rows) -> str:
 
 
 def markdown(table: list[list[str]]) -> str:
-    """For the document."""
+    """Return the table for the document."""
     head, *rows = table
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

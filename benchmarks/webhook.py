@@ -84,7 +84,7 @@ def _address(receiver: GuardedProcess) -> str | None:
 
 
 def _send(url: str, client_number: int, seconds: int, times: list[float]) -> None:
-    """Send a client's share, each at its time: a slow response delays those after it."""
+    """Send a client's share, each event at its time; a slow response delays those after it."""
     pause = CLIENTS / PER_SECOND
     with httpx.Client(timeout=20, trust_env=False) as client:
         began = time.perf_counter() + client_number * pause / CLIENTS

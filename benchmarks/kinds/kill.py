@@ -1,4 +1,4 @@
-"""Killed in the middle of the details, and run again: what is fetched twice?"""
+"""Kills each tool in the middle of the details, and runs it again: what is fetched twice?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two processes on one key with a limit: how many refusals, and how much of the limit is used?"""
+"""Runs two processes on one key: how many refusals, and how much of the limit is used?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST = 4 * 2 * CALLS / PER_MINUTE * MINUTE_SECONDS
 
 
 def measure() -> Rows:
-    """Each contestant twice at once, for a day each."""
+    """Run each contestant twice at the same time, each for a day."""
     rows: Rows = {}
     with (
         tempfile.TemporaryDirectory() as root,

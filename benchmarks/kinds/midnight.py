@@ -1,4 +1,4 @@
-"""Calls exactly on the bound of two days: is any lost, is any in two days?"""
+"""Runs days with calls exactly on their bounds: is any lost, is any in two days?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAYS = tuple((f"2026-03-{day}", f"2026-03-{day + 1}") for day in (16, 17, 18))
 
 
 def measure() -> Rows:
-    """Three days one after the other, under both readings of the bounds."""
+    """Run three days one after the other, with exclusive and with inclusive bounds."""
     rows: Rows = {contestant.name: {} for contestant in contestants("interval")}
     for bounds in ("exclusive", "inclusive"):
         with (

@@ -1,4 +1,4 @@
-"""Purged and erased at the source, and run again: what is left of those callers?"""
+"""Purges and erases calls, and runs each tool again: which callers are left?"""
 
 from __future__ import annotations
 

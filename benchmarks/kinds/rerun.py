@@ -1,4 +1,4 @@
-"""The same interval again, nothing changed: how many requests does it cost?"""
+"""Runs an unchanged interval again: how many requests does it cost?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECOND, FIRST = ("2026-03-17", "2026-03-18"), ("2026-03-16", "2026-03-17")
 
 
 def measure() -> Rows:
-    """A day, the same day again, then the day before it."""
+    """Run a day, the same day again, then the day before it."""
     rows: Rows = {}
     with (
         tempfile.TemporaryDirectory() as root,

@@ -1,4 +1,4 @@
-"""How long, and how much memory: lists, and lists with details."""
+"""Measures seconds and memory of lists, and of lists with details."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def measure(kind: str, calls: int, latency: float = 0.0) -> Rows:
-    """Medians of the contestants' runs, in turn."""
+    """Run the contestants in turn; return the medians."""
     runs: dict[str, list[dict[str, float]]] = {}
     is_detailed = kind == "details"
     with talkpilot(calls_per_day=calls, details=is_detailed, latency=latency) as server:

@@ -1,4 +1,4 @@
-"""The same list as tasks that Airflow runs: ``airflow dags test``, with all that it starts."""
+"""Measures a list as Airflow runs it: ``airflow dags test``, with all that it starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAGS = {OURS: "ours", HTTP: "http"}
 
 
 def measure() -> Rows:
-    """Each DAG in turn, in an Airflow of its own environment."""
+    """Run each DAG in turn, in its own environment."""
     runs: dict[Contestant, list[float]] = {OURS: [], HTTP: []}
     starts: dict[Contestant, list[float]] = {OURS: [], HTTP: []}
     with tempfile.TemporaryDirectory() as root, talkpilot(calls_per_day=CALLS) as server:
@@ -46,7 +46,7 @@ def measure() -> Rows:
 
 
 def _airflow(contestant: Contestant, home: Path, server: Server, *words: str) -> float:
-    """Run Airflow's program, and give the seconds that it took."""
+    """Run Airflow's program; return the seconds that it took."""
     python = Path(contestant.python)
     connections: dict[str, dict[str, object]] = {
         "TALKPILOT_DEFAULT": {"conn_type": "talkpilot", "host": server.base_url},

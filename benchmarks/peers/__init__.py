@@ -1,1 +1,1 @@
-"""Other tools, each by its own documented best practice, pinned, in an environment of its own."""
+"""Other tools, each set up as its documentation says, pinned, in its own environment."""

@@ -17,7 +17,7 @@ from benchmarks.figures import measured
 
 
 def main(_kind: str, base_url: str, api_key: str, root: str, start: str, end: str) -> None:
-    """Write an interval's list: there is no notion of a list's details."""
+    """Write an interval's list; the operator cannot fetch a list's details."""
     os.environ |= {
         "AIRFLOW_HOME": root,
         "AIRFLOW_CONN_TALKPILOT": json.dumps({"conn_type": "http", "host": base_url}),

@@ -37,13 +37,13 @@ class Pages(BasePageNumberPaginator):
     """Pages until the last one."""
 
     def has_more(self, response: Any) -> bool:
-        """Whether the response tells of more pages."""
+        """Whether more pages follow."""
         told = response.json()["pagination"]
         return bool(told["page"] < told["pages"])
 
 
 class TalkPilotStream(RESTStream[int]):
-    """What the streams share."""
+    """The common part of the streams."""
 
     primary_keys = ("id",)
     records_jsonpath = "$.data[*]"
@@ -59,7 +59,7 @@ class TalkPilotStream(RESTStream[int]):
         return APIKeyAuthenticator(key="X-API-Key", value=self.config["api_key"], location="header")
 
     def backoff_wait_generator(self) -> Generator[float, None, None]:
-        """Wait as the response says."""
+        """Wait as long as the response says."""
 
         def told(error: Any) -> int:
             response = getattr(error, "response", None)
@@ -166,7 +166,7 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
 
 
 def _state(earlier: list[Path]) -> dict[str, Any]:
-    """The last state that was told, as who runs the tap keeps it."""
+    """The last state that the tap emitted, as its runner keeps it."""
     state: dict[str, Any] = {}
     for path in earlier:
         for line in path.read_text().splitlines():
@@ -177,7 +177,7 @@ def _state(earlier: list[Path]) -> dict[str, Any]:
 
 @contextmanager
 def _output(path: Path) -> Generator[None, None, None]:
-    """What is written to the standard output goes to a file."""
+    """Write the standard output to a file."""
     sys.stdout.flush()
     kept = os.dup(1)
     with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The TalkPilot that all contestants talk to, in a process of its own."""
+"""The TalkPilot of all contestants, in its own process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Server:
         self.address, self.base_url = address, f"{address}/v1"
 
     def reset(self) -> None:
-        """Forget what was requested, and give the quota back."""
+        """Reset the counts and the quota."""
         self._admin("reset")
 
     def counts(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Req
 
 
 class TalkPilot:
-    """What the API knows, and what was requested of it."""
+    """The API's data, and the counts of requests."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -44,13 +44,13 @@ class TalkPilot:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was requested."""
+        """Reset the counts."""
         self.requested = Counter[str]()
         self.details = Counter[str]()
         self.window = Window(self.options.per_minute, self.options.minute_seconds)
 
     def respond(self, target: str, key: str) -> tuple[int, bytes, bytes]:
-        """Status, headers and body for a request."""
+        """Return status, headers and body for a request."""
         address = urlsplit(target)
         words = address.path.strip("/").split("/")
         query = dict(parse_qsl(address.query))
@@ -115,11 +115,11 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport for responses."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Respond to what is complete."""
+        """Respond to complete requests."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head, self._buffer = self._buffer[:end].decode("latin-1"), self._buffer[end + 4 :]
@@ -168,7 +168,7 @@ def _options() -> argparse.Namespace:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     talkpilot = TalkPilot(options)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(talkpilot, options.latency), "127.0.0.1", 0, backlog=256

@@ -15,7 +15,7 @@ _CHANGED = "2026-03-25T08:00:00.000Z"
 
 
 def iso(moment: datetime) -> str:
-    """As the API writes a time."""
+    """Return a time as the API writes it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -60,7 +60,7 @@ class Calls:
     def page(
         self, page: int, limit: int, start: datetime | None, end: datetime | None, inclusive: bool
     ) -> bytes:
-        """One page of the list, rendered."""
+        """Return a rendered page of the list."""
         after, before = (bisect_left, bisect_right) if inclusive else (bisect_right, bisect_left)
         low = after(self._times, start) if start else 0
         high = before(self._times, end) if end else len(self._times)
@@ -74,7 +74,7 @@ class Calls:
         )
 
     def detail(self, call_id: str) -> bytes | None:
-        """A call's detail, rendered; None where there is no such call."""
+        """Return a call's rendered detail; None for an unknown call."""
         position = self._positions.get(call_id)
         if position is None or call_id in self._gone:
             return None
@@ -138,5 +138,5 @@ class Calls:
 
 
 def mark_of(call_id: str) -> str:
-    """The text by which a caller's data is found wherever it was copied to."""
+    """Return the text that marks a caller's data in every copy."""
     return f"77{call_id[1:8][-2:]}{call_id[-9:]}77"

@@ -1,4 +1,4 @@
-"""A fixed window of requests per key, as the API's headers tell it."""
+"""A fixed window of requests per key, with the API's headers."""
 
 from __future__ import annotations
 

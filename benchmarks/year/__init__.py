@@ -1,1 +1,1 @@
-"""A year of calls on a simulated clock: what a volume costs under a key's limits."""
+"""Simulates a year of calls, and counts what a volume costs within a key's limits."""

@@ -1,4 +1,4 @@
-"""Made-up calls of a year, and what becomes of each: its score, edits, purges and erasure.
+"""Made-up calls of a year, each with its score, edits, purges and erasure.
 
 A simulated call stands for many (``weight``), so that half a million calls a day are simulated as
 fast as five thousand.
@@ -14,7 +14,7 @@ from typing import Literal
 
 Kind = Literal["edit", "purge", "erasure", "retention"]
 
-# What becomes of calls: shares of all calls, and when. Chosen, not measured.
+# Shares of all calls, and times. Chosen, not measured.
 SCORED_LATE = 0.05  # the score comes hours after the call, up to two days, with no new updated_at
 NEVER_SCORED = 0.02
 EDITED = 0.10  # once, this many days after the call in the mean
@@ -27,7 +27,7 @@ _SOON = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that a list shows, once its day is read again."""
+    """A change that the list shows when its day is read again."""
 
     at: datetime
     kind: Kind

@@ -1,4 +1,4 @@
-"""The page's figures, from what runs leave."""
+"""The page's figures, from the tasks in Airflow's database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.support.runs import ANNA, BERT, CONNECTION, Sync
 
 TODAY = date(2026, 3, 20)
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+NOT_LOADED = dict.fromkeys(("load_calls", "enrich_calls", "load_details"), "upstream_failed")
 
 
 def day(before: int) -> date:
@@ -42,7 +43,7 @@ def test_a_fresh_install_has_nothing_to_show() -> None:
     assert shown["days"] == [day(before).isoformat() for before in (4, 3, 2, 1, 0)]
 
 
-def test_what_became_of_each_day() -> None:
+def test_the_state_of_each_day() -> None:
     skipped = {"enrich_calls": "skipped", "load_details": "skipped"}
     failed = {"load_calls": "failed", "enrich_calls": "success", "load_details": "success"}
     connection = only(look(Sync(day(4)), Sync(day(3), states=skipped), Sync(day(2), states=failed)))
@@ -53,32 +54,24 @@ def test_what_became_of_each_day() -> None:
 
 
 def test_a_day_that_was_loaded_and_then_failed_is_old_not_lost() -> None:
-    failed = {"extract_calls": "failed"} | dict.fromkeys(
-        ("load_calls", "enrich_calls", "load_details"), "upstream_failed"
-    )
-    later = Sync(day(2), states=failed, ended=NOW)
+    later = Sync(day(2), states={"extract_calls": "failed", **NOT_LOADED}, ended=NOW)
     shown = look(Sync(day(2)), later)
     [cell] = [each for each in only(shown)["days"] if each["state"] == "stale"]
     assert shown["outcomes"][cell["outcome"]]["failed_task"] == "extract_calls"
     assert shown["outcomes"][cell["before"]]["state"] == "complete"
 
 
-def test_values_that_did_not_fit() -> None:
-    """Of lists and details together: the same call's value comes with both."""
-    shown = look(Sync(day(2), drift=({"note": 2, "done": 16}, {"done": 15, "final_score": 1})))
-    [cell] = [each for each in only(shown)["days"] if each["state"] == "complete"]
-    drift = shown["outcomes"][cell["outcome"]]["drift"]
-    assert drift == {"done": 16, "final_score": 1, "note": 2}
-
-
-def test_what_became_of_recordings() -> None:
+def test_values_that_did_not_fit_and_recordings() -> None:
+    """The same call's value comes with its list row and its detail, and counts once."""
     counts = {"archived": 9, "deleted": 2, "expired": 1}
-    [outcome] = look(Sync(day(2), recordings=counts))["outcomes"]
+    drift = ({"note": 2, "done": 16}, {"done": 15, "final_score": 1})
+    [outcome] = look(Sync(day(2), drift=drift, recordings=counts))["outcomes"]
+    assert outcome["drift"] == {"done": 16, "final_score": 1, "note": 2}
     assert outcome["recordings"] == counts
 
 
-def test_calls_of_an_agent_are_told_where_they_are_known() -> None:
-    """A walk of many days gives calls by agent and calls by day, and not both at once."""
+def test_calls_of_an_agent_show_only_if_they_are_known() -> None:
+    """A walk of several days counts calls by agent and by day, not by both at once."""
     shown = only(look(Sync(day(4), days=2), Sync(day(2))))
     assert shown["calls"] == 32
     assert not any("calls" in agent for agent in shown["agents"])
@@ -90,20 +83,15 @@ def test_connections_are_kept_apart() -> None:
     assert [each["calls"] for each in shown["connections"]] == [16, 2]
 
 
-def test_requests_beside_the_fewest_possible() -> None:
+def test_requests_and_the_fewest_possible() -> None:
     """A walk that moved and was walked again costs more than it must."""
     again = Sync(day(1), requests={"agents": 1, "calls": 4}, hour_limit=1000, ended=NOW)
     connection = only(look(again))
-    assert connection["requests"]["lists"] == 5
-    assert connection["requests"]["details"] == 16
-    assert connection["requests"]["least"] == 1 + 2 + 16
+    requests = connection["requests"]
+    assert [requests[name] for name in ("lists", "details", "least")] == [5, 16, 1 + 2 + 16]
     assert connection["quota"] == {"today": 5 + 16, "hour_limit": 1000}
-
-
-def test_what_the_days_would_have_cost_without_webhooks() -> None:
     shown = only(look(Sync(day(2), fetched=3, by_webhook=13)))["requests"]
-    assert (shown["lists"], shown["details"], shown["by_webhook"]) == (3, 3, 13)
-    assert shown["without"] == 3 + 16
+    assert [shown[name] for name in ("details", "by_webhook", "without")] == [3, 13, 3 + 16]
 
 
 def test_the_rule_is_that_of_the_tasks_that_request_details() -> None:
@@ -113,7 +101,7 @@ def test_the_rule_is_that_of_the_tasks_that_request_details() -> None:
     assert only(look(by_webhook))["requests"]["rule"] is None
 
 
-def test_agents_have_the_names_that_the_list_told_last() -> None:
+def test_agents_have_the_names_of_the_newest_list() -> None:
     before = Sync(day(3), names_of_agents={ANNA: "Anna", BERT: "Bert"})
     shown = only(look(before, Sync(day(2), names_of_agents={ANNA: "Anne"}), Sync(day(1))))
     assert {each["id"]: each["name"] for each in shown["agents"]} == {ANNA: "Anne", BERT: "Bert"}
@@ -121,7 +109,7 @@ def test_agents_have_the_names_that_the_list_told_last() -> None:
 
 
 def test_purges_and_erasures_count_once() -> None:
-    """Whichever agents and days a walk had: each load counts what it was the first to bring."""
+    """Each load counts the purges and erasures that it is the first to bring."""
     runs = [
         Sync(day(3)),
         Sync(day(3), purged=2, erased=1, ended=NOW - timedelta(hours=2)),
@@ -134,7 +122,7 @@ def test_purges_and_erasures_count_once() -> None:
 
 
 def resync(*syncs: Sync, reasons: list[str]) -> list[Task]:
-    """One run that chose some intervals and read them, as mapped tasks."""
+    """Return the tasks of one run that chose intervals, and read them with mapped tasks."""
     chosen = [
         {"reason": reason, "start": sync.start.isoformat(), "end": sync.end.isoformat()}
         for sync, reason in zip(syncs, reasons, strict=True)
@@ -144,15 +132,9 @@ def resync(*syncs: Sync, reasons: list[str]) -> list[Task]:
         for index, sync in enumerate(syncs)
         for task in replace(sync, run_id="one", map_index=index, dag_id="resync").tasks()
     ]
-    summary = Summary.model_validate(
-        {
-            "kind": "resync",
-            "scope": f"{CONNECTION}/all",
-            "connection_id": CONNECTION,
-            "intervals": chosen,
-            "requests": {"agents": 1},
-        }
-    )
+    about = {"kind": "resync", "scope": f"{CONNECTION}/all", "connection_id": CONNECTION}
+    figures = {"intervals": chosen, "requests": {"agents": 1}}
+    summary = Summary.model_validate(about | figures)
     choose = Task(tasks[0].run, "choose_days", -1, "success", NOW, summary)
     return [choose, *tasks]
 
@@ -171,16 +153,9 @@ def test_the_last_resync_for_each_reason() -> None:
     assert list(found) == ["retention", "look-back of 3 day(s)"]
     assert [each["state"] for each in found.values()] == ["complete", "failed"]
     assert found["retention"]["start"] == f"{day(4)}T00:00:00Z"
-    # The list of agents by which days were chosen, the two walks, and what they need at least.
+    # The list of agents of the choice of days, and two walks; the walks cost the least possible.
     assert connection["requests"]["lists"] == 1 + 1 + 3
     assert connection["requests"]["least"] == 1 + 1 + 3 + connection["requests"]["details"]
-
-
-@pytest.mark.parametrize(
-    "value", [None, "a text", ["kind"], {"kind": "calls"}, {"kind": "poem", "scope": "all"}]
-)
-def test_xcoms_of_others_are_no_summaries(value: object) -> None:
-    assert parse_summary(value) is None
 
 
 @pytest.mark.parametrize(
@@ -188,15 +163,16 @@ def test_xcoms_of_others_are_no_summaries(value: object) -> None:
     [{"requests": "many"}, {"by_agent": {ANNA: -1}}, {"by_day": [1]}, {"interval": "yesterday"}],
 )
 def test_a_summary_with_wrong_figures_is_an_error(wrong: dict[str, Any]) -> None:
-    """An error is counted and shown; figures made up from it would not be."""
+    """The page counts and shows the error, instead of wrong figures."""
     good = {"kind": "calls", "scope": f"{CONNECTION}/all", "connection_id": CONNECTION}
     assert parse_summary(good)
+    assert parse_summary(good | {"kind": "poem"}) is None
     with pytest.raises(ValueError, match="validation error"):
         parse_summary(good | wrong)
 
 
 def test_a_walk_that_failed_before_its_interval_was_known() -> None:
-    """That it was a walk is known from an earlier run."""
+    """An earlier run shows that the task is a walk."""
     run = Run("calls", "manual__1", "failed", NOW)
     before = Sync(day(2), dag_id="calls", names={"extract_calls": "walk"})
     shown = overview([*before.tasks(), Task(run, "walk", -1, "failed", NOW)], now=NOW, days=5)
@@ -208,7 +184,7 @@ def test_a_walk_that_failed_before_its_interval_was_known() -> None:
     ("run_state", "expected"), [("running", "running"), ("failed", "failed"), ("success", "never")]
 )
 def test_the_first_run_before_a_load_has_started(run_state: str, expected: str) -> None:
-    """No load is known yet: the day is as the run; a DAG that only stages has no day."""
+    """Without any load the day has the run's state; a DAG that only stages has no day."""
     first = Sync(day(1)).tasks()[0]
     run = replace(first.run, state=run_state)
     shown = overview([replace(first, run=run)], now=NOW, days=5)
@@ -217,7 +193,7 @@ def test_the_first_run_before_a_load_has_started(run_state: str, expected: str) 
 
 
 def test_loads_of_another_dag_belong_to_the_walk() -> None:
-    """As where an asset starts them."""
+    """An asset can start them."""
     extract, *others = Sync(day(1)).tasks()
     load_calls, enrich, load_details = (
         replace(task, run=replace(task.run, dag_id="warehouse", run_id="asset__1"))
@@ -231,12 +207,9 @@ def test_loads_of_another_dag_belong_to_the_walk() -> None:
 def test_two_walks_of_one_run_are_kept_apart() -> None:
     """One DAG for two connections: a load without a summary belongs to its usual walk."""
     south = {"extract_calls": "walk", "load_calls": "put", "enrich_calls": "more"}
-    failed = {"load_calls": "upstream_failed"} | dict.fromkeys(
-        ("enrich_calls", "load_details"), "upstream_failed"
-    )
     runs = [
         Sync(day(number), run_id=f"run {number}", connection=connection, names=names, states=found)
-        for number, bad in ((2, {}), (1, failed))
+        for number, bad in ((2, {}), (1, NOT_LOADED))
         for connection, names, found in (
             ("north", {"load_details": "rest"}, {}),
             ("south", south, bad),

@@ -1,4 +1,4 @@
-"""The page reads Airflow's database by few queries, and only of DAGs that the user may see."""
+"""The page reads Airflow's database with few queries, and only DAGs that the user may read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    """A session whose rows are gone after the test."""
+    """A session whose rows disappear after the test."""
     with Session(engine) as session:
         yield session
 
@@ -55,11 +55,8 @@ def read(session: Session, allowed: set[str] | None = None) -> Read:
     return read_tasks(session, SINCE, lambda dag_ids: set(may_read(dag_ids)))
 
 
-def test_nothing_is_there(session: Session) -> None:
+def test_tasks_are_read_as_they_were_written(session: Session) -> None:
     assert read(session).tasks == []
-
-
-def test_tasks_come_back_as_they_were_left(session: Session) -> None:
     failed = {"load_calls": "failed", "enrich_calls": None, "load_details": None}
     tasks = Sync(FIRST).tasks() + Sync(FIRST + timedelta(days=1), states=failed).tasks()
     write(session, tasks)
@@ -81,7 +78,7 @@ def test_dags_that_the_user_may_not_read_are_left_out(session: Session) -> None:
 
 
 def test_a_renamed_task_without_a_summary_is_found(session: Session) -> None:
-    """Its earlier summary says what it is; the operator's class is not looked at."""
+    """Its earlier summary identifies it, not the operator's class."""
     names = {"extract_calls": "north.pull", "load_calls": "north.put"}
     waits = dict.fromkeys(("extract_calls", "load_calls"), "upstream_failed")
     write(session, Sync(FIRST, names=names).tasks())
@@ -149,27 +146,15 @@ def test_summaries_that_the_backend_cannot_read_are_counted(
 
 
 def test_many_runs_take_as_few_queries_as_one(session: Session) -> None:
-    queries = 0
-
-    def count(*_: object) -> None:
-        nonlocal queries
-        queries += 1
+    def count(runs: int) -> int:
+        queries: list[object] = []
+        event.listen(session.get_bind(), "before_cursor_execute", lambda *_: queries.append(_))
+        assert len(read(session).tasks) == len(TASKS) * runs
+        return len(queries)
 
     write(session, Sync(FIRST, calls={ANNA: 1}).tasks())
-    event.listen(session.get_bind(), "before_cursor_execute", count)
-    read(session)
-    for_one, queries = queries, 0
-    event.remove(session.get_bind(), "before_cursor_execute", count)
-    minute = timedelta(minutes=1)
-    write(
-        session,
-        (
-            task
-            for number in range(300)
-            for task in Sync(FIRST, calls={ANNA: 1}, ended=NOW - number * minute).tasks()
-        ),
-    )
-    event.listen(session.get_bind(), "before_cursor_execute", count)
-    found = read(session)
-    assert len(found.tasks) == 4 * 301
-    assert queries == for_one
+    for_one = count(1)
+    for number in range(300):
+        ended = NOW - timedelta(minutes=number)
+        write(session, Sync(FIRST, calls={ANNA: 1}, ended=ended).tasks())
+    assert count(301) == for_one
