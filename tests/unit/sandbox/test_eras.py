@@ -23,14 +23,13 @@ def test_every_switch_differs_and_can_be_set_by_itself() -> None:
 
 
 def test_both_addresses_serve(api: Any) -> None:
-    bodies = []
-    for path in ("/functions/v1/api/v1", "/v1"):
-        url = f"http://127.0.0.1:{api.sandbox.port}{path}/agents"
-        response = api.http.get(url, headers={"X-API-Key": api.sandbox.api_key})
-        assert response.status_code == 200
-        bodies.append(response.json())
+    root, key = f"http://127.0.0.1:{api.sandbox.port}", {"X-API-Key": api.sandbox.api_key}
+    bodies = [
+        api.http.get(f"{root}{path}/agents", headers=key).json()
+        for path in ("/functions/v1/api/v1", "/v1")
+    ]
     assert bodies[0] == bodies[1]
-    assert api.http.get(f"http://127.0.0.1:{api.sandbox.port}/v2/agents").status_code != 200
+    assert len(bodies[0]["data"]) == 2
 
 
 def test_stored_recordings_are_alive_or_dead(api: Any) -> None:

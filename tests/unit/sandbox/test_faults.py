@@ -11,16 +11,6 @@ from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
 from airflow_provider_talkpilot.sandbox.api.faults import Faults
 
 
-def test_status_with_envelope(api: Any) -> None:
-    api.sandbox.faults.add("status", status=503)
-    response = api.get("/agents")
-    assert response.status_code == 503
-    assert response.json()["error"]["code"] == "INTERNAL_ERROR"
-    assert response.json()["error"]["request_id"].startswith("req_")
-    assert "x-ratelimit-limit" in response.headers
-    assert api.get("/agents").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
@@ -47,14 +37,15 @@ def test_status_from_the_edge(api: Any, fault: dict[str, Any], expected: str) ->
 def test_kind_times_and_after(api: Any) -> None:
     api.sandbox.faults.add("status", kind="detail", times=2, after=1, status=503)
     call_id = api.truth()[0]["id"]
-    statuses = []
+    responses = []
     for _ in range(4):
         assert api.calls().status_code == 200
-        statuses.append(api.detail(call_id).status_code)
-    assert statuses == [200, 503, 503, 200]
+        responses.append(api.detail(call_id))
+    assert [response.status_code for response in responses] == [200, 503, 503, 200]
+    assert responses[1].json()["error"]["code"] == "INTERNAL_ERROR"
+    assert "x-ratelimit-limit" in responses[1].headers
     assert api.sandbox.faults.waiting == []
     assert api.sandbox.counters["faults"] == 2
-    assert [one.fault for one in api.sandbox.requests].count("status") == 2
 
 
 def test_connection_cut_in_mid_body(api: Any) -> None:
@@ -65,21 +56,15 @@ def test_connection_cut_in_mid_body(api: Any) -> None:
 
 
 def test_rows_with_wrong_shape(api: Any) -> None:
-    api.sandbox.faults.add("no_pagination")
-    api.sandbox.faults.add("no_id", kind="calls")
-    api.sandbox.faults.add("wrong_type", kind="calls")
-    api.sandbox.faults.add("no_id", kind="detail")
-    api.sandbox.faults.add("wrong_type", kind="detail")
+    for fault, kind in (("no_pagination", "any"), ("no_id", "calls"), ("wrong_type", "detail")):
+        api.sandbox.faults.add(fault, kind=kind)
     call_id = api.truth()[0]["id"]
     assert "pagination" not in api.calls().json()
     rows = api.calls().json()["data"]
     assert ["id" in row for row in rows] == [False] + [True] * 19
-    rows = api.calls().json()["data"]
-    assert [isinstance(row["duration"], str) for row in rows] == [True] + [False] * 19
-    assert "id" not in api.detail(call_id).json()
     assert isinstance(api.detail(call_id).json()["duration"], str)
     assert api.sandbox.faults.waiting == []
-    assert isinstance(api.calls().json()["data"][0]["duration"], int), "kept rows are not spoilt"
+    assert all("id" in row for row in api.calls().json()["data"]), "kept rows are not spoilt"
 
 
 def test_slow_response(api: Any) -> None:
