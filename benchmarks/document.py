@@ -23,21 +23,20 @@ This page compares the provider with other tools that bring calls from an API to
 | this provider | `extract_calls` and `enrich_calls`, the functions that the operators run |
 {peers}
 
-- All tools use the same small server (`benchmarks/server`), which belongs to none of them. It
-  prepares its responses before the first request. The tools run in turn, each in its own process
-  and its own environment. The figures are medians.
+- All tools use the same small server (`benchmarks/server`), which prepares its responses before
+  the first request. The tools run in turn, each in its own process and environment. The figures
+  are medians of runs whose output had every call.
 - **Seconds in the process** are the work alone. **Whole process** adds the start of Python and its
   imports. For the provider and HttpOperator most of that is Airflow, which a worker has already
   loaded when a task runs.
-- The figures of a run count only after its output was read and found to contain every call.
 - The ratio is a tool's seconds in the process divided by the provider's: 2.0 means twice as long.
-- Each of the other tools is set up as its own documentation says; the links are in
+- Each of the other tools is set up as its documentation says; the links are in
   `benchmarks/peers`. A tool that can have several requests in flight may have 64.
 """
 _MEMORY = """## Memory
 
-The peak memory of the process in the two list cases above. For the provider and for HttpOperator
-it includes Airflow's own code. The important figure is the growth with ten times the calls.
+The peak memory of the process in the two list cases above. For the provider and HttpOperator it
+includes Airflow's own code. The important figure is the growth with ten times the calls.
 """
 
 

@@ -65,13 +65,12 @@ CASES = (
             Column("purged_files", "purged: left in files that it keeps"),
             Column("erased_files", "erased: left in files"),
         ),
-        f"Each tool runs a day of {CALLS} calls. Then calls are purged or erased, and the tool "
-        "runs the day again. Then table and files are searched for the callers. The provider's "
-        "table is in a BigQuery emulator. For the other tools, the table is the result of merging "
-        "their rows by id, the best that a destination can do. Files are those that a tool itself "
-        "keeps: the provider's staging, dlt's load packages, the bucket of HttpOperator (only "
-        "lists, and each run overwrites its file). Airbyte and Singer pass their messages on and "
-        "keep no files.",
+        f"Each tool runs a day of {CALLS} calls, and runs it again after calls were purged or "
+        "erased. Then table and files are searched for the callers. The provider's table is in a "
+        "BigQuery emulator. The other tools' table is their rows merged by id, the best that a "
+        "destination can do. Files are those that a tool keeps: the provider's staging, dlt's load "
+        "packages, and HttpOperator's bucket, where each run overwrites its list. Airbyte and "
+        "Singer keep no files.",
         measure,
     ),
 )

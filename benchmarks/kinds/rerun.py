@@ -61,11 +61,10 @@ CASES = (
             Column("missing", "calls missing after the day before was run too"),
         ),
         "Each tool runs a day with details twice: only a second reading shows edits, purges and "
-        "late scores. Then it runs the day before, as a backfill does. Tools that filter by a "
-        "cursor on `updated_at` save the details too. But the cursor keeps one position for all "
-        "intervals, so it leaves out the older day's calls. For the provider, the first run is "
-        "loaded into the table and its staging is cleaned: the provider learns from the table "
-        "which details it has.",
+        "late scores. Then it runs the day before, as a backfill does. A cursor on `updated_at` "
+        "saves the details too, but it has one position for all intervals, so it leaves out the "
+        "older day's calls. The provider's first run is loaded and its staging is cleaned, so it "
+        "learns from the table which details it has.",
         measure,
     ),
 )
