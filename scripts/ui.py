@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
-from tests.system.running import DAG, Airflow, Standalone
+from tests.system.rest import Standalone
+from tests.system.running import DAG, Airflow
 
 CONNECTION, BUCKET = "talkpilot_default", "talkpilot-staging"
 AGENTS, CALLS_PER_DAY = 3, 24

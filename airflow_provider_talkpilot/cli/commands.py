@@ -33,6 +33,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_text,
 )
 from airflow_provider_talkpilot.operators.performance import MODES
+from airflow_provider_talkpilot.staging.choices import DROP
 from airflow_provider_talkpilot.staging.enrich.enrichment import RULES
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
@@ -206,6 +207,8 @@ def _print_plan(options: Namespace) -> None:
     agents = read_agents("agent_ids", options.agent_id or get_variable("talkpilot_agent_ids"))
     records = one_of(MODES)("performance", get_variable("talkpilot_performance")) != "off"
     rule = one_of(RULES)("details", get_variable("talkpilot_details"))
+    columns = read_choices("columns", get_variable("talkpilot_columns"))
+    drops_details = {columns.get("transcript"), columns.get("final_score")} == {DROP}
     calls = pages = rows = size = 0
     with TalkPilotHook(options.conn_id).get_conn() as client:
         if agents is None:
@@ -223,7 +226,7 @@ def _print_plan(options: Namespace) -> None:
         "agents": lists_of_agents,
         "calls": pages,
         "performance": pages * records,
-        "details": 0 if rule == "by_webhook" else calls,
+        "details": 0 if drops_details or rule == "by_webhook" else calls,
     }
     total = sum(requests.values())
     seconds = seconds_for(total, minute, hour)

@@ -1,6 +1,6 @@
-"""Airflow on several machines: each of its processes with a file system of its own.
+"""Airflow on several machines: each of its processes has a file system of its own.
 
-What they share goes over the network: PostgreSQL, Redis, Airflow's API and object storage.
+They share PostgreSQL, Redis, Airflow's API and object storage over the network.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ import psutil
 
 from airflow_provider_talkpilot.sandbox.emulators.processes import HOST, GuardedProcess
 from tests.support.ports import held_port
-from tests.system.running import START_SECONDS, Airflow, Rest, eventually
+from tests.system.rest import Rest
+from tests.system.running import START_SECONDS, Airflow, eventually
 
 WORKERS = ("worker-1", "worker-2")
 SERVICE_SECONDS = 60
 TAIL = 3000
 
 RECOVERY = {
-    # Who is gone is found in half a minute, not in five.
+    # Airflow finds dead tasks in half a minute, not in five.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "15",
-    # For DAGs that say nothing of retries.
+    # For DAGs that set no retries.
     "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10",
 }
-"""What docs/deployment.md tells to set; all else that matters is Airflow's default."""
+"""The settings in docs/deployment.md; all others are Airflow's defaults."""
 
 _POSTGRES_USER = "postgres"
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
@@ -46,10 +47,10 @@ _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 @dataclass(frozen=True)
 class Task:
-    """A task instance, as Airflow tells it.
+    """A task instance, as Airflow's REST API describes it.
 
     :param attempt: the number of its try, from 1.
-    :param host: the machine that the try runs or ran on.
+    :param host: the machine of the try.
     :param arguments: its rendered fields.
     """
 
@@ -65,8 +66,8 @@ class Machine:
     """A machine that runs one of Airflow's processes: home, DAGs and temporary folder of its own.
 
     :param name: its host name, and its folder's.
-    :param folder: where its folder is made.
-    :param dags: DAG files; it gets copies.
+    :param folder: the parent of its folder.
+    :param dags: DAG files, which it copies.
     :param command: arguments of ``airflow``.
     :param settings: environment variables.
     """
@@ -86,7 +87,7 @@ class Machine:
         for dag in dags:
             shutil.copy(dag, own_dags)
         self.airflow = Airflow(folder / name / "home", own_dags)
-        # Airflow gets the host's name from a function; the system would give all of them the same.
+        # Airflow gets the host's name from a function. The system's is the same for all machines.
         module = self.airflow.home / "this_machine.py"
         module.write_text(f"def name() -> str:\n    return {name!r}\n")
         self._environment = {
@@ -97,15 +98,15 @@ class Machine:
             "TMPDIR": str(self.temporary),
         }
         self._process: GuardedProcess | None = None
-        self._said = ""
+        self._log_before = ""
 
     def start(self) -> None:
-        """Start it; it is not ready yet."""
+        """Start it, without waiting until it is ready."""
         command = [sys.executable, "-m", "airflow", *self._command]
         self._process = GuardedProcess(command, self._environment)
 
     def freeze(self) -> None:
-        """Stop all its processes where they are, parents first, so that none notices."""
+        """Suspend all its processes, parents first, so that no process notices another's stop."""
         frozen = set[psutil.Process]()
         while new := [process for process in self._processes() if process not in frozen]:
             for process in new:
@@ -114,34 +115,34 @@ class Machine:
             frozen.update(new)
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Resume all its processes."""
         for process in reversed(self._processes()):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
     def kill(self) -> None:
-        """SIGKILL to all its processes, as if the machine went; may be called twice."""
+        """Send SIGKILL to all its processes, as if the machine lost power; may be called twice."""
         if self._process is None:
             return
         self.freeze()
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._said = self.log()
+        self._log_before = self.log()
         self._process.stop()
         self._process = None
 
     def restart(self) -> None:
-        """Kill it, and start it again with its disk as it was."""
+        """Kill it, and start it again with the same disk."""
         self.kill()
         self.start()
 
     def log(self) -> str:
-        """What it printed, before restarts too."""
-        return self._said + (self._process.log() if self._process else "")
+        """Return its output, before restarts too."""
+        return self._log_before + (self._process.log() if self._process else "")
 
     def require_running(self) -> None:
-        """Fail where it ended by itself."""
+        """Fail if it ended by itself."""
         runs = self._process is not None and self._process.is_running
         assert runs, f"{self.name} ended\n{self.log()[-TAIL:]}"
 
@@ -155,7 +156,7 @@ class Machine:
 class Cluster(Rest):
     """Airflow with Celery: a machine for each of its parts, two for workers; a context manager.
 
-    :param folder: where the machines' folders are made.
+    :param folder: the parent of the machines' folders.
     :param dags: DAG files.
     :param settings: environment variables for all machines.
     """
@@ -193,17 +194,16 @@ class Cluster(Rest):
         self._stack.close()
 
     def __getitem__(self, name: str) -> Machine:
-        """The machine of this name."""
+        """Return the machine of this name."""
         return self._machines[name]
 
     def tail(self) -> str:
-        """The end of what each machine printed."""
-        said = {name: machine.log()[-TAIL:] for name, machine in self._machines.items()}
-        return "\n".join(f"--- {name}\n{text}" for name, text in said.items())
+        """Return the end of each machine's output."""
+        outputs = {name: machine.log()[-TAIL:] for name, machine in self._machines.items()}
+        return "\n".join(f"--- {name}\n{text}" for name, text in outputs.items())
 
     def tasks(self, dag: str, run: str, task_id: str = "") -> list[Task]:
-        """The task instances of a run, mapped ones each."""
-        path = f"dags/{dag}/dagRuns/{run}/taskInstances?limit=200"
+        """Return the task instances of a run, or those of one of its tasks."""
         return [
             Task(
                 found["task_id"],
@@ -213,12 +213,12 @@ class Cluster(Rest):
                 found["hostname"] or "",
                 found["rendered_fields"] or {},
             )
-            for found in self.get(path)["task_instances"]
+            for found in self.task_instances(dag, run)
             if task_id in ("", found["task_id"])
         ]
 
     def logs(self, dag: str, run: str) -> str:
-        """The end of each log of a run's tasks, from the workers' disks."""
+        """Return the end of each log of a run's tasks, from the workers' disks."""
         texts = [self.tail()]
         for worker in WORKERS:
             logs = self[worker].airflow.home / "logs"
@@ -245,7 +245,7 @@ class Cluster(Rest):
             "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": str(self._port),
             "AIRFLOW__API__WORKERS": "1",
-            # What one machine encrypts or signs, another must read.
+            # One machine must read what another encrypts or signs.
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
@@ -256,33 +256,29 @@ class Cluster(Rest):
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
-            # No runs but those that somebody triggers.
+            # The scheduler creates no runs.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         }
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own; gives SQLAlchemy's address of its database."""
-    # It will not run as root, and the folders of pytest are open to their owner alone.
-    as_user = [
-        "setpriv",
-        f"--reuid={_POSTGRES_USER}",
-        f"--regid={_POSTGRES_USER}",
-        "--clear-groups",
-    ]
+    """Run a PostgreSQL; yields the address of its database for SQLAlchemy."""
+    # It refuses to run as root, and only their owner can open the folders of pytest.
+    user = _POSTGRES_USER
+    as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     prefix = [] if os.getuid() else as_user
     with held_port() as port, tempfile.TemporaryDirectory(prefix="talkpilot-postgres-") as made:
         folder = Path(made)
         if prefix:
-            shutil.chown(folder, _POSTGRES_USER, _POSTGRES_USER)
+            shutil.chown(folder, user, user)
         data = folder / "data"
         options = ["--auth=trust", "--username=airflow", "--encoding=UTF8", "--no-sync"]
         initdb = GuardedProcess([*prefix, _find_program("initdb"), *options, str(data)])
         eventually(lambda: None if initdb.is_running else True, SERVICE_SECONDS, "initdb ends")
-        said = initdb.log()
+        output = initdb.log()
         initdb.stop()
-        assert (data / "PG_VERSION").exists(), said[-TAIL:]
+        assert (data / "PG_VERSION").exists(), output[-TAIL:]
         command = [*prefix, _find_program("postgres"), "-D", str(data), "-k", str(folder)]
         command += ["-h", HOST, "-p", str(port), *(o for each in _FAST for o in ("-c", each))]
         server = GuardedProcess(command)
@@ -295,7 +291,7 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """A Redis of its own, nothing kept on disk; gives its address."""
+    """Run a Redis that stores nothing on disk; yields its address."""
     with held_port() as port:
         options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
         server = GuardedProcess([_find_program("redis-server"), *options])
@@ -311,7 +307,7 @@ def _found(process: GuardedProcess, text: str) -> bool | None:
 
 
 def _find_program(name: str) -> str:
-    """A program on the PATH, or where Debian keeps those of PostgreSQL."""
+    """Find a program on the PATH, or in Debian's folder for PostgreSQL."""
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = shutil.which(name) or (str(debian[-1]) if debian else None)
     assert found, f"{name} is not installed here"

@@ -19,8 +19,8 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def run(chain: Chain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command; gives its exit code and what it printed."""
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # as a command does, for good
+    """Runs a command; returns its exit code and its output."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # a command sets it for good
     monkeypatch.setenv(f"{VARIABLE}STAGING_URI", chain.staging_uri)
     monkeypatch.setenv(f"{VARIABLE}BIGQUERY_TABLE", chain.table)
     chain.sandbox.settings.patch(requests_per_minute=60, requests_per_hour=1000)
@@ -39,14 +39,15 @@ def run(chain: Chain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return command
 
 
-def states(out: str) -> dict[str, tuple[str, str]]:
+def findings(out: str) -> dict[str, tuple[str, str]]:
+    """Return state and message by part."""
     found = json.loads(out)
     assert found["ok"] == all(each["state"] != "missing" for each in found["findings"])
     assert all("\n" not in each["message"] for each in found["findings"])
     return {each["part"]: (each["state"], each["message"]) for each in found["findings"]}
 
 
-def test_all_is_there(chain: Chain, run: Run) -> None:
+def test_nothing_is_missing(chain: Chain, run: Run) -> None:
     code, out = run("check")
     assert code == 0
     lines = {line.split()[1]: line for line in out.splitlines()}
@@ -57,7 +58,7 @@ def test_all_is_there(chain: Chain, run: Run) -> None:
     assert dict(chain.sandbox.counters) == spent
     assert not list_entries(parse_uri(chain.staging_uri))
     chain.run()
-    assert "fits. Its dataset is in US" in states(run("check", "--json")[1])["table"][1]
+    assert "fits. Its dataset is in US" in findings(run("check", "--json")[1])["table"][1]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +95,9 @@ def test_what_is_missing_is_named_with_its_cure(
     for name, value in variables.items():
         monkeypatch.setenv(f"{VARIABLE}{name}", value)
     code, out = run("check", "--json")
-    missing = {part: said for part, (state, said) in states(out).items() if state == "missing"}
+    missing = {part: text for part, (state, text) in findings(out).items() if state == "missing"}
     assert code == 1
-    assert {part: said for part, said in wanted.items() if said not in missing.get(part, "")} == {}
+    assert {part: text for part, text in wanted.items() if text not in missing.get(part, "")} == {}
     assert key not in out
 
 
@@ -104,19 +105,15 @@ def test_without_a_connection_or_a_key_the_rest_is_checked(
     chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, out = run("check", "--json", "--conn-id", "nowhere", "--gcp-conn-id", "neither")
-    found = states(out)
+    found = findings(out)
     assert code == 1
-    assert {part: state for part, (state, _) in found.items()} == {
-        "connection": "missing",
-        "staging": "ok",
-        "table": "missing",
-    }
+    states = {part: state for part, (state, _) in found.items()}
+    assert states == {"connection": "missing", "staging": "ok", "table": "missing"}
     assert "docs/connection.md" in found["connection"][1]
     assert not chain.sandbox.counters
     wrong = "tp_live_" + "0" * 32
     monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": wrong}))
-    found = states(run("check", "--json")[1])
-    assert "unknown, inactive or expired" in found["agents"][1]
+    assert "unknown, inactive or expired" in findings(run("check", "--json")[1])["agents"][1]
 
 
 def test_a_note_is_not_missing(chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,14 +122,12 @@ def test_a_note_is_not_missing(chain: Chain, run: Run, monkeypatch: pytest.Monke
     monkeypatch.setenv(KEY, json.dumps(fields))
     code, out = run("check")
     assert code == 0
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("note")] == [
-        "connection",
-        "performance",
-    ]
+    notes = [line.split()[1] for line in out.splitlines() if line.startswith("note")]
+    assert notes == ["connection", "performance"]
     key = chain.sandbox.add_key("named", permissions=["calls:read", "performance:read"])
     monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": key}))
     monkeypatch.setenv(f"{VARIABLE}AGENT_IDS", json.dumps(chain.sandbox.store.agent_ids))
-    assert states(run("check", "--json")[1])["agents"][0] == "note"
+    assert findings(run("check", "--json")[1])["agents"][0] == "note"
 
 
 def test_a_plan_is_what_a_run_costs(
@@ -157,6 +152,10 @@ def test_a_plan_is_what_a_run_costs(
         "details": 250,
         "total": spent["agents"] + 2 * spent["calls"] + 250,
     }
+    dropped = {"transcript": "drop", "final_score": "drop"}
+    monkeypatch.setenv(f"{VARIABLE}COLUMNS", json.dumps(dropped))
+    assert json.loads(run(*bounds, "--json")[1])["requests"]["details"] == 0
+    monkeypatch.setenv(f"{VARIABLE}COLUMNS", "")
     monkeypatch.setenv(f"{VARIABLE}DETAILS", "by_webhook")
     monkeypatch.setenv(f"{VARIABLE}PERFORMANCE", "off")
     agent = chain.sandbox.store.agent_ids[0]
@@ -166,10 +165,10 @@ def test_a_plan_is_what_a_run_costs(
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "said"),
+    ("start", "end", "reason"),
     [("2026-03-17", "2026-03-16", "is reversed"), ("2026-03-16", "2126-03-16", "in the future")],
 )
-def test_a_plan_of_no_interval(chain: Chain, run: Run, start: str, end: str, said: str) -> None:
+def test_a_plan_of_no_interval(chain: Chain, run: Run, start: str, end: str, reason: str) -> None:
     code, out = run("plan", "--from", start, "--to", end)
-    assert (code, said in out, len(out.splitlines())) == (1, True, 1)
+    assert (code, reason in out, len(out.splitlines())) == (1, True, 1)
     assert not chain.sandbox.counters

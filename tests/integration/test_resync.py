@@ -1,4 +1,4 @@
-"""Past days read again: what changed arrives, for the requests that docs/resync.md tells of."""
+"""A re-sync brings what changed on past days, for the requests that docs/resync.md names."""
 
 from __future__ import annotations
 
@@ -21,45 +21,35 @@ CALLS = 84
 
 
 class Resync:
-    """The tasks of the re-sync DAG on one day, and what it keeps between its runs."""
+    """The tasks of the re-sync DAG, and the state that it stores between its runs."""
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.done = ""
 
     def choose(self, number: int, **options: Any) -> Outcome:
-        """At six in the morning of a day of the sandbox."""
+        """Choose the days, at six in the morning of a day of the sandbox."""
         interval = tuple(f"{each}T06:00:00" for each in day(number - 1))
         return run_task(
             TalkPilotChooseDaysOperator,
             **{"interval": interval, "table": self.chain.table, "done": self.done, **options},
         )
 
-    def run_all(self, number: int, **options: Any) -> list[tuple[str, str]]:
-        """The whole run; gives the intervals that were read again."""
+    def run(self, number: int, **options: Any) -> list[tuple[str, str]]:
+        """Run all tasks; return the intervals that were read again."""
         chosen = self.choose(number, **options)
-        for each in chosen.returned:
-            self.chain.interval = each["start"], each["end"]
-            self.chain.extract_options |= {"dag_id": "resync", "agent_ids": each["agent_ids"]}
+        for interval in chosen.returned:
+            self.chain.interval = interval["start"], interval["end"]
+            self.chain.extract_options |= {"dag_id": "resync", "agent_ids": interval["agent_ids"]}
             calls, details = self.chain.run()
             self.chain.clean(calls, details)
         self.done = chosen.xcoms["summary"]["done"] or self.done
-        return [(each["start"], each["end"]) for each in chosen.returned]
-
-    def run(self, number: int, **options: Any) -> tuple[str, str]:
-        """A run of one interval; gives it."""
-        [interval] = self.run_all(number, **options)
-        return interval
-
-    def look_backs(self) -> dict[str, str]:
-        """What was read, by look-back."""
-        found: dict[str, str] = json.loads(self.done)["look_backs"]
-        return found
+        return [(interval["start"], interval["end"]) for interval in chosen.returned]
 
 
 @pytest.fixture
 def resync(chain: Chain) -> Resync:
-    """Five days are in the table, as the daily DAG brought them; nothing was spent since."""
+    """Five days are in the table, as the daily DAG loaded them; no request is counted yet."""
     chain.sandbox.reset(days=DAYS, calls_per_day=CALLS)
     chain.interval = day(0)[0], day(DAYS - 1)[1]
     chain.run()
@@ -73,7 +63,7 @@ def midnight(number: int) -> str:
 
 
 def alive(chain: Chain, number: int) -> list[str]:
-    """Ids of a day's calls that can still change."""
+    """Return the ids of a day's calls that can still change."""
     return [
         call["id"]
         for call in chain.sandbox.truth(*day(number))
@@ -82,7 +72,7 @@ def alive(chain: Chain, number: int) -> list[str]:
 
 
 def lists(chain: Chain, first: int, end: int) -> int:
-    """Requests for the lists of some days."""
+    """Return the number of requests for the lists of some days."""
     interval = Interval.parse(day(first)[0], day(end)[0])
     return sum(pages(chain.sandbox, each, interval) for each in chain.sandbox.store.agent_ids)
 
@@ -94,19 +84,16 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
     sandbox.purge(alive(chain, 2)[0])
     sandbox.soft_delete(alive(chain, 3)[0])
     sandbox.insert_late(sandbox.store.agent_ids[1], f"{day(3)[0]}T23:59:59.999Z")
-    # What a purge leaves of a detail is in the table.
-    changed = 4
-
-    assert resync.run(DAYS) == (midnight(0), midnight(DAYS - 1))
+    assert resync.run(DAYS) == [(midnight(0), midnight(DAYS - 1))], "not the newest day"
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
     assert dict(sandbox.counters) == {
-        "agents": 2,  # one for the retention of each
+        "agents": 2,  # to choose the days, and to walk
         "calls": lists(chain, 0, DAYS - 1),
-        "detail": changed,
+        "detail": 4,  # the purged call's is in the table
     }
-    assert resync.look_backs() == {"90": day(DAYS - 1)[0]}
+    assert json.loads(resync.done)["look_backs"] == {"90": day(DAYS - 1)[0]}
 
-    # Again at once, by hand: the lists alone are paid.
+    # At once again, by hand: this costs the lists alone.
     sandbox.reset_counters()
     before = chain.rows()
     resync.run(DAYS, start=day(0)[0], end=day(DAYS - 1)[0])
@@ -116,7 +103,7 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
 
 @pytest.mark.slow
 def test_the_days_after(chain: Chain, resync: Resync) -> None:
-    """Nothing twice on a day; then the three days, and what is older waits for its turn."""
+    """A second run of the day does nothing. The next day's run reads three days, not older ones."""
     sandbox = chain.sandbox
     resync.run(DAYS)
     sandbox.reset_counters()
@@ -128,25 +115,14 @@ def test_the_days_after(chain: Chain, resync: Resync) -> None:
     sandbox.edit(alive(chain, 0)[0], note="waits for the week")
     sandbox.edit(alive(chain, 2)[0], note="arrives")
     sandbox.reset_counters()
-    assert resync.run(DAYS + 1) == (midnight(DAYS - 3), midnight(DAYS))
+    assert resync.run(DAYS + 1) == [(midnight(DAYS - 3), midnight(DAYS))]
     later = sandbox.truth(day(1)[0], day(DAYS - 1)[1])
     assert_equal_rows(chain.rows(), expected_rows([*before, *later]))
     assert sandbox.counters["calls"] == lists(chain, DAYS - 3, DAYS)
     assert sandbox.counters["detail"] == 1
 
-    # Days without a run skip nothing: the week is due as soon as there is one.
-    assert resync.run(DAYS + 9)[0] == midnight(0)
-    chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
-
-
-def test_the_newest_day_is_the_daily_dags(chain: Chain, resync: Resync) -> None:
-    """Both would fetch its details, which the daily DAG may still be fetching."""
-    before = chain.rows()
-    chain.sandbox.edit(alive(chain, DAYS - 1)[0], note="a day later")
-    resync.run(DAYS)
-    assert "detail" not in chain.sandbox.counters
-    assert chain.rows() == before
-    resync.run(DAYS + 1)
+    # After days without a run, the next run reads the month that is overdue.
+    assert resync.run(DAYS + 9)[0][0] == midnight(0)
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
@@ -160,10 +136,10 @@ def test_an_interval_by_hand_counts_for_no_look_back(resync: Resync) -> None:
     assert resync.choose(DAYS, interval=None, start="2026-01-01", end="2026-01-02").returned
 
 
-@pytest.mark.parametrize("there", ["no table", "the newest day alone"])
-def test_nothing_to_read_again(chain: Chain, there: str) -> None:
-    """A re-sync loads no history: else the first one would fetch half a year of details."""
-    if there == "the newest day alone":
+@pytest.mark.parametrize("has_newest_day", [False, True])
+def test_without_past_days_in_the_table_nothing_is_read(chain: Chain, has_newest_day: bool) -> None:
+    """A re-sync loads no history: else the first run would fetch months of details."""
+    if has_newest_day:
         chain.run()
     chain.sandbox.reset_counters()
     with pytest.raises(AirflowSkipException, match="nothing to read again"):
@@ -180,64 +156,50 @@ def test_history_that_was_loaded_by_hand_is_read_again_from_then_on(
     chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], f"{early}T12:00:00Z")
     chain.interval = early, day(0)[0]
     chain.run()
-    assert resync.run(DAYS + 7)[0] == f"{early}T00:00:00Z"
+    assert resync.run(DAYS + 7)[0][0] == f"{early}T00:00:00Z"
 
 
-AGES = 10
-"""Days after the first of the sandbox at which its calls are as old as TalkPilot keeps them."""
-
-
-def morning(chain: Chain, number: int) -> None:
-    """TalkPilot's own job, in the night before a run."""
-    chain.sandbox.purge_by_retention(f"{day(number)[0]}T00:00:00Z")
+# This many days after the first day, TalkPilot purges its calls.
+PURGED_AFTER = 10
+SHORT = '[{"days": 1, "every": 1}]'
 
 
 @pytest.fixture
 def kept_nine_days(resync: Resync) -> Resync:
     """Two agents with a retention of nine days."""
     for agent_id in resync.chain.sandbox.store.agent_ids:
-        resync.chain.sandbox.edit_agent(agent_id, retention_days=AGES - 1)
+        resync.chain.sandbox.edit_agent(agent_id, retention_days=PURGED_AFTER - 1)
     return resync
-
-
-def assert_purged(
-    chain: Chain, start: str, end: str, *, agent_ids: list[str] | None = None
-) -> None:
-    """All calls of some days have lost in the table what a purge takes."""
-    found = {row["id"]: row for row in chain.rows()}
-    for call in chain.sandbox.truth(start, end, agent_ids):
-        assert found[call["id"]]["is_purged"]
-        assert not found[call["id"]]["transcript"]
-        assert found[call["id"]]["phone_number"] is None
-
-
-SHORT = '[{"days": 1, "every": 1}]'
 
 
 def test_a_purge_by_retention_arrives_for_list_requests_alone(
     chain: Chain, kept_nine_days: Resync
 ) -> None:
     sandbox = chain.sandbox
-    for number in range(AGES, AGES + DAYS):
-        morning(chain, number)
+    for old in range(DAYS):
+        number = old + PURGED_AFTER
+        sandbox.purge_by_retention(midnight(number))
         sandbox.reset_counters()
-        intervals = kept_nine_days.run_all(number, look_backs=SHORT)
-        old = number - AGES
+        intervals = kept_nine_days.run(number, look_backs=SHORT)
         assert intervals[0] == (midnight(old), midnight(old + 1)), "the day that became old enough"
-        # One page of each agent for it; the look-back reads a day without calls.
+        # The look-back reads a day without calls, for one page of each agent.
         assert dict(sandbox.counters) == {"agents": 2, "calls": lists(chain, old, old + 1) + 2}
-        assert_purged(chain, *day(old))
+        found = {row["id"]: row for row in chain.rows()}
+        for call in sandbox.truth(*day(old)):
+            assert found[call["id"]]["is_purged"]
+            assert not found[call["id"]]["transcript"]
+            assert found[call["id"]]["phone_number"] is None
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
 
 
 def test_agents_that_are_named_and_a_key_that_may_not_list_them(
     chain: Chain, kept_nine_days: Resync, log_of: Callable[[], str]
 ) -> None:
-    """Ninety days are assumed: what TalkPilot does where nothing is set."""
+    """Ninety days are assumed, which is TalkPilot's default."""
     sandbox = chain.sandbox
     first, _ = sandbox.store.agent_ids
     sandbox.settings.api_keys[sandbox.api_key].permissions = ["calls:read"]
-    [only] = kept_nine_days.choose(AGES, look_backs=SHORT, agent_ids=[first]).returned
+    [only] = kept_nine_days.choose(PURGED_AFTER, look_backs=SHORT, agent_ids=[first]).returned
     assert only["agent_ids"] == [first]
     assert "agents:read" in log_of()
     chosen = kept_nine_days.choose(91, look_backs=SHORT, agent_ids=[first]).returned

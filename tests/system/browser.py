@@ -1,6 +1,6 @@
-"""A browser in front of Airflow: where it is found, and what a user does in it.
+"""A browser in front of Airflow: how to find it, and what a user does in it.
 
-Knows nothing of pytest: the pictures in the documents are made with it too.
+Nothing here needs pytest, because the script that takes the documents' pictures uses it too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NONE_FOUND = "no browser is found: apt-get install chromium, or CHROMIUM=/path/t
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZE, TALL = (1440, 900), 1500
 _NOT_AIRFLOWS_SCRIPTS = re.compile("^(?!.*/static/assets/)")
-# A busy machine takes its time for Airflow's pages.
+# On a busy machine Airflow's pages take long.
 SECONDS = 90
 RUN_SECONDS = 240
 
@@ -121,10 +121,7 @@ class Visit:
         self._context.close()
 
     def received(self) -> list[str]:
-        """Close the window.
-
-        :return: all texts that it received.
-        """
+        """Close the window; return all texts that it received."""
         self.close()
         assert self._record is not None, "the visit is not recorded"
         entries = json.loads(self._record.read_text(encoding="utf-8"))["log"]["entries"]
@@ -132,7 +129,7 @@ class Visit:
         return [each.get("text", "") for each in contents if each.get("encoding") != "base64"]
 
     def _listen(self, message: ConsoleMessage) -> None:
-        """Keep what the browser says against the page: a script's error, what it may not load."""
+        """Keep the browser's errors about the page: of a script, or of a forbidden source."""
         if message.type == "error" and "/talkpilot/" in message.location["url"] + message.text:
             self.complaints.append(message.text)
 
@@ -147,11 +144,10 @@ class Visit:
     # Connections
 
     def new_connection(self, name: str, fields: Mapping[str, str]) -> Locator:
-        """Open the form, and fill it in.
+        """Open the form of a new connection, fill it in, and return it.
 
         :param name: the connection's id.
-        :param fields: what to type, by the fields' labels.
-        :return: the form.
+        :param fields: texts by the fields' labels.
         """
         self.page.goto("/connections")
         self.page.get_by_role("button", name="Add Connection").click()
@@ -159,18 +155,16 @@ class Visit:
         form.get_by_label("Connection ID").fill(name)
         form.get_by_label("Connection Type").fill("TalkPilot")
         self.page.get_by_role("option", name="TalkPilot", exact=True).click()
-        for label, text in fields.items():
-            form.get_by_label(label, exact=True).fill(text)
+        fill_in(form, fields)
         return form
 
     def open_extras(self, form: Locator, fields: Mapping[str, str]) -> None:
         """Unfold the options of a connection's form, and fill some in."""
         form.get_by_role("button", name="Extra Fields", exact=True).click()
-        for label, text in fields.items():
-            form.get_by_label(label, exact=True).fill(text)
+        fill_in(form, fields)
 
     def save(self, form: Locator) -> None:
-        """Save what the form has."""
+        """Save the form."""
         form.get_by_role("button", name="Save").click()
         expect(form).to_be_hidden()
 
@@ -179,29 +173,22 @@ class Visit:
         self.page.goto("/connections")
         self._connection(name).get_by_role("button", name="Edit Connection").click()
         form = self.page.get_by_role("dialog")
-        for label, text in fields.items():
-            form.get_by_label(label, exact=True).fill(text)
+        fill_in(form, fields)
         self.save(form)
 
     def test_connection(self, name: str) -> tuple[str, str]:
-        """Press the button.
-
-        :return: title and text of the message; it stays while the mouse is over it.
-        """
+        """Press the button; return title and text of the message."""
         self.page.goto("/connections")
         self._connection(name).get_by_role("button", name="Test Connection").click()
         message = self._message("Test Connection")
-        message.hover()
+        message.hover()  # while the mouse is over it, it stays
         title, _, text = message.inner_text().partition("\n")
         return title, text
 
     # Runs
 
     def fill_in_trigger(self, start: date, end: date) -> Locator:
-        """Open the DAG's form for a run, and give it an interval.
-
-        :return: the form.
-        """
+        """Open the DAG's form for a run, fill in an interval, and return the form."""
         self.page.goto(f"/dags/{DAG}")
         self.page.get_by_role("button", name="Trigger").click()
         form = self.page.get_by_role("dialog")
@@ -211,10 +198,7 @@ class Visit:
         return form
 
     def trigger(self, form: Locator) -> str:
-        """Send the form.
-
-        :return: the run's id.
-        """
+        """Send the form; return the run's id."""
         with self.page.expect_response(re.compile("/dagRuns$")) as response:
             form.get_by_role("button", name="Trigger").click()
         run = str(response.value.json()["dag_run_id"])
@@ -222,7 +206,7 @@ class Visit:
         return run
 
     def watch(self, run: str, tasks: int) -> None:
-        """Look at a run's page until it and each of its tasks are green; reload nothing.
+        """Watch a run's page, without a reload, until the run and each of its tasks are green.
 
         :param tasks: how many tasks the run has.
         """
@@ -234,10 +218,7 @@ class Visit:
         expect(states).to_have_count(tasks + 1)
 
     def open_task(self, run: str, task: str) -> dict[str, str]:
-        """Open a task's details.
-
-        :return: where its links lead, by name.
-        """
+        """Open a task's details; return the addresses of its links, by name."""
         self.page.goto(f"{run_path(run)}/tasks/{task}/details")
         heading = self.page.get_by_role("heading", name="Extra Links")
         expect(heading).to_be_visible()
@@ -247,20 +228,14 @@ class Visit:
     # The page
 
     def open_talkpilot(self) -> FrameLocator:
-        """Choose TalkPilot in the menu, and wait for the figures.
-
-        :return: the page inside Airflow's.
-        """
+        """Choose TalkPilot in the menu, and return its page when it has the figures."""
         self._menu("TalkPilot").click()
         shown = self.page.frame_locator("iframe[title=TalkPilot]")
         expect(shown.locator("main[aria-busy=false]")).to_be_visible()
         return shown
 
     def open_day(self, shown: FrameLocator, day: date) -> str:
-        """Click a day's square.
-
-        :return: the run that Airflow shows then.
-        """
+        """Click a day's square; return the path of the run that Airflow shows then."""
         shown.get_by_role("link", name=f"{day}, all agents").click()
         self.page.wait_for_url(re.compile(f"/dags/{DAG}/runs/"))
         expect(self.page.get_by_text("Task Instances").first).to_be_visible()
@@ -295,6 +270,12 @@ class Visit:
         return found
 
 
+def fill_in(form: Locator, fields: Mapping[str, str]) -> None:
+    """Type texts into fields, by their labels."""
+    for label, text in fields.items():
+        form.get_by_label(label, exact=True).fill(text)
+
+
 def run_path(run: str) -> str:
-    """Path of a run's page."""
+    """Return the path of a run's page."""
     return f"/dags/{DAG}/runs/{quote(run, safe='')}"

@@ -1,6 +1,6 @@
 """A user with a real browser in front of a fresh Airflow: from the connection's form to the page.
 
-The tests are one story in this order: each needs what those before it left.
+The tests are one story: each needs the state that the tests before it left.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.system.browser import (
     Theme,
     Visit,
     browser,
+    fill_in,
     find_browser,
     run_path,
 )
@@ -129,8 +130,7 @@ def test_a_connection_is_made_in_the_form(stage: Stage) -> None:
     key = form.get_by_label(labels["password"], exact=True)
     expect(key).to_have_attribute("type", "password")
     values = {"host": sandbox.base_url, "port": f"{sandbox.port}", "password": WRONG_KEY}
-    for name, value in values.items():
-        form.get_by_label(labels[name], exact=True).fill(value)
+    fill_in(form, {labels[name]: value for name, value in values.items()})
     visit.open_extras(form, {conn_fields()["requests_per_hour"]["label"]: "1000"})
     # Airflow's labels are not tied to fields of text.
     form.locator("input[name=element_dashboard_url]").fill(DASHBOARD)
@@ -171,10 +171,7 @@ def test_a_run_of_an_interval_turns_green(stage: Stage) -> None:
     # Performance records have the scores of purged calls, so these cost no detail.
     details = sum(not call["is_purged"] for call in truth)
     for task, wanted in (("load_calls", CALLS_PER_DAY), ("load_details", details)):
-        entry = f"dags/{DAG}/dagRuns/{stage.run}/taskInstances/{task}/xcomEntries/return_value"
-        returned = stage.shown.airflow.get(entry)["value"]
-        rows = returned["rows"] if isinstance(returned, dict) else json.loads(returned)["rows"]
-        assert rows == wanted
+        assert stage.shown.airflow.returned(DAG, stage.run, task)["rows"] == wanted
 
 
 def test_the_tasks_links_lead_to_google_and_to_talkpilot(stage: Stage) -> None:
@@ -222,7 +219,7 @@ def test_nothing_went_wrong_and_no_key_and_no_caller_is_shown(stage: Stage) -> N
     for visit in stage.visits:
         assert visit.complaints == []
         texts.update(visit.received())
-    # The search finds what is there.
+    # To prove the search: it finds the run and the address.
     received = "\n".join(texts)
     assert stage.run in received
     assert stage.shown.sandbox.base_url in received

@@ -24,11 +24,11 @@ TASKS = ("extract_calls", "load_calls", "enrich_calls", "load_details")
 def test_a_day_is_in_the_table_as_the_api_has_it(
     airflow: Airflow, services: Services, tmp_path: Path
 ) -> None:
-    told = tmp_path / "events.jsonl"
-    transport = {"type": "file", "log_file_path": str(told), "append": True}
+    events = tmp_path / "events.jsonl"
+    transport = {"type": "file", "log_file_path": str(events), "append": True}
     settings = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
-    # A run by hand is for the interval that ends at its date.
-    airflow.run("dags", "test", DAG, NEXT.isoformat(), settings=services.environment | settings)
+    # A run by hand takes the interval that ends at its date.
+    airflow.run_dag(DAG, f"{NEXT}", services.environment | settings)
     services.assert_table_is_truth(DAY)
     spent = services.sandbox.counters
     services.assert_details_fetched(services.truth(DAY))
@@ -36,11 +36,11 @@ def test_a_day_is_in_the_table_as_the_api_has_it(
     assert spent["refused"] == 0
     assert services.staging.exists()
     assert services.staged(DAG) == []
-    assert_openlineage_was_told(services, told.read_text())
+    assert_openlineage_has_all(services, events.read_text())
 
 
-def assert_openlineage_was_told(services: Services, text: str) -> None:
-    """What was read and written, and nothing of a caller."""
+def assert_openlineage_has_all(services: Services, text: str) -> None:
+    """The events name what each task read and wrote, and nothing of a caller."""
     done = {}
     for event in map(json.loads, text.splitlines()):
         if event["eventType"] == "COMPLETE":
@@ -88,8 +88,7 @@ def test_the_last_hour_is_in_the_table_for_lists_alone(
     airflow: Airflow, services: Services
 ) -> None:
     end = datetime.combine(DAY, time(12), UTC)
-    settings = services.environment
-    airflow.run("dags", "test", "talkpilot_calls_now", end.isoformat(), settings=settings)
+    airflow.run_dag("talkpilot_calls_now", end.isoformat(), services.environment)
     hour = [
         call["id"]
         for call in services.truth(DAY)
@@ -103,7 +102,7 @@ def test_the_last_hour_is_in_the_table_for_lists_alone(
 @pytest.mark.airflow3
 @pytest.mark.slow
 def test_params_and_variables_choose(airflow: Airflow, services: Services) -> None:
-    """The interval, that details are off, what becomes of columns and of staged files."""
+    """Params choose the interval and turn details off; Variables choose columns and staging."""
     secret = "0123456789abcdef" * 4
     tag = "projects/p/locations/us/taxonomies/1/policyTags/2"
     settings = services.environment | {
@@ -113,12 +112,10 @@ def test_params_and_variables_choose(airflow: Airflow, services: Services) -> No
         "AIRFLOW_CONN_TALKPILOT_HASH": json.dumps({"conn_type": "generic", "password": secret}),
     }
     end = NEXT + timedelta(days=1)
-    conf = {"start": DAY.isoformat(), "end": end.isoformat(), "enrich": False}
-    said = airflow.run(
-        "dags", "test", DAG, "2026-06-01", "--conf", json.dumps(conf), settings=settings
-    )
-    assert secret not in said
-    assert "Details are turned off" in said
+    params = {"start": f"{DAY}", "end": f"{end}", "enrich": False}
+    output = airflow.run_dag(DAG, "2026-06-01", settings, **params)
+    assert secret not in output
+    assert "Details are turned off" in output
 
     truth = services.truth(DAY) + services.truth(NEXT)
     expected = expected_rows(truth, details=False, scores=True)

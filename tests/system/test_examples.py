@@ -21,7 +21,7 @@ NEXT = DAY + timedelta(days=1)
 @pytest.mark.airflow3
 def test_one_key_with_many_agents(airflow: Airflow, services: Services) -> None:
     settings = services.environment | EXAMPLES
-    airflow.run("dags", "test", "talkpilot_agents", NEXT.isoformat(), settings=settings)
+    airflow.run_dag("talkpilot_agents", f"{NEXT}", settings)
     services.assert_table_is_truth(DAY)
     services.assert_details_fetched(services.truth(DAY))
     spent = services.sandbox.counters
@@ -38,7 +38,7 @@ def test_many_keys(airflow: Airflow, services: Services) -> None:
         for name, sandbox in zip(names, (services.sandbox, south), strict=True):
             settings[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(sandbox.connection)
         settings["AIRFLOW_VAR_TALKPILOT_ORGANISATIONS"] = json.dumps(names)
-        airflow.run("dags", "test", "talkpilot_organisations", NEXT.isoformat(), settings=settings)
+        airflow.run_dag("talkpilot_organisations", f"{NEXT}", settings)
         of_south = south.truth(DAY.isoformat(), NEXT.isoformat())
         truth = services.truth(DAY) + of_south
         assert_equal_rows(services.rows(), expected_rows(truth, spared=spared_of(truth)))
@@ -49,16 +49,8 @@ def test_many_keys(airflow: Airflow, services: Services) -> None:
 
 @pytest.mark.airflow3
 def test_history_by_month(airflow: Airflow, services: Services) -> None:
-    conf = json.dumps({"first": "2026-02", "last": "2026-03"})
-    airflow.run(
-        "dags",
-        "test",
-        "talkpilot_months",
-        "2026-06-01",
-        "--conf",
-        conf,
-        settings=services.environment | EXAMPLES,
-    )
+    settings = services.environment | EXAMPLES
+    airflow.run_dag("talkpilot_months", "2026-06-01", settings, first="2026-02", last="2026-03")
     days = [DAY + timedelta(days=n) for n in range(3)]
     services.assert_table_is_truth(*days)
     services.assert_details_fetched(call for day in days for call in services.truth(day))

@@ -1,4 +1,4 @@
-"""What TalkPilot forgets is forgotten: in the table, in staging, in all that Airflow keeps."""
+"""After a purge no trace of a caller is left: in the table, in staging, in Airflow's own files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,11 +17,11 @@ pytestmark = pytest.mark.slow
 RESYNC = "talkpilot_resync_calls"
 NUMBER, SAID, NAME = "+49 30 5550 7731", "Kennwort Vogelbeere", "Zaphod Vogelbeere"
 NEXT = DAY + timedelta(days=1)
-CONF = json.dumps({"start": DAY.isoformat(), "end": NEXT.isoformat()})
+BOUNDS = {"start": f"{DAY}", "end": f"{NEXT}"}
 
 
 def plant(services: Services) -> tuple[str, str]:
-    """Two callers with unmistakable data: one will be purged, one erased."""
+    """Give two callers unmistakable data; return the call to purge and the call to erase."""
     purged, erased = [c["id"] for c in services.truth(DAY) if not c["is_purged"]][:2]
     transcript = [{"role": "user", "text": f"It is {SAID}, call {NUMBER}."}]
     services.sandbox.edit(purged, phone_number=NUMBER, transcript=transcript)
@@ -39,7 +38,7 @@ def plant(services: Services) -> tuple[str, str]:
 
 
 def places(airflow: Airflow, services: Services) -> Iterator[tuple[str, str]]:
-    """Every place where something can remain, as text: where and what."""
+    """Return every place where a trace could be, and its text."""
     for folder in (airflow.home, services.staging):
         for path in folder.rglob("*"):
             if path.is_file() and "hypothesis" not in str(path):
@@ -51,7 +50,7 @@ def places(airflow: Airflow, services: Services) -> Iterator[tuple[str, str]]:
 
 
 def found(airflow: Airflow, services: Services) -> list[str]:
-    """Where one of them is still to be found."""
+    """Return the places that have a trace of one of the callers."""
     traces = {trace for text in (NUMBER, SAID, NAME) for trace in (text, json.dumps(text)[1:-1])}
     return [
         place for place, text in places(airflow, services) if any(trace in text for trace in traces)
@@ -63,32 +62,25 @@ def test_nothing_outlives_its_purge(airflow: Airflow, services: Services) -> Non
     services.sandbox.settings.patch(requests_per_minute=None, requests_per_hour=None)
     purged, erased = plant(services)
 
-    # A run that fails after its details were staged: its files wait for somebody.
+    # A run that fails after it staged its details leaves its files there.
     broken = settings | {"AIRFLOW_VAR_TALKPILOT_POLICY_TAGS": '{"no_such_column": "tag"}'}
-    said = [_failing(airflow, "dags", "test", DAG, NEXT.isoformat(), settings=broken)]
-    assert found(airflow, services), said[-1]
+    with pytest.raises(AssertionError, match="ended with 1") as failed:
+        airflow.run_dag(DAG, f"{NEXT}", broken)
+    output = [str(failed.value)]
+    assert found(airflow, services), output[-1]
     assert all(Path(place).is_relative_to(services.staging) for place in found(airflow, services))
 
-    said.append(airflow.run("dags", "test", DAG, "2026-04-01", "--conf", CONF, settings=settings))
+    output.append(airflow.run_dag(DAG, "2026-04-01", settings, **BOUNDS))
     assert services.table in found(airflow, services)
 
     services.sandbox.purge(purged)
     services.sandbox.erase(erased)
-    said.append(
-        airflow.run("dags", "test", RESYNC, "2026-04-02", "--conf", CONF, settings=settings)
-    )
+    output.append(airflow.run_dag(RESYNC, "2026-04-02", settings, **BOUNDS))
     assert found(airflow, services) == []
-    assert not any(trace in text for text in said for trace in (NUMBER, SAID, NAME))
+    assert not any(trace in text for text in output for trace in (NUMBER, SAID, NAME))
 
     rows = {row["id"]: row for row in services.rows()}
     assert (rows[purged]["phone_number"], rows[purged]["transcript"]) == (None, [])
     assert rows[erased]["erased_at"] is not None
     left = {place for place, _ in places(airflow, services) if "staging" in place}
     assert not [place for place in left if "_staging_" in place], "no staging table is left"
-
-
-def _failing(airflow: Airflow, *arguments: str, settings: dict[str, Any]) -> str:
-    """Run a command that must not succeed; give what it printed."""
-    with pytest.raises(AssertionError, match="ended with 1") as caught:
-        airflow.run(*arguments, settings=settings)
-    return str(caught.value)

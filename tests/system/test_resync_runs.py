@@ -1,4 +1,4 @@
-"""``airflow dags test`` of the re-sync DAG: the next run builds on what the last one left."""
+"""``airflow dags test`` of the re-sync DAG: a run goes on from the state of the run before."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ DAYS = [DAY + timedelta(days=number) for number in range(3)]
 
 @pytest.mark.slow
 def test_a_run_of_three_intervals_and_the_next_one(airflow: Airflow, services: Services) -> None:
-    """A retention of each agent, and the look-back. A dropped detail does not make it due again."""
+    """Two agents' retentions, and a look-back. Details whose columns are dropped cost nothing."""
     sandbox = services.sandbox
     sandbox.settings.patch(requests_per_minute=None, requests_per_hour=None)
     settings = services.environment | {
         "AIRFLOW_VAR_TALKPILOT_COLUMNS": json.dumps({"transcript": "drop", "final_score": "drop"}),
         "AIRFLOW_VAR_TALKPILOT_RESYNC_LOOK_BACKS": json.dumps([{"days": 3, "every": 1}]),
     }
-    first, last = DAY, DAY + timedelta(days=3)
-    conf = json.dumps({"start": first.isoformat(), "end": last.isoformat()})
-    airflow.run("dags", "test", DAG, "2026-04-01", "--conf", conf, settings=settings)
+    bounds = {"start": f"{DAY}", "end": f"{DAY + timedelta(days=3)}"}
+    airflow.run_dag(DAG, "2026-04-01", settings, **bounds)
     long, short = sandbox.store.agent_ids
     sandbox.edit_agent(long, retention_days=30)
     sandbox.edit_agent(short, retention_days=29)
     sandbox.purge_by_retention("2026-04-17T00:00:00Z")
     sandbox.reset_counters()
 
-    airflow.run("dags", "test", RESYNC, "2026-04-18", settings=settings)
+    airflow.run_dag(RESYNC, "2026-04-18", settings)
     found = {row["id"]: row for row in services.rows()}
     old = [call for call in services.truth(DAYS[0]) if call["agent_id"] == long]
     old += [call for day in DAYS[:2] for call in services.truth(day) if call["agent_id"] == short]
@@ -42,7 +41,7 @@ def test_a_run_of_three_intervals_and_the_next_one(airflow: Airflow, services: S
         assert found[call["id"]]["is_purged"]
         assert found[call["id"]]["phone_number"] is None
     spent = sandbox.counters
-    # The look-back's days have no calls: a page for each agent of them.
+    # The look-back's days have no calls, and cost one page for each agent.
     assert (spent["agents"], spent["calls"], spent["detail"]) == (2, 4, 0)
     done = json.loads(airflow.run("variables", "get", DONE).splitlines()[-1])
     assert done["look_backs"] == {"3": "2026-04-16"}
@@ -50,6 +49,5 @@ def test_a_run_of_three_intervals_and_the_next_one(airflow: Airflow, services: S
 
     # Nothing is due on the same day again.
     sandbox.reset_counters()
-    said = airflow.run("dags", "test", RESYNC, "2026-04-18T01:00:00", settings=settings)
-    assert "Nothing is due" in said
+    assert "Nothing is due" in airflow.run_dag(RESYNC, "2026-04-18T01:00:00", settings)
     assert dict(sandbox.counters) == {"agents": 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from tests.support.personal import found_in, secrets_of
 from tests.support.tables import assert_equal_rows, expected_rows, spared_of
-from tests.system.conftest import DAY, Services
+from tests.system.conftest import DAY, SCARCE_CALLS, Services, scarce_sandbox
+from tests.system.rest import Standalone, run_of
 from tests.system.running import (
     DAG,
     REPOSITORY,
     SHIPPED_DAGS,
     Airflow,
-    Standalone,
     avoid_midnight,
     eventually,
 )
@@ -32,15 +32,13 @@ pytestmark = [pytest.mark.airflow3, pytest.mark.slow]
 SCARCE_DAG = "talkpilot_scarce_quota"
 DONE_DAG = "talkpilot_calls_done"
 REPORT_DAG = "talkpilot_report"
-# Scheduled on the table's assets, by what it is that arrived.
-ARRIVED_DAGS = {"calls": "talkpilot_calls_arrived", "details": "talkpilot_details_arrived"}
+ARRIVALS_DAG = "talkpilot_arrivals"
 RUN_SECONDS = 400
-# Of the scarce key: the details of 30 calls do not fit in beside the lists.
-SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 6
+THE_DAY = {"start": f"{DAY}T00:00:00Z", "end": f"{DAY + timedelta(days=1)}T00:00:00Z"}
 
 
 class Stage:
-    """A running Airflow, the services it talks to, and what its runs were."""
+    """A running Airflow, the services it talks to, and the ids of its runs by name."""
 
     def __init__(
         self, airflow: Standalone, services: Services, scarce: Services, staff: Sandbox
@@ -52,8 +50,9 @@ class Stage:
     def trigger(self, name: str, dag: str, **body: Any) -> None:
         self.runs[name] = self.airflow.trigger(dag, **body)
 
-    def end_of(self, name: str, dag: str = DAG) -> str:
-        return self.airflow.end_of(dag, self.runs[name], RUN_SECONDS)
+    def require_success(self, name: str, dag: str = DAG) -> None:
+        run = self.runs[name]
+        assert self.airflow.end_of(dag, run, RUN_SECONDS) == "success", self.airflow.logs(dag, run)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def stage(
     folder = tmp_path_factory.mktemp("standalone")
     dags = folder / "dags"
     shutil.copytree(SHIPPED_DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (SCARCE_DAG, DONE_DAG, "talkpilot_arrivals"):
+    for name in (SCARCE_DAG, DONE_DAG, ARRIVALS_DAG):
         shutil.copy(Path(__file__).parent / "dags" / f"{name}.py", dags)
     shutil.copy(REPOSITORY / "examples" / f"{REPORT_DAG}.py", dags)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
@@ -72,26 +71,20 @@ def stage(
     project, staging = bigquery_emulator.project, folder / "staging"
     with (
         Sandbox(days=days, calls_per_day=14, seed=7) as sandbox,
-        Sandbox(
-            seed=8,
-            days=[DAY],
-            calls_per_day=SCARCE_CALLS,
-            requests_per_minute=None,
-            requests_per_hour=SCARCE_HOUR,
-            hour_seconds=1e6,  # it ends when the test gives the quota back
-            retry_after_override=RETRY_AFTER,
-        ) as scarce,
+        scarce_sandbox() as scarce,
         Sandbox(seed=9, days=[DAY], calls_per_day=14, requests_per_minute=None) as staff,
     ):
         services = Services(sandbox, bigquery_emulator, f"{project}.standalone.calls", staging)
         scarce_services = Services(scarce, bigquery_emulator, f"{project}.scarce.calls", staging)
+        # No other field could hold such a number by chance.
+        numbers = (call["phone_number"] for call in scarce_services.truth(DAY))
         settings = {
             **services.environment,
             "AIRFLOW_CONN_TALKPILOT_SCARCE": json.dumps(scarce.connection),
             **_connections(staff),
             "AIRFLOW_VAR_SCARCE_TABLE": scarce_services.table,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-            "TEST_PHONE_NUMBER": _phone_number(scarce_services),
+            "TEST_PHONE_NUMBER": next(filter(None, numbers)),
         }
         airflow = Airflow(folder / "airflow", dags)
         with Standalone(airflow, settings) as standalone:
@@ -100,13 +93,13 @@ def stage(
 
 def test_runs_and_their_intervals(stage: Stage) -> None:
     airflow, services = stage.airflow, stage.services
-    for dag in (REPORT_DAG, *ARRIVED_DAGS.values(), DAG, SCARCE_DAG, DONE_DAG):
+    for dag in (REPORT_DAG, ARRIVALS_DAG, DAG, SCARCE_DAG, DONE_DAG):
         airflow.unpause(dag)
     stage.trigger("no interval", DAG)
-    stage.trigger("scarce", SCARCE_DAG, **_interval(DAY))
-    stage.trigger("done", DONE_DAG, **_interval(DAY))
+    stage.trigger("scarce", SCARCE_DAG, **run_of(DAY))
+    stage.trigger("done", DONE_DAG, **run_of(DAY))
 
-    # Unpaused, the scheduler makes the run of the last whole day by itself.
+    # The scheduler creates the run of the last whole day by itself.
     def scheduled() -> dict[str, Any] | None:
         found = [run for run in airflow.runs(DAG) if run["run_type"] == "scheduled"]
         return found[0] if found else None
@@ -115,19 +108,13 @@ def test_runs_and_their_intervals(stage: Stage) -> None:
     stage.runs["scheduled"] = run["dag_run_id"]
     last_day = datetime.fromisoformat(run["data_interval_start"]).date()
     assert datetime.fromisoformat(run["data_interval_end"]).date() - last_day == timedelta(days=1)
-    assert stage.end_of("scheduled") == "success", airflow.logs(DAG, run["dag_run_id"])
+    stage.require_success("scheduled")
 
-    stage.trigger("interval", DAG, **_interval(DAY))
-    assert stage.end_of("interval") == "success", airflow.logs(DAG, stage.runs["interval"])
-    params = {"start": _text(DAY + timedelta(days=1)), "end": _text(DAY + timedelta(days=3))}
-    stage.trigger("params", DAG, conf=params)
-    assert stage.end_of("params") == "success", airflow.logs(DAG, stage.runs["params"])
-
-    links = airflow.get(
-        f"dags/{DAG}/dagRuns/{stage.runs['interval']}/taskInstances/load_calls/links"
-    )["extra_links"]
-    assert services.table.split(".")[1] in links["BigQuery table"]
-    assert "talkpilot-merge-" in links["BigQuery job"]
+    stage.trigger("interval", DAG, **run_of(DAY))
+    stage.require_success("interval")
+    start, end = (f"{DAY + timedelta(days=n)}T00:00:00Z" for n in (1, 3))
+    stage.trigger("params", DAG, conf={"start": start, "end": end})
+    stage.require_success("params")
 
     days = [last_day, *(DAY + timedelta(days=n) for n in range(3))]
     truth = [call for day in days for call in services.truth(day)]
@@ -143,16 +130,18 @@ def test_other_dags_run_when_calls_and_details_have_arrived(stage: Stage) -> Non
     sources = {stage.runs[name] for name in ("scheduled", "interval", "params")}
 
     def triggered(dag: str) -> list[dict[str, Any]] | None:
-        """The events that a DAG's runs were triggered by, once all runs have told of theirs."""
-        runs = airflow.runs(dag)
-        if not all(run["state"] in ("success", "failed") for run in runs):
-            return None
-        events = [event for run in runs for event in _events(airflow, dag, run["dag_run_id"])]
-        return events if {event["source_run_id"] for event in events} >= sources else None
+        """The events that triggered a DAG's runs, once all sources have sent theirs."""
+        runs, events = airflow.runs(dag), list[dict[str, Any]]()
+        for run in runs:
+            path = f"dags/{dag}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
+            events += airflow.get(path)["asset_events"]
+        has_ended = all(run["state"] in ("success", "failed") for run in runs)
+        has_all = {event["source_run_id"] for event in events} >= sources
+        return events if has_ended and has_all else None
 
     asset = "bigquery://" + services.table.replace(".", "/")
     uris = {"calls": asset, "details": f"{asset}?with=details"}
-    for dag, kind in {REPORT_DAG: "details", **{v: k for k, v in ARRIVED_DAGS.items()}}.items():
+    for dag, kind in ((ARRIVALS_DAG, "calls"), (REPORT_DAG, "details")):
         events = eventually(partial(triggered, dag), RUN_SECONDS, dag, airflow.tail)
         assert {event["uri"] for event in events} == {uris[kind]}
         assert {run["state"] for run in airflow.runs(dag)} == {"success"}
@@ -162,8 +151,7 @@ def test_other_dags_run_when_calls_and_details_have_arrived(stage: Stage) -> Non
         assert of_a_day == {
             "kind": kind,
             "table": services.table,
-            "start": _text(DAY),
-            "end": _text(DAY + timedelta(days=1)),
+            **THE_DAY,
             "connection_id": "talkpilot_default",
             "agents": services.sandbox.settings.agents,
             "rows": rows,
@@ -172,24 +160,22 @@ def test_other_dags_run_when_calls_and_details_have_arrived(stage: Stage) -> Non
             "requests": rows if kind == "details" else 1 + 2,
         }
 
-    calls = {}
-    for run in airflow.runs(REPORT_DAG):
-        tasks = f"dags/{REPORT_DAG}/dagRuns/{run['dag_run_id']}/taskInstances"
-        for task in airflow.get(tasks)["task_instances"]:
-            if task["task_id"] == "report":
-                path = f"{tasks}/report/xcomEntries/return_value?map_index={task['map_index']}"
-                found = airflow.get(path)["value"]
-                figures = found if isinstance(found, dict) else json.loads(found)
-                calls[figures["start"]] = figures["calls"]
+    figures = [
+        airflow.returned(REPORT_DAG, task["dag_run_id"], "report", task["map_index"])
+        for run in airflow.runs(REPORT_DAG)
+        for task in airflow.task_instances(REPORT_DAG, run["dag_run_id"])
+        if task["task_id"] == "report"
+    ]
+    calls = {each["start"]: each["calls"] for each in figures}
     live = [call for call in services.truth(DAY) if call["deleted_at"] is None]
-    assert calls[_text(DAY)] == len(live)
+    assert calls[THE_DAY["start"]] == len(live)
     assert len(calls) == len(sources)
 
 
 def test_a_run_without_an_interval_fails_with_one_clear_line(stage: Stage) -> None:
-    assert stage.end_of("no interval") == "failed"
     run = stage.runs["no interval"]
-    # Nothing to be gained from a retry, so there is none.
+    assert stage.airflow.end_of(DAG, run, RUN_SECONDS) == "failed"
+    # A retry could not help, so there is none.
     log = stage.airflow.log(DAG, run, "extract_calls")
     assert "This run has no data interval" in log
     assert "trigger it with data_interval_start and data_interval_end" in log
@@ -203,7 +189,7 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
     run = stage.runs["scarce"]
 
     def deferred() -> dict[str, Any] | None:
-        # Until the test gives the quota back, it resumes and defers again and again.
+        # The task resumes and defers again and again until the test resets the quota.
         if scarce.sandbox.counters["refused"] < 2:
             return None
         path = f"dags/{SCARCE_DAG}/dagRuns/{run}/taskInstances/enrich_calls"
@@ -211,12 +197,12 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
         return task if task["state"] == "deferred" else None
 
     task = eventually(deferred, RUN_SECONDS, "deferred", lambda: airflow.logs(SCARCE_DAG, run))
-    assert task["try_number"] == 1, "to wait for the quota is no try"
+    assert task["try_number"] == 1, "a deferral costs no retry"
     before = sum(scarce.details_fetched().values())
     assert 0 < before < SCARCE_CALLS
     scarce.sandbox.reset_quota()
-    assert stage.end_of("scarce", SCARCE_DAG) == "success", airflow.logs(SCARCE_DAG, run)
-    # No performance records are read here, so no detail is spared.
+    stage.require_success("scarce", SCARCE_DAG)
+    # This DAG reads no performance records, so no detail is spared.
     assert_equal_rows(scarce.rows(), expected_rows(scarce.truth(DAY)))
     assert scarce.details_fetched() == {call["id"]: 1 for call in scarce.truth(DAY)}
     assert "The task defers until then" in airflow.log(SCARCE_DAG, run, "enrich_calls")
@@ -224,41 +210,28 @@ def test_a_task_defers_when_the_hour_is_used_up_and_goes_on(stage: Stage) -> Non
 
 def test_sensors_wait_until_staff_are_through(stage: Stage) -> None:
     airflow, staff, run = stage.airflow, stage.staff, stage.runs["done"]
-    waiting = {"deferred": "deferred", "rescheduled": "up_for_reschedule", "given_up": "skipped"}
+    waiting = {"deferred": "deferred", "rescheduled": "up_for_reschedule"}
 
     def wait() -> bool | None:
         return airflow.states(DONE_DAG, run) == waiting or None
 
     eventually(wait, RUN_SECONDS, f"{waiting}", lambda: airflow.logs(DONE_DAG, run))
-    spent = {task: staff.counters_of(fake_api_key(task)) for task in waiting}
-    assert spent["deferred"]["agents"] == 1
-    # The first poke was the worker's, the others are the triggerer's.
-    assert spent["deferred"]["calls"] > 3
-    assert spent["given_up"]["calls"] > 0
+    spent = staff.counters_of(fake_api_key("deferred"))
+    assert spent["agents"] == 1
+    assert spent["calls"] > 3, "the worker poked once, then the triggerer did"
 
-    calls = [call for call in staff.truth(*_bounds(DAY)) if call["deleted_at"] is None]
+    truth = staff.truth(THE_DAY["start"], THE_DAY["end"])
+    calls = [call for call in truth if call["deleted_at"] is None]
     for call in calls:
         staff.edit(call["id"], done=True)
-    assert stage.end_of("done", DONE_DAG) == "success", airflow.logs(DONE_DAG, run)
-    assert airflow.states(DONE_DAG, run) == {
-        "deferred": "success",
-        "rescheduled": "success",
-        "given_up": "skipped",
-    }
-    counts = {"calls": len(calls), "done": len(calls)}
-    for task in ("deferred", "rescheduled"):
-        found = airflow.get(
-            f"dags/{DONE_DAG}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
-        )
-        assert found["value"] in (counts, json.dumps(counts)), found
+    stage.require_success("done", DONE_DAG)
+    for task in waiting:
+        counts = {"calls": len(calls), "done": len(calls)}
+        assert airflow.returned(DONE_DAG, run, task) == counts
     log = airflow.log(DONE_DAG, run, "deferred")
     assert log.count(" are done") > 1
     assert f"{len(calls)} are done" in log
     assert "HTTP Request" not in log
-    # Airflow may have lost the first try's end, and have tried again.
-    given_up = airflow.get(f"dags/{DONE_DAG}/dagRuns/{run}/taskInstances/given_up")
-    log = airflow.log(DONE_DAG, run, "given_up", given_up["try_number"])
-    assert "The sensor has timed out" in log, given_up
 
 
 def test_no_key_and_no_caller_is_kept(stage: Stage) -> None:
@@ -269,14 +242,14 @@ def test_no_key_and_no_caller_is_kept(stage: Stage) -> None:
     logs = [path for path in files if path.suffix == ".log"]
     assert any(path.suffix == ".db" for path in files)
     assert any("DEBUG" in path.read_text().upper() for path in logs)
-    # The search finds at least a table's name, as rendered, logged and returned.
+    # To prove the search: it finds the table's name, which is rendered, logged and returned.
     for suffix in (".db", ".log"):
         texts = [path.read_bytes() for path in files if path.suffix.startswith(suffix)]
         assert any(stage.services.table.encode() in text for text in texts)
     found = []
     for path in files:
         text = path.read_bytes().decode(errors="replace")
-        # At DEBUG, Airflow's own supervisor shows what it masks from then on.
+        # At DEBUG, Airflow's own supervisor logs the secrets that it masks from then on.
         lines = [line for line in text.splitlines() if "MaskSecret" not in line]
         kept = found_in("\n".join(lines), secrets)
         found += [f"{what} in {path.relative_to(home)}" for what in kept]
@@ -284,32 +257,9 @@ def test_no_key_and_no_caller_is_kept(stage: Stage) -> None:
 
 
 def _connections(sandbox: Sandbox) -> dict[str, str]:
-    """A connection for each sensor, with a key of its own, so that each one's requests show."""
+    """A connection for each sensor, with its own key, to count each sensor's requests."""
     connections = {}
-    for task in ("deferred", "rescheduled", "given_up"):
+    for task in ("deferred", "rescheduled"):
         connection = {**sandbox.connection, "password": sandbox.add_key(task)}
         connections[f"AIRFLOW_CONN_TALKPILOT_{task.upper()}"] = json.dumps(connection)
     return connections
-
-
-def _events(airflow: Standalone, dag: str, run: str) -> list[dict[str, Any]]:
-    """The asset events that a run was triggered by."""
-    return list(airflow.get(f"dags/{dag}/dagRuns/{run}/upstreamAssetEvents")["asset_events"])
-
-
-def _bounds(day: date) -> tuple[str, str]:
-    return _text(day), _text(day + timedelta(days=1))
-
-
-def _interval(day: date) -> dict[str, Any]:
-    start, end = _bounds(day)
-    return {"logical_date": start, "data_interval_start": start, "data_interval_end": end}
-
-
-def _text(day: date) -> str:
-    return f"{day}T00:00:00Z"
-
-
-def _phone_number(services: Services) -> str:
-    """A number that no other field could hold by chance."""
-    return next(str(call["phone_number"]) for call in services.truth(DAY) if call["phone_number"])

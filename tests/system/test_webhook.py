@@ -63,7 +63,7 @@ def test_deliveries_to_airflow(airflow: Airflow, tmp_path: Path) -> None:
         assert len(ended) == len(calls) == 40
         assert not any("FORGED" in str(event) for event in ended)
 
-        # An authentication of its own, no other route beside it, and none of Airflow's is open.
+        # The receiver checks deliveries itself. No other route is open, nor one of Airflow's.
         body = body_of(CALL_ENDED)
         assert http.post(path, content=body).status_code == 401
         assert http.post(f"{PREFIX}/", content=body, headers=signed(body)).status_code == 401

@@ -1,4 +1,4 @@
-"""Sensors in every mode, on calls that staff have not dealt with yet."""
+"""Sensors that defer and that reschedule, on calls that staff have not dealt with yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ with DAG(
     "talkpilot_calls_done",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     schedule=None,
-    # On a busy machine Airflow can fail to record how a try ended: then another is made.
+    # On a busy machine Airflow can lose the end of a try, and then tries again.
     default_args={
         "poke_interval": 1,
         "timeout": 3600,
@@ -23,17 +23,10 @@ with DAG(
     TalkPilotCallsDoneSensor(
         task_id="deferred", talkpilot_conn_id="talkpilot_deferred", deferrable=True
     )
-    # Rescheduled every second, Airflow's scheduler can take an end for a failure.
+    # If it rescheduled the task every second, Airflow could take an end for a failure.
     TalkPilotCallsDoneSensor(
         task_id="rescheduled",
         talkpilot_conn_id="talkpilot_rescheduled",
         mode="reschedule",
         poke_interval=15,
-    )
-    TalkPilotCallsDoneSensor(
-        task_id="given_up",
-        talkpilot_conn_id="talkpilot_given_up",
-        deferrable=True,
-        timeout=2,
-        soft_fail=True,
     )

@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 TABLE = "{{ var.value.scarce_table }}"
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
@@ -20,7 +21,7 @@ with DAG(
     "talkpilot_scarce_quota",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     schedule=None,
-    # On a busy machine Airflow can fail to record how a try ended: then another is made.
+    # On a busy machine Airflow can lose the end of a try, and then tries again.
     default_args={
         "talkpilot_conn_id": "talkpilot_scarce",
         "deferrable": True,
@@ -28,21 +29,29 @@ with DAG(
         "retry_delay": timedelta(0),
     },
 ):
-    # A caller's number as a user's own code would bring it: from elsewhere than the DAG file.
+    # A caller's number that is not in the DAG file, as in a user's own code.
     selection = TalkPilotExtractCallsOperator(
         task_id="select_calls",
         staging_uri=STAGING,
         phone_number=os.environ.get("TEST_PHONE_NUMBER"),
     )
     extract = TalkPilotExtractCallsOperator(task_id="extract_calls", staging_uri=STAGING)
+    load_calls = TalkPilotLoadCallsOperator(
+        task_id="load_calls", manifest_uri=extract.output, table=TABLE
+    )
     enrich = TalkPilotEnrichCallsOperator(
         task_id="enrich_calls",
         manifest_uri=extract.output,
+        table=TABLE,
         defer_after=timedelta(seconds=2),
     )
-    load = TalkPilotLoadCallsOperator(
-        task_id="load_details",
-        manifest_uri=enrich.output,
-        table=TABLE,
+    load_details = TalkPilotLoadCallsOperator(
+        task_id="load_details", manifest_uri=enrich.output, table=TABLE
+    )
+    clean = TalkPilotCleanStagingOperator(
+        task_id="clean_staging",
+        staging_uri=STAGING,
+        manifest_uris=[selection.output, extract.output, enrich.output],
     )
     selection >> extract
+    load_calls >> load_details >> clean
