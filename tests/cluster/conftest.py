@@ -1,4 +1,4 @@
-"""A cluster, and the services that its tasks talk to."""
+"""A cluster, and the servers that its tasks use."""
 
 from __future__ import annotations
 
@@ -11,27 +11,18 @@ import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox, StorageEmulator
 from tests.cluster.cluster import Cluster
-from tests.cluster.gate import Gate
-from tests.cluster.scene import (
-    AGENTS,
-    BUCKET,
-    CALLS,
-    DAY,
-    RETRY_AFTER,
-    SCARCE_CALLS,
-    SCARCE_HOUR,
-    Scene,
-    add_organisations,
-)
+from tests.cluster.scene import AGENTS, BUCKET, CALLS, Scene, add_organisations
+from tests.support.bigquery_gateway import gateway_to
 from tests.support.ports import held_port
+from tests.system.conftest import DAY, scarce_sandbox
 from tests.system.running import REPOSITORY
 
 DAGS = (
     REPOSITORY / "examples" / "talkpilot_organisations.py",
-    Path(__file__).parent / "dags" / "talkpilot_deferring.py",
+    REPOSITORY / "tests" / "system" / "dags" / "talkpilot_scarce_quota.py",
 )
 
-# A line for each look at Airflow says nothing.
+# httpx would log a line for each look at Airflow.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -45,11 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def scene(bigquery_emulator: BigQueryEmulator, tmp_path: Path) -> Iterator[Scene]:
     """Four organisations with ten agents each, and one key with little quota."""
-    # The servers that go away for a while come back under the same address.
+    # The servers that stop for a while start again under the same address.
     with (
-        Gate(
-            bigquery_emulator.url, ["BEGIN TRANSACTION", ".cluster.calls`", "detail_found"]
-        ) as gate,
+        gateway_to(bigquery_emulator.url) as gateway,
         held_port() as storage_port,
         held_port() as port,
         StorageEmulator(bigquery_emulator.gcs_root, port=storage_port) as storage,
@@ -62,26 +51,20 @@ def scene(bigquery_emulator: BigQueryEmulator, tmp_path: Path) -> Iterator[Scene
             requests_per_minute=None,
             requests_per_hour=None,
         ) as sandbox,
-        Sandbox(
-            seed=12,
-            days=[DAY],
-            calls_per_day=SCARCE_CALLS,
-            requests_per_minute=None,
-            requests_per_hour=SCARCE_HOUR,
-            hour_seconds=1e6,  # it ends when the test gives the quota back
-            retry_after_override=RETRY_AFTER,
-        ) as scarce,
+        scarce_sandbox() as scarce,
     ):
+        # The merge of details, which would end before the test could kill its worker.
+        gateway.hold_back("BEGIN TRANSACTION", ".cluster.calls`", "detail_found")
         storage.create_bucket(BUCKET)
         settings = {
             **bigquery_emulator.environment,
-            "BIGQUERY_EMULATOR_HOST": gate.url,
+            "BIGQUERY_EMULATOR_HOST": gateway.url,
             **storage.environment,
             **add_organisations(sandbox),
             "AIRFLOW_CONN_TALKPILOT_SCARCE": json.dumps(scarce.connection),
             "AIRFLOW_VAR_TALKPILOT_STAGING_URI": f"gs://google_cloud_default@{BUCKET}/talkpilot",
             "AIRFLOW_VAR_TALKPILOT_BIGQUERY_TABLE": f"{bigquery_emulator.project}.cluster.calls",
-            "AIRFLOW_VAR_DEFERRING_TABLE": f"{bigquery_emulator.project}.deferring.calls",
+            "AIRFLOW_VAR_SCARCE_TABLE": f"{bigquery_emulator.project}.scarce.calls",
         }
         with Cluster(tmp_path, DAGS, settings) as cluster:
-            yield Scene(cluster, sandbox, scarce, bigquery_emulator, storage, gate)
+            yield Scene(cluster, sandbox, scarce, bigquery_emulator, storage, gateway)

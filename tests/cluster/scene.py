@@ -1,4 +1,4 @@
-"""The cluster beside the services that its tasks talk to, and how each of them goes."""
+"""The cluster and the servers that its tasks use, and how the test kills or stops each of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from google.api_core.exceptions import NotFound
 
@@ -19,23 +19,22 @@ from airflow_provider_talkpilot.sandbox.api.counters import key_prefix
 from airflow_provider_talkpilot.sandbox.emulators.processes import bind
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 from tests.cluster.cluster import Cluster, Task
-from tests.cluster.gate import Gate
+from tests.support.bigquery_gateway import Gateway
 from tests.support.tables import Row, table_rows, tables
+from tests.system.conftest import DAY
+from tests.system.rest import run_of
 from tests.system.running import eventually
 
 log = logging.getLogger(__name__)
 
-DAY = date(2026, 3, 16)
-ORGANISATIONS, DEFERRING = "talkpilot_organisations", "talkpilot_deferring"
+ORGANISATIONS, SCARCE = "talkpilot_organisations", "talkpilot_scarce_quota"
 CONNECTIONS = tuple(f"talkpilot_{name}" for name in ("north", "east", "south", "west"))
 BUCKET = "talkpilot-cluster"
 AGENTS, CALLS = 40, 1600
-# Of the scarce key: the details of 30 calls do not fit in beside the lists.
-SCARCE_HOUR, SCARCE_CALLS, RETRY_AFTER = 24, 30, 10
 
 
 def add_organisations(sandbox: Sandbox) -> dict[str, str]:
-    """Share the agents out among keys; gives the settings that name the connections."""
+    """Divide the agents among keys; return the settings that name the connections."""
     share = AGENTS // len(CONNECTIONS)
     settings = {"AIRFLOW_VAR_TALKPILOT_ORGANISATIONS": json.dumps(CONNECTIONS)}
     for number, name in enumerate(CONNECTIONS):
@@ -49,11 +48,11 @@ def add_organisations(sandbox: Sandbox) -> dict[str, str]:
 
 @dataclass(repr=False)
 class Scene:
-    """A running cluster and its services.
+    """A running cluster and its servers.
 
-    :param gate: the way to BigQuery; holds the merge of details back.
+    :param gateway: between the workers and BigQuery; it holds back the merge of details.
     :param runs: run ids by DAG.
-    :param died: by DAG, every task that was on a worker when it was killed.
+    :param died: every task, with its DAG, that was on a worker when the worker was killed.
     """
 
     cluster: Cluster
@@ -61,28 +60,25 @@ class Scene:
     scarce: Sandbox
     bigquery: BigQueryEmulator
     storage: StorageEmulator
-    gate: Gate
+    gateway: Gateway
     runs: dict[str, str] = field(default_factory=dict)
     died: list[tuple[str, Task]] = field(default_factory=list)
 
     def trigger(self, dag: str) -> None:
         """Run a DAG for the day."""
-        start, end = f"{DAY}T00:00:00Z", f"{date(DAY.year, DAY.month, DAY.day + 1)}T00:00:00Z"
         self.cluster.unpause(dag)
-        self.runs[dag] = self.cluster.trigger(
-            dag, logical_date=start, data_interval_start=start, data_interval_end=end
-        )
+        self.runs[dag] = self.cluster.trigger(dag, **run_of(DAY))
 
     def tasks(self, dag: str, task_id: str = "") -> list[Task]:
-        """The task instances of a DAG's run."""
+        """Return the task instances of a DAG's run."""
         return self.cluster.tasks(dag, self.runs[dag], task_id)
 
     def kill_worker(
         self, task_id: str, is_half_done: Callable[[Task], bool], seconds: float
     ) -> Task:
-        """Kill a worker that has such a task half done, and start it again.
+        """Kill a worker in the middle of a task, and start it again.
 
-        It is stopped first, and killed if the task is still half done then: no luck is needed.
+        The test freezes the worker first. So the task is still half done when the worker is killed.
 
         :return: the task, as it was.
         """
@@ -120,30 +116,21 @@ class Scene:
             self.logs,
         )
 
-    @contextmanager
-    def no_api(self) -> Iterator[None]:
-        """No server listens at the API's address."""
-        port = self.sandbox.port
-        self.sandbox.stop()
-        with bind(port):  # no other program takes it
-            yield
-        self.sandbox.start()
-
-    @contextmanager
-    def no_storage(self) -> Iterator[None]:
-        """No server listens at the object storage's address."""
-        port = int(self.storage.url.rpartition(":")[2])
-        self.storage.stop()
-        with bind(port):
-            yield
-        self.storage.start()
+    def stop_for(self, seconds: float, server: Sandbox | StorageEmulator) -> None:
+        """Stop a server for a while; no other program can take its port."""
+        log.info("%s is away for %g s", type(server).__name__, seconds)
+        url = server.base_url if isinstance(server, Sandbox) else server.url
+        server.stop()
+        with bind(urlsplit(url).port or 0):
+            time.sleep(seconds)
+        server.start()
 
     def spent(self, task: Task, kind: str) -> int:
-        """Requests of a kind with the key of a mapped task."""
+        """Return how many requests of a kind the key of a mapped task sent."""
         return self.sandbox.counters_of(fake_api_key(CONNECTIONS[task.map_index]))[kind]
 
     def repeated(self, connection: str) -> int:
-        """Details that were fetched with a connection's key more than once."""
+        """Return how many details were fetched again with a connection's key."""
         prefix = key_prefix(fake_api_key(connection))
         fetched = Counter(
             request.path
@@ -153,7 +140,7 @@ class Scene:
         return sum(fetched.values()) - len(fetched)
 
     def enrich_kills(self, connection: str) -> int:
-        """How often the enrich task of a connection was on a worker that was killed."""
+        """Return how often a worker was killed that had the enrich task of a connection."""
         number = CONNECTIONS.index(connection)
         return sum(
             (dag, task.task_id, task.map_index) == (ORGANISATIONS, "enrich_calls", number)
@@ -161,9 +148,9 @@ class Scene:
         )
 
     def has_staging_table(self, task: Task) -> bool:
-        """Whether a load of details has made its staging table and not dropped it yet.
+        """Whether a load of details has created its staging table and not dropped it yet.
 
-        One load runs at a time, so it is the task's.
+        One load runs at a time, so the table belongs to this task.
         """
         table = task.arguments.get("table")
         if not table:
@@ -176,27 +163,21 @@ class Scene:
         return False
 
     def rows(self, dataset: str) -> list[Row]:
-        """A target table as it is, alone in its dataset."""
+        """Read a target table; check that no staging table is left beside it."""
         with self.bigquery.client() as client:
             table = f"{self.bigquery.project}.{dataset}.calls"
             assert not [name for name in tables(client, table) if "_staging_" in name]
             return table_rows(client, table)
 
     def truth(self, sandbox: Sandbox) -> list[Row]:
-        """What an API holds of the day."""
+        """Return what an API holds of the day."""
         return sandbox.truth(f"{DAY}T00:00:00Z", f"{DAY}T23:59:59.999999Z")
 
     def staged(self) -> list[Path]:
-        """All that is in the bucket, but for the ledger of the quota."""
+        """Return all files in the bucket but the ledger of the quota."""
         found = (self.bigquery.gcs_root / BUCKET).rglob("*")
         return [path for path in found if path.is_file() and "_quota" not in path.parts]
 
     def logs(self) -> str:
-        """Of all tasks and machines, for a failing test."""
+        """Return the logs of all tasks and machines, for a failing test."""
         return "\n".join(self.cluster.logs(dag, run) for dag, run in self.runs.items())
-
-
-def wait(seconds: float, what: str) -> None:
-    """Let time pass: it is part of the story."""
-    log.info("%s for %g s", what, seconds)
-    time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Workers die, servers go away: the runs end green by themselves, and the table is the truth."""
+"""After killed workers and stopped servers, runs end green by themselves; the table is right."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from tests.cluster.scene import (
     AGENTS,
     CALLS,
     CONNECTIONS,
-    DEFERRING,
     ORGANISATIONS,
-    SCARCE_HOUR,
+    SCARCE,
     Scene,
-    wait,
 )
 from tests.support.tables import assert_equal_rows, expected_rows, spared_of
+from tests.system.conftest import SCARCE_HOUR
 from tests.system.running import eventually
 
 log = logging.getLogger(__name__)
@@ -36,21 +35,21 @@ def test_all_ends_well(scene: Scene) -> None:
         return BATCH_ROWS < scene.spent(task, "detail") < DETAILS - BATCH_ROWS
 
     def deferred() -> bool | None:
-        [enrich] = scene.tasks(DEFERRING, "enrich_calls")
+        [enrich] = scene.tasks(SCARCE, "enrich_calls")
         return True if enrich.state == "deferred" else None
 
-    # Nothing here is over in an instant.
+    # Slow, so that tasks are half done for long enough.
     sandbox.settings.latency_seconds = 1.0
-    scene.trigger(DEFERRING)
+    scene.trigger(SCARCE)
     scene.trigger(ORGANISATIONS)
     killed = [scene.kill_worker("extract_calls", half_listed, STEP_SECONDS)]
 
-    # Details begin for all keys at once; their middle lasts longer than what happens meanwhile.
+    # All keys' details begin at once. They are half done for longer than the next steps take.
     sandbox.settings.latency_seconds = 4.0
     eventually(deferred, STEP_SECONDS, "a task is deferred", scene.logs)
     cluster["triggerer"].restart()
     log.info("the triggerer was killed")
-    # Enough for what a kill has cost, too: its hour never ends.
+    # Also enough for the requests that a kill wasted, because the hour never ends.
     scene.scarce.settings.requests_per_hour = 10 * SCARCE_HOUR
     scene.scarce.reset_quota()
 
@@ -59,22 +58,20 @@ def test_all_ends_well(scene: Scene) -> None:
     cluster["scheduler"].restart()
     log.info("the scheduler was killed")
     scene.details_come(20, STEP_SECONDS)
-    with scene.no_api():
-        wait(API_SECONDS, "the API is away")
+    scene.stop_for(API_SECONDS, sandbox)
     scene.details_come(40, STEP_SECONDS)
-    with scene.no_storage():
-        wait(STORAGE_SECONDS, "object storage is away")
+    scene.stop_for(STORAGE_SECONDS, scene.storage)
 
     killed += [scene.kill_worker("load_details", scene.has_staging_table, STEP_SECONDS)]
-    scene.gate.open()
+    scene.gateway.open()
     for dag, run in scene.runs.items():
         assert cluster.end_of(dag, run, STEP_SECONDS) == "success", scene.logs()
     log.info("both runs ended green")
 
     truth = scene.truth(sandbox)
     assert_equal_rows(scene.rows("cluster"), expected_rows(truth, spared=spared_of(truth)))
-    # No performance records are read there.
-    assert_equal_rows(scene.rows("deferring"), expected_rows(scene.truth(scene.scarce)))
+    # This DAG reads no performance records.
+    assert_equal_rows(scene.rows("scarce"), expected_rows(scene.truth(scene.scarce)))
     attempts = {(t.task_id, t.map_index): t.attempt for t in scene.tasks(ORGANISATIONS)}
     for task in killed:
         assert attempts[task.task_id, task.map_index] > task.attempt

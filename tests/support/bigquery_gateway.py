@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+HELD_BACK_SECONDS = 600
 _HOP_BY_HOP = {"host", "connection", "content-length", "content-encoding", "transfer-encoding"}
 
 
@@ -39,6 +40,7 @@ class Gateway:
         self.looked_at: list[str] = []
         self.cancelled: list[str] = []
         self._failing, self._errors = "-", list[tuple[str, str]]()
+        self._held_back, self._is_open = list[bytes](), Event()
         self._configurations: dict[str, Any] = {}
         self._failed: dict[str, tuple[str, str]] = {}
 
@@ -48,6 +50,19 @@ class Gateway:
         queries = [job["query"] for job in self._configurations.values() if "query" in job]
         reading = [query for query in queries if "CREATE TABLE" not in query["query"]]
         return {int(query.get("maximumBytesBilled", 0)) for query in reading}
+
+    def hold_back(self, *words: str) -> None:
+        """Let requests that have all these words wait until :meth:`open`."""
+        self._held_back = [word.encode() for word in words]
+
+    def open(self) -> None:
+        """Let the requests pass that wait."""
+        self._is_open.set()
+
+    def wait(self, body: bytes) -> None:
+        """Wait if this request is held back."""
+        if self._held_back and all(word in body for word in self._held_back):
+            self._is_open.wait(HELD_BACK_SECONDS)
 
     def fail(self, jobs: str, *errors: tuple[str, str]) -> None:
         """Make the next jobs whose ids begin so fail, with a reason and a message each."""
@@ -115,6 +130,7 @@ def gateway_to(upstream: str) -> Iterator[Gateway]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            gateway.wait(body)
             headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
             path = urlsplit(self.path).path
             if path.endswith("/cancel"):
@@ -140,14 +156,21 @@ def gateway_to(upstream: str) -> Iterator[Gateway]:
         def log_message(self, *_: Any) -> None:
             """Keep quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, *_: Any) -> None:
+            """Keep quiet: a client can be killed while it waits."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     gateway.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield gateway
     finally:
+        gateway.open()
         server.shutdown()
         server.server_close()
         client.close()
