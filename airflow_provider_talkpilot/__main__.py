@@ -11,7 +11,7 @@ from airflow_provider_talkpilot.cli import COMMANDS
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
-    :param arguments: the command line; None is the process's.
+    :param arguments: the command line; None for that of the process.
     :raises SystemExit: with 1 when something is missing or fails.
     """
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_talkpilot")

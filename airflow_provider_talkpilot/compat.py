@@ -1,4 +1,4 @@
-"""What differs between the versions of Airflow that the provider runs on, in one place."""
+"""The differences between the versions of Airflow, all in this module."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 IS_AIRFLOW_3: bool = AIRFLOW_V_3_0_PLUS
 
-# Where Airflow's names are looked for. The first module has had all of them since common-compat
-# 1.12. Airflow 2.11.0 and 3.0 came with an older one, which lacks the module.
+# Where to look for Airflow's names. The first module has all of them since common-compat 1.12, but
+# Airflow 2.11.0 and 3.0 came with older versions, which lack that module.
 _MODULES = (
     "airflow.providers.common.compat.sdk",
     "airflow.sdk",
@@ -68,14 +68,14 @@ _MODULES = (
     "airflow.models.taskinstancekey",
     "airflow.sdk.definitions._internal.node",
 )
-# And what Airflow 2 called them.
+# Their names in Airflow 2.
 _DATASETS = {"Asset": "Dataset", "AssetAlias": "DatasetAlias"}
 
 
 def __getattr__(name: str) -> Any:
-    """Give a name of Airflow, from wherever this version has it.
+    """Return one of Airflow's names from the module where this version of Airflow has it.
 
-    :raises AttributeError: when it has none.
+    :raises AttributeError: when no module has it.
     """
     if not name.startswith("_"):
         for module in _MODULES:
@@ -87,9 +87,9 @@ def __getattr__(name: str) -> Any:
 
 
 def read_settings_as_server() -> None:
-    """Let this process find connections and Variables that are in Airflow's database.
+    """Allow this process to read connections and Variables from Airflow's database.
 
-    Airflow 3 gives them to its servers and its own commands alone, which say so in this way.
+    Airflow 3 allows that to its servers and commands, which it knows by this setting.
     """
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
 
@@ -97,9 +97,9 @@ def read_settings_as_server() -> None:
 def get_variable(name: str) -> str | None:
     """Read a Variable, in a task as well as in a server or a command of Airflow's.
 
-    :return: its text; None where there is none.
+    :return: its text; None if there is no such Variable.
     """
-    # So Airflow 3 itself tells a task; the Variable that 3.0 has for tasks works nowhere else.
+    # Airflow 3 recognises a task in the same way. In 3.0, the Variable for tasks works only there.
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     is_task = hasattr(runner, "SUPERVISOR_COMMS")
     variable = __getattr__("Variable") if is_task else import_module("airflow.models").Variable
@@ -108,9 +108,9 @@ def get_variable(name: str) -> str | None:
 
 
 def unread_connection(connection_id: str) -> str:
-    """Say why Airflow finds no connection, where the environment has it; else nothing.
+    """Explain why Airflow does not find a connection that the environment has: it is malformed.
 
-    Airflow reads a malformed one as none.
+    :return: a sentence; an empty text if the environment does not have it.
     """
     variable = f"AIRFLOW_CONN_{connection_id.upper()}"
     if not os.environ.get(variable):
@@ -122,10 +122,10 @@ def unread_connection(connection_id: str) -> str:
 
 
 def is_known(alias: AssetAlias) -> bool:
-    """Whether Airflow's database has an alias.
+    """Return whether Airflow's database has an alias.
 
-    On Airflow 2, events through one that no scheduler has read yet, as in ``airflow dags test``,
-    make the task fail. No DAG can wait for them. Airflow 3 makes the alias where it is missing.
+    Airflow 2 fails a task whose event goes through an alias that no scheduler has read yet, as in
+    ``airflow dags test``. No DAG can wait for such an event. Airflow 3 creates a missing alias.
     """
     if IS_AIRFLOW_3:
         return True
@@ -139,23 +139,23 @@ def is_known(alias: AssetAlias) -> bool:
 
 
 def run_type(ti: TaskInstance) -> DagRunType:
-    """Tell of which type a task instance's run is.
+    """Return the type of a task instance's run.
 
-    :param ti: of the scheduler. While Airflow makes it, its run is not loaded yet: then Airflow's
-        own rule for run ids decides.
+    :param ti: as the scheduler has it. While Airflow creates it, its run is not loaded yet. Then
+        the type follows from the run's id, by Airflow's own rule.
     """
     run = vars(ti).get("dag_run")
     return DagRunType(run.run_type) if run is not None else DagRunType.from_run_id(ti.run_id)
 
 
 def render_text(operator: BaseOperator, value: Any, context: Context) -> Any:
-    """Render an argument that is no template field, always as text.
+    """Render an argument that is no template field, and always as text.
 
-    With ``render_template_as_native_obj`` a phone number such as ``+49…`` would become a number.
+    Otherwise ``render_template_as_native_obj`` would make a number of ``+49…``.
     """
     if not isinstance(value, str):
         return operator.render_template(value, context)
     template = operator.dag.get_template_env(force_sandboxed=True).from_string(value)
-    # Beside the context, the DAG's macros. A copy of both would evaluate all that they hold.
+    # The context and the DAG's macros. A copy would evaluate every value in them.
     names = cast(dict[str, Any], ChainMap(cast(dict[str, Any], context), dict(template.globals)))
     return "".join(template.root_render_func(template.new_context(names, shared=True)))

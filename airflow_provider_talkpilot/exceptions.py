@@ -1,8 +1,7 @@
-"""The exceptions of tasks: subclasses of Airflow's own, so that Airflow treats them alike.
+"""The exceptions that tasks raise: subclasses of Airflow's own, so that Airflow handles them.
 
-In a callback or a ``try`` around a hook's method of the ``api`` package, the typed error of the
-API says more: see :mod:`airflow_provider_talkpilot.api.errors`. A task's exception has it as
-``error``.
+The attribute ``error`` has the typed error behind one, see
+:mod:`airflow_provider_talkpilot.api.errors`. The hook's methods raise the typed errors themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from airflow_provider_talkpilot.compat import (
 
 
 class TalkPilotTaskError(AirflowException):
-    """A task failed in a way that the next try can mend: network, TalkPilot, storage, BigQuery.
+    """A task failed, and the next try can succeed: network, TalkPilot, storage or BigQuery.
 
     :param message: one line that says what happened and what to do; no call content, no key.
-    :param error: the typed error of the API, of staging or of BigQuery, where there is one.
+    :param error: the typed error of the API, of staging or of BigQuery, if there is one.
     """
 
     def __init__(self, message: str = "", error: Exception | None = None) -> None:
@@ -27,7 +26,7 @@ class TalkPilotTaskError(AirflowException):
 
 
 class TalkPilotTaskFailError(TalkPilotTaskError, AirflowFailException):
-    """A task failed, and a user must change something first: it is not tried again."""
+    """A task failed, and the user must change something first: Airflow does not try it again."""
 
 
 class TalkPilotArgumentError(TalkPilotTaskFailError, ValueError):
@@ -35,4 +34,4 @@ class TalkPilotArgumentError(TalkPilotTaskFailError, ValueError):
 
 
 class TalkPilotSensorTimeoutError(AirflowSensorTimeout):
-    """The calls were not done when the sensor's time was up."""
+    """The calls were not done before the sensor timed out."""

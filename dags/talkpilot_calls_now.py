@@ -1,4 +1,4 @@
-"""The calls of the last hour into BigQuery every quarter of an hour, with their transcripts."""
+"""Bring the calls of the last hour to BigQuery every 15 minutes, with transcripts by webhook."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     is_paused_upon_creation=True,
-    # What one run did not bring, the next brings.
+    # A run that is late is not repeated: the next one brings its calls.
     max_active_runs=1,
     default_args={
         "retries": 1,
         "retry_delay": timedelta(minutes=2),
-        # Below the daily DAG's tasks, where both wait for a slot.
+        # Below the daily DAG's tasks, if both wait for a slot.
         "priority_weight": 0,
         "weight_rule": "absolute",
     },
@@ -33,10 +33,10 @@ with DAG(
         table="{{ var.value.talkpilot_bigquery_table }}",
         location="{{ var.value.get('talkpilot_bigquery_location', '') }}",
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
-        # Listed is a call's start, once it has ended: a longer one comes with the daily DAG.
+        # TalkPilot lists a call when it has ended, by its start. The daily DAG brings longer ones.
         start="{{ data_interval_end - macros.timedelta(hours=1) }}",
         end="{{ data_interval_end }}",
-        # Only what webhooks brought: lists are all that this DAG requests.
+        # This DAG requests only lists. Transcripts come from webhooks.
         details="by_webhook",
         performance="off",
         columns="{{ var.value.get('talkpilot_columns', '') }}",

@@ -1,4 +1,4 @@
-"""A day of TalkPilot calls into BigQuery, complete and once, every day."""
+"""Bring each day of TalkPilot calls to BigQuery, complete and once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with DAG(
         "retries": 3,
         "retry_delay": timedelta(minutes=2),
         "retry_exponential_backoff": True,
-        # Where several runs wait: the daily ones, then those by hand, then a backfill's.
+        # If several runs wait for a slot: daily runs first, then runs by hand, then backfills.
         "weight_rule": "airflow_provider_talkpilot.operators.priority.ScheduledFirst",
     },
     params={
@@ -28,32 +28,32 @@ with DAG(
             None,
             type=["null", "string"],
             title="Start",
-            description="From here on (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
-            "empty to take the run's own interval.",
+            description="First moment (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
+            "empty for the run's own interval.",
         ),
         "end": Param(
             None,
             type=["null", "string"],
             title="End",
-            description="Up to here, not included: 2026-03-19 takes all of the 18th.",
+            description="First moment after it: 2026-03-19 includes all of the 18th.",
         ),
         "enrich": Param(
             True,
             type="boolean",
             title="Details",
-            description="Fetch transcripts and scores too: one request a call.",
+            description="Fetch transcripts and scores too: one request per call.",
         ),
         "recordings_backfill": Param(
             False,
             type="boolean",
             title="Missing recordings",
-            description="Fetch details again whose recording is missing: one request a call.",
+            description="Fetch details again whose recording is missing: one request per call.",
         ),
         "confirm_erasure": Param(
             False,
             type="boolean",
             title="Confirm erasure",
-            description="Empty the rows of calls that are gone from TalkPilot, however many.",
+            description="Erase calls that are gone from TalkPilot, however many they are.",
         ),
     },
     tags=["talkpilot"],

@@ -1,4 +1,4 @@
-"""Past days of TalkPilot calls again, so that purges, edits, late scores and deletions arrive."""
+"""Read past days again, so that purges, edits, late scores and deletions reach BigQuery."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_talkpilot.operators.task_group import (
 )
 
 DAG_ID, CONNECTION = "talkpilot_resync_calls", "talkpilot_default"
-# The Variable that keeps what was read: each DAG and connection has its own.
+# The Variable that stores what was read. Each DAG and connection has its own.
 DONE = f"{DAG_ID}_{CONNECTION}_done"
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
 AGENTS = "{{ var.value.get('talkpilot_agent_ids', '') }}"
@@ -30,7 +30,7 @@ LOCATION = "{{ var.value.get('talkpilot_bigquery_location', '') }}"
 
 with DAG(
     dag_id=DAG_ID,
-    # Some hours after the daily DAG: its details come first.
+    # Some hours after the daily DAG, so that its details come first.
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
@@ -39,7 +39,7 @@ with DAG(
         "retries": 3,
         "retry_delay": timedelta(minutes=2),
         "retry_exponential_backoff": True,
-        # Below the daily DAG's tasks, where both wait for a slot.
+        # Below the daily DAG's tasks, if both wait for a slot.
         "priority_weight": 0,
         "weight_rule": "absolute",
     },
@@ -48,26 +48,26 @@ with DAG(
             None,
             type=["null", "string"],
             title="Start",
-            description="From here on (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
-            "empty to take the days that are due.",
+            description="First moment (UTC): 2026-03-18, or 2026-03-18T12:00. Leave start and end "
+            "empty for the days that are due.",
         ),
         "end": Param(
             None,
             type=["null", "string"],
             title="End",
-            description="Up to here, not included: 2026-03-19 takes all of the 18th.",
+            description="First moment after it: 2026-03-19 includes all of the 18th.",
         ),
         "enrich": Param(
             True,
             type="boolean",
             title="Details",
-            description="Fetch transcripts and scores of calls that changed: one request each.",
+            description="Fetch details that are missing: one request per call.",
         ),
         "confirm_erasure": Param(
             False,
             type="boolean",
             title="Confirm erasure",
-            description="Empty the rows of calls that are gone from TalkPilot, however many.",
+            description="Erase calls that are gone from TalkPilot, however many they are.",
         ),
     },
     tags=["talkpilot"],
@@ -84,15 +84,15 @@ with DAG(
         table=TABLE,
         location=LOCATION,
         staging_uri=STAGING,
-        # Used-up quota frees the worker; the triggerer waits.
+        # While the quota is used up, the triggerer waits and not the worker.
         deferrable=True,
-        doc_md="Chooses the days: those whose calls are as old as their agent's retention, and the "
-        "longest look-back that is due. One request, for the list of agents.",
+        doc_md="Chooses days whose calls are as old as their agent's retention, and those of the "
+        "longest look-back that is due. It costs one request, for the list of agents.",
     )
 
     @task_group(group_id="read_again", prefix_group_id=False)
     def read_again(start: str, end: str, agent_ids: str) -> None:
-        """One interval again, with the tasks of the daily DAG."""
+        """Read one interval again, with the tasks of the daily DAG."""
         TalkPilotCallsTaskGroup(
             prefix_group_id=False,
             talkpilot_conn_id=CONNECTION,
@@ -112,11 +112,12 @@ with DAG(
             agent_prompts="{{ var.value.get('talkpilot_agent_prompts', '') }}",
             policy_tags="{{ var.value.get('talkpilot_policy_tags', '') }}",
             clean=False,
-            # Intervals take turns: together they would be no faster.
+            # Intervals take turns. Side by side they would be no faster.
             task_arguments={"extract_calls": {"max_active_tis_per_dag": 1}},
         )
 
-    # These two are no part of the group: in one, Airflow 2.11 skips tasks with such a trigger rule.
+    # These two are outside of the group: in a mapped one, Airflow 2.11 skips tasks with such a
+    # trigger rule.
     clean = clean_behind(
         read_again.expand_kwargs(choose.output),
         staging_uri=STAGING,
@@ -125,7 +126,7 @@ with DAG(
 
     @task(trigger_rule="none_failed_min_one_success")
     def note_days(done: str) -> None:
-        """Days count as read once all intervals are in the table: only the last task notes it."""
+        """Store what was read, once all intervals are in the table."""
         if done:
             Variable.set(DONE, done)
 

@@ -1,7 +1,7 @@
-"""One key with many agents, some agents a task.
+"""Bring the calls of one key to BigQuery with a task for some agents each.
 
-One task for all agents is simpler, and costs fewer BigQuery jobs. Take this where one agent's
-trouble shall not hold up the others.
+One task for all agents is simpler and costs fewer BigQuery jobs. Use this if an error with one
+agent must not delay the others.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ with DAG(
 
     @task
     def agents() -> list[list[str]]:
-        """The agents that the key can see."""
+        """List the agents that the key can see."""
         with TalkPilotHook() as hook:
             ids = [agent.id for agent in hook.get_agents()]
         return [ids[first : first + AGENTS_A_TASK] for first in range(0, len(ids), AGENTS_A_TASK)]
 
     @task_group(prefix_group_id=False)
     def some_agents(agent_ids: list[str]) -> None:
-        """The whole chain for some agents."""
+        """Run the whole chain for some agents."""
         TalkPilotCallsTaskGroup(
             prefix_group_id=False,
             staging_uri=STAGING,
             table=TABLE,
             agent_ids=agent_ids,
             clean=False,
-            # BigQuery lets few statements change a table at once.
+            # BigQuery allows few statements to change one table at once.
             loads_at_once=2,
         )
 

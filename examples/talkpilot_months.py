@@ -1,7 +1,7 @@
-"""History by month, newest first: triggered by hand, with the first month and the last.
+"""Load a history by month, the newest first; trigger it by hand with the first and last month.
 
-One month after the other, so that months do not share the quota and each is there as early as can
-be. Calls that an earlier run brought cost their list requests and no more.
+Months run one after the other, so that each is complete as early as possible. Calls that an earlier
+run brought cost only their list requests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ with DAG(
 
     @task
     def months(params: Any = None) -> list[dict[str, str]]:
-        """Start and end of each month."""
+        """List start and end of each month."""
         first, last = (pendulum.from_format(params[name], "YYYY-MM") for name in ("first", "last"))
         starts = reversed(list(pendulum.interval(first, last).range("months")))
         return [
@@ -43,7 +43,7 @@ with DAG(
 
     @task_group(prefix_group_id=False)
     def one_month(start: str, end: str) -> None:
-        """The whole chain for a month."""
+        """Run the whole chain for a month."""
         TalkPilotCallsTaskGroup(
             prefix_group_id=False,
             staging_uri=STAGING,

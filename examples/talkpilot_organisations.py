@@ -1,7 +1,7 @@
-"""Many keys: one connection for each customer organisation, all in one table.
+"""Bring the calls of many keys to one table, with a connection for each customer organisation.
 
-Each key has a quota of its own, so organisations do not wait for each other. Ids of agents and
-calls are unique everywhere: one table holds them all. The Variable ``talkpilot_organisations`` is a
+Each key has its own quota, so organisations do not wait for each other. Ids of agents and calls are
+unique everywhere, so one table can hold them all. The Variable ``talkpilot_organisations`` is a
 JSON list of connection ids.
 """
 
@@ -30,20 +30,20 @@ with DAG(
 
     @task
     def organisations() -> list[str]:
-        """The connections of all organisations."""
-        found: list[str] = Variable.get("talkpilot_organisations", deserialize_json=True)
-        return found
+        """List the connections of all organisations."""
+        ids: list[str] = Variable.get("talkpilot_organisations", deserialize_json=True)
+        return ids
 
     @task_group(prefix_group_id=False)
     def one_organisation(talkpilot_conn_id: str) -> None:
-        """The whole chain for a key; details are fetched with the key that listed their calls."""
+        """Run the whole chain for a key. Details need the key that listed their calls."""
         TalkPilotCallsTaskGroup(
             prefix_group_id=False,
             staging_uri=STAGING,
             table=TABLE,
             talkpilot_conn_id=talkpilot_conn_id,
             clean=False,
-            # BigQuery lets few statements change a table at once.
+            # BigQuery allows few statements to change one table at once.
             loads_at_once=2,
         )
 

@@ -1,6 +1,6 @@
-"""Figures of each interval, once its calls and their details are in the table.
+"""Compute figures of each interval when its calls and their details are in the table.
 
-Runs whenever a load of details is done: of a day, or of days that the re-sync read again.
+It runs after each load of details: of a day, or of days that the re-sync read again.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ with DAG(
 
     @task
     def arrived(**context: Any) -> list[dict[str, str]]:
-        """The intervals that arrived; several, where some arrived while a run was busy."""
+        """List the intervals that arrived: several if some arrived during an earlier run."""
         events = context.get("triggering_asset_events") or context.get("triggering_dataset_events")
-        # Airflow 3 tells of an event by asset and by alias.
-        found = [event.extra for each in (events or {}).values() for event in each]
+        # Airflow 3 lists an event twice: by its asset and by its alias.
+        extras = [event.extra for of_asset in (events or {}).values() for event in of_asset]
         names = ("table", "start", "end")
-        intervals = {tuple(extra[name] for name in names) for extra in found}
+        intervals = {tuple(extra[name] for name in names) for extra in extras}
         return [dict(zip(names, interval, strict=True)) for interval in sorted(intervals)]
 
     @task
     def report(table: str, start: str, end: str) -> dict[str, Any]:
-        """Put a query of yours here."""
+        """Replace this by a query of your own."""
         from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
         from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_talkpilot.operators.base import TalkPilotBigQueryOperator
 from airflow_provider_talkpilot.operators.bigquery import (
     TalkPilotCreateViewsOperator,
     TalkPilotLoadCallsOperator,
@@ -25,6 +26,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
+from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE
@@ -37,6 +39,7 @@ from airflow_provider_talkpilot.staging.columns import (
     Source,
 )
 
+PACKAGE = "airflow_provider_talkpilot"
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operators.md"
 MARK = "<!-- Below: from the docstrings, by `make reference`. -->"
@@ -49,6 +52,8 @@ OPERATORS: tuple[type[Any], ...] = (
     TalkPilotChooseDaysOperator,
     TalkPilotCreateViewsOperator,
 )
+# Bases whose arguments are described once for all operators.
+SHARED: tuple[type[Any], ...] = (TalkPilotRequestsOperator, TalkPilotBigQueryOperator)
 _NOWHERE = inspect.Parameter.empty
 # Columns that this package fills; TalkPilot does not send them.
 _OURS = {"detail_updated_at", "detail_synced_at", "erased_at", "synced_at"}
@@ -76,28 +81,45 @@ class Docstring:
 def page(text: str) -> str:
     """Return the page, with new text below its mark."""
     head, mark, _ = text.partition(MARK)
-    return "\n\n".join([head + mark, *map(_section, OPERATORS)]) + "\n"
+    shared = "## Shared arguments\n\n" + _table(
+        argument for base in SHARED for argument in _arguments(base, [base])
+    )
+    return "\n\n".join([head + mark, *map(_section, OPERATORS), shared]) + "\n"
 
 
 def _section(operator: type[Any]) -> str:
     docstring = Docstring.of(operator)
-    rows = [f"| `{name}` | {default} | {what} |" for name, default, what in _arguments(operator)]
+    bases = [base for base in operator.__mro__ if base.__module__.startswith(PACKAGE)]
+    own = [*_arguments(operator, [base for base in bases if base not in SHARED])]
+    names = {name for name, _, _ in own}
+    shared = [
+        name
+        for base in bases
+        if base in SHARED
+        for name in Docstring.of(base).params
+        if name not in names
+    ]
+    more = f"See [shared arguments](#shared-arguments) for {_names(shared)}."
     parts = [
         f"## {operator.__name__}",
         f"In `{operator.__module__}`.",
         docstring.text,
-        "\n".join(["| argument | default | what it is |", "|---|---|---|", *rows]),
+        _table(own),
+        *([more] if shared else []),
         f"**Returns** {docstring.returns}",
     ]
     return "\n\n".join(parts)
 
 
-def _arguments(operator: type[Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and description; the operator's own arguments first, then its bases'."""
+def _table(arguments: Iterable[tuple[str, str, str]]) -> str:
+    rows = (f"| `{name}` | {default} | {what} |" for name, default, what in arguments)
+    return "\n".join(["| argument | default | what it is |", "|---|---|---|", *rows])
+
+
+def _arguments(operator: type[Any], owners: Iterable[type[Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and description of the arguments that these classes document."""
     described = set[str]()
-    for owner in operator.__mro__:
-        if not owner.__module__.startswith("airflow_provider_talkpilot"):
-            break
+    for owner in owners:
         parameters = inspect.signature(owner).parameters
         for name, what in Docstring.of(owner).params.items():
             # An operator's own description of its base's argument comes first.

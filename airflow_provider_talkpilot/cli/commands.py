@@ -27,6 +27,7 @@ from airflow_provider_talkpilot.compat import get_variable, read_settings_as_ser
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     one_of,
+    optional,
     read_accounts,
     read_agents,
     read_choices,
@@ -117,7 +118,7 @@ def check(options: Namespace) -> None:
 def _check_key(findings: list[Finding], client: TalkPilotClient) -> None:
     agents, one = list[str](), {"page": "1", "limit": "1"}
     with _part(findings, "agents") as add:
-        agents = read_agents("agent_ids", get_variable("talkpilot_agent_ids")) or []
+        agents = optional(read_agents)("agent_ids", get_variable("talkpilot_agent_ids")) or []
         try:
             visible = [agent.id for agent in client.agents()]
         except PermissionDeniedError as error:
@@ -204,7 +205,8 @@ def plan(options: Namespace) -> None:
 def _print_plan(options: Namespace) -> None:
     interval = Interval.parse(options.start, options.end)
     interval.require_over()
-    agents = read_agents("agent_ids", options.agent_id or get_variable("talkpilot_agent_ids"))
+    named = options.agent_id or get_variable("talkpilot_agent_ids")
+    agents = optional(read_agents)("agent_ids", named)
     records = one_of(MODES)("performance", get_variable("talkpilot_performance")) != "off"
     rule = one_of(RULES)("details", get_variable("talkpilot_details"))
     columns = read_choices("columns", get_variable("talkpilot_columns"))

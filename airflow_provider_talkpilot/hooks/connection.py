@@ -1,7 +1,8 @@
-"""A connection's fields: the form's, and how they are read from the form, from JSON or from a URI.
+"""The fields of a connection: those of the form, and how to read them.
 
-Airflow takes a URI apart by itself: in ``talkpilot://:KEY@api.talkpilot.io/v1?tries=3`` the path is
-the connection's *schema*, what stands before the colon its *login*, and the query its *extra*.
+A connection comes from the form, from JSON or from a URI. Airflow itself splits a URI: in
+``talkpilot://:KEY@api.talkpilot.io/v1?tries=3`` the path becomes the connection's *schema*, what
+stands before the colon its *login*, and the query its *extra*.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from airflow_provider_talkpilot.api.redaction import holds_key, plain
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Connection
 
-# It would be taken for a host of that name.
-_BROKEN_SCHEME = re.compile(r"https?(:?/|:[^\d])", re.IGNORECASE)
 URI_SHAPE = "talkpilot://:KEY@api.talkpilot.io/v1"
 
 
@@ -43,7 +42,7 @@ class Options(BaseModel):
         ge=1,
         title="Requests per hour",
         description="All tasks together send no more than this. Leave it empty for 1,000, "
-        "TalkPilot's default; a key that may send more is found out.",
+        "TalkPilot's default. If the key may send more, the tasks find that out.",
     )
     quota_share: float | None = Field(
         None,
@@ -58,30 +57,30 @@ class Options(BaseModel):
         ge=0.1,
         le=LONGEST_TIMEOUT,
         title="Seconds to wait for a response",
-        description="Then the request is sent again. Leave it empty for 30.",
+        description="Then the task sends the request again. Leave it empty for 30.",
     )
     connect_timeout: float | None = Field(
         None,
         ge=0.1,
         le=LONGEST_TIMEOUT,
         title="Seconds to wait for a connection",
-        description="Then it is tried again. Leave it empty for 10.",
+        description="Then the task tries to connect again. Leave it empty for 10.",
     )
     tries: int | None = Field(
         None,
         ge=1,
         title="Tries",
-        description="How often a request is sent before the task fails, where the network or "
+        description="How often a task sends a request before it fails, if the network or "
         "TalkPilot has a problem. Leave it empty for 7.",
     )
     dashboard_url: str | None = Field(
         None,
         pattern=r"^https://[^\s/]+",
         title="Dashboard",
-        description="Address (https) of your TalkPilot dashboard, to link tasks' pages to. "
+        description="Address (https) of your TalkPilot dashboard. Tasks' pages link to it. "
         "Leave it empty for no link.",
     )
-    # Of a sandbox whose windows are shorter.
+    # For a sandbox whose windows are shorter.
     minute_seconds: float | None = Field(None, gt=0)
     hour_seconds: float | None = Field(None, gt=0)
 
@@ -94,7 +93,7 @@ class Options(BaseModel):
 
 
 FIELD_BEHAVIOUR: dict[str, Any] = {
-    # Not the port: without one, the test button of Airflow 3.3.1 and 3.3.2 refuses to test.
+    # Do not hide the port: without it, the test button of Airflow 3.3.1 and 3.3.2 does not test.
     "hidden-fields": ["schema", "login", "extra"],
     "relabeling": {"host": "Base URL", "port": "Port", "password": "API key"},
     "placeholders": {
@@ -106,7 +105,7 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
 
 
 def conn_fields() -> dict[str, Any]:
-    """The options as provider info wants them (Airflow 3), with a JSON Schema of each."""
+    """Return the options for provider info (Airflow 3), each with its JSON Schema."""
     schemas = Options.model_json_schema()["properties"]
     fields = {}
     for name, option in Options.model_fields.items():
@@ -121,7 +120,7 @@ def conn_fields() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """The options as form widgets (Airflow 2, whose web server has these packages)."""
+    """Return the options as form widgets (Airflow 2, whose web server has these packages)."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from wtforms import IntegerField, StringField
     from wtforms.validators import Optional
@@ -139,11 +138,12 @@ def widgets() -> dict[str, Any]:
 
 
 class ConnectionFields(NamedTuple):
-    """What a connection says.
+    """The fields of a connection that the hook uses.
 
-    :param base_url: the API's base URL, as far as it is given.
-    :param api_key: the key, as it was given.
-    :param unused: a sentence about the fields that are not used; empty where there are none.
+    :param base_url: the API's base URL; the client checks it.
+    :param api_key: the key; the client checks it.
+    :param options: the options of the extra.
+    :param unused: a sentence about fields that have no effect; empty if there are none.
     """
 
     base_url: str
@@ -155,9 +155,9 @@ class ConnectionFields(NamedTuple):
 def read_fields(connection: Connection, connection_id: str) -> ConnectionFields:
     """Read a connection.
 
-    :param connection: as Airflow found it.
+    :param connection: as Airflow has it.
     :param connection_id: for messages.
-    :raises ConfigurationError: when an option can never work, or the key is in the wrong field.
+    :raises ConfigurationError: when an option can never work, or the key is in another field.
     """
     try:
         raw = json.loads(connection.extra) if connection.extra else {}
@@ -187,25 +187,26 @@ def read_fields(connection: Connection, connection_id: str) -> ConnectionFields:
     url = _base_url(connection)
     unused = [name for name, value in fields.items() if value and _plain_part(value) not in url]
     unused += [f"extra {plain(name)}" for name in extra if name not in Options.model_fields]
-    said = (
+    warning = (
         f"The connection {connection_id!r} has what is not used: {', '.join(unused)}. The key is "
         f"the password, the host the whole base URL, and the options in extra are "
         f"{', '.join(conn_fields())}."
     )
-    return ConnectionFields(url, password, options, said if unused else "")
+    return ConnectionFields(url, password, options, warning if unused else "")
 
 
 def _base_url(connection: Connection) -> str:
-    """The host, with the scheme, port and path that it lacks."""
+    """Return the host, and add the scheme, port and path that it lacks."""
     host, schema = (connection.host or "").strip(), _plain_part(connection.schema or "")
     is_scheme = schema.lower() in ("http", "https")  # as in connections of type HTTP
-    if host and "://" not in host and not _BROKEN_SCHEME.match(host):
+    # A broken scheme, such as https:/ or https//, stays: the client refuses it.
+    if host and not re.match(r".*://|https?[:/]", host, re.IGNORECASE):
         host = f"{schema.lower() if is_scheme else 'https'}://{host}"
     try:
         parts = urlsplit(host)
         if parts.hostname and connection.port and parts.port is None:
             parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
-    except ValueError:  # no address: the client says so
+    except ValueError:  # no address: the client refuses it
         return host
     if parts.hostname and schema and not is_scheme and not parts.path.strip("/"):
         parts = parts._replace(path=f"/{schema}")

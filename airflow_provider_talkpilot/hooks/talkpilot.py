@@ -46,16 +46,16 @@ from airflow_provider_talkpilot.hooks.connection import (
 from airflow_provider_talkpilot.lineage.openlineage import api_uri
 
 _WALKS = 3
-"""How often a list is read that changes meanwhile."""
+"""How often a list is read at most, if it changes while it is read."""
 
 
 class TalkPilotHook(BaseHook):
     """
-    Read from the TalkPilot API, with what a connection says; docs/api.md has an example.
+    Read from the TalkPilot API with an Airflow connection; docs/api.md has an example.
 
-    The methods share one client, so connections and the key's quota are kept between them. It is
-    made at the first request and closed at the end of the ``with`` block, or by :meth:`close`.
-    Errors are those of :mod:`airflow_provider_talkpilot.api.errors`, each with its cure.
+    The methods share one client, which keeps its connections and counts the key's quota. The first
+    request creates it; the end of the ``with`` block, or :meth:`close`, closes it. Errors are those
+    of :mod:`airflow_provider_talkpilot.api.errors`, and each names its cure.
 
     :param talkpilot_conn_id: the TalkPilot connection.
     """
@@ -68,7 +68,7 @@ class TalkPilotHook(BaseHook):
     def __init__(self, talkpilot_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.talkpilot_conn_id = talkpilot_conn_id
-        self._shared: TalkPilotClient | None = None
+        self._client: TalkPilotClient | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -77,18 +77,18 @@ class TalkPilotHook(BaseHook):
         self.close()
 
     def close(self) -> None:
-        """Close the client that the methods share, if there is one."""
-        if self._shared:
-            self._shared.close()
-            self._shared = None
+        """Close the client that the methods share."""
+        if self._client:
+            self._client.close()
+            self._client = None
 
     def get_agents(self) -> list[Agent]:
         """
         Fetch every agent that the key can see, for one request per 100.
 
-        :raises TalkPilotError: when the API cannot be read; so below.
+        :raises TalkPilotError: when the API cannot be read. The other methods raise it too.
         """
-        return self._client_shared().agents()
+        return self._shared_client().agents()
 
     def iter_calls(
         self,
@@ -103,19 +103,19 @@ class TalkPilotHook(BaseHook):
         """
         Fetch the list rows of an interval's calls, soft-deleted ones included.
 
-        Costs one request per 100 calls and agent. The calls of one agent are read to the end before
-        the first of them is given, since only a whole list is right: they are in memory together.
-        Transcripts and scores are not in list rows: see :meth:`get_call`.
+        It costs one request per 100 calls and agent. The hook reads all calls of an agent before it
+        yields the first, because only a whole list is correct. So they are in memory together. List
+        rows have no transcript and no score: see :meth:`get_call`.
 
         :param start: first moment of the interval, by ``created_at``: a datetime, a date or ISO
-            8601, UTC where it says none.
+            8601, in UTC unless it names an offset.
         :param end: first moment after it, likewise.
         :param agent_ids: UUIDs of agents, or one; None for every agent that the key can see.
         :param done: only calls that are done (or not).
         :param phone_number: only calls with exactly this number.
         :param search: only calls with this text in name, phone number or summary.
         :return: the calls, by agent, newest first.
-        :raises ConfigurationError: when ``agent_ids`` is an empty list, or has what is no UUID.
+        :raises ConfigurationError: when ``agent_ids`` is empty or holds something that is no UUID.
         :raises InvalidRecordError: when a record has no usable ``id`` or ``created_at``.
         :raises WalkMovedError: when the list kept changing while it was read.
         """
@@ -124,14 +124,14 @@ class TalkPilotHook(BaseHook):
         if agent_ids is None:
             agents = [agent.id for agent in self.get_agents()]
         else:
-            given = [agent_ids] if isinstance(agent_ids, str) else agent_ids
-            agents = [*dict.fromkeys(require_uuid("agent id", each) for each in given)]
-        if agent_ids is not None and not agents:
-            raise ConfigurationError(
-                "agent_ids is an empty list: give agents, or leave agent_ids out for every agent "
-                "that the key can see."
-            )
-        return (call for each in agents for call in self._whole_walk(each, interval, filters))
+            names = [agent_ids] if isinstance(agent_ids, str) else agent_ids
+            agents = [*dict.fromkeys(require_uuid("agent id", name) for name in names)]
+            if not agents:
+                raise ConfigurationError(
+                    "agent_ids is an empty list: give agents, or leave agent_ids out for every "
+                    "agent that the key can see."
+                )
+        return (call for agent in agents for call in self._whole_walk(agent, interval, filters))
 
     def get_call(self, agent_id: str, call_id: str) -> CallDetail:
         """
@@ -141,12 +141,12 @@ class TalkPilotHook(BaseHook):
         :param call_id: the call's ``id``, a UUID.
         :raises NotFoundError: when TalkPilot has no such call.
         """
-        return self._client_shared().call(agent_id, call_id)
+        return self._shared_client().call(agent_id, call_id)
 
-    def _client_shared(self) -> TalkPilotClient:
-        if self._shared is None:
-            self._shared = self.get_conn()
-        return self._shared
+    def _shared_client(self) -> TalkPilotClient:
+        if self._client is None:
+            self._client = self.get_conn()
+        return self._client
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(WalkMovedError),
@@ -154,7 +154,7 @@ class TalkPilotHook(BaseHook):
         reraise=True,
     )
     def _whole_walk(self, agent_id: str, interval: Interval, filters: CallFilters) -> list[Call]:
-        pages = [*self._client_shared().walk_calls(agent_id, interval, filters)]
+        pages = [*self._shared_client().walk_calls(agent_id, interval, filters)]
         for reject in (reject for page in pages for reject in page.rejects):
             raise InvalidRecordError(
                 f"TalkPilot listed a call of {interval} that does not fit ({reject.reason}).",
@@ -165,51 +165,47 @@ class TalkPilotHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Form fields of the extras, for Airflow 2; Airflow 3 reads them from provider info."""
+        """Return the form's fields of the extra, for Airflow 2. Airflow 3 has provider info."""
         return widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Labels, placeholders and hidden fields of the form, for Airflow 2."""
+        """Return labels, placeholders and hidden fields of the form, for Airflow 2."""
         return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
     def get_conn(
         self, *, max_wait: float | None = None, ledger: Ledger | None = None, **options: Any
     ) -> TalkPilotClient:
         """
-        Make a client of your own; nothing is sent yet.
+        Create a client of your own; it sends nothing yet.
 
-        :param max_wait: seconds that a request may wait for the key's quota; None for as long as
-            it takes.
-        :param ledger: where this connection's processes tell each other what they spent.
-        :param options: arguments of :class:`TalkPilotClient` that go before the connection's.
-        :return: the client, to be closed by the caller (a context manager).
+        :param max_wait: seconds that a request may wait for the key's quota; None for no limit.
+        :param ledger: where the processes of this connection write what they spent of the quota.
+        :param options: arguments of :class:`TalkPilotClient` that override the connection's.
+        :return: the client, a context manager; the caller closes it.
         :raises ConfigurationError: when the connection's host, key or extras can never work.
         """
         client = TalkPilotClient(**(self._arguments(max_wait, ledger) | options))
-        # A client can only read. Lineage of tasks whose operator does not tell its own.
+        # For the lineage of tasks whose operator does not describe it. A client can only read.
         get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
         return client
 
     async def get_async_conn(self) -> AsyncTalkPilotClient:
         """
-        Make a client for an event loop, which is not blocked meanwhile; nothing is sent yet.
+        Create a client for an event loop, without blocking the loop; it sends nothing yet.
 
-        :return: the client, to be closed by the caller (an async context manager).
+        :return: the client, an async context manager; the caller closes it.
         :raises ConfigurationError: as :meth:`get_conn`.
         """
-
-        def make() -> AsyncTalkPilotClient:
-            return AsyncTalkPilotClient(**self._arguments())
-
-        # In a thread, as every version of Airflow allows; a triggerer's own way is 3.3.2's.
-        return await sync_to_async(make)()
+        # In a thread: every version of Airflow lets a triggerer read a connection there.
+        create = sync_to_async(lambda: AsyncTalkPilotClient(**self._arguments()))
+        return await create()
 
     def fields(self) -> ConnectionFields:
         """
-        Read what the connection says; nothing is sent.
+        Read the fields of the connection; nothing is sent.
 
-        :raises ConfigurationError: when the connection's extras can never work.
+        :raises ConfigurationError: when there is no such connection, or it can never work.
         """
         name = self.talkpilot_conn_id
         try:
@@ -230,15 +226,11 @@ class TalkPilotHook(BaseHook):
             ) from None
         return read_fields(connection, name)
 
-    def dashboard_url(self) -> str | None:
-        """Give the address of the TalkPilot dashboard, where the connection has one."""
-        return self.fields().options.dashboard_url
-
     def test_connection(self) -> tuple[bool, str]:
         """
-        Say whether host and key work, and if not what to do. Costs three requests; never raises.
+        Check whether host and key work. It costs three requests and never raises.
 
-        :return: whether a DAG can use it; and what was found and what is not used, in a line.
+        :return: whether a DAG can use the connection, and one line that says why or what to do.
         """
         is_good, message, unused = False, "", ""
         try:
@@ -247,14 +239,14 @@ class TalkPilotHook(BaseHook):
                 is_good, message = True, _describe_access(client)
         except TalkPilotError as error:
             message = str(error)
-        except Exception as error:  # noqa: BLE001  # it may quote a secret
+        except Exception as error:  # noqa: BLE001  # its text may quote a secret
             message = f"{type(error).__name__}: the connection could not be tested."
         return is_good, f"{message} {unused}".rstrip()
 
     def _arguments(
         self, max_wait: float | None = None, ledger: Ledger | None = None
     ) -> dict[str, Any]:
-        """What both clients want to know."""
+        """Return the arguments that both clients need."""
         fields = self.fields()
         if fields.unused:
             self.log.warning("%s", fields.unused)
@@ -275,19 +267,19 @@ class TalkPilotHook(BaseHook):
 
 
 def _describe_access(client: TalkPilotClient) -> str:
-    """Say what a client's key allows, of what the DAGs need; costs three requests."""
+    """Describe what the key allows of what the DAGs need; it costs three requests."""
     version = client.health().version or "unknown"
     one = {"page": "1", "limit": "1"}
     agents = Walk("agents", "agents")
     rows = agents.take(client.fetch(Request("agents", "agents", one)))
-    said = f"TalkPilot responds at {client.base_url} (version {version})."
+    message = f"TalkPilot responds at {client.base_url} (version {version})."
     if not rows:
         return (
-            f"{said} The key can see no agent, so there will be no calls: if that is not what you "
-            "expect, look at the key's agents in TalkPilot's dashboard."
+            f"{message} The key can see no agent, so there will be no calls. If you expect some, "
+            "look at the key's agents in TalkPilot's dashboard."
         )
     client.fetch(Request("calls", f"agents/{rows[0]['id']}/calls", one))
-    said += f" The key can see {agents.total} agent(s) and read their calls."
+    message += f" The key can see {agents.total} agent(s) and read their calls."
     if client.quota.per_minute:
-        said += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
-    return said
+        message += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
+    return message

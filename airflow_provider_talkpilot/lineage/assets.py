@@ -1,7 +1,7 @@
-"""Assets: other DAGs can be scheduled on calls, or details, that are in the table.
+"""Assets, so that other DAGs can run when calls, or their details, are in the table.
 
-The table's name is known when a task runs, not when a DAG file is read. So a load task declares an
-alias as its outlet, and names the asset behind it at the end.
+The table's name is known when a task runs, but not when Airflow reads the DAG file. So a load task
+declares an alias as its outlet, and names the asset behind it at the end.
 """
 
 from __future__ import annotations
@@ -19,17 +19,12 @@ if TYPE_CHECKING:
     from airflow_provider_talkpilot.bigquery.load import LoadResult
     from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
-# Beside the Google provider's URI of the table. A URI has one asset, and Airflow drops fragments.
+# What follows the Google provider's URI of the table. Airflow would drop a fragment.
 _MARKS: dict[Kind, str] = {
     "calls": "",
     "details": "?with=details",
     "performance": "?with=performance",
 }
-
-
-def table_asset(target: TableId, kind: Kind) -> Asset:
-    """Name the asset that changes when calls, their details or records, are in a table."""
-    return Asset(uri=f"bigquery://{target.project}/{target.dataset}/{target.table}{_MARKS[kind]}")
 
 
 def announce(
@@ -40,31 +35,13 @@ def announce(
     target: TableId,
     result: LoadResult,
 ) -> None:
-    """Announce through a task's outlets what was loaded.
+    """Announce a load through the outlets of its task.
 
-    An alias becomes the table's asset; an asset gets the same extra. A selection adds no
-    event to an alias, for the interval's calls are not all there.
+    An alias becomes the table's asset; an asset gets the same extra. A selection adds no event to
+    an alias, because it does not have all calls of the interval.
     """
-    extra = event_extra(path, manifest, target, result)
-    for outlet in outlets:
-        if isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra = extra
-        elif isinstance(outlet, AssetAlias) and not manifest.selection and is_known(outlet):
-            asset = table_asset(target, manifest.kind)
-            context["outlet_events"][outlet].add(asset, extra=extra)
-
-
-def event_extra(
-    path: ObjectStoragePath,
-    manifest: AnyManifest,
-    target: TableId,
-    result: LoadResult,
-) -> dict[str, Any]:
-    """Describe a load for DAGs that are scheduled on it: texts and numbers, no personal data.
-
-    Flat, because Airflow 2 makes a set of the values.
-    """
-    return {
+    # Texts and numbers, no personal data. Flat, because Airflow 2 makes a set of the values.
+    extra: dict[str, Any] = {
         "kind": manifest.kind,
         "table": str(target),
         "start": format_utc(manifest.start),
@@ -76,3 +53,10 @@ def event_extra(
         "erased": result.erased,
         "requests": sum(manifest.requests.values()),
     }
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = extra
+        elif isinstance(outlet, AssetAlias) and not manifest.selection and is_known(outlet):
+            uri = f"bigquery://{target.project}/{target.dataset}/{target.table}"
+            asset = Asset(uri=uri + _MARKS[manifest.kind])
+            context["outlet_events"][outlet].add(asset, extra=extra)

@@ -1,4 +1,4 @@
-"""What tasks report to OpenLineage: what was read and written, how many rows, which columns.
+"""Describe for OpenLineage what tasks read and wrote: the data, the rows, the table's columns.
 
 OpenLineage's provider is optional, so its names are imported when it calls these functions.
 """
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow_provider_talkpilot.staging.names import public_name
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.openlineage.facet import Dataset, SchemaDatasetFacet
+    from airflow.providers.common.compat.openlineage.facet import Dataset, OutputDataset
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_talkpilot.bigquery.load import LoadResult
@@ -30,89 +30,55 @@ _RESOURCES: dict[Kind, str] = {
 
 
 class Place(NamedTuple):
-    """Data at rest: the system that has it, and its name there, the same in every run."""
+    """The name of data, the same in every run: the system that stores it, and its name there."""
 
     namespace: str
     name: str
 
 
-class Movement(NamedTuple):
-    """What a task read and wrote: rows, and of files the bytes and how many there are."""
-
-    sources: list[Place]
-    target: Place
-    rows: int
-    bytes: int | None = None
-    files: int | None = None
-    job_id: str | None = None  # the BigQuery job that wrote them
-    table: str = ""  # of a table, which one, see TABLES in staging/columns.py
-
-
-def lineage_of(moved: Movement | None) -> OperatorLineage[Any, Any]:
-    """Say for OpenLineage what was read and written; nothing where a task did not get that far."""
-    from airflow.providers.common.compat.openlineage import facet
-    from airflow.providers.openlineage.extractors import OperatorLineage
-
-    if moved is None:
-        return OperatorLineage()
-    statistics = facet.OutputStatisticsOutputDatasetFacet(
-        rowCount=moved.rows, size=moved.bytes, fileCount=moved.files
-    )
-    output = facet.OutputDataset(
-        namespace=moved.target.namespace,
-        name=moved.target.name,
-        facets={"schema": _table_schema(moved.table)} if moved.target.namespace == BIGQUERY else {},
-        outputFacets={"outputStatistics": statistics},
-    )
-    job = moved.job_id and facet.ExternalQueryRunFacet(
-        externalQueryId=moved.job_id, source=BIGQUERY
-    )
-    return OperatorLineage(
-        inputs=[
-            facet.InputDataset(namespace=place.namespace, name=place.name)
-            for place in moved.sources
-        ],
-        outputs=[output],
-        run_facets={"externalQuery": job} if job else {},
-    )
-
-
-def staged(base_url: str, path: ObjectStoragePath, manifest: Manifest) -> Movement:
-    """Describe an extraction, or an enrichment, which reads the staged list rows too."""
+def staged_lineage(
+    base_url: str, path: ObjectStoragePath, manifest: Manifest
+) -> OperatorLineage[Any, Any]:
+    """Describe a task that staged: it read the API, and mostly staged list rows."""
     sources = [api_place(base_url, _RESOURCES[manifest.kind])]
     if manifest.kind != "calls":
         sources.append(staging_place(path.parent, "calls"))
-    return Movement(
-        sources=sources,
-        target=staging_place(path.parent, manifest.kind),
-        rows=manifest.rows,
-        bytes=sum(part.bytes for part in manifest.parts),
-        files=len(manifest.parts),
+    output = _output(
+        staging_place(path.parent, manifest.kind),
+        manifest.rows,
+        sum(part.bytes for part in manifest.parts),
+        len(manifest.parts),
     )
+    return _lineage(sources, output)
 
 
-def loaded(
+def loaded_lineage(
     path: ObjectStoragePath, manifest: Manifest, target: TableId, result: LoadResult
-) -> Movement:
-    """Describe a load."""
-    return Movement(
-        sources=[staging_place(path.parent, manifest.kind)],
-        target=Place(BIGQUERY, str(target)),
-        rows=result.changed,
-        job_id=result.merge_job_id,
-        table="performance" if manifest.kind == "performance" else "",
-    )
+) -> OperatorLineage[Any, Any]:
+    """Describe a load: it read staged rows, and wrote a table by a BigQuery job."""
+    from airflow.providers.common.compat.openlineage import facet
+
+    is_performance = manifest.kind == "performance"
+    table = target.performance if is_performance else target
+    output = _output(Place(BIGQUERY, str(table)), result.changed)
+    output.facets = {"schema": _schema("performance" if is_performance else "")}
+    lineage = _lineage([staging_place(path.parent, manifest.kind)], output)
+    if result.merge_job_id:
+        lineage.run_facets["externalQuery"] = facet.ExternalQueryRunFacet(
+            externalQueryId=result.merge_job_id, source=BIGQUERY
+        )
+    return lineage
 
 
 def api_place(base_url: str, resource: str = "") -> Place:
-    """Name a resource of the API, as TalkPilot's documents write it; none for the whole API."""
+    """Name a resource of the API as TalkPilot's documents do; by default the whole API."""
     url = urlsplit(base_url)
     path = url.path.strip("/")
     return Place(f"talkpilot://{url.netloc}", "/".join(filter(None, (path, resource))) or "/")
 
 
 def api_uri(base_url: str) -> str:
-    """Name the API as a URI of an asset, which :func:`api_place` reads too."""
+    """Name the API as the URI of an asset."""
     place = api_place(base_url)
     return f"{place.namespace}/{place.name.lstrip('/')}"
 
@@ -129,14 +95,30 @@ def staging_place(folder: ObjectStoragePath, kind: Kind) -> Place:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """Name the API of a ``talkpilot://`` asset, which the hook notes, as operators name it."""
+    """Name the API of a ``talkpilot://`` asset, which the hook reports, as operators name it."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
-    place = api_place(asset.uri)
-    return Dataset(namespace=place.namespace, name=place.name)
+    return Dataset(*api_place(asset.uri))
 
 
-def _table_schema(table: str) -> SchemaDatasetFacet:
+def _lineage(sources: list[Place], output: OutputDataset) -> OperatorLineage[Any, Any]:
+    from airflow.providers.common.compat.openlineage.facet import InputDataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    return OperatorLineage(inputs=[InputDataset(*source) for source in sources], outputs=[output])
+
+
+def _output(
+    place: Place, rows: int, size: int | None = None, files: int | None = None
+) -> OutputDataset:
+    from airflow.providers.common.compat.openlineage import facet
+
+    counts = facet.OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size, fileCount=files)
+    return facet.OutputDataset(*place, outputFacets={"outputStatistics": counts})
+
+
+def _schema(table: str) -> Any:
+    """Describe a table's columns; see TABLES in staging/columns.py for its name."""
     from airflow.providers.common.compat.openlineage import facet
 
     from airflow_provider_talkpilot.bigquery.schema import target_schema

@@ -1,4 +1,4 @@
-"""Links from a task's page to Google Cloud's console and to TalkPilot, made of its XComs."""
+"""Links from a task's page to Google Cloud's console and to TalkPilot, built from its XComs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DASHBOARD_KEY = "dashboard_url"
 
 
 class _XComLink(BaseOperatorLink):
-    """A link that follows from an XCom of the task; none before that."""
+    """A link that is built from an XCom of the task; there is none before the XCom."""
 
     key = "return_value"
 
@@ -25,8 +25,8 @@ class _XComLink(BaseOperatorLink):
         return self.url(XCom.get_value(key=self.key, ti_key=ti_key))
 
     @abstractmethod
-    def url(self, found: Any) -> str:
-        """Make the address; nothing where the XCom leads nowhere."""
+    def url(self, value: Any) -> str:
+        """Build the address from the XCom's value; an empty text if there is none."""
 
 
 class BigQueryTableLink(_XComLink):
@@ -34,8 +34,8 @@ class BigQueryTableLink(_XComLink):
 
     name = "BigQuery table"
 
-    def url(self, found: Any) -> str:
-        names = str(_get(found, "table")).split(".")
+    def url(self, value: Any) -> str:
+        names = str(_get(value, "table")).split(".")
         if len(names) != 3:
             return ""
         project, dataset, table = names
@@ -44,16 +44,16 @@ class BigQueryTableLink(_XComLink):
 
 
 class BigQueryJobLink(_XComLink):
-    """The merge of a load, or its load job where there was no merge."""
+    """The merge of a load, or its load job if there was no merge."""
 
     name = "BigQuery job"
 
-    def url(self, found: Any) -> str:
-        job = _get(found, "merge_job_id") or _get(found, "load_job_id")
-        project, location = _get(found, "project"), _get(found, "location")
+    def url(self, value: Any) -> str:
+        job = _get(value, "merge_job_id") or _get(value, "load_job_id")
+        project, location = _get(value, "project"), _get(value, "location")
         if not (job and project and location):
             return ""
-        project, job, location = (quote(str(each), safe="") for each in (project, job, location))
+        project, job, location = (quote(str(part), safe="") for part in (project, job, location))
         return (
             f"{CONSOLE}/bigquery?project={project}&page=queryresults"
             f"&ws=!1m5!1m4!1m3!1s{project}!2s{job}!3s{location}"
@@ -61,12 +61,12 @@ class BigQueryJobLink(_XComLink):
 
 
 class StagingLink(_XComLink):
-    """Where a task staged, if that is in Cloud Storage. It is gone once it is loaded."""
+    """The folder of what a task staged, if it is in Cloud Storage. A load empties it."""
 
     name = "Staging"
 
-    def url(self, found: Any) -> str:
-        uri = urlsplit(found if isinstance(found, str) else "")
+    def url(self, value: Any) -> str:
+        uri = urlsplit(value if isinstance(value, str) else "")
         if uri.scheme not in ("gs", "gcs") or not uri.hostname:
             return ""
         folder = uri.path.rpartition("/")[0]
@@ -75,14 +75,14 @@ class StagingLink(_XComLink):
 
 
 class DashboardLink(_XComLink):
-    """TalkPilot's dashboard, where the connection says its address."""
+    """TalkPilot's dashboard, if the connection has its address."""
 
     name = "TalkPilot dashboard"
     key = "summary"
 
-    def url(self, found: Any) -> str:
-        return str(_get(found, DASHBOARD_KEY))
+    def url(self, value: Any) -> str:
+        return str(_get(value, DASHBOARD_KEY))
 
 
-def _get(found: Any, name: str) -> Any:
-    return (found.get(name) if isinstance(found, Mapping) else None) or ""
+def _get(value: Any, name: str) -> Any:
+    return (value.get(name) if isinstance(value, Mapping) else None) or ""

@@ -1,8 +1,8 @@
-"""What the operators share: errors as Airflow understands them, Google's arguments, summaries."""
+"""What the operators share: errors for Airflow, the arguments for Google, the XCom ``summary``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.compat import BaseOperator
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
-from airflow_provider_talkpilot.lineage.openlineage import Movement, lineage_of
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     read_accounts,
@@ -30,15 +29,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def airflow_errors() -> Iterator[None]:
-    """Raise our errors as one line, and without retries where a retry cannot help.
+    """Raise our errors as Airflow's: one line each, and retried only where a retry can help.
 
-    :raises TalkPilotTaskFailError: for what a user must mend first.
-    :raises TalkPilotTaskError: for what can work at the next try.
+    :raises TalkPilotTaskFailError: when the user must change something first.
+    :raises TalkPilotTaskError: when the next try can succeed.
     """
     try:
         yield
     except QuotaExhaustedError:
-        raise  # not a failure: operators defer on it
+        raise  # no failure: operators defer
     except (TalkPilotError, StagingError, BigQueryLoadError) as error:
         kind = TalkPilotTaskError if error.retryable else TalkPilotTaskFailError
         raise kind(str(error), error) from None
@@ -49,16 +48,16 @@ class TalkPilotBigQueryOperator(BaseOperator):
     Base of the operators that talk to BigQuery.
 
     :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where its jobs run; where the dataset is by default. (templated)
-    :param impersonation_chain: service account to impersonate, as in the Google provider.
+    :param location: where the jobs run; by default where the dataset is. (templated)
+    :param impersonation_chain: the service account to impersonate, as in the Google provider.
         (templated)
     """
 
-    template_fields: Sequence[str] = ("gcp_conn_id", "location", "impersonation_chain")
     gcp_conn_id = Argument(read_name)
     location = Argument(read_text)
     impersonation_chain = Argument(read_accounts)
-    movement: Movement | None = None
+    # Describes what the task read and wrote, once it has.
+    _lineage: Callable[[], OperatorLineage[Any, Any]] | None = None
 
     def __init__(
         self,
@@ -74,11 +73,13 @@ class TalkPilotBigQueryOperator(BaseOperator):
         self.impersonation_chain = impersonation_chain
 
     def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage[Any, Any]:
-        """Report to OpenLineage what the task moved, when it is done."""
-        return lineage_of(self.movement)
+        """Describe for OpenLineage what the task read and wrote."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        return self._lineage() if self._lineage else OperatorLineage()
 
     def warehouse(self) -> AbstractContextManager[Client]:
-        """Make a client of BigQuery; see :func:`bigquery_client`."""
+        """Create a client of BigQuery; see :func:`bigquery_client`."""
         return bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
 
 
@@ -91,11 +92,10 @@ def push_summary(
     manifest: object = None,
     **figures: Any,
 ) -> None:
-    """Push the XCom ``summary``: what a task works on, and what it did, never a record.
+    """Push the XCom ``summary``: what a task works on and what it did; docs/api.md has the entries.
 
-    A task pushes it once when it knows what it works on, without figures, so that a task that
-    runs or failed can be told too; and again, with the figures, when it has done its work.
-    docs/api.md describes the entries.
+    A task pushes it when it knows its work, so that running and failed tasks have one too. It
+    pushes it again, with figures, when the work is done.
     """
     summary: dict[str, Any] = {"kind": kind, "scope": scope}
     if interval is not None:

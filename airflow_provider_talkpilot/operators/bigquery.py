@@ -1,16 +1,17 @@
-"""Operators of the warehouse: load what is staged, make views of it."""
+"""Operators of the warehouse: load what is staged, create views of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import conf
 from airflow_provider_talkpilot.lineage.assets import announce
-from airflow_provider_talkpilot.lineage.openlineage import loaded
+from airflow_provider_talkpilot.lineage.openlineage import loaded_lineage
 from airflow_provider_talkpilot.links.talkpilot import BigQueryJobLink, BigQueryTableLink
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
@@ -18,7 +19,6 @@ from airflow_provider_talkpilot.operators.arguments import (
     optional,
     read_days,
     read_flag,
-    read_manifest,
     read_object,
     read_some,
     read_table,
@@ -35,10 +35,10 @@ from airflow_provider_talkpilot.staging.names import connection_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.bigquery.load import Load
+    from airflow_provider_talkpilot.bigquery.load import Load, LoadOptions
     from airflow_provider_talkpilot.compat import Context, XComArg
 
-# How often the trigger looks at a job that takes long.
+# How often the trigger checks a job that takes long.
 POLL_SECONDS = 10.0
 
 
@@ -46,57 +46,51 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
     """
     Load what is staged: one load job into a staging table, one merge into the table.
 
-    Idempotent: job ids follow from the manifest, a retry waits for a job that still runs, and the
-    merge gives the same table however often it runs, and writes only rows that changed. Loads into
-    one table at the same time wait for each other: no call is there twice. Dataset and table are
-    created where they are missing, and columns that an older table lacks are added. A table keeps
-    the choices for its columns that it was made with; a manifest of other choices is refused. Parts
-    in ``gs://`` are read by BigQuery itself, others are uploaded.
+    It can run any number of times. Job ids follow from the manifest, so a retry waits for a job
+    that still runs. The merge writes only rows that changed. Loads into one table at the same time
+    wait for each other, so no call is there twice. Dataset and table are created if they are
+    missing, and columns that an older table lacks are added. A table keeps the choices for columns
+    that it was created with; a manifest with other choices is refused. BigQuery itself reads parts
+    in ``gs://``; others are uploaded.
 
-    A walk without filters tells which calls TalkPilot no longer has. Their rows get ``erased_at``
-    and lose all personal data. When those are suspiciously many, the task stops before it changes
-    anything. Afterwards the table must have what the walk gave.
+    A walk without filters shows which calls TalkPilot no longer has. Their rows get ``erased_at``
+    and lose all personal data. If those are suspiciously many, the task stops before it changes
+    anything. At the end it checks that the table has what the walk found.
 
-    Performance records go into the table ``<table>_performance`` beside it, and their scores into
-    calls that have none. When a call is purged or gone, its records lose its personal data too.
+    Performance records go into the table ``<table>_performance``, and their scores into calls that
+    have none. When a call is purged or gone, its records lose their personal data too.
 
     Recordings of calls that are purged or gone are deleted before their rows are emptied.
 
-    An ``AssetAlias`` among its outlets becomes the table's asset, with an extra that tells what was
-    loaded. OpenLineage is told what was read and written.
+    An ``AssetAlias`` among the outlets becomes the table's asset, with an extra that describes the
+    load. OpenLineage gets what was read and written.
 
-    :param manifest_uri: of a task that staged: ``extract.output``. (templated)
+    :param manifest_uri: what the task that staged returned: ``extract.output``. (templated)
     :param table: the table of calls, ``project.dataset.table``. (templated)
-    :param location: where the dataset must be, and where a new one is created; else the Google
-        connection's field ``location`` says that, or the Variable ``talkpilot_bigquery_location``.
-        (templated)
-    :param policy_tags: who may read a column: a policy tag's full name,
+    :param location: where the dataset must be, and where a new one is created. The default is the
+        field ``location`` of the Google connection, then the Variable
+        ``talkpilot_bigquery_location``. (templated)
+    :param policy_tags: who may read a column: the full name of a policy tag,
         ``projects/P/locations/L/taxonomies/T/policyTags/N``, by column; or a JSON object of the
-        same. Set where a column has none. (templated)
-    :param max_erased_share: share of the interval's calls, 0 to 1, that may be gone at once.
-    :param max_erased: so many calls may be gone in any case.
-    :param confirm_erasure: erase however many are gone. (templated)
-    :param recordings_uri: where the enrich task archives recordings; nothing where it does not.
-        (templated)
-    :param recordings_keep_days: the recordings of calls that began so many days ago are deleted,
-        of the whole table, by loads of walks; nothing keeps them. (templated)
-    :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
-    :param deferrable: give the worker back while BigQuery works for more than a few seconds on the
-        load job or the merge; without it, wait in the worker. By default what
-        ``[operators] default_deferrable`` says.
+        same. A column that has a tag keeps it. (templated)
+    :param max_erased_share: which share of the interval's calls, 0 to 1, may be gone at once.
+    :param max_erased: how many calls may be gone in any case.
+    :param confirm_erasure: erase calls however many are gone. (templated)
+    :param recordings_uri: where the enrich task archives recordings, if it does. (templated)
+    :param recordings_keep_days: delete the recordings of all calls in the table that began more
+        days ago; only loads of walks do. By default none are deleted for their age. (templated)
+    :param maximum_bytes_billed: a query that would read more fails; None for no limit.
+    :param deferrable: free the worker while BigQuery runs the load job or the merge for more than
+        a few seconds; otherwise wait in the worker. The default is
+        ``[operators] default_deferrable``.
     :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, their ``project`` and
         ``location``, ``bytes_processed``, ``recordings_deleted``, ``table``, ``manifest_uri``.
     """
 
-    template_fields: Sequence[str] = (
-        *("manifest_uri", "table", "policy_tags", "confirm_erasure"),
-        *("recordings_uri", "recordings_keep_days"),
-        *TalkPilotBigQueryOperator.template_fields,
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
-    manifest_uri = Argument(read_manifest)
+    manifest_uri = Argument(read_uri)
     table = Argument(read_table)
-    policy_tags = Argument(read_object)
+    policy_tags = Argument(optional(read_object))
     confirm_erasure = Argument(read_flag)
     recordings_uri = Argument(optional(read_uri))
     recordings_keep_days = Argument(optional(read_days))
@@ -138,7 +132,7 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
         return self._load(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on after a job that took long; only the job's id is taken from the event."""
+        """Continue after a job that took long; only its id is read from the event."""
         return self._load(context, resumed_job=event.get("job_id"))
 
     def on_kill(self) -> None:
@@ -148,21 +142,13 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
 
     def _load(self, context: Context, resumed_job: str | None = None) -> dict[str, Any]:
         from airflow_provider_talkpilot.bigquery.jobs import JobRunsError
-        from airflow_provider_talkpilot.bigquery.load import Load, LoadOptions
-        from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
-        from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
+        from airflow_provider_talkpilot.bigquery.load import Load
 
         with airflow_errors():
-            target = TableId.parse(self.table)
-            tags = checked_tags(self.policy_tags)
-            if tags and "extra" not in tags:
-                self.log.warning(
-                    "policy_tags does not name extra, which keeps values that do not fit their "
-                    "columns, those of columns with a tag too: give extra a tag as well."
-                )
-            path = parse_uri(self.manifest_uri)
+            target, path = TableId.parse(self.table), parse_uri(self.manifest_uri)
             manifest = load_manifest(path)
-            about: dict[str, Any] = {
+            options = self._options(resumed_job)
+            entries: dict[str, Any] = {
                 "scope": scope_of(path.parent),
                 "interval": manifest.interval,
                 "manifest": path,
@@ -171,35 +157,46 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
                 "selection": manifest.selection,
                 "table": str(target),
             }
-            push_summary(context, "load", **about)
-            days = self.recordings_keep_days
-            options = LoadOptions(
-                location=self.location,
-                policy_tags=tags,
-                erasure_limit=ErasureLimit(
-                    self.max_erased_share, self.max_erased, self.confirm_erasure
-                ),
-                maximum_bytes_billed=self.maximum_bytes_billed,
-                deferrable=self.deferrable,
-                resumed_job=resumed_job,
-                recordings=parse_uri(self.recordings_uri) if self.recordings_uri else None,
-                keep_recordings=timedelta(days=days) if days else None,
-            )
+            push_summary(context, "load", **entries)
             with self.warehouse() as client:
                 load = self._running = Load(client, path.parent, manifest, target, options)
                 try:
                     result = load.run()
                 except JobRunsError as job:
                     self._defer(job.job_id, client.project, job.location)
-        written = target.performance if manifest.kind == "performance" else target
-        self.movement = loaded(path, manifest, written, result)
+        self._lineage = partial(loaded_lineage, path, manifest, target, result)
         announce(context, self.outlets, path, manifest, target, result)
-        push_summary(context, "load", **about, **asdict(result))
+        push_summary(context, "load", **entries, **asdict(result))
         return asdict(result) | {
             "manifest_uri": str(path),
             "table": str(target),
             "project": client.project,
         }
+
+    def _options(self, resumed_job: str | None) -> LoadOptions:
+        from airflow_provider_talkpilot.bigquery.load import LoadOptions
+        from airflow_provider_talkpilot.bigquery.policy_tags import checked_tags
+        from airflow_provider_talkpilot.bigquery.reconcile import ErasureLimit
+
+        tags = checked_tags(self.policy_tags or {})
+        if tags and "extra" not in tags:
+            self.log.warning(
+                "policy_tags does not name extra. That column keeps values that do not fit their "
+                "own columns, even columns with a tag: give extra a tag too."
+            )
+        days = self.recordings_keep_days
+        return LoadOptions(
+            location=self.location,
+            policy_tags=tags,
+            erasure_limit=ErasureLimit(
+                self.max_erased_share, self.max_erased, self.confirm_erasure
+            ),
+            maximum_bytes_billed=self.maximum_bytes_billed,
+            deferrable=self.deferrable,
+            resumed_job=resumed_job,
+            recordings=parse_uri(self.recordings_uri) if self.recordings_uri else None,
+            keep_recordings=timedelta(days=days) if days else None,
+        )
 
     def _defer(self, job_id: str, project: str, location: str | None) -> NoReturn:
         from airflow_provider_talkpilot.triggers.bigquery import TalkPilotLoadJobTrigger
@@ -218,26 +215,22 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
 
 class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
     """
-    Create views beside the table: live calls, their messages, figures a day, their quality.
+    Create views beside the table: live calls, their messages, daily figures, their quality.
 
-    ``calls_quality`` joins calls and performance records. Where there is no table of records yet,
-    its columns of them are null: run this again once there is.
+    ``calls_quality`` joins calls and performance records. While there is no table of records, its
+    columns of them are null: run this again when there is one.
 
-    Idempotent: a view that is there gets today's definition and descriptions. Nothing that was not
-    made by this operator is touched. The table must be there: run it after a load.
+    It can run any number of times: an existing view gets today's definition and descriptions. It
+    changes nothing that it did not create. The table must exist: run it after a load.
 
-    :param table: target table, ``project.dataset.table``. (templated)
+    :param table: the target table, ``project.dataset.table``. (templated)
     :param views: which of ``calls_live``, ``call_messages``, ``calls_daily`` and
-        ``calls_quality``; all by default. (templated)
-    :param prefix: goes before their names; needed where one dataset has two target tables.
+        ``calls_quality`` to create; by default all. (templated)
+    :param prefix: text before the names of the views; needed if one dataset has two target tables.
         (templated)
-    :return: whole names of the views, by their names without prefix.
+    :return: full names of the views, by their names without prefix.
     """
 
-    template_fields: Sequence[str] = (
-        *("table", "views", "prefix"),
-        *TalkPilotBigQueryOperator.template_fields,
-    )
     table = Argument(read_table)
     views = Argument(read_some)
     prefix = Argument(read_text)

@@ -1,4 +1,4 @@
-"""Operators that bring TalkPilot's calls and their details to staging."""
+"""Operators that stage TalkPilot's calls and their details."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ from airflow_provider_talkpilot.operators.requests import (
     TalkPilotStagingOperator,
     column_choices,
 )
-from airflow_provider_talkpilot.staging.enrich.enrichment import (
-    RULES,
-    enrich_calls,
-)
+from airflow_provider_talkpilot.staging.enrich.enrichment import RULES, enrich_calls
 from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, EnrichOptions, Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
     from airflow_provider_talkpilot.recordings.archive import RecordingArchive
 
-# An XCom is no place for long lists.
+# Longer lists are left out of the summary: XComs are no place for them.
 SUMMARY_ENTRIES = 100
 
 
@@ -57,38 +54,32 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     """
     Stage the list rows of every call in an interval, from verified walks.
 
-    Costs one request per 100 calls and agent, and one for the list of agents where none is named.
-    Where it stages depends on DAG, connection, agents and interval alone, so that a retry goes on
-    where the last try stopped.
+    It costs one request per 100 calls and agent, and one for the list of agents if ``agent_ids`` is
+    not given. The folder in staging depends only on DAG, connection, agents and interval, so a
+    retry continues where the last try stopped.
 
     :param staging_uri: root of staging, such as ``gs://bucket/talkpilot``. (templated)
-    :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see. An empty list is an error. (templated)
-    :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
-        interval by default. (templated)
+    :param agent_ids: UUIDs of agents, or a JSON list of them; by default every agent that the key
+        can see. An empty list is an error. (templated)
+    :param start: first moment of the interval, ISO 8601, in UTC unless it names an offset; by
+        default that of the run's data interval. (templated)
     :param end: first moment after the interval, likewise. (templated)
     :param done: only calls that are done (or not). With any of these three filters the result is
         a selection, which never counts as the whole interval.
-    :param phone_number: only calls with exactly this number. Not shown among the rendered fields.
-        A template that gives nothing is an error.
-    :param search: only calls with this text in name, phone number or summary. Likewise.
+    :param phone_number: only calls with exactly this number. It is not shown among the rendered
+        fields. A template that renders to nothing is an error.
+    :param search: only calls with this text in name, phone number or summary; likewise.
     :param agent_prompts: keep prompts and greetings in the table of agents; they can name people.
         (templated)
-    :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
-        ``manifest``, ``connection_id``, ``agent_ids``, ``selection``, ``agents``, ``calls``,
-        ``rejected``, ``purged``, ``requests``, ``drift`` (values that did not fit, by column), up
-        to 100 agents ``by_agent`` with their ``agent_names`` where the list was read, up to 100
-        days ``by_day``, and the connection's ``requests_per_hour`` and ``dashboard_url``, if it
-        has them.
+    :return: the manifest's URI. Figures in the XCom ``summary``: ``agent_ids``, ``selection``,
+        ``agents``, ``calls``, ``purged``, ``rejected``, ``requests``, ``drift`` (values that did
+        not fit, by column), ``by_agent`` for up to 100 agents, their ``agent_names`` if the list
+        of agents was read, and ``by_day`` for up to 100 days.
     """
 
-    template_fields: Sequence[str] = (
-        *("staging_uri", "agent_ids", "start", "end", "agent_prompts"),
-        *TalkPilotStagingOperator.template_fields,
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
     staging_uri = Argument(read_staging)
-    agent_ids = Argument(read_agents)
+    agent_ids = Argument(optional(read_agents))
     start = Argument(read_bound)
     end = Argument(read_bound)
     agent_prompts = Argument(read_flag)
@@ -121,10 +112,8 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         return parse_uri(self.staging_uri)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
-        # A caller's number must not be a template field, whose values Airflow stores and shows.
-        phone_number, search = (
-            self._rendered(name, context) for name in ("phone_number", "search")
-        )
+        phone_number = self._rendered("phone_number", context)
+        search = self._rendered("search", context)
         plan = ExtractPlan(
             interval=read_interval(context, self.start, self.end),
             agent_ids=self.agent_ids,
@@ -145,10 +134,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
         if plan.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", plan.choices)
-        about: dict[str, Any] = {"selection": sorted(plan.filters.active())}
+        entries: dict[str, Any] = {"selection": sorted(plan.filters.active())}
         if plan.agent_ids is None or len(plan.agent_ids) <= SUMMARY_ENTRIES:
-            about["agent_ids"] = plan.agent_ids
-        self._begin(context, "calls", folder, plan.interval, **about)
+            entries["agent_ids"] = plan.agent_ids
+        self._begin(context, "calls", folder, plan.interval, **entries)
         manifest, path = extract_calls(client, folder, plan)
         self._count("calls", manifest.rows)
         return self._finish(
@@ -163,7 +152,11 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
 
     def _rendered(self, name: str, context: Context) -> str | None:
-        """A filter as it was rendered; None where none is given."""
+        """Render a filter; None if it is not given.
+
+        A filter is no template field, because Airflow stores and shows those: it can be the number
+        of a caller.
+        """
         value = getattr(self, name)
         text: Any = render_text(self, value, context)
         if text != value and not is_given(text):
@@ -173,7 +166,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             )
         if text is None or isinstance(text, str):
             return text
-        # An XCom; a number has lost its plus.
+        # An XCom. A number has lost its plus.
         raise ConfigurationError(f"{name} is of type {type(text).__name__}: give a text.")
 
 
@@ -181,46 +174,39 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
-    Costs one request a call, and more only while the call is young and its transcript or score is
-    missing: a detail that staging or the table has complete is not fetched again, whatever staff
-    edit. TalkPilot's purges need no detail: the list shows them.
+    It costs one request per call. A detail is fetched again only while the call is young and its
+    transcript or score is missing. A detail that is complete in staging or in the table is never
+    fetched again, whatever staff edit. Purges need no detail: the list shows them.
 
-    :param manifest_uri: of the extract task: ``extract.output``. (templated)
+    :param manifest_uri: what the extract task returned: ``extract.output``. (templated)
     :param enabled: False skips the task. (templated)
-    :param details: ``until_complete`` for that; ``every_version`` fetches the detail of a call
-        again whenever the list shows a change of it; ``by_webhook`` fetches none, and takes what
-        webhooks brought to the inbox. (templated)
-    :param table: the target table, whose details are known; without it, only staged ones are.
-        (templated)
-    :param concurrency: requests in flight at most; the quota can allow fewer.
-    :param rescore_days: a detail that lacks transcript or score is fetched again, at most once a
-        day, while the call is younger than this; 0 never.
-    :param maximum_bytes_billed: a query of the table that would read more fails; None for no such
-        limit.
-    :param max_rejects: records that may fail validation before the task fails; it fetches the
+    :param details: ``until_complete`` is described above. ``every_version`` fetches a detail again
+        whenever the list shows that the call changed. ``by_webhook`` sends no request, and reads
+        what webhooks brought to the inbox. (templated)
+    :param table: the target table; details that it has complete are not fetched. Without it, only
+        staged details are known. (templated)
+    :param concurrency: how many requests may be in flight; the quota can allow fewer.
+    :param rescore_days: a detail without transcript or score is fetched again, at most once a day,
+        while the call is younger than this many days; 0 means never.
+    :param maximum_bytes_billed: a query of the table that would read more fails; None for no limit.
+    :param max_rejects: how many records may fail validation before the task fails. It fetches the
         other details first.
-    :param columns: nothing, for the choices that the calls were staged with; others are an error.
-        Where ``transcript`` and ``final_score`` are dropped the task is skipped, for a detail has
-        nothing else; unless recordings are archived. (templated)
-    :param recordings_uri: where recordings are archived, such as ``gs://bucket/recordings``; by
-        default they are not. Give the load tasks the same, which forget them. (templated)
-    :param recordings_backfill: request also the details whose recording alone is missing, at most
-        once a day; one request each. (templated)
-    :param recordings_keep_days: the recordings of calls that began so many days ago are not
-        archived any more; the load tasks delete them. (templated)
+    :param columns: by default the choices that the calls were staged with; others are an error. If
+        ``transcript`` and ``final_score`` are dropped, the task is skipped unless it archives
+        recordings, because a detail has nothing else. (templated)
+    :param recordings_uri: where to archive recordings, such as ``gs://bucket/recordings``; by
+        default they are not archived. Give the load tasks the same URI, because they delete
+        recordings there. (templated)
+    :param recordings_backfill: also request details whose recording alone is missing, at most once
+        a day; one request each. (templated)
+    :param recordings_keep_days: do not archive recordings of calls that began more days ago; the
+        load tasks delete them. (templated)
     :param recordings_max_bytes: larger recordings are not archived.
-    :return: the manifest's URI; and as XCom ``summary`` ``kind``, ``scope``, ``interval``,
-        ``manifest``, ``connection_id``, ``rule``, ``details``, ``fetched``, ``by_webhook``,
-        ``vanished``, ``rejected``, ``recordings`` (counts by status), ``requests``, ``drift``
-        (values that did not fit, by column), and the connection's ``requests_per_hour`` and
-        ``dashboard_url``, if it has them.
+    :return: the manifest's URI. Figures in the XCom ``summary``: ``rule``, ``details``,
+        ``fetched``, ``by_webhook``, ``vanished``, ``recordings`` (counts by status), ``rejected``,
+        ``requests``, ``drift`` (values that did not fit, by column).
     """
 
-    template_fields: Sequence[str] = (
-        *("enabled", "details"),
-        *("recordings_uri", "recordings_backfill", "recordings_keep_days"),
-        *TalkPilotFollowingOperator.template_fields,
-    )
     enabled = Argument(read_flag)
     details = Argument(one_of(RULES))
     recordings_uri = Argument(optional(read_uri))
@@ -254,11 +240,10 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         self.recordings_keep_days = recordings_keep_days
         self.recordings_max_bytes = checked("recordings_max_bytes", recordings_max_bytes, int, ge=1)
 
-    def execute(self, context: Context) -> Any:
-        """Fetch the missing details, unless turned off."""
+    def _run(self, context: Context) -> Any:
         if not self.enabled:
             raise AirflowSkipException("Details are turned off for this run.")
-        return super().execute(context)
+        return super()._run(context)
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
@@ -308,13 +293,14 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         days = self.recordings_keep_days
         rules = FetchRules(
             max_bytes=self.recordings_max_bytes,
-            # Of the sandbox, as its API.
+            # The sandbox serves its recordings from there too.
             allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
         )
-        keep = None if days is None else timedelta(days=days)
+        keep = timedelta(days=days) if days else None
         return RecordingArchive(parse_uri(self.recordings_uri), rules, keep)
 
     def _known(self, calls: WalksManifest) -> Iterator[Known]:
+        """Yield the details that the target table has."""
         if not self.table:
             return
         from airflow_provider_talkpilot.bigquery.queries import known_details
@@ -327,12 +313,12 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
 
 
 def _breakdown(manifest: WalksManifest) -> dict[str, Any]:
-    """The calls by agent and by day, as long as that is little."""
-    found: dict[str, Any] = {}
+    """Count the calls by agent and by day; leave long lists out."""
+    counts: dict[str, Any] = {}
     if len(manifest.agents) <= SUMMARY_ENTRIES:
-        found["by_agent"] = {walk.agent_id: walk.calls for walk in manifest.agents}
-        found["agent_names"] = manifest.agent_names
+        counts["by_agent"] = {walk.agent_id: walk.calls for walk in manifest.agents}
+        counts["agent_names"] = manifest.agent_names
     if len(manifest.days) <= SUMMARY_ENTRIES:
         days = sorted(manifest.days.items())
-        found["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}
-    return found
+        counts["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}
+    return counts

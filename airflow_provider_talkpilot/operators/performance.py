@@ -1,8 +1,7 @@
-"""The operator that brings TalkPilot's performance records to staging."""
+"""The operator that stages TalkPilot's performance records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import TalkPilotClient
@@ -22,20 +21,17 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
     """
     Stage the performance records of the interval and agents that an extract task walked.
 
-    Costs one request per 100 records and agent. A record has the score of its call, so that no
-    detail is requested for a score. Of a selection no records are read.
+    It costs one request per 100 records and agent. A record has the score of its call, so no detail
+    is requested for a score. No records are read for a selection of calls.
 
-    :param manifest_uri: of the extract task: ``extract.output``. (templated)
-    :param performance: ``auto`` goes on without records where the key lacks the permission
-        ``performance:read``, or the API has none: one request finds that out, and the log says it;
-        ``required`` fails then; ``off`` sends no request. (templated)
-    :return: the manifest's URI, of a manifest without agents where no records were read; and as
-        XCom ``summary`` ``kind``, ``scope``, ``interval``, ``manifest``, ``connection_id``,
-        ``agents``, ``records``, ``rejected``, ``requests``, ``drift`` (values that did not fit, by
-        column), and the connection's ``requests_per_hour`` and ``dashboard_url``, if it has them.
+    :param performance: whether records are read. ``auto`` continues without records if the key
+        lacks the permission ``performance:read`` or the API has none; one request finds that out,
+        and the log says so. ``required`` fails then. ``off`` sends no request. (templated)
+    :return: the manifest's URI; if no records were read, the manifest has no agents. Figures in the
+        XCom ``summary``: ``agents``, ``records``, ``rejected``, ``requests``, ``drift`` (values
+        that did not fit, by column).
     """
 
-    template_fields: Sequence[str] = ("performance", *TalkPilotFollowingOperator.template_fields)
     performance = Argument(one_of(MODES))
 
     def __init__(self, *, performance: str = "auto", **kwargs: Any) -> None:
@@ -45,12 +41,12 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
         calls = WalksManifest.load(path)
-        mode = self.performance
         choices = self._read_choices(calls)
-        agents = [each.agent_id for each in calls.agents]
-        if mode == "off" or calls.selection:
+        agents = [walk.agent_id for walk in calls.agents]
+        if self.performance == "off" or calls.selection:
             agents = []
-            why = "they are turned off" if mode == "off" else "a selection has none of its own"
+            is_off = self.performance == "off"
+            why = "they are turned off" if is_off else "a selection has none of its own"
             self.log.info("No performance records are read: %s.", why)
         self._begin(context, "performance", path.parent, calls.interval)
         if agents:
@@ -61,7 +57,8 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
             max_rejects=self.max_rejects,
             choices=choices,
         )
-        manifest, path = extract_performance(client, path.parent, plan, required=mode == "required")
+        is_required = self.performance == "required"
+        manifest, path = extract_performance(client, path.parent, plan, required=is_required)
         self._count("performance", manifest.rows)
         return self._finish(
             context, client, manifest, path, agents=len(manifest.agents), records=manifest.rows

@@ -1,4 +1,4 @@
-"""Which run's task goes first, where several wait for the same slot."""
+"""Decide which run's task starts first when several wait for the same slot."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from airflow_provider_talkpilot.compat import run_type
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
-# How much less the tasks of a run weigh, by its type.
-_LESS = {DagRunType.MANUAL: 1, DagRunType.BACKFILL_JOB: 2}
+# What the tasks of a run lose of their weight, by the type of the run.
+_LOSS = {DagRunType.MANUAL: 1, DagRunType.BACKFILL_JOB: 2}
 
 
 class ScheduledFirst(PriorityWeightStrategy):
     """
-    Tasks of scheduled runs keep their own weight; a manual run's weigh 1 less, a backfill's 2 less.
+    Tasks of scheduled runs keep their weight; those of manual runs lose 1, those of backfills 2.
 
-    Among equals Airflow starts the task with the oldest date first: without this the tasks of a
-    backfill would all go before the newest day's. Registered by the plugin; give it to tasks as
-    ``weight_rule="airflow_provider_talkpilot.operators.priority.ScheduledFirst"``.
+    Among tasks of one weight, Airflow starts the one with the oldest date. So without this rule all
+    tasks of a backfill would start before the newest day's. The plugin registers the rule. Use it
+    as ``weight_rule="airflow_provider_talkpilot.operators.priority.ScheduledFirst"``.
     """
 
     def get_weight(self, ti: TaskInstance) -> int:
-        """Weigh a task, when its run is made or cleared."""
+        """Return a task's weight; Airflow calls this when the run is created or cleared."""
         own = int(ti.task.priority_weight) if ti.task else 1
-        return own - _LESS.get(run_type(ti), 0)
+        return own - _LOSS.get(run_type(ti), 0)

@@ -1,10 +1,11 @@
-"""Bases of the operators that spend requests: deferral while the quota is used up, and staging."""
+"""Bases of the operators that send requests: they defer while the quota is used up, and stage."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
@@ -20,17 +21,17 @@ from airflow_provider_talkpilot.compat import (
     unread_connection,
 )
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.lineage.openlineage import staged
+from airflow_provider_talkpilot.lineage.openlineage import staged_lineage
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink, StagingLink
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
     optional,
     read_choices,
-    read_known,
-    read_manifest,
     read_name,
+    read_table,
     read_text,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import (
     TalkPilotBigQueryOperator,
@@ -59,20 +60,16 @@ HASH_CONN_ID = "talkpilot_hash"
 
 class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
     """
-    Base of the operators that spend requests: they give the worker back while the quota is used up.
+    Base of the operators that send requests. They free the worker while the quota is used up.
 
-    What was fetched is staged before the task defers; it goes on from there.
+    What was fetched is staged before the task defers. The task continues from there.
 
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
     :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
-        without it, wait in the worker. By default what ``[operators] default_deferrable`` says.
-    :param defer_after: the longest wait inside the worker.
+        otherwise wait in the worker. The default is ``[operators] default_deferrable``.
+    :param defer_after: the longest wait in the worker.
     """
 
-    template_fields: Sequence[str] = (
-        "talkpilot_conn_id",
-        *TalkPilotBigQueryOperator.template_fields,
-    )
     talkpilot_conn_id = Argument(read_name)
 
     def __init__(
@@ -90,19 +87,26 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         self._connection_figures: dict[str, Any] = {}
 
     def execute(self, context: Context) -> Any:
-        """Do the work, or as much as the quota allows and defer."""
+        """Do the work, or do what the quota allows and defer."""
+        return self._run(context)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Continue after a deferral; all state is in staging."""
+        # Not by execute(): Airflow 2.11 warns of every call of it that it did not make itself.
+        return self._run(context)
+
+    def _run(self, context: Context) -> Any:
         max_wait = self.defer_after.total_seconds() if self.deferrable else None
         try:
             with airflow_errors():
-                conn_id = self.talkpilot_conn_id
-                hook, root = TalkPilotHook(conn_id), self._staging_root()
-                ledger = StagedLedger(ledger_folder(root, conn_id)) if root else None
-                url = hook.dashboard_url()
+                hook, root = TalkPilotHook(self.talkpilot_conn_id), self._staging_root()
+                ledger = StagedLedger(ledger_folder(root, self.talkpilot_conn_id)) if root else None
+                dashboard_url = hook.fields().options.dashboard_url
                 with hook.get_conn(max_wait=max_wait, ledger=ledger) as client:
                     figures = {
-                        "connection_id": conn_id,
+                        "connection_id": self.talkpilot_conn_id,
                         "requests_per_hour": client.quota.per_hour,
-                        DASHBOARD_KEY: url,
+                        DASHBOARD_KEY: dashboard_url,
                     }
                     self._connection_figures = {k: v for k, v in figures.items() if v is not None}
                     try:
@@ -117,45 +121,46 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
         raise AssertionError("defer() raises")
 
-    def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on after a deferral; all state is in staging."""
-        return self.execute(context)
-
     @abstractmethod
     def _spend(self, client: TalkPilotClient, context: Context) -> Any:
-        """Do the work; give what the task returns."""
+        """Do the work; return what the task returns."""
 
     def _staging_root(self) -> ObjectStoragePath | None:
-        """The root of staging, where the connection's ledger is; None where there is none."""
+        """Return the root of staging, where the connection's ledger is; None if there is none."""
         return None
 
-    def _count(self, what: str, number: int, **tags: str) -> None:
-        """Add to a metric of Airflow's; nothing is sent for none."""
+    def _count(self, metric: str, number: int, **tags: str) -> None:
+        """Add to a metric of Airflow's; send nothing for zero."""
         if number:
             tags = {"connection_id": self.talkpilot_conn_id, **tags}
-            Stats.incr(f"talkpilot.{what}", number, tags=tags)
+            Stats.incr(f"talkpilot.{metric}", number, tags=tags)
+
+
+def _read_target(name: str, value: Any) -> str | None:
+    """Read a table's name; None if it is left out. An empty text is an error.
+
+    Else a template that renders to nothing would turn the check off, and spend requests on details
+    that the table has.
+    """
+    return None if value is None else read_table(name, value)
 
 
 class TalkPilotStagingOperator(TalkPilotRequestsOperator):
     """
-    Base of the operators that stage what they request.
+    Base of the operators that stage what they fetch.
 
-    :param columns: what becomes of columns before anything is staged, by name: ``keep`` (also of
-        those that are not named), ``drop``, or ``hash``; or a JSON object of the same. (templated)
-    :param hash_conn_id: the connection whose password is the secret to hash with; used only
-        where a column is hashed. (templated)
-    :param table: the target table, ``project.dataset.table``: what no load could bring there is
-        refused before a request is spent on it; None for no such check. (templated)
-    :param max_rejects: records that may fail validation before the task fails.
+    :param columns: what to do with columns before anything is staged, by name: ``keep`` (the
+        default), ``drop`` or ``hash``; or a JSON object of the same. (templated)
+    :param hash_conn_id: the connection whose password is the secret to hash with. It is needed
+        only if a column is hashed. (templated)
+    :param table: the target table, ``project.dataset.table``. What no load could bring into it is
+        refused before a request is sent. None turns this check off. (templated)
+    :param max_rejects: how many records may fail validation before the task fails.
     """
 
-    template_fields: Sequence[str] = (
-        *("columns", "hash_conn_id", "table"),
-        *TalkPilotRequestsOperator.template_fields,
-    )
     columns = Argument(optional(read_choices))
     hash_conn_id = Argument(read_text)
-    table = Argument(read_known)
+    table = Argument(_read_target)
     operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
@@ -176,7 +181,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         self._summary: dict[str, Any] = {}
 
     def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
-        """Refuse what no load could bring into the table, before a request is spent on it."""
+        """Refuse what no load could bring into the table, before a request is sent."""
         if not self.table:
             return
         from airflow_provider_talkpilot.bigquery.target import check_target
@@ -190,11 +195,11 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         kind: Kind,
         folder: ObjectStoragePath,
         interval: Interval,
-        **about: Any,
+        **entries: Any,
     ) -> None:
-        """Push the summary of the work that begins now."""
+        """Push the summary of the work that begins, with more entries of its own."""
         self._summary = {"kind": kind, "scope": scope_of(folder), "interval": interval}
-        self._summary |= self._connection_figures | about
+        self._summary |= self._connection_figures | entries
         push_summary(context, **self._summary)
 
     def _finish(
@@ -205,8 +210,8 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         path: ObjectStoragePath,
         **figures: Any,
     ) -> str:
-        """Tell lineage, the log and the summary what was staged; give the manifest's URI."""
-        self.movement = staged(client.base_url, path, manifest)
+        """Log what was staged, push the summary with figures, and return the manifest's URI."""
+        self._lineage = partial(staged_lineage, client.base_url, path, manifest)
         self.log.info(
             "%s row(s) of %s staged for %s, of %d agent(s); %s request(s) spent.",
             f"{manifest.rows:,}",
@@ -231,14 +236,13 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
     """
     Base of the operators that stage more about the calls that an extract task staged.
 
-    :param manifest_uri: of the extract task: ``extract.output``. (templated)
-    :param columns: nothing, for the choices that the calls were staged with; others are an error.
+    :param manifest_uri: what the extract task returned: ``extract.output``. (templated)
+    :param columns: by default the choices that the calls were staged with; others are an error.
         (templated)
     """
 
-    template_fields: Sequence[str] = ("manifest_uri", *TalkPilotStagingOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
-    manifest_uri = Argument(read_manifest)
+    manifest_uri = Argument(read_uri)
 
     def __init__(self, *, manifest_uri: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -252,7 +256,7 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
         return root_of(self._calls_path.parent)
 
     def _read_choices(self, calls: WalksManifest) -> ColumnChoices:
-        """The choices for columns, which must be those of the calls."""
+        """Return the choices for columns; they must be those of the calls."""
         columns = choices_of(calls.columns) if self.columns is None else self.columns
         choices = column_choices(columns, self.hash_conn_id)
         require_same_choices(choices, calls.columns)
@@ -260,10 +264,11 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
 
 
 def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
-    """Make what applies the choices, with the secret where a column is hashed.
+    """Create the choices for columns, with the secret if a column is hashed.
 
     :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
         of its logs.
+    :raises ColumnChoiceError: when a column is hashed and there is no secret.
     """
     if HASH not in choices.values():
         return ColumnChoices(choices)

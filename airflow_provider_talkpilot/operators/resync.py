@@ -78,16 +78,12 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         ``reason``; ``kind``, ``scope``, ``connection_id`` and ``requests``.
     """
 
-    template_fields: Sequence[str] = (
-        *("look_backs", "done", "start", "end", "agent_ids", "table", "staging_uri"),
-        *TalkPilotRequestsOperator.template_fields,
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
     look_backs = Argument(_read_look_backs)
     done = Argument(read_json)
     start = Argument(read_bound)
     end = Argument(read_bound)
-    agent_ids = Argument(read_agents)
+    agent_ids = Argument(optional(read_agents))
     table = Argument(read_table)
     staging_uri = Argument(optional(read_staging))
     ui_color = "#f3ecdc"

@@ -1,4 +1,4 @@
-"""Operator that cleans staging after a run."""
+"""The operator that cleans staging after a run."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ if TYPE_CHECKING:
 
 
 def read_manifests(name: str, value: Any) -> list[str]:
-    """Read URIs of manifests; of mapped tasks, lists of them, and nothing of skipped ones."""
-    found = list[str]()
-    for each in read_list(name, value) or ():
-        if not isinstance(each, str):
-            found += read_manifests(name, each)
-        elif is_given(each):
-            found.append(each.strip())
-    return found
+    """Read URIs of manifests. Mapped tasks give lists of them, and skipped tasks give nothing."""
+    uris = list[str]()
+    for item in read_list(name, value) or ():
+        if not isinstance(item, str):
+            uris += read_manifests(name, item)
+        elif is_given(item):
+            uris.append(item.strip())
+    return uris
 
 
 class TalkPilotCleanStagingOperator(BaseOperator):
     """
-    Delete what a run staged once it is loaded, and whatever in staging must not stay.
+    Delete what a run staged once it is loaded, and everything in staging that must not stay.
 
-    - Loaded: the manifests given and their parts, unless another run of the interval names them;
-      the inbox's events of their calls, once details are loaded.
-    - Purged or erased: calls that the walk of this run shows to be purged, or gone, leave the
-      staged files of all other work too: other DAGs, failed runs, rejects.
-    - Expired: folders in which nothing was written for ``max_age``, and the inbox's events of
+    - Loaded: the given manifests and their parts, unless another run of the interval names the
+      parts; events in the inbox of their calls, once details are loaded.
+    - Purged or erased: calls that this run's walk shows as purged or gone are removed from all
+      other staged files too: those of other DAGs, failed runs, rejects.
+    - Expired: folders in which nothing was written for ``max_age``, and events in the inbox of
       calls that no walk showed for so long.
 
-    Only files named as staging names them are touched. Costs no request of TalkPilot's. Run it
-    after the loads. The enrich task should have its ``table`` then, or it fetches details again
-    that were staged and are gone.
+    It deletes only files whose names are staging's own, and sends no request to TalkPilot. Run it
+    after the loads. Give the enrich task its ``table`` then; otherwise it fetches details again
+    that this task deleted.
 
     :param staging_uri: root of staging, as the extract task has it. (templated)
-    :param manifest_uris: of the extract and enrich tasks: ``[extract.output, enrich.output]``; an
-        entry is nothing where a task was skipped. (templated)
-    :param keep: keep what is loaded and what expires; what is purged goes all the same. (templated)
+    :param manifest_uris: what the extract and enrich tasks returned:
+        ``[extract.output, enrich.output]``. The value of a skipped task may be missing. (templated)
+    :param keep: keep what is loaded and what expires; what is purged is deleted all the same.
+        (templated)
     :param max_age: a folder expires when nothing was written there for so long.
-    :return: files by reason: ``loaded``, ``purged``, ``expired``.
+    :return: counts of files by reason: ``loaded``, ``purged``, ``expired``.
     """
 
-    template_fields: Sequence[str] = ("staging_uri", "manifest_uris", "keep")
     staging_uri = Argument(read_staging)
-    # A task without details was skipped.
+    # The enrich task is skipped in runs without details.
     manifest_uris = Argument(read_manifests, may_be_missing=True)
     keep = Argument(read_flag)
     ui_color = "#eeeeee"
@@ -85,7 +85,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         )
 
     def execute(self, context: Context) -> dict[str, int]:
-        """Clean."""
+        """Clean staging."""
         with airflow_errors():
             manifests = [parse_uri(uri) for uri in self.manifest_uris]
             cleaned = clean_staging(

@@ -1,4 +1,4 @@
-"""The whole chain from TalkPilot to BigQuery, in one line."""
+"""The whole chain of tasks from TalkPilot to BigQuery, in one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOp
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import BaseOperator, DAGNode, XComArg
 
-# Staging keeps personal data no longer than the run needs them, so a load cannot repeat for ever.
+# Staging keeps personal data no longer than the run needs them.
 _CLEARING = (
     "After clean_staging, do not clear this task alone: clear extract_calls and the tasks after it."
 )
@@ -36,15 +36,14 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         TalkPilotCallsTaskGroup(staging_uri="gs://my-bucket/talkpilot", table="p.dataset.calls")
 
     The tasks are ``extract_calls``, ``load_calls``, ``extract_performance``, ``load_performance``,
-    ``enrich_calls``, ``load_details`` and ``clean_staging``. Calls are loaded without waiting for
-    the rest, and details are requested last: scores have come with the records by then. The tasks
-    that spend requests give their worker back while the quota is used up, unless ``deferrable`` is
-    False.
+    ``enrich_calls``, ``load_details`` and ``clean_staging``. ``load_calls`` waits only for
+    ``extract_calls``. Details are requested last, because the records have brought scores by then.
+    Tasks that wait for the quota free their worker, unless ``deferrable`` is False.
 
-    It can be used in a mapped task group, where ``start``, ``end``, ``agent_ids`` or
-    ``talkpilot_conn_id`` are what ``expand`` or ``expand_kwargs`` gives. Set ``clean`` to False
-    there, and clean once with :func:`clean_behind`: Airflow 2.11 skips tasks of a mapped group that
-    may run after a skipped one.
+    The group works in a mapped task group too. ``start``, ``end``, ``agent_ids`` or
+    ``talkpilot_conn_id`` are then what ``expand`` or ``expand_kwargs`` gives. Set ``clean`` to
+    False there, and clean once with :func:`clean_behind`, because Airflow 2.11 skips tasks of a
+    mapped group that may run after a skipped one.
 
     .. code-block:: python
 
@@ -56,36 +55,36 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         months = one_month.expand_kwargs([{"start": "2026-01-01", "end": "2026-02-01"}, ...])
         clean_behind(months, staging_uri=URI)
 
-    :param group_id: the group.
+    :param group_id: the id of the group.
     :param staging_uri: root of staging, such as ``gs://bucket/talkpilot``. (templated)
-    :param table: target table, ``project.dataset.table``. (templated)
-    :param start: first moment of the interval; the run's data interval by default. (templated)
-    :param end: first moment after it. (templated)
-    :param agent_ids: UUIDs of agents; nothing for every agent that the key can see. (templated)
+    :param table: the target table, ``project.dataset.table``. (templated)
+    :param start: first moment of the interval; by default that of the run's data interval.
+        (templated)
+    :param end: first moment after the interval, likewise. (templated)
+    :param agent_ids: UUIDs of agents; by default every agent that the key can see. (templated)
     :param columns: ``keep``, ``drop`` or ``hash`` by column. (templated)
     :param hash_conn_id: the connection with the secret to hash with. (templated)
-    :param enrich: False leaves the details out. (templated)
-    :param performance: ``auto``, ``required`` or ``off``: whether performance records are read.
+    :param enrich: whether to fetch details. (templated)
+    :param performance: ``auto``, ``required`` or ``off``: whether to read performance records.
         (templated)
-    :param details: ``until_complete``, ``every_version`` for one request a version, or
+    :param details: ``until_complete``, ``every_version`` for a request at every change, or
         ``by_webhook`` for no request. (templated)
-    :param recordings_uri: where recordings are archived, such as ``gs://bucket/recordings``; by
-        default they are not. (templated)
-    :param recordings_backfill: request details whose recording alone is missing, too. (templated)
-    :param recordings_keep_days: recordings of calls that began so many days ago are deleted.
-        (templated)
+    :param recordings_uri: where to archive recordings, such as ``gs://bucket/recordings``; by
+        default they are not archived. (templated)
+    :param recordings_backfill: also request details whose recording alone is missing. (templated)
+    :param recordings_keep_days: delete recordings of calls that began more days ago. (templated)
     :param agent_prompts: keep prompts and greetings in the table of agents. (templated)
-    :param confirm_erasure: erase however many calls are gone. (templated)
+    :param confirm_erasure: erase calls however many are gone. (templated)
     :param policy_tags: a policy tag by column. (templated)
     :param clean: whether the group cleans staging.
     :param keep_staged: keep in staging what is loaded. (templated)
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
     :param gcp_conn_id: the Google Cloud connection. (templated)
-    :param location: where the dataset must be, and where a new one is created; else the Google
-        connection's field ``location`` says that, or the Variable ``talkpilot_bigquery_location``.
-        (templated)
-    :param impersonation_chain: service account to impersonate. (templated)
-    :param deferrable: wait for the quota outside of the worker.
+    :param location: where the dataset must be, and where a new one is created. The default is the
+        field ``location`` of the Google connection, then the Variable
+        ``talkpilot_bigquery_location``. (templated)
+    :param impersonation_chain: the service account to impersonate. (templated)
+    :param deferrable: whether tasks wait for the quota outside of the worker.
     :param loads_at_once: how many of its loads, and of its enrichments, may run at once in all runs
         of the DAG; None for any number.
     :param assets: names of the asset aliases of ``load_calls`` and of ``load_details``.
@@ -146,8 +145,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         }
         google: dict[str, Any] = {
             **target,
-            # Tasks that change one table take turns. Of two whose events make the table's asset
-            # in the same moment Airflow 3.3.2 fails one.
+            # Tasks that change one table take turns. If the events of two create the table's asset
+            # at the same moment, Airflow 3.3.2 fails one of them.
             "max_active_tis_per_dag": loads_at_once,
         }
         requests: dict[str, Any] = {
@@ -159,11 +158,11 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             "recordings_uri": recordings_uri,
             "recordings_keep_days": recordings_keep_days,
         }
-        own = dict(task_arguments or {})
+        overrides = dict(task_arguments or {})
 
         def task(kind: type[BaseOperator], task_id: str, doc_md: str, **arguments: Any) -> Any:
-            given = {"task_group": self, "doc_md": doc_md, **arguments, **own.pop(task_id, {})}
-            return kind(task_id=task_id, **given)
+            arguments |= {"task_group": self, "doc_md": doc_md} | overrides.pop(task_id, {})
+            return kind(task_id=task_id, **arguments)
 
         self.extract_calls = task(
             TalkPilotExtractCallsOperator,
@@ -181,7 +180,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_calls = task(
             TalkPilotLoadCallsOperator,
             "load_calls",
-            "Makes the table equal to the lists: one load job, one merge. " + _CLEARING,
+            "Makes the table equal to the lists, by one load job and one merge. " + _CLEARING,
             manifest_uri=self.extract_calls.output,
             policy_tags=policy_tags,
             confirm_erasure=confirm_erasure,
@@ -192,8 +191,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.extract_performance = task(
             TalkPilotExtractPerformanceOperator,
             "extract_performance",
-            "Reads the quality check's records of the calls, one request per 100, and stages them; "
-            "nothing where the API key may not read them. " + _CLEARING,
+            "Reads the performance records of the calls, one request per 100, and stages them, if "
+            "the API key may read them. " + _CLEARING,
             manifest_uri=self.extract_calls.output,
             performance=performance,
             **requests,
@@ -202,7 +201,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_performance = task(
             TalkPilotLoadCallsOperator,
             "load_performance",
-            "Brings the records into the table beside, and their scores to the calls. " + _CLEARING,
+            "Loads the records into a table beside, and their scores into the calls. " + _CLEARING,
             manifest_uri=self.extract_performance.output,
             policy_tags=policy_tags,
             **google,
@@ -210,8 +209,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.enrich_calls = task(
             TalkPilotEnrichCallsOperator,
             "enrich_calls",
-            "Fetches the details that neither staging nor the table has complete, one "
-            "request a call. Deferred, it waits for the quota, and goes on where it stopped. "
+            "Fetches the details that neither staging nor the table has complete, one request per "
+            "call. While the quota is used up it defers, and continues where it stopped. "
             + _CLEARING,
             manifest_uri=self.extract_calls.output,
             enabled=enrich,
@@ -224,21 +223,24 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_details = task(
             TalkPilotLoadCallsOperator,
             "load_details",
-            "Brings transcripts and scores into the table. " + _CLEARING,
+            "Loads transcripts and scores into the table. " + _CLEARING,
             manifest_uri=self.enrich_calls.output,
             policy_tags=policy_tags,
             outlets=[AssetAlias(assets[1])],
             **recordings,
             **google,
         )
-        # A record finds its call in the table, and the plan of details its score.
+        # Records need their calls in the table. The plan of details needs the records' scores.
         self.load_calls >> self.load_performance >> self.enrich_calls
         self.load_calls >> self.load_details
         if clean:
-            given = {"staging_uri": staging_uri, "keep_staged": keep_staged, "task_group": self}
-            self.clean_staging = clean_behind(self, **(given | own.pop("clean_staging", {})))
-        if own:
-            raise TalkPilotArgumentError(f"task_arguments names no task of the group: {[*own]}.")
+            cleaning: dict[str, Any] = {"staging_uri": staging_uri, "keep_staged": keep_staged}
+            cleaning |= {"task_group": self} | overrides.pop("clean_staging", {})
+            self.clean_staging = clean_behind(self, **cleaning)
+        if overrides:
+            raise TalkPilotArgumentError(
+                f"task_arguments names no task of the group: {[*overrides]}."
+            )
 
 
 def clean_behind(
@@ -249,14 +251,14 @@ def clean_behind(
     task_id: str = "clean_staging",
     **kwargs: Any,
 ) -> TalkPilotCleanStagingOperator:
-    """Clean staging when all loads of a group are done, of a mapped one too.
+    """Create a task that cleans staging after all loads of a group, mapped or not.
 
     :param group: what ``expand`` or ``expand_kwargs`` of the mapped group returned.
     :param staging_uri: root of staging, as the group has it. (templated)
     :param keep_staged: keep in staging what is loaded. (templated)
-    :param task_id: the task.
+    :param task_id: the id of the task.
     :param kwargs: more arguments of :class:`TalkPilotCleanStagingOperator`.
-    :return: the task that cleans.
+    :return: the task.
     """
     if not isinstance(group, TaskGroup):
         raise TalkPilotArgumentError("group is no task group: give what expand() returned.")
@@ -269,13 +271,13 @@ def clean_behind(
     clean = TalkPilotCleanStagingOperator(
         task_id=task_id,
         staging_uri=staging_uri,
-        # After a run without details too; never when something failed.
+        # It runs after runs without details too, but never after a failure.
         **{
             "manifest_uris": [task.output for task in tasks if isinstance(task, staging)],
             "keep": keep_staged,
             "trigger_rule": "none_failed_min_one_success",
-            "doc_md": "Deletes what is loaded from staging, and takes calls that TalkPilot purged "
-            "or erased out of all other staged files.",
+            "doc_md": "Deletes what is loaded from staging, and removes calls that are purged or "
+            "erased from all other staged files.",
             **kwargs,
         },
     )

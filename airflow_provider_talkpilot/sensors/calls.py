@@ -1,4 +1,4 @@
-"""Sensor that waits until staff have dealt with calls."""
+"""The sensor that waits until staff have dealt with calls."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_talkpilot.api.done import DoneWatch
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.api.walk import run
-from airflow_provider_talkpilot.compat import (
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
+from airflow_provider_talkpilot.compat import BaseSensorOperator, PokeReturnValue, conf
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotSensorTimeoutError,
     TalkPilotTaskFailError,
@@ -23,6 +19,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     check_bounds,
     checked,
+    optional,
     read_agents,
     read_bound,
     read_interval,
@@ -34,11 +31,12 @@ from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
 
-# The longest wait for the key's quota in a worker that could be given back.
+# The longest wait for the key's quota in a worker that could be freed.
 MAX_QUOTA_WAIT = timedelta(minutes=2)
-# Ten years. Airflow itself overflows with some more.
+# Ten years. Airflow overflows with much longer times.
 LONGEST_SECONDS = 315_360_000.0
-# Airflow's own time-out of a deferral is for when no triggerer runs; ours says more.
+# Airflow's own time-out of a deferral comes later than ours, whose message says more. It is needed
+# only when no triggerer runs.
 TRIGGER_GRACE = timedelta(minutes=1)
 
 
@@ -46,29 +44,28 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
     """
     Wait until the calls of an interval, or a share of them, are ``done``.
 
-    A call whose ``done`` is null is not done; a soft-deleted one does not count. An interval that
-    is not over yet is waited for, since calls of it can still come; one that is over and has no
-    calls is done. While any call is not done, a poke costs one request in most cases:
-    docs/sensor.md has the numbers.
+    A call whose ``done`` is null is not done. Soft-deleted calls do not count. The sensor waits for
+    the end of the interval, because new calls can still come. An interval that is over and has no
+    calls is done. While a call is not done, a poke mostly costs one request; docs/sensor.md has the
+    numbers.
 
-    :param done_share: part of the calls that must be done, over 0 up to 1.
-    :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
-        key can see, listed once (by a rescheduled sensor at every poke). An empty list is an
-        error. (templated)
-    :param start: first moment of the interval, ISO 8601, UTC if it says none; the run's data
-        interval by default. (templated)
+    :param done_share: the share of the calls that must be done, above 0 and up to 1.
+    :param agent_ids: UUIDs of agents, or a JSON list of them; by default every agent that the key
+        can see, listed once (by a rescheduled sensor at every poke). An empty list is an error.
+        (templated)
+    :param start: first moment of the interval, ISO 8601, in UTC unless it names an offset; by
+        default that of the run's data interval. (templated)
     :param end: first moment after the interval, likewise. (templated)
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
-    :param deferrable: check in the triggerer after the first poke, instead of in a worker; then
-        ``mode``, ``exponential_backoff`` and ``max_wait`` do not matter.
+    :param deferrable: check in the triggerer after the first poke, instead of in a worker. Then
+        ``mode``, ``exponential_backoff`` and ``max_wait`` have no effect.
     :param poke_interval: seconds between two pokes, or a timedelta; every poke costs requests.
-    :return: ``calls`` and ``done``: how many there are.
+    :return: counts of calls: ``calls`` and ``done``.
     """
 
     ui_color = "#e3f2ef"
-    template_fields: Sequence[str] = ("agent_ids", "start", "end", "talkpilot_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
-    agent_ids = Argument(read_agents)
+    agent_ids = Argument(optional(read_agents))
     start = Argument(read_bound)
     end = Argument(read_bound)
     talkpilot_conn_id = Argument(read_name)
@@ -101,34 +98,27 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         self.deferrable = checked("deferrable", deferrable, bool)
         self._watch: DoneWatch | None = None
 
-    def execute(self, context: Context) -> Any:
-        """Poke until enough calls are done, or hand over to the trigger."""
-        self._watch = None
-        return super().execute(context)
-
     def poke(self, context: Context) -> PokeReturnValue:
         """
         Check once how many calls are done.
 
-        A deferrable sensor defers if these are too few.
+        A deferrable sensor defers if not enough are.
         """
         with airflow_errors():
             if self._watch is None:
                 interval = read_interval(context, self.start, self.end)
                 self._watch = DoneWatch(interval, self.done_share, self.agent_ids)
-            found, next_poke_at = self._check(self._watch)
-        if not found.is_done and self.deferrable:
+            result, next_poke_at = self._check(self._watch)
+        if not result.is_done and self.deferrable:
             self._defer(self._watch, next_poke_at)
-        return found
+        return result
 
     def _check(self, watch: DoneWatch) -> tuple[PokeReturnValue, datetime]:
-        """Give what is found now, and when to check again."""
+        """Return the result of a check, and when to check again."""
         now = datetime.now(UTC)
         again = now + timedelta(seconds=self.poke_interval)
         if now < watch.interval.end:
-            self.log.info(
-                "The interval %s is not over: calls of it can still come.", watch.interval
-            )
+            self.log.info("The interval %s is not over: new calls can still come.", watch.interval)
             return PokeReturnValue(False), max(again, watch.interval.end)
         frees_worker = self.deferrable or self.reschedule
         max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
@@ -161,8 +151,8 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         """
         End as the trigger's event says.
 
-        :raises TalkPilotSensorTimeoutError: when time was up.
-        :raises TalkPilotTaskFailError: when a user must mend something first.
+        :raises TalkPilotSensorTimeoutError: when the time was up.
+        :raises TalkPilotTaskFailError: when the user must change something first.
         """
         if event["status"] == "timeout":
             raise TalkPilotSensorTimeoutError(event["message"])

@@ -1,4 +1,4 @@
-"""Trigger that waits for a BigQuery job while the worker is free."""
+"""The trigger that waits for a BigQuery job while the worker is free."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from airflow.triggers.base import TriggerEvent
 
 
 class TalkPilotLoadJobTrigger(BigQueryInsertJobTrigger):
-    """Google's trigger, which also cancels the job when a user stops the task.
+    """Google's trigger, which also cancels the job when a user stops the task, with two changes.
 
-    Two things differ. The event names the job, however it ended: the task looks at the job itself.
-    And why a job failed is neither logged nor stored, because the message can quote a record.
+    Its event names only the job, because the task itself checks how the job ended. And it neither
+    logs nor stores why a job failed, because the message can quote a record.
     """
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class and its arguments, for the triggerer to make it again."""
+        """Return the class and its arguments, from which a triggerer creates the trigger again."""
         return f"{__name__}.{type(self).__qualname__}", super().serialize()[1]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait until the job is done, or until the trigger cannot look at it."""
+        """Wait until the job is done, or until the trigger cannot read its state."""
         async for _ in super().run():
             yield TriggerEvent({"job_id": self.job_id})
 
@@ -32,5 +32,5 @@ class TalkPilotLoadJobTrigger(BigQueryInsertJobTrigger):
 
 class _QuietHook(BigQueryAsyncHook):
     async def get_job_status(self, *args: Any, **kwargs: Any) -> dict[str, str]:
-        found = await super().get_job_status(*args, **kwargs)
-        return {"status": found["status"], "message": "The task looks at the job."}
+        job = await super().get_job_status(*args, **kwargs)
+        return {"status": job["status"], "message": "The task checks the job."}

@@ -1,4 +1,4 @@
-"""Trigger that checks, outside of any worker, until the calls of an interval are done."""
+"""The trigger that checks, outside of any worker, whether the calls of an interval are done."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 @dataclass(kw_only=True, eq=False, repr=False)
 class TalkPilotCallsDoneTrigger(BaseTrigger):
     """
-    Fire when the calls of an interval are done, when time is up, or when it cannot be found out.
+    Fire when the calls of an interval are done, when the time is up, or at a lasting error.
 
-    It waits out refusals (429) as TalkPilot says. When network or server fail, it checks again
-    after ``poke_interval``. The event's ``status`` is ``success``, ``timeout`` or ``error``;
-    ``calls`` and ``done`` come with the first, ``message`` with the others.
+    It waits after a refusal (429) as long as TalkPilot says. When the network or the server fails,
+    it checks again after ``poke_interval``. The event's ``status`` is ``success`` (with the counts
+    ``calls`` and ``done``), ``timeout`` or ``error`` (with a ``message``).
 
     :param talkpilot_conn_id: the TalkPilot connection; the key itself stays in it.
     :param start: first moment of the interval, ISO 8601 in UTC.
     :param end: first moment after it, likewise.
     :param agent_ids: UUIDs of agents; None for every agent that the key can see.
-    :param done_share: part of the calls that must be done, over 0 up to 1.
+    :param done_share: the share of the calls that must be done, above 0 and up to 1.
     :param poke_interval: seconds between two checks.
     :param next_poke_at: when to check first, ISO 8601 in UTC.
     :param timeout_at: when to give up, likewise.
@@ -47,27 +47,27 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._last_found = ""
+        self._last_check = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give what another process makes this trigger from."""
+        """Return the class and its arguments, from which a triggerer creates the trigger again."""
         return f"{type(self).__module__}.{type(self).__qualname__}", asdict(self)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Check until one of the three is true."""
+        """Check until one of the three happens."""
         yield TriggerEvent(await self._event())
 
     async def _event(self) -> dict[str, Any]:
         interval = Interval.parse(self.start, self.end)
         watch = DoneWatch(interval, self.done_share, self.agent_ids)
-        self._last_found = f"nothing is known of {interval} yet"
+        self._last_check = f"{interval} was not checked yet"
         try:
             async with asyncio.timeout(_seconds_until(self.timeout_at)) as limit:
                 progress = await self._until_done(watch)
         except TimeoutError:
             if not limit.expired():
                 raise
-            message = f"The sensor has timed out. At its last check: {self._last_found}."
+            message = f"The sensor has timed out. Its last check: {self._last_check}."
             return {"status": "timeout", "message": message}
         except TalkPilotError as error:
             return {"status": "error", "message": str(error)}
@@ -85,8 +85,8 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
                     raise
                 self.log.warning("%s The sensor checks again in %.0f s.", error, self.poke_interval)
             else:
-                self._last_found = progress.of(watch.interval)
-                self.log.info("%s.", self._last_found)
+                self._last_check = progress.of(watch.interval)
+                self.log.info("%s.", self._last_check)
                 if progress.is_done:
                     return progress
             await asyncio.sleep(self.poke_interval)

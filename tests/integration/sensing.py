@@ -20,7 +20,7 @@ from tests.support.tasks import Outcome, run_task
 DAY = day()
 EMPTY = "2026-01-05", "2026-01-06"
 
-# Sets the connection, with fields instead of the right ones.
+# Sets the TalkPilot connection, with some fields changed.
 Connect = Callable[..., None]
 
 
@@ -36,19 +36,14 @@ def poke(**options: Any) -> bool:
 
 
 def calls_of(sandbox: Sandbox, interval: tuple[str, str] = DAY) -> list[dict[str, Any]]:
-    """The calls that count."""
+    """Return the calls that count."""
     return [call for call in sandbox.truth(*interval) if call["deleted_at"] is None]
 
 
-def finish(sandbox: Sandbox, but: int = 0, agent: int | None = None) -> list[str]:
-    """Mark every call of the day done, but for some; gives the ids of those."""
+def finish(sandbox: Sandbox, but: int = 0) -> list[str]:
+    """Mark every call of the day as done except some; return the ids of those."""
     calls = calls_of(sandbox)
-    of_agent = [
-        call
-        for call in calls
-        if agent is None or call["agent_id"] == sandbox.store.agent_ids[agent]
-    ]
-    left = [call["id"] for call in of_agent[:but]]
+    left = [call["id"] for call in calls[:but]]
     for call in calls:
         sandbox.edit(call["id"], done=None if call["id"] in left else True)
     sandbox.reset_counters()
@@ -60,18 +55,18 @@ def spent(sandbox: Sandbox) -> dict[str, int]:
 
 
 def defer(**options: Any) -> tuple[TaskDeferred, TalkPilotCallsDoneTrigger]:
-    """Let the sensor defer; gives its trigger as another process makes it."""
+    """Let the sensor defer; return its trigger as a triggerer creates it."""
     with pytest.raises(TaskDeferred) as caught:
         sense(deferrable=True, **options)
     path, arguments = caught.value.trigger.serialize()
     module, _, name = path.rpartition(".")
-    made = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
-    assert made.serialize() == (path, arguments)
-    return caught.value, made
+    trigger = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+    assert trigger.serialize() == (path, arguments)
+    return caught.value, trigger
 
 
 def fire(trigger: TalkPilotCallsDoneTrigger) -> Any:
-    """Run the trigger as a triggerer does; gives its event, as a database would keep it."""
+    """Run the trigger as a triggerer does; return its event as the database stores it."""
 
     async def first() -> Any:
         event = await anext(aiter(trigger.run()))

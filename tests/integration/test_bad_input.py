@@ -1,11 +1,12 @@
-"""Wrong settings and broken surroundings: what a user reads, and that nothing is harmed."""
+"""Wrong settings and broken surroundings: the user reads a cure, and nothing is lost."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from google.cloud.bigquery import DEFAULT_RETRY, Client
 from google.cloud.exceptions import NotFound
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
-from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, local, staged_files
+from tests.integration.sensing import Connect
 from tests.support.jobs import Jobs
 from tests.support.ports import held_port
 from tests.unit.api.raw_server import RawServer
@@ -26,12 +27,18 @@ KEY = {
     "token_uri": "https://oauth2.googleapis.com/token",
     "private_key": "-----BEGIN PRIVATE KEY-----\nunsaid\n-----END PRIVATE KEY-----",
 }
-LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
-"""A retry can help; none can, before somebody mends something."""
+RETRY, FAIL = TalkPilotTaskError, TalkPilotTaskFailError
+"""The next try can succeed; the user must change something first."""
+# Checks that a task fails in a way, with parts of its message.
+Fails = Callable[..., AbstractContextManager[None]]
 
 
 def contents(uri: str) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in staged_files(uri)}
+
+
+def manifests_of(chain: Chain) -> list[Path]:
+    return [path for path in staged_files(chain.staging_uri) if "-manifest-" in path.name]
 
 
 def state_of(bigquery: Client, table: str) -> Any:
@@ -45,9 +52,9 @@ def state_of(bigquery: Client, table: str) -> Any:
 def assert_message(
     error: tuple[type[BaseException], str], kind: type[BaseException], *cures: str
 ) -> None:
-    """The right exception, one line, and in it what to do; no secret."""
+    """The exception is right. Its message is one line with the cure, and has no secret."""
     assert issubclass(error[0], kind), error
-    assert issubclass(error[0], NEVER) == (kind is NEVER), error
+    assert issubclass(error[0], FAIL) == (kind is FAIL), error
     assert error[1]
     assert len(error[1].splitlines()) == 1, error[1]
     assert "tp_live_" not in error[1].replace("tp_live_ and 32 hex digits", ""), error[1]
@@ -56,56 +63,42 @@ def assert_message(
         assert cure in error[1]
 
 
-class Refusals:
-    """Watches a task fail."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
+@pytest.fixture
+def fails(chain: Chain) -> Fails:
+    """Check that a task fails as expected, loads nothing, and loses nothing that was staged."""
+    chain.extract(start="2026-03-17", end="2026-03-17T12:00:00")
 
     @contextmanager
-    def expect(self, kind: type[BaseException], *cures: str) -> Iterator[None]:
-        """The task fails as told, loads nothing, and loses nothing that was staged."""
-        chain, table = self.chain, self.chain.table
-        staged, before = contents(chain.staging_uri), state_of(chain.bigquery, table)
+    def fails(kind: type[BaseException], *cures: str) -> Iterator[None]:
+        staged, rows = contents(chain.staging_uri), state_of(chain.bigquery, chain.table)
         with pytest.raises(Exception) as caught:  # noqa: PT011 - its type is checked below
             yield
         assert_message((type(caught.value), str(caught.value)), kind, *cures)
-        assert state_of(chain.bigquery, table) == before
-        now = contents(chain.staging_uri)
-        assert {path: now.get(path) for path in staged} == staged
+        assert state_of(chain.bigquery, chain.table) == rows
+        assert contents(chain.staging_uri).items() >= staged.items()
+
+    return fails
 
 
 @pytest.fixture
-def refusals(chain: Chain) -> Refusals:
-    """Something is staged already when the task fails."""
-    chain.extract(start="2026-03-17", end="2026-03-17T12:00:00")
-    return Refusals(chain)
-
-
-@pytest.fixture
-def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Changes the TalkPilot connection."""
-
-    def change(**fields: Any) -> None:
-        connection = {**sandbox.connection, "extra": {"tries": 2}, **fields}
-        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
-
-    return change
+def connect(connect: Connect) -> Connect:
+    """Set the TalkPilot connection, with two tries."""
+    return partial(connect, extra={"tries": 2})
 
 
 # The base URL
 
 
-def test_nobody_listens(refusals: Refusals, connect: Callable[..., None]) -> None:
+def test_no_server_listens(chain: Chain, fails: Fails, connect: Connect) -> None:
     with held_port() as port:
         for host in (f"http://127.0.0.1:{port}/v1", "https://no-such-project.invalid/v1"):
             connect(host=host)
-            with refusals.expect(LATER, "No response", "connection's host"):
-                refusals.chain.extract()
+            with fails(RETRY, "No response", "connection's host"):
+                chain.extract()
 
 
-def test_a_connection_that_cannot_work(refusals: Refusals, connect: Callable[..., None]) -> None:
-    refusals.chain.sandbox.reset_counters()
+def test_a_connection_that_cannot_work(chain: Chain, fails: Fails, connect: Connect) -> None:
+    chain.sandbox.reset_counters()
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"host": "http://example.com/functions/v1/api/v1"}, "plain http"),
         ({"host": None}, "base URL"),
@@ -117,37 +110,33 @@ def test_a_connection_that_cannot_work(refusals: Refusals, connect: Callable[...
     ]
     for fields, cure in wrong:
         connect(**fields)
-        with refusals.expect(NEVER, cure):
-            refusals.chain.extract()
-    assert not refusals.chain.sandbox.counters
+        with fails(FAIL, cure):
+            chain.extract()
+    assert not chain.sandbox.counters
 
 
 # The key
 
 
-def test_refused_key(refusals: Refusals, connect: Callable[..., None]) -> None:
-    chain = refusals.chain
+def test_the_key_is_refused(chain: Chain, fails: Fails, connect: Connect) -> None:
     calls = chain.extract().returned
     connect(password=chain.sandbox.add_key("refused", active=False))
-    tasks: list[Callable[[], Any]] = [chain.extract, lambda: chain.enrich(calls)]
-    for task in tasks:
-        with refusals.expect(NEVER, "401", "unknown, inactive or expired", "renew", "req_"):
+    for task in (chain.extract, partial(chain.enrich, calls)):
+        with fails(FAIL, "401", "unknown, inactive or expired", "renew", "req_"):
             task()
 
 
 @pytest.mark.parametrize("permission", ["agents:read", "calls:read"])
-def test_missing_permission(
-    refusals: Refusals, connect: Callable[..., None], permission: str
+def test_the_key_lacks_a_permission(
+    chain: Chain, fails: Fails, connect: Connect, permission: str
 ) -> None:
     others = [each for each in ("agents:read", "calls:read") if each != permission]
-    connect(password=refusals.chain.sandbox.add_key("narrow", permissions=others))
-    with refusals.expect(NEVER, "403", permission, "Grant", "req_"):
-        refusals.chain.extract()
+    connect(password=chain.sandbox.add_key("narrow", permissions=others))
+    with fails(FAIL, "403", permission, "Grant", "req_"):
+        chain.extract()
 
 
-def test_named_agents_need_no_permission_for_agents(
-    chain: Chain, connect: Callable[..., None]
-) -> None:
+def test_named_agents_need_no_permission_for_agents(chain: Chain, connect: Connect) -> None:
     connect(password=chain.sandbox.add_key("narrow", permissions=["calls:read"]))
     calls = chain.extract(agent_ids=chain.sandbox.store.agent_ids)
     assert calls.xcoms["summary"]["calls"] == 46
@@ -158,49 +147,43 @@ def test_named_agents_need_no_permission_for_agents(
 
 @pytest.mark.parametrize("era", ["spring", "now"])
 def test_several_agents_that_the_key_may_not_see(
-    refusals: Refusals, connect: Callable[..., None], era: Any
+    chain: Chain, fails: Fails, connect: Connect, era: Any
 ) -> None:
-    """One error names them all, for one request; the agents before them are not read again."""
-    sandbox = refusals.chain.sandbox
+    """One error names them all and costs one request. The next try reads no other agent again."""
+    sandbox = chain.sandbox
     sandbox.reset(**sandbox.settings.model_dump() | {"era": era, "agents": 4})
     seen, *hidden = sandbox.store.agent_ids
     connect(password=sandbox.add_key("one agent", allowed_agent_ids=[seen]))
     named = f"which the run names: {', '.join(hidden)}."
-    with refusals.expect(NEVER, named):
-        refusals.chain.extract(agent_ids=[seen, *hidden])
+    with fails(FAIL, named):
+        chain.extract(agent_ids=[seen, *hidden])
     assert sandbox.counters == {"calls": 2, "agents": 1}
     sandbox.reset_counters()
-    with refusals.expect(NEVER, named):
-        refusals.chain.extract(agent_ids=[seen, *hidden])
+    with fails(FAIL, named):
+        chain.extract(agent_ids=[seen, *hidden])
     assert sandbox.counters == {"calls": 1, "agents": 1}
 
 
-def test_an_agent_taken_off_the_keys_list(refusals: Refusals, connect: Callable[..., None]) -> None:
-    """Not the same as calls that vanished: no detail counts as gone."""
-    chain = refusals.chain
+def test_an_agent_taken_off_the_keys_list(chain: Chain, fails: Fails, connect: Connect) -> None:
+    """That is not the same as calls that vanished: no detail counts as gone."""
     calls = chain.extract().returned
     connect(password=chain.sandbox.add_key("blind", allowed_agent_ids=[]))
-    agent_ids = chain.sandbox.store.agent_ids[:1]
-    tasks: list[Callable[[], Any]] = [
-        lambda: chain.extract(agent_ids=agent_ids),
-        lambda: chain.enrich(calls),
-    ]
-    for task in tasks:
-        with refusals.expect(NEVER, "403 AGENT_NOT_ACCESSIBLE", "talkpilot_agent_ids"):
+    extract = partial(chain.extract, agent_ids=chain.sandbox.store.agent_ids[:1])
+    for task in (extract, partial(chain.enrich, calls)):
+        with fails(FAIL, "403 AGENT_NOT_ACCESSIBLE", "talkpilot_agent_ids"):
             task()
 
 
-def test_an_agent_that_is_deleted_after_the_list_was_read(refusals: Refusals) -> None:
-    """The run named none: the next try reads the list without it."""
-    chain = refusals.chain
+def test_an_agent_that_is_deleted_after_the_list_was_read(chain: Chain, fails: Fails) -> None:
+    """The run named no agents, so the next try reads the list without it."""
     chain.sandbox.faults.add("status", kind="calls", status=404)
-    with refusals.expect(LATER, "/calls responded 404 NOT_FOUND. The next try reads the list"):
+    with fails(RETRY, "/calls responded 404 NOT_FOUND. The next try reads the list"):
         chain.extract()
     chain.extract()
 
 
 def test_a_key_that_can_see_no_agent(
-    chain: Chain, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+    chain: Chain, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     connect(password=chain.sandbox.add_key("blind", allowed_agent_ids=[]))
     chain.extract()
@@ -211,117 +194,106 @@ def test_a_key_that_can_see_no_agent(
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "says"),
+    ("status", "body", "kind", "message"),
     [
-        (200, b"<!doctype html>\n<body>Welcome</body>\n", LATER, "HTML"),
-        # Not the same as an agent that does not exist, or as calls that vanished.
-        (404, b'{"message":"no Route"}', NEVER, "There is no TalkPilot API at this address"),
-        (401, b'{"code":401,"message":"Invalid JWT"}', LATER, "Invalid JWT. This is no verdict"),
-        (403, b"<title>Just a moment...</title>", LATER, "Just a moment. This is no verdict"),
-        (402, b'{"message":"Service restricted"}', NEVER, "Service restricted. TalkPilot's host"),
-        (540, b'{"message":"Project paused"}', NEVER, "Project paused. TalkPilot's hosting has st"),
+        (200, b"<!doctype html>\n<body>Welcome</body>\n", RETRY, "HTML"),
+        # That is not the same as an agent that does not exist, or as calls that vanished.
+        (404, b'{"message":"no Route"}', FAIL, "There is no TalkPilot API at this address"),
+        (401, b'{"code":401,"message":"Invalid JWT"}', RETRY, "Invalid JWT. This is no verdict"),
+        (403, b"<title>Just a moment...</title>", RETRY, "Just a moment. This is no verdict"),
+        (402, b'{"message":"Service restricted"}', FAIL, "Service restricted. TalkPilot's host"),
+        (540, b'{"message":"Project paused"}', FAIL, "Project paused. TalkPilot's hosting has st"),
         (
             546,
             b'{"code":"WORKER_LIMIT","message":"m"}',
-            LATER,
+            RETRY,
             "546: WORKER_LIMIT: m. TalkPilot has a problem",
         ),
-        (511, b"<h1>Guest network</h1>", NEVER, "Guest network. It was not TalkPilot"),
+        (511, b"<h1>Guest network</h1>", FAIL, "Guest network. It was not TalkPilot"),
     ],
 )
 def test_refused_in_front_of_talkpilot(
-    refusals: Refusals,
-    connect: Callable[..., None],
+    chain: Chain,
+    fails: Fails,
+    connect: Connect,
     status: int,
     body: bytes,
     kind: type[BaseException],
-    says: str,
+    message: str,
 ) -> None:
-    chain = refusals.chain
     calls = chain.extract().returned
     with RawServer(body, status) as server:
         connect(host=server.url)
-        tasks: list[Callable[[], Any]] = [chain.extract, lambda: chain.enrich(calls)]
-        for task in tasks:
-            with refusals.expect(kind, says):
+        for task in (chain.extract, partial(chain.enrich, calls)):
+            with fails(kind, message):
                 task()
 
 
 # The interval
 
 
-def test_interval(refusals: Refusals) -> None:
-    refusals.chain.sandbox.reset_counters()
+def test_the_interval_cannot_be_read(chain: Chain, fails: Fails) -> None:
+    chain.sandbox.reset_counters()
     for interval, cure in (
         (("2026-03-16", "2026-03-16"), "CronDataIntervalTimetable"),
         (("2026-03-16", "2099-01-01"), "earlier end"),
         (None, "data_interval_start"),
     ):
-        with refusals.expect(NEVER, cure):
-            refusals.chain.extract(interval=interval)
-    assert not refusals.chain.sandbox.counters
+        with fails(FAIL, cure):
+            chain.extract(interval=interval)
+    assert not chain.sandbox.counters
 
 
 # Staging
 
 
-def test_staging_in_a_bucket_that_is_missing(refusals: Refusals, bucket: str) -> None:
-    with refusals.expect(LATER, "staging URI exists"):
-        refusals.chain.extract(staging_uri=bucket.replace("@test-", "@missing-"))
+def test_staging_in_a_bucket_that_is_missing(chain: Chain, fails: Fails, bucket: str) -> None:
+    with fails(RETRY, "staging URI exists"):
+        chain.extract(staging_uri=bucket.replace("@test-", "@missing-"))
 
 
-def test_staging_where_nobody_may_write(refusals: Refusals, tmp_path: Path) -> None:
+def test_staging_in_a_folder_that_is_read_only(chain: Chain, fails: Fails, tmp_path: Path) -> None:
     folder = tmp_path / "read-only"
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):  # root; the kernel refuses even that in its own folders
         folder = Path("/sys/kernel")
-    with refusals.expect(LATER, "may read and write"):
-        refusals.chain.extract(staging_uri=folder.as_uri())
+    with fails(RETRY, "may read and write"):
+        chain.extract(staging_uri=folder.as_uri())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "file_bytes"), [("calls", 0), ("calls", 5_000), ("details", 5_000)]
+    ("task", "file_bytes"), [("extract", 0), ("extract", 5_000), ("enrich", 5_000), ("load", 5_000)]
 )
-def test_disk_full_while_staging(chain: Chain, jobs: Jobs, kind: str, file_bytes: int) -> None:
-    task = ["extract"] if kind == "calls" else ["enrich", chain.summaries()]
-    ended = jobs.run(file_bytes=file_bytes, **chain.arguments(*task))
+def test_the_disk_is_full(chain: Chain, jobs: Jobs, task: str, file_bytes: int) -> None:
+    manifest = []
+    if task != "extract":
+        manifest = [chain.summaries() if task == "enrich" else str(chain.extract().returned)]
+    manifests, rows = manifests_of(chain), state_of(chain.bigquery, chain.table)
+    ended = jobs.run(file_bytes=file_bytes, **chain.arguments(task, *manifest))
     assert ended.error
-    assert_message(ended.error, LATER, "space left")
-    assert not list(local(chain.staging_uri).rglob(f"{kind}-manifest*"))
+    assert_message(ended.error, RETRY, "space left")
+    assert manifests_of(chain) == manifests
+    assert state_of(chain.bigquery, chain.table) == rows
 
     chain.run()
     chain.assert_table_is_truth()
 
 
-@pytest.mark.slow
-def test_disk_full_while_loading(chain: Chain, jobs: Jobs) -> None:
-    calls = chain.extract().returned
-    ended = jobs.run(file_bytes=5_000, **chain.arguments("load", calls))
-    assert ended.error
-    assert_message(ended.error, LATER, "space left")
-    assert state_of(chain.bigquery, chain.table) == []
-
-    chain.load(calls)
-    chain.assert_table_is_truth(details=False)
-
-
 # What is staged
 
 
-def test_manifest_that_is_none(refusals: Refusals) -> None:
-    chain = refusals.chain
+def test_the_manifest_is_none(chain: Chain, fails: Fails) -> None:
     calls = str(chain.extract().returned)
     for content in ("", '{"version":2}', None):
         local(calls).write_text(content) if content is not None else local(calls).unlink()
         for task in (chain.enrich, chain.load):
-            with refusals.expect(NEVER, "no manifest", "again"):
+            with fails(FAIL, "no manifest", "again"):
                 task(calls)
 
 
 @pytest.mark.parametrize("harm", ["gone", "shorter", "altered"])
-def test_part_that_is_not_what_the_manifest_says(refusals: Refusals, harm: str) -> None:
-    chain = refusals.chain
+def test_a_part_is_not_what_the_manifest_says(chain: Chain, fails: Fails, harm: str) -> None:
     calls = str(chain.extract().returned)
     [part] = local(calls).parent.glob("calls-0*.jsonl")
     content = part.read_bytes()
@@ -333,31 +305,30 @@ def test_part_that_is_not_what_the_manifest_says(refusals: Refusals, harm: str) 
             "altered": content.replace(b"true", b"null", 1),
         }[harm]
         part.write_bytes(changed)
-    with refusals.expect(NEVER, part.name, "again"):
+    with fails(FAIL, part.name, "again"):
         chain.load(calls)
     if harm != "altered":
-        with refusals.expect(NEVER, part.name, "again"):
+        with fails(FAIL, part.name, "again"):
             chain.enrich(calls)
 
 
 # BigQuery
 
 
-def test_bigquery_is_down(refusals: Refusals, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bigquery_is_down(chain: Chain, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
-    chain = refusals.chain
     calls = chain.extract().returned
     with held_port() as port:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         for task in (chain.load, chain.enrich):
-            with refusals.expect(LATER, "BigQuery"):
+            with fails(RETRY, "BigQuery"):
                 task(calls)
 
 
-def test_certificates_or_a_proxy_that_bigquery_cannot_be_reached_with(
-    refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+def test_wrong_certificates_or_proxy_for_bigquery(
+    chain: Chain, fails: Fails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = refusals.chain.extract().returned
+    calls = chain.extract().returned
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "https://bigquery.invalid")
     for name, value, cure in (
         ("REQUESTS_CA_BUNDLE", "/missing.pem", "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE) cannot be"),
@@ -366,14 +337,14 @@ def test_certificates_or_a_proxy_that_bigquery_cannot_be_reached_with(
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(name, value)
-            with refusals.expect(NEVER, cure):
-                refusals.chain.load(calls)
+            with fails(FAIL, cure):
+                chain.load(calls)
 
 
-def test_google_connection_that_cannot_be_used(
-    refusals: Refusals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_google_connection_cannot_be_used(
+    chain: Chain, fails: Fails, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One line that names the connection and its field, and nothing of a key."""
+    """One line names the connection and its field, and shows nothing of a key."""
     wrong: list[tuple[Any, str]] = [
         (None, "does not exist: create it, or correct gcp_conn_id"),
         ({}, "default credentials"),
@@ -395,7 +366,6 @@ def test_google_connection_that_cannot_be_used(
         ([1], "its field extra: it cannot be read"),
         ("not JSON", "its field extra: it is no JSON"),
     ]
-    chain = refusals.chain
     calls = chain.extract().returned
     pem = tmp_path / "pem.json"
     pem.write_text("-----BEGIN PRIVATE KEY-----\nunsaid")
@@ -404,12 +374,9 @@ def test_google_connection_that_cannot_be_used(
                    '"refresh_token": "unsaid"}')  # fmt: skip
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    tasks: list[Callable[[], Any]] = [
-        lambda: chain.load(calls),
-        lambda: chain.enrich(calls),
-        lambda: chain.extract(table=chain.table),
-    ]
-    for extra, said in wrong:
+    load = partial(chain.load, calls)
+    tasks = [load, partial(chain.enrich, calls), partial(chain.extract, table=chain.table)]
+    for extra, message in wrong:
         with pytest.MonkeyPatch.context() as patch:
             connection = {"conn_type": "google_cloud_platform", "extra": extra}
             given = json.dumps(connection).replace("PEM", str(pem)).replace("ADC", str(adc))
@@ -418,6 +385,6 @@ def test_google_connection_that_cannot_be_used(
                 patch.delenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT")
             elif {*extra} & {"impersonation_chain", "quota_project_id"}:
                 patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(adc))
-            for task in tasks if extra is None else tasks[:1]:
-                with refusals.expect(NEVER, "connection 'google_cloud_default'", said):
+            for task in tasks if extra is None else [load]:
+                with fails(FAIL, "connection 'google_cloud_default'", message):
                     task()

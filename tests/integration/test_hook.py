@@ -1,9 +1,9 @@
-"""The hook's test button tells the usual mistakes apart, and never raises."""
+"""The test button tells the usual mistakes apart and never raises; methods read calls."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,27 +14,33 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain
+from tests.integration.sensing import Connect
 from tests.support.windows import long_window
 from tests.unit.api.raw_server import RawServer
 
 pytestmark = pytest.mark.usefixtures("environment")
 
-
-def connection_test(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, **fields: Any
-) -> tuple[bool, str]:
-    connection = json.dumps({**sandbox.connection, **fields})
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", connection)
-    good, message = TalkPilotHook().test_connection()
-    assert len(message.splitlines()) == 1
-    assert sandbox.api_key not in message
-    return good, message
+Check = Callable[..., tuple[bool, str]]
 
 
-def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def check(sandbox: Sandbox, connect: Connect) -> Check:
+    """Set the connection and press the test button."""
+
+    def check(**fields: Any) -> tuple[bool, str]:
+        connect(**fields)
+        is_good, message = TalkPilotHook().test_connection()
+        assert len(message.splitlines()) == 1
+        assert sandbox.api_key not in message
+        return is_good, message
+
+    return check
+
+
+def test_a_good_connection(sandbox: Sandbox, check: Check) -> None:
     sandbox.settings.patch(requests_per_minute=60)
-    good, message = connection_test(sandbox, monkeypatch, extra={"quota_share": 0.5})
-    assert good
+    is_good, message = check(extra={"quota_share": 0.5})
+    assert is_good
     assert message == (
         f"TalkPilot responds at {sandbox.base_url} (version 1.0.0). The key can see 2 agent(s) and "
         "read their calls. Up to 30 request(s) a minute can be sent."
@@ -43,42 +49,33 @@ def test_good(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rights", "says"),
+    ("rights", "expected", "text"),
     [
-        (None, "unknown, inactive or expired"),
-        ({"permissions": ["calls:read"]}, "agents:read"),
-        ({"permissions": ["agents:read"]}, "calls:read"),
+        ({"active": False}, False, "unknown, inactive or expired"),
+        ({"permissions": ["calls:read"]}, False, "agents:read"),
+        ({"permissions": ["agents:read"]}, False, "calls:read"),
+        ({"allowed_agent_ids": []}, True, "The key can see no agent"),
     ],
-    ids=["unknown", "no agents:read", "no calls:read"],
+    ids=str,
 )
-def test_a_key_that_will_not_do(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, rights: dict[str, Any] | None, says: str
+def test_a_key_of_few_rights(
+    sandbox: Sandbox, check: Check, rights: dict[str, Any], expected: bool, text: str
 ) -> None:
-    key = sandbox.add_key("wanting", **rights or {})
-    if rights is None:
-        del sandbox.settings.api_keys[key]
-    good, message = connection_test(sandbox, monkeypatch, password=key)
-    assert not good
-    assert says in message
+    is_good, message = check(password=sandbox.add_key("few rights", **rights))
+    assert is_good is expected
+    assert text in message
 
 
-def test_a_key_that_sees_no_agent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = sandbox.add_key("blind", allowed_agent_ids=[])
-    good, message = connection_test(sandbox, monkeypatch, password=key)
-    assert good
-    assert "The key can see no agent" in message
-
-
-def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, check: Check) -> None:
     sandbox.settings.patch(requests_per_hour=100, hour_seconds=long_window())
     sandbox.spend(100, sandbox.api_key)
-    good, message = connection_test(sandbox, monkeypatch)
-    assert not good
+    is_good, message = check()
+    assert not is_good
     assert message.startswith("The key's quota is used up until")
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "text"),
     [
         ({"host": "https://no-such-project.invalid/functions/v1/api/v1"}, "No response"),
         ({"extra": {"tries": 2.5}}, "tries: "),
@@ -87,51 +84,44 @@ def test_a_key_whose_hour_is_used_up(sandbox: Sandbox, monkeypatch: pytest.Monke
     ],
     ids=str,
 )
-def test_a_connection_that_cannot_work(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], says: str
-) -> None:
-    good, message = connection_test(sandbox, monkeypatch, **fields)
-    assert not good
-    assert says in message
+def test_a_connection_that_cannot_work(check: Check, fields: dict[str, Any], text: str) -> None:
+    is_good, message = check(**fields)
+    assert not is_good
+    assert text in message
 
 
-def test_another_json_api(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_json_api(check: Check) -> None:
     with RawServer(b'{"up": true}') as server:
-        good, message = connection_test(sandbox, monkeypatch, host=server.url)
-    assert not good
+        is_good, message = check(host=server.url)
+    assert not is_good
     assert "does not fit (status: Field required). Check the base URL" in message
 
 
 @pytest.mark.parametrize("fault", ["status", "html", "no_pagination"])
-def test_trouble_is_told_and_not_raised(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: Any
-) -> None:
+def test_the_server_fails(sandbox: Sandbox, check: Check, fault: Any) -> None:
     sandbox.faults.add(fault, times=20)
-    good, message = connection_test(sandbox, monkeypatch)
+    is_good, message = check()
     assert message
-    assert not good
+    assert not is_good
 
 
 def test_no_such_connection(chain: Chain) -> None:
-    says = "There is no TalkPilot connection 'nowhere': create it"
-    good, message = TalkPilotHook("nowhere").test_connection()
-    assert not good
-    assert message.startswith(says)
-    with pytest.raises(TalkPilotTaskFailError, match=says):
+    text = "There is no TalkPilot connection 'nowhere': create it"
+    is_good, message = TalkPilotHook("nowhere").test_connection()
+    assert not is_good
+    assert message.startswith(text)
+    with pytest.raises(TalkPilotTaskFailError, match=text):
         chain.extract(talkpilot_conn_id="nowhere")
 
 
-def test_tasks_link_to_the_dashboard_that_the_connection_names(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tasks_link_to_the_dashboard_of_the_connection(chain: Chain, connect: Connect) -> None:
     assert DASHBOARD_KEY not in chain.extract().xcoms["summary"]
     address = "https://app.example.com/talkpilot"
-    connection = {**chain.sandbox.connection, "extra": {"dashboard_url": address}}
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
+    connect(extra={"dashboard_url": address})
     assert chain.extract().xcoms["summary"][DASHBOARD_KEY] == address
 
 
-def test_agents_calls_and_a_call_for_code_of_ones_own(sandbox: Sandbox) -> None:
+def test_a_task_of_your_own_reads_agents_and_calls(sandbox: Sandbox) -> None:
     agent_ids = sandbox.store.agent_ids
     with TalkPilotHook() as hook:
         assert {agent.id for agent in hook.get_agents()} == set(agent_ids)
@@ -163,12 +153,12 @@ def test_calls_of_named_agents_and_a_selection(sandbox: Sandbox) -> None:
 
 
 def test_a_list_that_moves_is_read_again(sandbox: Sandbox) -> None:
-    """No call is given twice, and none is missing."""
+    """No call comes twice, and none is missing."""
     sandbox.reset(calls_per_day=300, days=1, agents=1)
     [agent] = sandbox.store.agent_ids
     day = "2026-03-16", "2026-03-17"
     late = "2026-03-16T12:00:00Z"
     sandbox.scripts.add("insert_late", after=1, agent_id=agent, created_at=late)
     with TalkPilotHook() as hook:
-        found = [call.id for call in hook.iter_calls(*day)]
-    assert sorted(found) == sorted(call["id"] for call in sandbox.truth(*day))
+        ids = [call.id for call in hook.iter_calls(*day)]
+    assert sorted(ids) == sorted(call["id"] for call in sandbox.truth(*day))

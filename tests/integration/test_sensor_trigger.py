@@ -1,4 +1,4 @@
-"""A deferred sensor is woken by its trigger, which spends as little and survives trouble."""
+"""The trigger of a deferred sensor spends few requests and survives failures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sensors.calls import TRIGGER_GRACE
@@ -30,11 +27,11 @@ from tests.support.windows import long_window
 
 pytestmark = pytest.mark.usefixtures("connect")
 
-# A hundred times what one request takes: the machine may be busy.
-ENOUGH_TO_ASK = timedelta(seconds=5)
+# A hundred times what one request takes, because the machine may be busy.
+ENOUGH_FOR_A_CHECK = timedelta(seconds=5)
 
 
-def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[], str]) -> None:
+def test_deferred_until_all_calls_are_done(sandbox: Sandbox, log_of: Callable[[], str]) -> None:
     [left] = finish(sandbox, but=1)
     deferred, trigger = defer(timeout=600, poke_interval=timedelta(seconds=0))
     assert deferred.timeout == timedelta(seconds=600) + TRIGGER_GRACE
@@ -45,13 +42,13 @@ def test_deferred_until_staff_are_through(sandbox: Sandbox, log_of: Callable[[],
     event = fire(trigger)
     count = len(calls_of(sandbox))
     assert event == {"status": "success", "calls": count, "done": count}
-    # It knows the agents, and which of them to check first.
+    # The trigger knows the agents, and which of them to check first.
     assert spent(sandbox) == {"calls": 4 + 2}
     assert resume(event).returned == {"calls": count, "done": count}
     assert "call(s) looked at in [2026-03-16T00:00:00Z, " in log_of()
 
 
-def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandbox) -> None:
+def test_the_trigger_lists_the_agents_if_they_are_not_known(sandbox: Sandbox) -> None:
     finish(sandbox, but=1)
     _, trigger = defer()
     finish(sandbox)
@@ -60,11 +57,11 @@ def test_the_trigger_asks_for_the_agents_where_they_are_not_known(sandbox: Sandb
     assert spent(sandbox) == {"agents": 1, "calls": 2}
 
 
-def test_time_is_up_in_the_trigger(sandbox: Sandbox) -> None:
+def test_the_trigger_times_out(sandbox: Sandbox) -> None:
     finish(sandbox, but=1)
     _, trigger = defer(poke_interval=3600, timeout=3600)
     trigger.next_poke_at = datetime.now(UTC).isoformat()
-    trigger.timeout_at = (datetime.now(UTC) + ENOUGH_TO_ASK).isoformat()
+    trigger.timeout_at = (datetime.now(UTC) + ENOUGH_FOR_A_CHECK).isoformat()
     event = fire(trigger)
     assert event["status"] == "timeout"
     assert "call(s) looked at in [2026-03-16T00:00:00Z, " in event["message"]
@@ -75,7 +72,7 @@ def test_time_is_up_in_the_trigger(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("fault", ["status", "cut"])
-def test_the_trigger_goes_on_where_the_server_fails(
+def test_the_trigger_continues_after_a_failure_of_the_server(
     sandbox: Sandbox, connect: Connect, log_of: Callable[[], str], fault: Any
 ) -> None:
     finish(sandbox, but=1)
@@ -88,13 +85,13 @@ def test_the_trigger_goes_on_where_the_server_fails(
 
 
 @pytest.mark.slow
-def test_the_trigger_waits_as_long_as_it_is_told(sandbox: Sandbox) -> None:
+def test_the_trigger_waits_as_long_as_a_refusal_says(sandbox: Sandbox) -> None:
     finish(sandbox, but=1)
     _, trigger = defer()
     finish(sandbox)
     sandbox.faults.add("rate_limited", kind="calls", retry_after=3600)
-    trigger.timeout_at = (datetime.now(UTC) + ENOUGH_TO_ASK).isoformat()
-    assert fire(trigger)["status"] == "timeout", "it was told to wait for an hour"
+    trigger.timeout_at = (datetime.now(UTC) + ENOUGH_FOR_A_CHECK).isoformat()
+    assert fire(trigger)["status"] == "timeout", "the refusal says an hour"
     assert spent(sandbox) == {"calls": 1, "refused": 1, "faults": 1}
     sandbox.faults.add("rate_limited", kind="calls", retry_after=0)
     trigger.timeout_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -102,7 +99,7 @@ def test_the_trigger_waits_as_long_as_it_is_told(sandbox: Sandbox) -> None:
     assert spent(sandbox) == {"calls": 1 + 1 + 2, "refused": 2, "faults": 2}
 
 
-def test_a_used_up_quota_is_waited_for_outside_of_the_worker(sandbox: Sandbox) -> None:
+def test_the_worker_does_not_wait_for_a_used_up_quota(sandbox: Sandbox) -> None:
     finish(sandbox)
     sandbox.settings.patch(requests_per_hour=1000, hour_seconds=long_window())
     sandbox.spend(1000)

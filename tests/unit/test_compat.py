@@ -1,4 +1,4 @@
-"""What differs between versions of Airflow."""
+"""The differences between versions of Airflow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ both = pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
         ("no template", "no template"),
     ],
 )
-def test_the_names_of_airflows_templates_are_known(
+def test_a_text_is_rendered_with_the_names_of_airflows_templates(
     native: bool, template: str, expected: str
 ) -> None:
     macros = {"number": lambda: "+4930", "params": "hidden by the context"}

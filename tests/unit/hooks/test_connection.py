@@ -1,4 +1,4 @@
-"""A connection given as a URI, as JSON or in the form: what is used, and what else is named."""
+"""A connection given as a URI, as JSON or in the form: what the hook uses, and what it warns of."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SUPABASE = "https://ref.supabase.co/functions/v1/api/v1"
 
 
 @pytest.fixture
-def warned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Makes a client of a connection; gives its base URL, and the one line that was warned."""
+def connect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Create a client of a connection; return its base URL and the line that the hook warned."""
 
     def connect(connection: str | dict[str, Any]) -> tuple[str, str]:
-        given = connection if isinstance(connection, str) else json.dumps(connection)
-        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", given)
+        text = connection if isinstance(connection, str) else json.dumps(connection)
+        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", text)
         capsys.readouterr()
         with TalkPilotHook().get_conn() as client:
-            found = client.base_url
+            base_url = client.base_url
         logged = capsys.readouterr().out
         assert KEY not in logged
         lines = re.findall(r"The connection .*? has what is not used: .*\.", logged)
         assert len(lines) <= 1
-        return found, lines[0] if lines else ""
+        return base_url, lines[0] if lines else ""
 
     return connect
 
@@ -49,8 +49,8 @@ def warned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         (f"talkpilot://:{KEY}@http%3A%2F%2F127.0.0.1%3A8971%2Fv1", "http://127.0.0.1:8971/v1"),
     ],
 )
-def test_a_uri_is_used_whole(warned: Any, uri: str, base_url: str) -> None:
-    assert warned(uri) == (base_url, "")
+def test_every_part_of_a_uri_is_used(connect: Any, uri: str, base_url: str) -> None:
+    assert connect(uri) == (base_url, "")
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_a_uri_is_used_whole(warned: Any, uri: str, base_url: str) -> None:
     ids=str,
 )
 def test_fields_that_complete_or_repeat_each_other(
-    warned: Any, fields: dict[str, Any], base_url: str
+    connect: Any, fields: dict[str, Any], base_url: str
 ) -> None:
-    assert warned({"conn_type": "talkpilot", "password": KEY, **fields}) == (base_url, "")
+    assert connect({"conn_type": "talkpilot", "password": KEY, **fields}) == (base_url, "")
 
 
 @pytest.mark.parametrize(
-    ("fields", "names"),
+    ("fields", "named"),
     [
         ({"schema": "v2"}, ["schema"]),
         ({"host": "https://api.talkpilot.io:444/v1", "port": 443}, ["port"]),
@@ -85,50 +85,32 @@ def test_fields_that_complete_or_repeat_each_other(
     ],
     ids=str,
 )
-def test_what_is_not_used_is_named_in_one_line(
-    warned: Any, fields: dict[str, Any], names: list[str]
+def test_one_line_names_what_is_not_used(
+    connect: Any, fields: dict[str, Any], named: list[str]
 ) -> None:
-    base_url, line = warned({"conn_type": "talkpilot", "host": NOW, "password": KEY, **fields})
+    base_url, line = connect({"conn_type": "talkpilot", "host": NOW, "password": KEY, **fields})
     assert base_url.startswith("https://api.talkpilot.io")
     assert line.startswith("The connection 'talkpilot_default' has what is not used: ")
-    for name in names:
-        assert name in line
-
-
-@pytest.mark.parametrize(
-    ("connection", "place"),
-    [
-        (f"talkpilot://{KEY}@api.talkpilot.io/v1", "login"),
-        (f"talkpilot://api.talkpilot.io/v1?X-API-Key={KEY}", "extra X-API-Key"),
-        (f"talkpilot://api.talkpilot.io/{KEY}", "schema"),
-    ],
-)
-def test_a_key_in_the_wrong_field_is_an_error_that_names_it(
-    warned: Any, connection: str, place: str
-) -> None:
-    with pytest.raises(ConfigurationError, match=f"is in its {place}, which.*password") as caught:
-        warned(connection)
-    assert KEY not in str(caught.value)
-
-
-def test_a_key_for_a_host_is_an_error(warned: Any) -> None:
-    with pytest.raises(ConfigurationError, match="It has an API key in it") as caught:
-        warned(f"talkpilot://{KEY}/v1")
-    assert KEY not in str(caught.value)
+    assert all(name in line for name in named)
 
 
 CONNECTION = {"conn_type": "talkpilot", "host": NOW, "password": KEY}
 
 
 @pytest.mark.parametrize(
-    ("connection", "says"),
+    ("connection", "message"),
     [
+        (f"talkpilot://{KEY}@api.talkpilot.io/v1", "is in its login, which.*password"),
+        (f"talkpilot://api.talkpilot.io/v1?X-API-Key={KEY}", "in its extra X-API-Key,.*password"),
+        (f"talkpilot://api.talkpilot.io/{KEY}", "is in its schema, which.*password"),
+        (f"talkpilot://{KEY}/v1", "It has an API key in it"),
         ("{", "Airflow cannot read the connection .* AIRFLOW_CONN_TALKPILOT_DEFAULT in the env"),
         ({"unknown_field": 1}, "AIRFLOW_CONN_TALKPILOT_DEFAULT in the environment is neither"),
         ({"password": 5}, "AIRFLOW_CONN_TALKPILOT_DEFAULT in the environment is neither"),
         ("", "There is no TalkPilot connection"),
         ({"host": "https:/api.talkpilot.io/v1"}, "The base URL 'https:/.* is no address"),
         ({"host": "https//api.talkpilot.io/v1"}, "The base URL 'https//api.* is no address"),
+        ({"host": "ftp://api.talkpilot.io/v1"}, "The base URL 'ftp://.* is no address"),
         ({"extra": {"tries": True}}, "tries: .*no true or false"),
         ({"extra": {"quota_share": True}}, "quota_share: .*no true or false"),
         ({"extra": {"timeout": 1e12}}, "timeout: .*less than or equal"),
@@ -136,12 +118,12 @@ CONNECTION = {"conn_type": "talkpilot", "host": NOW, "password": KEY}
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_told_by_its_cause(
-    warned: Any, connection: str | dict[str, Any], says: str
+def test_a_connection_that_cannot_work_is_an_error_that_names_the_cause(
+    connect: Any, connection: str | dict[str, Any], message: str
 ) -> None:
     given = connection if isinstance(connection, str) else CONNECTION | connection
-    with pytest.raises(ConfigurationError, match=says) as caught:
-        warned(given)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        connect(given)
     assert KEY not in str(caught.value)
 
 
@@ -157,11 +139,13 @@ def test_a_uri_that_airflow_cannot_read_is_not_quoted(monkeypatch: pytest.Monkey
     assert KEY not in message
 
 
-def test_options_of_a_uri_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers come as numbers on one Airflow, as texts on the other."""
-    uri = f"talkpilot://:{KEY}@api.talkpilot.io/v1?dashboard_url=https%3A%2F%2Fapp.example%2Fx&tries=0"
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri)
+def test_options_of_a_uri_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One Airflow reads them as numbers, the other as texts."""
+    uri = (
+        f"talkpilot://:{KEY}@api.talkpilot.io/v1?dashboard_url=https%3A%2F%2Fapp.example%2Fx&tries="
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri + "0")
     with pytest.raises(ConfigurationError, match=r"has an option that cannot be.*tries: "):
         TalkPilotHook().get_conn()
-    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri.replace("tries=0", "tries=2"))
-    assert TalkPilotHook().dashboard_url() == "https://app.example/x"
+    monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri + "2")
+    assert TalkPilotHook().fields().options.dashboard_url == "https://app.example/x"

@@ -1,4 +1,4 @@
-"""What Airflow reads about the provider, and the connection's form on both Airflows."""
+"""The provider info, and the form of a connection on both Airflows."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
 def schema(name: str) -> dict[str, Any]:
     text = (Path(airflow.__file__).parent / name).read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return dict(json.loads(text))
 
 
 @pytest.fixture
 def connection_type() -> dict[str, Any]:
-    [found] = get_provider_info()["connection-types"]
-    return dict(found)
+    [only] = get_provider_info()["connection-types"]
+    return dict(only)
 
 
-def test_it_fits_airflows_schema() -> None:
+def test_provider_info_fits_the_schema_of_airflow() -> None:
     jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
 
 
@@ -45,7 +44,7 @@ def test_the_connection_type_fits_the_schema_of_provider_files(
     jsonschema.validate([connection_type], part)
 
 
-def test_airflow_finds_it() -> None:
+def test_airflow_finds_the_provider() -> None:
     [entry] = [
         entry
         for entry in entry_points(group="apache_airflow_provider")
@@ -55,15 +54,14 @@ def test_airflow_finds_it() -> None:
     assert get_provider_info()["versions"] == [__version__]
 
 
-def test_every_module_and_class_that_it_names_exists() -> None:
+def test_every_module_and_class_exists() -> None:
     info = get_provider_info()
     for kind in ("hooks", "operators", "sensors", "triggers"):
-        for group in info.get(kind, []):
+        for group in info[kind]:
             for module in group["python-modules"]:
                 importlib.import_module(module)
-    names = [each["hook-class-name"] for each in info["connection-types"]]
-    names += info.get("extra-links", [])
-    for name in names:
+    names = [connection["hook-class-name"] for connection in info["connection-types"]]
+    for name in names + info["extra-links"]:
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute)
 
@@ -92,7 +90,7 @@ def test_airflow_2_builds_the_same_fields(connection_type: dict[str, Any]) -> No
         assert empty.validate()
 
 
-def test_the_form_lets_in_what_the_hook_takes(connection_type: dict[str, Any]) -> None:
+def test_the_form_accepts_what_the_hook_accepts(connection_type: dict[str, Any]) -> None:
     for name, field in connection_type["conn-fields"].items():
         for number in (1, 0.5, 2.5, -1, 7, None):
             try:

@@ -1,4 +1,4 @@
-"""Asset events tell what is in the table, through whatever outlet a load task has."""
+"""A load announces what is in the table, through each outlet of its task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_talkpilot.bigquery.load import LoadResult
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage import assets
-from airflow_provider_talkpilot.lineage.assets import announce, table_asset
+from airflow_provider_talkpilot.lineage.assets import announce
 from airflow_provider_talkpilot.staging.manifests import (
     AgentWalk,
     DetailsManifest,
@@ -30,7 +30,7 @@ ALIAS = AssetAlias("talkpilot_calls")
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Airflow's own, as a task's context has them."""
+    """Return Airflow's own outlet events, as a task's context has them."""
     monkeypatch.setattr(assets, "is_known", lambda _: True)
     is_new = find_spec("airflow.sdk") is not None
     module = "airflow.sdk.execution_time.context" if is_new else "airflow.utils.context"
@@ -51,25 +51,21 @@ def manifest(kind: Kind = "calls", **fields: Any) -> WalksManifest | DetailsMani
     )
 
 
-def through_alias(events: Any, alias: AssetAlias = ALIAS) -> list[tuple[str, dict[str, Any]]]:
-    """Of each event through the alias the asset's URI, and the extra."""
-    accessor = events[alias]
+def through_alias(events: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the asset's URI and the extra of each event through the alias."""
+    accessor = events[ALIAS]
     if hasattr(accessor, "asset_alias_events"):
-        return [(each.dest_asset_key.uri, each.extra) for each in accessor.asset_alias_events]
-    found = accessor.dataset_alias_events
-    return [(each["dest_dataset_uri"], each["extra"]) for each in found]
+        return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
+    events = accessor.dataset_alias_events
+    return [(event["dest_dataset_uri"], event["extra"]) for event in events]
 
 
-def test_calls_and_details_are_two_assets() -> None:
-    assert table_asset(TABLE, "calls").uri == "bigquery://my-project/talkpilot/calls"
-    assert table_asset(TABLE, "details").uri == "bigquery://my-project/talkpilot/calls?with=details"
-
-
-def test_an_alias_becomes_the_asset(events: Any) -> None:
+@pytest.mark.parametrize(("kind", "mark"), [("calls", ""), ("details", "?with=details")])
+def test_an_alias_becomes_the_asset(events: Any, kind: Kind, mark: str) -> None:
     result = LoadResult(rows=6, changed=5, erased=1)
-    announce({"outlet_events": events}, [ALIAS], PATH, manifest(), TABLE, result)
+    announce({"outlet_events": events}, [ALIAS], PATH, manifest(kind), TABLE, result)
     extra = {
-        "kind": "calls",
+        "kind": kind,
         "table": "my-project.talkpilot.calls",
         "start": "2026-03-16T00:00:00Z",
         "end": "2026-03-17T00:00:00Z",
@@ -80,17 +76,17 @@ def test_an_alias_becomes_the_asset(events: Any) -> None:
         "erased": 1,
         "requests": 3,
     }
-    assert through_alias(events) == [("bigquery://my-project/talkpilot/calls", extra)]
+    assert through_alias(events) == [(f"bigquery://my-project/talkpilot/calls{mark}", extra)]
     frozenset(extra.items())  # Airflow 2 makes one
 
 
-def test_an_asset_of_the_users_gets_the_extra(events: Any) -> None:
+def test_an_asset_of_the_user_gets_the_extra(events: Any) -> None:
     mine = Asset("mine")
     announce({"outlet_events": events}, [mine, object()], PATH, manifest(), TABLE, LoadResult(6))
     assert events[mine].extra["rows"] == 6
 
 
-def test_a_selection_is_no_whole_interval(events: Any) -> None:
+def test_a_selection_is_not_announced(events: Any) -> None:
     staged = manifest(selection=["done"])
     announce({"outlet_events": events}, [ALIAS], PATH, staged, TABLE, LoadResult(rows=6))
     assert through_alias(events) == []

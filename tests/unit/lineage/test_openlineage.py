@@ -1,4 +1,4 @@
-"""Names of data are the same in every run, and tell of no person; tests/system has the events."""
+"""The names of data are the same in every run, and name no person; tests/system has the events."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.lineage.openlineage import Place, api_place, api_uri, staging_place
+from airflow_provider_talkpilot.lineage.openlineage import Place, api_place, staging_place
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
 
 BASE_URL = "https://abc.supabase.co/functions/v1/api/v1"
+API = ("talkpilot://abc.supabase.co", "functions/v1/api/v1")
 
 
 def test_a_task_that_uses_the_hook_reads_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = {
         "conn_type": "talkpilot",
-        "host": "https://abc.supabase.co/functions/v1/api/v1",
+        "host": BASE_URL,
         "password": fake_api_key("lineage"),
     }
     collector = sdk.HookLineageCollector()
-    # Airflow collects only where somebody reads it, such as OpenLineage that is turned on.
+    # Airflow itself collects only if OpenLineage is turned on.
     monkeypatch.setattr(sdk, "get_hook_lineage_collector", lambda: collector)
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", json.dumps(connection))
     with TalkPilotHook().get_conn():
         pass
-    [noted] = get_hook_lineage_collector().collected_assets.inputs
-    assert noted.asset.uri == "talkpilot://abc.supabase.co/functions/v1/api/v1"
-    place: Any = translate_airflow_asset(noted.asset, noted.context)
-    assert (place.namespace, place.name) == ("talkpilot://abc.supabase.co", "functions/v1/api/v1")
+    [collected] = get_hook_lineage_collector().collected_assets.inputs
+    assert collected.asset.uri == "talkpilot://abc.supabase.co/functions/v1/api/v1"
+    place: Any = translate_airflow_asset(collected.asset, collected.context)
+    assert (place.namespace, place.name) == API
 
 
 def test_the_api() -> None:
-    whole = Place("talkpilot://abc.supabase.co", "functions/v1/api/v1")
-    assert api_place(BASE_URL) == whole
-    assert api_place(api_uri(BASE_URL)) == whole
+    assert api_place(BASE_URL) == API
     assert api_place(BASE_URL, "agents").name == "functions/v1/api/v1/agents"
     assert api_place("http://127.0.0.1:8000") == Place("talkpilot://127.0.0.1:8000", "/")
 
@@ -60,7 +59,7 @@ def test_staging(root: str, namespace: str, name: str) -> None:
     assert staging_place(folder, "calls") == Place(namespace, name)
 
 
-def test_a_task_that_did_nothing_says_nothing() -> None:
+def test_a_task_that_did_nothing_has_no_lineage() -> None:
     load = TalkPilotLoadCallsOperator(
         task_id="load", manifest_uri="/x/calls.json", table="my-project.d.t"
     )

@@ -1,11 +1,10 @@
-"""Arguments: as users write them, and as templates, XComs and native rendering give them."""
+"""Arguments as users write them, and as templates and other tasks give them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -31,16 +30,14 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_accounts,
     read_agents,
     read_bound,
-    read_choices,
     read_days,
     read_flag,
     read_interval,
     read_json,
-    read_known,
-    read_manifest,
     read_object,
     read_table,
     read_text,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.operators.bigquery import (
@@ -67,19 +64,17 @@ A, B = "7b0a2f0c-0000-4000-8000-000000000001", "7b0a2f0c-0000-4000-8000-00000000
 WHOLE = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
 SECRET = "0123456789abcdef" * 4
 NOTHING = (None, "", "  \n", "null", "None")
-
-
 Reader = Callable[[str, Any], Any]
 
 
 @pytest.mark.parametrize(
-    ("read", "given", "found"),
+    ("read", "given", "expected"),
     [
-        (read_agents, (None, "", "  \n", "null"), None),
+        (read_agents, NOTHING, None),
         (read_agents, ([A, B], (A, B), f'["{A}", "{B}"]', f"['{A}', '{B}']"), [A, B]),
         (read_agents, (A, f" {A} ", [A], A.upper(), [A, A.upper(), f"\t{A}"], [UUID(A)]), [A]),
         (read_agents, (f"{{{A}}}", f"urn:uuid:{A.upper()}", A.replace("-", ""), UUID(A)), [A]),
-        (read_object, (*NOTHING[:-1], "{}", {}), {}),
+        (read_object, (*NOTHING, "{}", {}), {}),
         (
             read_object,
             ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"),
@@ -90,7 +85,6 @@ Reader = Callable[[str, Any], Any]
         (read_text, NOTHING, None),
         (read_text, ("2026", 2026, " 2026 "), "2026"),
         (read_table, ("p1.d.t", " p1.d.t ", "`p1.d.t`", "`p1`.`d`.`t`"), "p1.d.t"),
-        (read_known, (None,), None),
         (read_bound, NOTHING, None),
         (read_accounts, NOTHING, None),
         (read_accounts, ("a@b", ["a@b"]), "a@b"),
@@ -98,40 +92,41 @@ Reader = Callable[[str, Any], Any]
         (read_json, NOTHING, ""),
         (read_json, ('{"a": [1]}', {"a": [1]}), '{"a": [1]}'),
         (read_json, ("{half",), "{half"),
+        (optional(read_days), NOTHING[:-1], None),
     ],
 )
-def test_text_and_objects_mean_the_same(read: Reader, given: tuple[Any, ...], found: Any) -> None:
+def test_text_and_objects_mean_the_same(
+    read: Reader, given: tuple[Any, ...], expected: Any
+) -> None:
     for value in given:
-        assert read("it", value) == found, value
+        assert read("it", value) == expected, value
 
 
 @pytest.mark.parametrize(
-    ("read", "given", "says"),
+    ("read", "given", "message"),
     [
         (read_agents, (["x"], "x", "{}x", [None], [""], f"{A},{B}", f"{{{A}", A[:-1]), "no UUID"),
         (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "it is no list: give a JSON list"),
         (read_agents, ([], (), "[]", " [ ] "), "it is an empty list.* out for the default"),
-        (read_agents, ("None", " None "), "it is the text None: its template found nothing"),
-        (read_choices, ("None",), "it is the text None: its template found nothing"),
+        (optional(read_agents), ("None", " None "), "it is the text None: its template found noth"),
         (read_accounts, ([], "[]"), "it is an empty list"),
         (read_accounts, (["a@b", ""], [None], [["a@b"]]), "it is (empty|of type)"),
-        (read_object, ("None",), "it is the text None"),
-        (optional(read_days), ("None",), "it is the text None"),
         (read_days, (10**9, "36501", "7.5", True, "0"), "a whole number of days, 1 to 36,500"),
-        (read_manifest, NOTHING, "task that stages .* was skipped, was marked as succeeded"),
+        (read_uri, NOTHING, "it is empty: give a text"),
         (
             read_object,
-            ("drop", "[]", '["note"]', '{"note": "drop"',
-             "[" * 100_000, 5, True, ["note"]),
+            ("drop", "[]", '["note"]', '{"note": "drop"', "[" * 100_000, 5, True, ["note"]),
             "it is no JSON object: write such as",
         ),
         (read_flag, ("maybe", 2, [True]), "it is .* give true or false"),
         (read_text, (True, ["x"], {"x": 1}), "it is of type .* give a text"),
     ],
-)  # fmt: skip
-def test_what_means_nothing(read: Reader, given: tuple[Any, ...], says: str) -> None:
+)
+def test_a_value_that_means_nothing_is_an_error(
+    read: Reader, given: tuple[Any, ...], message: str
+) -> None:
     for value in given:
-        with pytest.raises(ConfigurationError, match=says) as caught:
+        with pytest.raises(ConfigurationError, match=message) as caught:
             read("it", value)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -158,13 +153,13 @@ ABROAD = {
     ],
 )
 def test_intervals(context: Any, start: Any, end: Any) -> None:
-    found = read_interval(context, start, end)
-    assert found == WHOLE
-    assert type(found.start) is datetime
+    interval = read_interval(context, start, end)
+    assert interval == WHOLE
+    assert type(interval.start) is datetime
 
 
 @pytest.mark.parametrize("context", [{}, {"data_interval_start": None, "data_interval_end": None}])
-def test_no_interval(context: Any) -> None:
+def test_a_run_without_an_interval(context: Any) -> None:
     with pytest.raises(IntervalError, match="data_interval_start and data_interval_end"):
         read_interval(context, None, None)
 
@@ -207,9 +202,9 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
             "equal to 0|valid number|equal to 36500",
         ),
         (ENRICH, "enabled", ("maybe",), "give true or false"),
-        (ENRICH, "manifest_uri", ("", None, "None"), "manifest_uri is nothing"),
+        (ENRICH, "manifest_uri", ("", None, "None"), "manifest_uri is empty"),
         (CHOOSE, "staging_uri", ("~/x",), "staging URI .* malformed"),
-        (LOAD, "manifest_uri", ("", None, "x/y"), "manifest_uri is nothing|malformed"),
+        (LOAD, "manifest_uri", ("", None, "x/y"), "manifest_uri is empty|malformed"),
         (LOAD, "gcp_conn_id", ("", None), "gcp_conn_id is empty"),
         (CLEAN, "staging_uri", ("", "x/y"), "staging URI"),
         (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
@@ -243,7 +238,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (SENSOR, "agent_ids", ("x",), "no UUID"),
     ],
 )
-def test_what_can_never_work_is_told_when_the_operator_is_made(
+def test_a_wrong_argument_fails_when_the_operator_is_made(
     operator: tuple[type[BaseOperator], dict[str, Any]],
     name: str,
     wrong: tuple[Any, ...],
@@ -266,7 +261,7 @@ def test_what_can_never_work_is_told_when_the_operator_is_made(
         ("task_arguments", ([], {"load_calls": 1})),
     ],
 )
-def test_a_task_group_tells_so_too(name: str, wrong: tuple[Any, ...]) -> None:
+def test_a_wrong_argument_of_a_task_group_fails(name: str, wrong: tuple[Any, ...]) -> None:
     for value in wrong:
         with (
             DAG("group", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)),
@@ -276,104 +271,68 @@ def test_a_task_group_tells_so_too(name: str, wrong: tuple[Any, ...]) -> None:
         assert len(str(caught.value).splitlines()) == 1
 
 
+# Of these, nothing means more, such as every agent; or they are needed.
+NOT_NONE = {"agent_ids", "columns", "table", "policy_tags", "manifest_uri", "recordings_uri"}
+NOT_NONE |= {"recordings_keep_days"}
 ALL = (EXTRACT, ENRICH, CHOOSE, CLEAN, LOAD, VIEWS, SENSOR)
-every_field = pytest.mark.parametrize(
-    ("operator", "name"),
-    [(operator, name) for operator in ALL for name in operator[0].template_fields],
-    ids=lambda each: getattr(each, "__name__", each),
+EVERY_FIELD = [(operator, name) for operator in ALL for name in operator[0].template_fields]
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+@pytest.mark.parametrize(
+    ("operator", "name"), EVERY_FIELD, ids=lambda each: getattr(each, "__name__", each)
 )
-
-
-@every_field
-def test_what_another_task_did_not_give_is_no_default(
-    operator: tuple[type[BaseOperator], dict[str, Any]], name: str
+def test_a_value_that_is_missing_at_run_time(
+    operator: tuple[type[BaseOperator], dict[str, Any]], name: str, native: bool
 ) -> None:
-    """Airflow gives None for the XCom of a task that was skipped or marked as succeeded."""
+    """Airflow renders None for an XCom of a task that was skipped or marked as succeeded.
+
+    That is an error and no default. None of another template is one for some arguments.
+    """
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    dag = DAG("missing", schedule=None, start_date=start, render_template_as_native_obj=native)
+    first = TalkPilotCleanStagingOperator(task_id="first", staging_uri="/x", dag=dag)
     kind, arguments = operator
-    with DAG("absent", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
-        first = TalkPilotCleanStagingOperator(task_id="first", staging_uri="/x")
-        task = kind(task_id="second", **{**arguments, name: first.output})
-    context: Any = {"ti": TaskInstance("second"), "params": {}, "expanded_ti_count": None}
-    if name == "manifest_uris":
-        task.render_template_fields(context)
-        return
-    with pytest.raises(
-        TalkPilotTaskFailError, match=f"{name} is nothing: the task first"
-    ) as caught:
-        task.render_template_fields(context)
-    assert len(str(caught.value).splitlines()) == 1
+
+    def error_of(value: Any) -> str:
+        task = kind(task_id=f"task_{len(dag.tasks)}", dag=dag, **{**arguments, name: value})
+        ti = TaskInstance(task.task_id)
+        context: Any = {"params": {"none": None}, "ti": ti, "expanded_ti_count": None}
+        try:
+            task.render_template_fields(context)
+        except TalkPilotTaskFailError as failure:
+            return str(failure)
+        return ""
+
+    for xcom, task in ((first.output, "first"), ("{{ ti.xcom_pull('skipped') }}", "upstream")):
+        error = error_of(xcom)
+        assert error.startswith(f"{name} is nothing: the task {task}") or name == "manifest_uris"
+    error = error_of("{{ params.none }}")
+    assert error or name not in NOT_NONE
+    assert not error or name in NOT_NONE | {"staging_uri", "gcp_conn_id", "talkpilot_conn_id"}
 
 
-MORE = ["agent_ids", "columns", "table", "policy_tags", "manifest_uri"]
-MORE += ["recordings_uri", "recordings_keep_days"]
-
-
-@every_field
-def test_none_of_a_template_is_the_same_as_text_and_as_object(
-    operator: tuple[type[BaseOperator], dict[str, Any]], name: str
-) -> None:
-    """Where nothing would mean more, such as every agent, it is refused; always of an XCom."""
-    kind, arguments = operator
-    found: list[str] = []
-    lost: list[str] = []
-    for native in (False, True):
-        start = datetime(2026, 1, 1, tzinfo=UTC)
-        dag = DAG("none", schedule=None, start_date=start, render_template_as_native_obj=native)
-        context: Any = {"params": {"absent": None}, "ti": SimpleNamespace(xcom_pull=lambda _: None)}
-        for template, results in (("params.absent", found), ("ti.xcom_pull('skipped')", lost)):
-            given = {**arguments, name: f"{{{{ {template} }}}}"}
-            task = kind(task_id=f"task{len(results)}_{template[:2]}", dag=dag, **given)
-            try:
-                task.render_template_fields(context)
-                results.append(repr(getattr(task, name)))
-            except (TalkPilotArgumentError, TalkPilotTaskFailError) as error:
-                results.append(f"refused: {error}")
-    assert found[0] == found[1]
-    assert found[0].startswith("refused: ") or name not in MORE
-    assert lost[0] == lost[1]
-    assert lost[0].startswith(f"refused: {name} is nothing: the task") or name == "manifest_uris"
-
-
-def test_templates_and_other_tasks_values_are_read_when_the_task_runs() -> None:
-    with DAG("arguments", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
-        extract = TalkPilotExtractCallsOperator(
-            task_id="extract",
-            staging_uri="{{ var.value.x }}",
-            agent_ids=["{{ params.agent }}"],
-            columns="{% if x %}{}{% endif %}",
-        )
-        TalkPilotEnrichCallsOperator(
-            task_id="enrich", manifest_uri=extract.output, enabled="{{ x }}", table="{{ x }}"
-        )
-
-
-def test_a_templates_result_is_read_before_the_task_runs() -> None:
+def test_a_template_is_read_after_it_is_rendered() -> None:
     with DAG("rendered", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         task = TalkPilotExtractCallsOperator(
-            task_id="extract", staging_uri="/x", agent_ids="{{ params.agents }}"
+            task_id="extract",
+            staging_uri="/x",
+            agent_ids=["{{ params.agent }}"],
+            columns="{% if false %}{}{% endif %}",
         )
-    context: Any = {"params": {}}
     for wrong in ("x", "{{ another }}"):
-        context["params"]["agents"] = wrong
+        context: Any = {"params": {"agent": wrong}}
         with pytest.raises(TalkPilotArgumentError, match="is no UUID"):
             task.render_template_fields(context)
-    context["params"]["agents"] = f" {A.upper()}"
+    context = {"params": {"agent": f" {A.upper()}"}}
     task.render_template_fields(context)
     assert task.agent_ids == [A]
 
 
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def change(password: str | None, name: str = "TALKPILOT_HASH") -> None:
-        connection = {"conn_type": "generic", "password": password}
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
-
-    return change
-
-
-def test_the_secret_is_the_connections_password(connect: Any) -> None:
-    connect(SECRET)
-    connect(SECRET[::-1], "ANOTHER")
+def test_the_secret_is_the_password_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, password in (("TALKPILOT_HASH", SECRET), ("ANOTHER", SECRET[::-1])):
+        connection = json.dumps({"conn_type": "generic", "password": password})
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", connection)
     default, another, again = (
         column_choices({"note": "hash"}, name)
         for name in ("talkpilot_hash", "another", "talkpilot_hash")
@@ -381,22 +340,27 @@ def test_the_secret_is_the_connections_password(connect: Any) -> None:
     assert default.recorded == again.recorded != another.recorded
 
 
-def test_no_connection() -> None:
-    with pytest.raises(ColumnChoiceError, match=r"no connection .*openssl rand -hex 32") as caught:
-        column_choices({"note": "hash"}, "no_such_connection")
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("password", [None, SECRET[:31]])
-def test_no_secret(connect: Any, password: str | None) -> None:
-    connect(password)
-    with pytest.raises(ColumnChoiceError, match="needs 32 at least") as caught:
+@pytest.mark.parametrize(
+    ("connection", "cure"),
+    [
+        (None, "no connection .*openssl rand -hex 32"),
+        ({"conn_type": "generic"}, "needs 32 at least"),
+        ({"conn_type": "generic", "password": SECRET[:31]}, "needs 32 at least"),
+    ],
+)
+def test_there_is_no_secret(
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, str] | None, cure: str
+) -> None:
+    if connection:
+        monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_HASH", json.dumps(connection))
+    with pytest.raises(ColumnChoiceError, match=cure) as caught:
         column_choices({"note": "hash"}, "talkpilot_hash")
-    assert not password or password not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert SECRET[:31] not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("error", "can_be_tried_again"),
+    ("error", "is_retried"),
     [
         (ConfigurationError("x"), False),
         (ServerError("x", status=500), True),
@@ -407,12 +371,12 @@ def test_no_secret(connect: Any, password: str | None) -> None:
     ],
     ids=repr,
 )
-def test_errors(error: Exception, can_be_tried_again: bool) -> None:
+def test_errors_become_those_of_airflow(error: Exception, is_retried: bool) -> None:
     with pytest.raises(AnyAirflowException) as caught, airflow_errors():
         raise error
-    kind = TalkPilotTaskError if can_be_tried_again else TalkPilotTaskFailError
+    kind = TalkPilotTaskError if is_retried else TalkPilotTaskFailError
     assert type(caught.value) is kind
-    assert issubclass(kind, AirflowFailException) != can_be_tried_again
+    assert issubclass(kind, AirflowFailException) != is_retried
     assert str(caught.value) == "x"
     assert caught.value.error is error
     assert caught.value.__cause__ is None

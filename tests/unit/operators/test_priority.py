@@ -1,4 +1,4 @@
-"""Whose task goes first where several runs wait."""
+"""Which task starts first if several runs wait."""
 
 from __future__ import annotations
 
@@ -16,30 +16,26 @@ DATA = "asset" if IS_AIRFLOW_3 else "dataset"
 RULE = "airflow_provider_talkpilot.operators.priority.ScheduledFirst"
 
 
-def weight(run_id: str, own: int = 1, **more: Any) -> int:
-    ti: Any = SimpleNamespace(run_id=run_id, task=SimpleNamespace(priority_weight=own), **more)
-    return ScheduledFirst().get_weight(ti)
-
-
 @pytest.mark.parametrize(
-    ("run_id", "expected"),
+    ("run_id", "run_type", "expected"),
     [
-        ("scheduled__2026-03-18T00:00:00+00:00", 1),
-        (f"{DATA}_triggered__2026-03-18T00:00:00+00:00_x", 1),
-        ("a name of its own", 0),
-        ("manual__2026-03-18T00:00:00+00:00", 0),
-        ("backfill__2026-03-18T00:00:00+00:00", -1),
+        ("scheduled__2026-03-18T00:00:00+00:00", None, 10),
+        (f"{DATA}_triggered__2026-03-18T00:00:00+00:00_x", None, 10),
+        ("a name of its own", None, 9),
+        ("manual__2026-03-18T00:00:00+00:00", None, 9),
+        ("backfill__2026-03-18T00:00:00+00:00", None, 8),
+        # The type of the run decides if Airflow has loaded it, and not its name.
+        ("manual__2026-03-18", "scheduled", 10),
+        ("manual__2026-03-18", "backfill", 8),
     ],
 )
-def test_the_daily_run_then_those_by_hand_then_a_backfill(run_id: str, expected: int) -> None:
-    assert weight(run_id) == expected
-    assert weight(run_id, own=10) == expected + 9
-
-
-@pytest.mark.parametrize(("run_type", "expected"), [("scheduled", 1), ("backfill", -1)])
-def test_the_type_of_the_run_decides_and_not_its_name(run_type: str, expected: int) -> None:
-    run = SimpleNamespace(run_type=run_type)
-    assert weight("manual__2026-03-18", dag_run=run) == expected
+def test_daily_runs_first_then_runs_by_hand_then_backfills(
+    run_id: str, run_type: str | None, expected: int
+) -> None:
+    ti: Any = SimpleNamespace(run_id=run_id, task=SimpleNamespace(priority_weight=10))
+    if run_type:
+        ti.dag_run = SimpleNamespace(run_type=run_type)
+    assert ScheduledFirst().get_weight(ti) == expected
 
 
 def test_airflow_finds_the_rule_by_its_name() -> None:

@@ -1,4 +1,4 @@
-"""The chain in one line: alone, mapped, and with arguments of single tasks."""
+"""The task group: alone, mapped, and with arguments of single tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dag() -> Iterator[Any]:
         yield dag
 
 
-def test_one_line_is_the_whole_chain(dag: Any) -> None:
+def test_one_line_creates_the_whole_chain(dag: Any) -> None:
     group = TalkPilotCallsTaskGroup(**PLACES)
     assert group.clean_staging
     upstream = {
@@ -42,7 +42,7 @@ def test_one_line_is_the_whole_chain(dag: Any) -> None:
     assert upstream == UPSTREAM | {"clean_staging": UPSTREAM.keys()}
 
 
-def test_every_argument_reaches_the_tasks_that_have_it(dag: Any) -> None:
+def test_every_argument_is_passed_to_the_tasks_that_have_it(dag: Any) -> None:
     given: dict[str, Any] = {
         **PLACES,
         "agent_ids": ["7b0a2f0c-0000-4000-8000-000000000001"],
@@ -63,7 +63,7 @@ def test_every_argument_reaches_the_tasks_that_have_it(dag: Any) -> None:
     for task in dag.tasks:
         names = set(given)
         if task.task_id in UPSTREAM.keys() - {"extract_calls", "load_calls"}:
-            # They take the columns of their calls, and have nothing to erase.
+            # They use the columns of their calls, and erase nothing.
             names -= {"columns", "confirm_erasure"}
         for name in names:
             assert getattr(task, name, given[name]) == given[name], (task.task_id, name)
@@ -84,7 +84,7 @@ def test_arguments_of_a_single_task(dag: Any) -> None:
         TalkPilotCallsTaskGroup("again", task_arguments={"enrich": {}}, **PLACES)
 
 
-def test_mapped_with_one_task_behind_that_cleans(dag: Any) -> None:
+def test_a_mapped_group_with_one_task_that_cleans(dag: Any) -> None:
     @task_group
     def one_month(start: str, end: str) -> None:
         TalkPilotCallsTaskGroup(prefix_group_id=False, start=start, end=end, clean=False, **PLACES)
