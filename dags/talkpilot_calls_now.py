@@ -15,7 +15,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     is_paused_upon_creation=True,
-    # A run that is late is not repeated: the next one brings its calls.
+    # One at a time. The next run also brings what this one left out.
     max_active_runs=1,
     default_args={
         "retries": 1,

@@ -43,7 +43,6 @@ from airflow_provider_talkpilot.hooks.connection import (
     read_fields,
     widgets,
 )
-from airflow_provider_talkpilot.lineage.openlineage import api_uri
 
 _WALKS = 3
 """How often a list is read at most, if it changes while it is read."""
@@ -187,7 +186,8 @@ class TalkPilotHook(BaseHook):
         """
         client = TalkPilotClient(**(self._arguments(max_wait, ledger) | options))
         # For the lineage of tasks whose operator does not describe it. A client can only read.
-        get_hook_lineage_collector().add_input_asset(context=self, uri=api_uri(client.base_url))
+        uri = f"talkpilot://{client.base_url.partition('://')[2]}"
+        get_hook_lineage_collector().add_input_asset(context=self, uri=uri)
         return client
 
     async def get_async_conn(self) -> AsyncTalkPilotClient:

@@ -77,12 +77,6 @@ def api_place(base_url: str, resource: str = "") -> Place:
     return Place(f"talkpilot://{url.netloc}", "/".join(filter(None, (path, resource))) or "/")
 
 
-def api_uri(base_url: str) -> str:
-    """Name the API as the URI of an asset."""
-    place = api_place(base_url)
-    return f"{place.namespace}/{place.name.lstrip('/')}"
-
-
 def staging_place(folder: ObjectStoragePath, kind: Kind) -> Place:
     """Name what is staged of a kind, for all intervals of a DAG, connection and agents."""
     url = urlsplit(public_name(folder))

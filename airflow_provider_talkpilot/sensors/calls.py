@@ -26,13 +26,12 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_name,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
+from airflow_provider_talkpilot.operators.requests import DEFER_AFTER
 from airflow_provider_talkpilot.triggers.calls import TalkPilotCallsDoneTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
 
-# The longest wait for the key's quota in a worker that could be freed.
-MAX_QUOTA_WAIT = timedelta(minutes=2)
 # Ten years. Airflow overflows with much longer times.
 LONGEST_SECONDS = 315_360_000.0
 # Airflow's own time-out of a deferral comes later than ours, whose message says more. It is needed
@@ -121,7 +120,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
             self.log.info("The interval %s is not over: new calls can still come.", watch.interval)
             return PokeReturnValue(False), max(again, watch.interval.end)
         frees_worker = self.deferrable or self.reschedule
-        max_wait = MAX_QUOTA_WAIT.total_seconds() if frees_worker else None
+        max_wait = DEFER_AFTER.total_seconds() if frees_worker else None
         try:
             with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
                 progress = run(client.fetch, watch.check())

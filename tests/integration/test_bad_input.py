@@ -121,7 +121,7 @@ def test_a_connection_that_cannot_work(chain: Chain, fails: Fails, connect: Conn
 def test_the_key_is_refused(chain: Chain, fails: Fails, connect: Connect) -> None:
     calls = chain.extract().returned
     connect(password=chain.sandbox.add_key("refused", active=False))
-    for task in (chain.extract, partial(chain.enrich, calls)):
+    for task in (partial(chain.extract), partial(chain.enrich, calls)):
         with fails(FAIL, "401", "unknown, inactive or expired", "renew", "req_"):
             task()
 
@@ -224,7 +224,7 @@ def test_refused_in_front_of_talkpilot(
     calls = chain.extract().returned
     with RawServer(body, status) as server:
         connect(host=server.url)
-        for task in (chain.extract, partial(chain.enrich, calls)):
+        for task in (partial(chain.extract), partial(chain.enrich, calls)):
             with fails(kind, message):
                 task()
 

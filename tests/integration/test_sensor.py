@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,32 +90,20 @@ def refuse(sandbox: Sandbox, connect: Connect, status: str) -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize(("status", "deferrable"), [("401", True), ("403", False), ("404", True)])
-def test_a_refusal_fails_at_once(
-    sandbox: Sandbox, connect: Connect, status: str, deferrable: bool
-) -> None:
-    options = refuse(sandbox, connect, status)
-    with pytest.raises(AirflowFailException, match=f"responded {status}") as caught:
-        sense(**options, deferrable=deferrable)
-    assert len(str(caught.value).splitlines()) == 1
-    assert sandbox.api_key not in str(caught.value)
-    with pytest.raises(AirflowSkipException):
-        sense(**options, deferrable=deferrable, soft_fail=True)
-
-
-@pytest.mark.parametrize("status", ["401", "404"])
-def test_a_refusal_of_the_trigger_fails_at_once(
-    sandbox: Sandbox, connect: Connect, status: str
-) -> None:
+@pytest.mark.parametrize("status", ["401", "403", "404"])
+def test_a_refusal_fails_at_once(sandbox: Sandbox, connect: Connect, status: str) -> None:
     finish(sandbox, but=1)
     _, trigger = defer()
     options = refuse(sandbox, connect, status)
     trigger.agent_ids = options.get("agent_ids", trigger.agent_ids)
-    event = fire(trigger)
-    with pytest.raises(AirflowFailException, match=f"responded {status}"):
-        resume(event)
-    with pytest.raises(AirflowSkipException):
-        resume(event, soft_fail=True)
+    runs = [partial(sense, **options, deferrable=deferrable) for deferrable in (False, True)]
+    for run in (*runs, partial(resume, fire(trigger))):
+        with pytest.raises(AirflowFailException, match=f"responded {status}") as caught:
+            run()
+        assert len(str(caught.value).splitlines()) == 1
+        assert sandbox.api_key not in str(caught.value)
+        with pytest.raises(AirflowSkipException):
+            run(soft_fail=True)
 
 
 def test_a_failing_server_fails_the_try(sandbox: Sandbox, connect: Connect) -> None:
