@@ -1,7 +1,7 @@
 """Google's BigQuery client, made from an Airflow connection when a task runs.
 
-Google's library imports pandas, which takes seconds, and DAG files are parsed all the time. So
-everything that needs the library is imported when a task runs.
+Google's library imports pandas, which takes seconds, and Airflow parses DAG files all the time. So
+this module imports the library only when a task runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 _TRANSIENT = {408, 409, 412, 429}
-_CORRECT = "Correct it, or the machine's default credentials."
+_CORRECT_CREDENTIALS = "Correct it, or the machine's default credentials."
 # The fields of a Google connection that its credentials can come from.
 _CREDENTIALS = ("key_path", "keyfile_dict", "credential_config_file", "key_secret_name")
 
@@ -36,15 +36,15 @@ def bigquery_client(
     location: str | None = None,
     impersonation_chain: str | Sequence[str] | None = None,
 ) -> Iterator[Client]:
-    """Give a client; inside the block, raise what Google's libraries raise as one line.
+    """Yield a client; inside the block, turn the exceptions of Google's libraries into one line.
 
     The connection's project pays for the jobs; tables can be in another project.
 
     :param gcp_conn_id: the Google Cloud connection.
-    :param location: the client's location; by default what the connection's field says.
+    :param location: the client's location; by default that of the connection.
     :param impersonation_chain: service account to impersonate, as in the Google provider.
     :raises BigQueryLoadError: instead of any other exception while the client is made, and instead
-        of an exception of Google's afterwards. The message names the cure. Of a failed job it does
+        of an exception of Google's afterwards. The message names the cure. For a failed job it does
         not repeat Google's message, which can quote a record.
     """
     from google.api_core.exceptions import GoogleAPICallError, RetryError
@@ -52,9 +52,9 @@ def bigquery_client(
     from requests.exceptions import InvalidProxyURL, InvalidSchema, InvalidURL, RequestException
 
     try:
-        yield _client(gcp_conn_id, location, impersonation_chain)
+        yield _make_client(gcp_conn_id, location, impersonation_chain)
     except GoogleAPICallError as error:
-        raise _refused(error, gcp_conn_id) from None
+        raise _response_error(error, gcp_conn_id) from None
     except (InvalidProxyURL, InvalidSchema, InvalidURL):
         raise BigQueryLoadError(
             "The environment's settings of a proxy cannot be used for BigQuery: the shape of "
@@ -62,24 +62,24 @@ def bigquery_client(
         ) from None
     except (RetryError, RequestException, TransportError) as error:
         last = getattr(error, "cause", None)
-        if isinstance(last, GoogleAPICallError):  # so it was for as long as Google's library tries
-            raise _refused(last, gcp_conn_id) from None
-        said = _first_line(str(error))
+        if isinstance(last, GoogleAPICallError):  # Google's library retried it, and then gave up
+            raise _response_error(last, gcp_conn_id) from None
+        line = _first_line(str(error))
         raise BigQueryLoadError(
-            f"BigQuery does not respond ({said}) Check the network.{certificate_hint(said)}",
+            f"BigQuery does not respond ({line}) Check the network.{certificate_hint(line)}",
             retryable=True,
         ) from None
     except GoogleAuthError as error:
-        said = _first_line(str(error))
-        # So Google says that a token comes from another time.
-        is_clock = "iat and exp" in said
+        line = _first_line(str(error))
+        # Google's words for a token from another time.
+        is_clock = "iat and exp" in line
         raise BigQueryLoadError(
-            f"The Google Cloud connection {gcp_conn_id!r} has no working credentials ({said}) "
-            f"{'Set the clock of this machine.' if is_clock else _CORRECT}",
+            f"The Google Cloud connection {gcp_conn_id!r} has no working credentials ({line}) "
+            f"{'Set the clock of this machine.' if is_clock else _CORRECT_CREDENTIALS}",
             retryable=error.retryable or is_clock,
         ) from None
     except OSError as error:
-        if "CA certificate bundle" not in str(error):  # so the library requests tells of one
+        if "CA certificate bundle" not in str(error):  # the words of the library requests
             raise
         raise BigQueryLoadError(
             "The trusted certificates that the environment names (REQUESTS_CA_BUNDLE or "
@@ -87,7 +87,7 @@ def bigquery_client(
         ) from None
 
 
-def _client(
+def _make_client(
     gcp_conn_id: str, location: str | None, impersonation_chain: str | Sequence[str] | None
 ) -> Client:
     from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
@@ -96,7 +96,7 @@ def _client(
     from google.auth.exceptions import GoogleAuthError, TransportError
     from requests.exceptions import RequestException
 
-    field = "extra"
+    field = "extra"  # the field of the connection that is read; empty for none
     try:
         hook = BigQueryHook(
             gcp_conn_id=gcp_conn_id,
@@ -104,11 +104,10 @@ def _client(
             use_legacy_sql=False,
             impersonation_chain=impersonation_chain,
         )
-        if not hook.extras:  # so Airflow reads what is no JSON
+        if not hook.extras:  # Airflow reads an extra that is no JSON as an empty one
             json.loads(hook.get_connection(gcp_conn_id).extra or "{}")
         location = location or str(get_field(hook.extras, "location") or "").strip() or None
-        given = [name for name in _CREDENTIALS if get_field(hook.extras, name)]
-        field = given[0] if given else ""
+        field = next((name for name in _CREDENTIALS if get_field(hook.extras, name)), "")
         project = str(hook.project_id or "").strip()
         field = "project"
         if not project:
@@ -122,53 +121,56 @@ def _client(
         fault = "does not exist: create it, or correct gcp_conn_id."
     except (AirflowException, GoogleAuthError, AttributeError, LookupError, OSError, TypeError,
             ValueError) as error:  # fmt: skip
-        fault = _fault(error, field)
+        fault = _fault_of_connection(error, field)
     raise BigQueryLoadError(f"The Google Cloud connection {gcp_conn_id!r} {fault}")
 
 
-def _fault(error: Exception, field: str) -> str:
-    """What is wrong with a connection; other errors' texts are not shown, for they may hold keys.
+def _fault_of_connection(error: Exception, field: str) -> str:
+    """Describe what is wrong with a connection.
 
-    :param field: what was read when it happened; empty for the machine's default credentials.
+    It shows the texts of few kinds of errors, because the others' may hold keys.
+
+    :param field: the field that was read when the error came; empty for the machine's default
+        credentials.
     """
     from google.auth.exceptions import GoogleAuthError
 
     if field == "project":
         return "names no project, and neither do its credentials: fill in its field project."
     if isinstance(error, json.JSONDecodeError):
-        said = "it is no JSON."
+        reason = "it is no JSON."
     elif isinstance(error, KeyError):
-        said = f"{error} is missing."
+        reason = f"{error} is missing."
     elif isinstance(error, OSError) and error.strerror:
-        said = f"{error.filename}: {error.strerror}."
+        reason = f"{error.filename}: {error.strerror}."
     elif isinstance(error, AirflowException | GoogleAuthError):
-        said = _first_line(str(error.args[0] if error.args else error))
+        reason = _first_line(str(error.args[0] if error.args else error))
     else:
-        said = f"it cannot be read ({type(error).__name__})."
-    for name, sign in {
-        "impersonation_chain": "account's email",
-        "quota_project_id": "quota",
-    }.items():
-        field = name if sign in str(error).lower() else field
+        reason = f"it cannot be read ({type(error).__name__})."
+    # Google reads these two fields with the credentials; only the message tells which one it was.
+    if "account's email" in str(error).lower():
+        field = "impersonation_chain"
+    elif "quota" in str(error).lower():
+        field = "quota_project_id"
     if not field:
-        return f"has no working credentials: {said} {_CORRECT}"
+        return f"has no working credentials: {reason} {_CORRECT_CREDENTIALS}"
     cure = "Give it a service account's key in JSON, as the Google Cloud console gives it."
     if isinstance(error, AirflowException) or field not in _CREDENTIALS:
         cure = "Correct it."
-    return f"cannot be used, because of its field {field}: {said} {cure}"
+    return f"cannot be used, because of its field {field}: {reason} {cure}"
 
 
-def _refused(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoadError:
-    """What a response of Google's says: why, and of what is no job, in its own words."""
+def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoadError:
+    """Describe why Google refused a request; repeat its message only if it is not about a job."""
     code = int(error.code or 500)
     cause = cause_of(error.errors, error.message)
     reasons = ", ".join(cause.reasons) or type(error).__name__
-    address = str(getattr(error.response, "url", "/jobs"))
-    said = "" if re.search(r"/(jobs|queries)\b", address) else f" {_first_line(error.message)}"
+    url = str(getattr(error.response, "url", "/jobs"))
+    message = "" if re.search(r"/(jobs|queries)\b", url) else f" {_first_line(error.message)}"
     cure = cause.cure or "Check the table's project and dataset, and what that connection may do."
     return BigQueryLoadError(
         f"BigQuery responded {code} ({reasons}) to the Google Cloud connection {gcp_conn_id!r}."
-        f"{said} {cure}",
+        f"{message} {cure}",
         retryable=cause.is_passing or (not cause.cure and (code in _TRANSIENT or code >= 500)),
     )
 

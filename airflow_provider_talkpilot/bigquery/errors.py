@@ -1,4 +1,4 @@
-"""What can go wrong in BigQuery, and why, as far as Google's reasons tell."""
+"""The error of a load, and what Google's reasons for a refusal mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class BigQueryLoadError(Exception):
-    """A load, or a query that prepares one, cannot be done or did not do what it should.
+    """A load, or a query that prepares one, failed.
 
     :param message: one line, which names the cure.
     :param retryable: whether the same work can succeed later without a change by the user.
@@ -25,7 +25,7 @@ class Cause:
     """Why Google refused something.
 
     :param reasons: Google's own words for it; they never hold data.
-    :param cure: what a user must do; empty where that is not known.
+    :param cure: what a user must do; empty if that is not known.
     :param is_passing: whether the same request can succeed in some seconds.
     """
 
@@ -44,14 +44,14 @@ _PASSING = {
     "rateLimitExceeded",
     "tableUnavailable",
 }
-# Other statements change the table at this moment; BigQuery gives up on one of them. Source:
+# Another statement changed the table at the same time, and BigQuery gave up on this one. Source:
 # cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts
 _CONFLICT = re.compile(r"concurrent update|too many dml statements|failed to commit", re.IGNORECASE)
 _BILLING = (
     "The project has no billing (BigQuery's sandbox), so it may not change rows, and its tables "
     "expire: enable billing in the Google Cloud console."
 )
-# What is refused for good under a reason that says less.
+# Refusals that do not pass, and whose message says more than their reason.
 _CURES_BY_MESSAGE = {
     r"\bkms\b|\bcmek\b|cryptokey|noncmekservices": "The encryption key (CMEK) cannot be used: "
     "give BigQuery's service account the role Cloud KMS CryptoKey Encrypter/Decrypter on it, and "
@@ -79,19 +79,19 @@ _PERMISSION = re.compile(r"\b(?:bigquery|cloudkms|datacatalog)\.\w+\.\w+\b")
 
 
 def cause_of(items: Iterable[Mapping[str, Any]], message: str | None) -> Cause:
-    """Tell why Google refused something.
+    """Find why Google refused something, and what cures it.
 
-    :param items: its list of errors, each with ``reason`` and ``message``.
-    :param message: its message. It is looked at and never repeated, for it can quote a record; only
-        names of permissions are.
-    :return: the cause; without a cure, and not passing, where it is not known.
+    :param items: Google's list of errors, each with ``reason`` and ``message``.
+    :param message: Google's message, which can quote a record: of its words only the names of
+        permissions are repeated.
+    :return: the cause; if it is not known, it has no cure and is not passing.
     """
     items = list(items)
     reasons = tuple(sorted({str(item.get("reason") or "unknown") for item in items}))
     text = " ".join([str(message), *(str(item.get("message")) for item in items)])
     if _PASSING.intersection(reasons) or _CONFLICT.search(text):
         return Cause(reasons, is_passing=True)
-    cures = [cure for said, cure in _CURES_BY_MESSAGE.items() if re.search(said, text.lower())]
+    cures = [cure for words, cure in _CURES_BY_MESSAGE.items() if re.search(words, text.lower())]
     cures += [cure for reason, cure in _CURES_BY_REASON.items() if reason in reasons]
     lacking = sorted(set(_PERMISSION.findall(text)))
     if cures and lacking:

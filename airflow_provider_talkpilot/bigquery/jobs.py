@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import tenacity
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
-from google.cloud.bigquery import Client, LoadJob, QueryJob, QueryJobConfig
+from google.cloud.bigquery import (
+    ArrayQueryParameter,
+    Client,
+    LoadJob,
+    QueryJob,
+    QueryJobConfig,
+    ScriptOptions,
+)
 from requests.exceptions import RequestException
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
@@ -22,17 +29,17 @@ Job = TypeVar("Job", LoadJob, QueryJob)
 
 _ATTEMPTS = 100
 _CANCEL_SECONDS = 10.0
-# A job that is done sooner is not worth a deferral, which takes as long itself.
+# A deferral itself takes about as long: a job that is done sooner is not worth one.
 SECONDS_BEFORE_DEFERRAL = 5.0
 
 BUSY_SECONDS, BUSY_PAUSE = 900.0, 60.0
-# A job that another client submitted may not be found at once.
+# BigQuery may not find at once a job that another client has submitted.
 FIND_SECONDS, FIND_PAUSE = 60.0, 5.0
 _CANCELLED = "stopped"
 
 
 class JobRunsError(Exception):
-    """A job takes so long that the task can defer for it.
+    """A job takes so long that the task can defer until it is done.
 
     :param job_id: the job's id.
     :param location: where it runs.
@@ -47,19 +54,46 @@ class _RunAgainError(BigQueryLoadError):
     """The job lost to another job on the same table, or the task's earlier try cancelled it."""
 
 
+def query_config(maximum_bytes_billed: int | None, **options: Any) -> QueryJobConfig:
+    """Make the configuration of a statement.
+
+    :param maximum_bytes_billed: a statement that would read more fails; None for no such limit.
+    :param options: other options of the configuration.
+    """
+    if maximum_bytes_billed is not None:
+        options["maximum_bytes_billed"] = maximum_bytes_billed
+        # The documented limit of a script is the budget of each of its statements. Source:
+        # cloud.google.com/bigquery/docs/reference/rest/v2/Job#ScriptOptions
+        budget = ScriptOptions(statement_byte_budget=maximum_bytes_billed)
+        options["script_options"] = budget
+    return QueryJobConfig(**{"labels": LABELS, **options})
+
+
 class Jobs:
     """Runs the jobs of one load, one after the other.
 
     :param client: BigQuery.
+    :param maximum_bytes_billed: a statement that would read more fails; None for no such limit.
     :param deferrable: whether to raise :class:`JobRunsError` instead of waiting for long.
-    :param resumed_job: id of the job that the task deferred for. Its outcome is taken as it is.
+    :param resumed_job: id of the job that the task deferred for. Its outcome is used, and no new
+        job is started in its place.
     """
 
     location: str | None = None
     """Where jobs run: where the dataset is."""
+    bytes_processed = 0
+    """How many bytes the statements have read."""
 
-    def __init__(self, client: Client, *, deferrable: bool, resumed_job: str | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        maximum_bytes_billed: int | None = None,
+        deferrable: bool = False,
+        resumed_job: str | None = None,
+    ) -> None:
         self._client = client
+        self._maximum_bytes_billed = maximum_bytes_billed
         self._deferrable, self._resumed_job = deferrable, resumed_job
         self._running: LoadJob | QueryJob | None = None
 
@@ -71,16 +105,16 @@ class Jobs:
         deferrable: bool = True,
         reuse: bool = False,
     ) -> Job:
-        """Run a job, or wait for it where an earlier try has it running.
+        """Run a job, or wait for it if an earlier try has left it running.
 
-        A used id cannot be used again: every attempt has its own suffix. The table may have changed
-        since a job was done, so a done job counts for nothing: all our jobs may run twice. A job
-        that lost to another job on the same table runs again, for a quarter of an hour.
+        BigQuery never accepts an id twice, so every attempt has its own suffix. A job that is done
+        runs again, because the table may have changed since: all our jobs may run twice. A job that
+        lost to another job on the same table runs again, for a quarter of an hour.
 
-        :param name: the job's id without its suffix, a function of what the job does.
+        :param name: the job's id without its suffix; the same for the same work.
         :param submit: starts the job with the id that it is given.
         :param deferrable: False for a job that the task always waits for.
-        :param reuse: take a job that succeeded, for its result still exists.
+        :param reuse: use the result of an earlier job that succeeded, because it still exists.
         :return: the job, done.
         :raises BigQueryLoadError: when it failed.
         :raises JobRunsError: when the task can defer for it.
@@ -89,21 +123,54 @@ class Jobs:
         log.info("The job %s is done.", job.job_id)
         return job
 
-    def query(self, statement: str, config: QueryJobConfig | None = None) -> QueryJob:
-        """Run a statement that has no result to keep, under an id that BigQuery chooses.
+    def change(
+        self,
+        name: str,
+        statement: str,
+        labels: Mapping[str, object] | None = None,
+        *,
+        deferrable: bool = True,
+    ) -> QueryJob:
+        """Run a statement that changes tables, as :meth:`run` does.
 
-        One that lost to another job on the same table runs again, as in :meth:`run`.
+        :param name: as in :meth:`run`.
+        :param statement: a statement or a script.
+        :param labels: labels of the job, besides our own; their values become texts.
+        :param deferrable: as in :meth:`run`.
+        """
+        texts = {name: str(value) for name, value in (labels or {}).items()}
+        config = query_config(self._maximum_bytes_billed, labels={**LABELS, **texts})
+
+        def submit(job_id: str) -> QueryJob:
+            return self._client.query(
+                statement,
+                job_id=job_id,
+                location=self.location,
+                job_config=config,
+                job_retry=None,  # run() decides about another attempt
+            )
+
+        job = self.run(name, submit, deferrable=deferrable)
+        self.bytes_processed += job.total_bytes_processed or 0
+        return job
+
+    def query(self, statement: str, parameters: Sequence[ArrayQueryParameter] = ()) -> QueryJob:
+        """Run a statement that may run twice, under an id that BigQuery chooses.
+
+        A job that lost to another job on the same table runs again, as in :meth:`run`.
 
         :raises BigQueryLoadError: when it failed.
         """
-        config = config or QueryJobConfig(labels=LABELS)
+        config = query_config(self._maximum_bytes_billed, query_parameters=parameters)
 
         def attempt() -> QueryJob:
             job = self._client.query(statement, location=self.location, job_config=config)
             done: QueryJob = self._wait(job)
             return done
 
-        return _until_its_turn("of a statement")(attempt)
+        job = _until_its_turn("of a statement")(attempt)
+        self.bytes_processed += job.total_bytes_processed or 0
+        return job
 
     def cancel(self) -> None:
         """Cancel the job that runs, if one does; the next try runs it again."""
@@ -115,23 +182,24 @@ class Jobs:
     def _attempt(
         self, name: str, submit: Callable[[str], Job], deferrable: bool, reuse: bool
     ) -> Any:
+        """Wait for the first job of this name that is not done, or submit the next one."""
         for number in range(_ATTEMPTS):
             job_id = f"{name}-{number}"
             job = self._find(job_id)
-            if job_id == self._resumed_job:
-                self._resumed_job = None  # should it fail, the next attempt is a new job
-                return self._wait(job)
             if job is None:
                 try:
                     return self._wait(submit(job_id), deferrable=deferrable)
-                except Conflict:  # another task submitted it since we looked
+                except Conflict:  # another task has submitted it since
                     job = self._find_submitted(job_id)
-                    return self._wait(job, deferrable=deferrable, is_ours=False)
+                    return self._wait(job, deferrable=deferrable, is_own=False)
+            if job_id == self._resumed_job:
+                self._resumed_job = None  # if it failed, the next attempt is a new job
+                return self._wait(job)
             if job.state != "DONE":
                 log.info("Waiting for the job %s of an earlier try.", job_id)
-                return self._wait(job, deferrable=deferrable, is_ours=False)
+                return self._wait(job, deferrable=deferrable, is_own=False)
             if reuse and not job.error_result:
-                return self._wait(job)
+                return job
         raise BigQueryLoadError(
             f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery."
         )
@@ -143,6 +211,7 @@ class Jobs:
             return None
 
     def _find_submitted(self, job_id: str) -> Any:
+        """Find a job of another client, which BigQuery may show a little later."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda job: job is None),
             wait=tenacity.wait_exponential(multiplier=0.5, max=FIND_PAUSE),
@@ -158,7 +227,8 @@ class Jobs:
             )
         return job
 
-    def _wait(self, job: Any, *, deferrable: bool = False, is_ours: bool = True) -> Any:
+    def _wait(self, job: Any, *, deferrable: bool = False, is_own: bool = True) -> Any:
+        """Wait for a job; ``is_own`` says whether this try has submitted it."""
         self._running = job
         try:
             if deferrable and self._deferrable:
@@ -167,14 +237,14 @@ class Jobs:
         except TimeoutError:
             raise JobRunsError(str(job.job_id), self.location) from None
         except GoogleAPICallError as error:
-            raise _job_error(job, error, is_ours) from None
+            raise _job_error(job, error, is_own) from None
         finally:
             self._running = None
         return job
 
 
 def _until_its_turn(name: str) -> tenacity.Retrying:
-    """Run again what lost to another job on the same table, for a quarter of an hour."""
+    """Run a job again that lost to another job on the same table, for a quarter of an hour."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_RunAgainError),
         wait=tenacity.wait_random_exponential(multiplier=1, max=BUSY_PAUSE),
@@ -185,17 +255,17 @@ def _until_its_turn(name: str) -> tenacity.Retrying:
 
 
 def _job_error(
-    job: LoadJob | QueryJob, error: GoogleAPICallError, is_ours: bool
+    job: LoadJob | QueryJob, error: GoogleAPICallError, is_own: bool
 ) -> BigQueryLoadError:
-    """What a failed job means. Its message can quote a record; its reasons and places cannot."""
+    """Describe why a job failed: by Google's reasons, because its message can quote a record."""
     items = job.errors or error.errors or []
     cause = cause_of(items, error.message)
     places = {
-        f"{i.get('reason', 'unknown')} at {i.get('location') or 'no place'}" for i in items
+        f"{item.get('reason', 'unknown')} at {item.get('location') or 'no place'}" for item in items
     } or {type(error).__name__}
     text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
     if cause.cure:
         return BigQueryLoadError(f"{text} {cause.cure}")
-    cancelled_before = _CANCELLED in cause.reasons and not is_ours
+    cancelled_before = _CANCELLED in cause.reasons and not is_own
     kind = _RunAgainError if cause.is_passing or cancelled_before else BigQueryLoadError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

@@ -6,18 +6,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
-from google.cloud.bigquery import Client, QueryJob, Table
+from google.cloud.bigquery import Client, Table
 
 from airflow_provider_talkpilot.bigquery.agents import load_agents
-from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
+from airflow_provider_talkpilot.bigquery.jobs import Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import tagged_like
 from airflow_provider_talkpilot.bigquery.reconcile import (
     Balance,
     ErasureLimit,
     agent_parameters,
-    require_equal,
+    reconcile,
     require_few_gone,
     total,
 )
@@ -28,13 +27,9 @@ from airflow_provider_talkpilot.bigquery.staging_table import (
     count_rows,
     ensure_lock,
 )
-from airflow_provider_talkpilot.bigquery.statements import query_config, render
+from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import (
-    ensure_dataset,
-    ensure_table,
-    has_performance,
-)
+from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table, find_table
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
 from airflow_provider_talkpilot.staging.choices import DROP
@@ -43,23 +38,20 @@ from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
 
-_MERGE = "talkpilot-merge-"
-# Recordings that are forgotten at once: memory stays flat.
-_RECORDINGS = 10_000
-
 
 @dataclass(frozen=True)
 class LoadOptions:
     """How to load.
 
-    :param location: where the dataset must be; by default where it is.
-    :param policy_tags: a policy tag by column; set where it is missing, on the staging table too.
+    :param location: where the dataset must be; by default wherever it is.
+    :param policy_tags: a policy tag by column; set where a column has none, on the staging table
+        too.
     :param erasure_limit: how many calls of an interval may be gone at once.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param deferrable: whether to raise ``JobRunsError`` for a job that takes long.
     :param resumed_job: id of the job that the task deferred for, where it resumes.
-    :param recordings: where recordings are archived, if they are: those of calls that are purged or
-        gone are deleted there, and wherever the target names them.
+    :param recordings: where recordings are archived, if they are. Recordings of calls that are
+        purged or gone are deleted there, and wherever the target names them.
     :param keep_recordings: recordings of calls that began longer ago are deleted; None keeps them.
     """
 
@@ -78,16 +70,16 @@ class LoadResult:
     """What a load did.
 
     :param rows: rows staged and loaded.
-    :param changed: rows of the target inserted or updated, and doubled ones taken out.
+    :param changed: rows of the target inserted or updated, and doubled ones deleted.
     :param erased: rows of the target that were emptied, because their calls are gone.
     :param purged: calls of the walk that TalkPilot purged since the target last read them.
-    :param live: the interval's calls that live in the target; None where the manifest does not
-        have all calls of its interval.
-    :param load_job_id: None where the manifest has no part.
-    :param merge_job_id: None where the target had all of it.
+    :param live: the interval's live calls in the target; None if the manifest does not have all
+        calls of its interval.
+    :param load_job_id: None if the manifest has no part.
+    :param merge_job_id: None if nothing was to be changed.
     :param bytes_processed: bytes that the statements read.
     :param location: where the jobs ran.
-    :param recordings_deleted: recordings deleted, for their calls are purged, gone or too old.
+    :param recordings_deleted: recordings deleted, because their calls are purged, gone or too old.
     """
 
     rows: int
@@ -105,16 +97,15 @@ class LoadResult:
 class Load:
     """Brings the parts of a manifest into the target table; erases there what TalkPilot erased.
 
-    It may run any number of times, and be killed at any moment: the result is the same. What a
-    killed or deferred try has done is found in BigQuery, by the ids of its jobs and the rows of the
-    staging table.
+    It may run any number of times, and be killed at any moment: the result is the same. It finds
+    what a killed or deferred try has done by the ids of its jobs and the rows of the staging table.
 
     Performance records go into the table beside the target, and their scores into the target.
 
     :param client: BigQuery, for the project that pays for the jobs.
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
-    :param target: the table; it and its dataset are created where they are missing.
+    :param target: the table; it and its dataset are created if they are missing.
     :param options: location, policy tags and limits.
     """
 
@@ -127,16 +118,16 @@ class Load:
         options: LoadOptions | None = None,
     ) -> None:
         self._client, self._folder, self._manifest = client, folder, manifest
+        self._target, self._options = target, options or LoadOptions()
         self._walk: WalksManifest | None = None
         if isinstance(manifest, WalksManifest) and manifest.is_whole_interval:
-            self._walk = manifest  # others do not tell which calls are gone
-        self._target, self._options = target, options or LoadOptions()
+            self._walk = manifest  # no other manifest tells which calls are gone
         self._jobs = Jobs(
             client,
+            maximum_bytes_billed=self._options.maximum_bytes_billed,
             deferrable=self._options.deferrable,
             resumed_job=self._options.resumed_job,
         )
-        self._bytes_processed = 0
         self._recordings_deleted = 0
 
     def run(self) -> LoadResult:
@@ -149,34 +140,26 @@ class Load:
             afterwards.
         :raises JobRunsError: when the task can defer for a job.
         """
-        manifest, target, options = self._manifest, self._target, self._options
+        manifest, target = self._manifest, self._target
         check_parts(self._folder, manifest)
-        warn = manifest.kind == "calls" and not options.resumed_job  # once a run
-        self._jobs.location = ensure_dataset(self._client, target, options.location, warn=warn)
-        table = self._ensure_table(target, warn=warn)
-        if warn and isinstance(manifest, WalksManifest) and manifest.listed:
-            limit = options.maximum_bytes_billed
-            load_agents(
-                self._client, self._jobs, target, manifest.listed, options.policy_tags, limit
-            )
+        written = target.performance if manifest.kind == "performance" else target
+        table = self._ensure_tables()
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
             return LoadResult(rows=0, location=self._jobs.location)
-        is_beside = manifest.kind == "performance"
-        if is_beside:
-            table = self._ensure_table(target.performance, manifest.kind)
-        self._has_performance = is_beside or has_performance(self._client, target)
-        schema = tagged_like(staging_schema(manifest.kind), table.schema, options.policy_tags)
+        self._has_performance = find_table(self._client, target.performance) is not None
+        tags = self._options.policy_tags
+        schema = tagged_like(staging_schema(manifest.kind), table.schema, tags)
         self._staging = StagingTable(self._client, self._folder, manifest, target, schema)
         with log_group("BigQuery jobs, one after the other"):
             load_job = self._staging.fill(self._jobs)
-            result = self._merge_records() if is_beside else self._merge()
-            if self._walk and options.keep_recordings:
-                self._forget_old(datetime.now(UTC), options.keep_recordings)
+            result = self._merge_records() if manifest.kind == "performance" else self._merge()
+            if self._walk and self._options.keep_recordings:
+                self._delete_old_recordings(datetime.now(UTC), self._options.keep_recordings)
             result = replace(
                 result,
                 load_job_id=load_job.job_id if load_job else None,
-                bytes_processed=self._bytes_processed,
+                bytes_processed=self._jobs.bytes_processed,
                 location=self._jobs.location,
                 recordings_deleted=self._recordings_deleted,
             )
@@ -187,7 +170,7 @@ class Load:
             manifest.interval,
             f"{result.rows:,}",
             f"{result.changed:,}",
-            target.performance if is_beside else target,
+            written,
             f"{result.bytes_processed:,}",
         )
         return result
@@ -196,12 +179,28 @@ class Load:
         """Cancel the job that runs, from another thread or a signal handler."""
         self._jobs.cancel()
 
-    def _ensure_table(self, table: TableId, kind: str = "", *, warn: bool = False) -> Table:
+    def _ensure_tables(self) -> Table:
+        """Create and check the dataset and the tables; return the table that the rows go to."""
+        manifest, target = self._manifest, self._target
+        warn = manifest.kind == "calls" and not self._options.resumed_job  # once a run
+        location = self._options.location
+        self._jobs.location = ensure_dataset(self._client, target, location, warn=warn)
+        table = self._ensure_table(target, "calls", warn=warn)
+        if warn and isinstance(manifest, WalksManifest) and manifest.listed:
+            agents = self._ensure_table(target.agents, "agents")
+            load_agents(self._client, self._jobs, agents, target, manifest.listed)
+        if manifest.kind == "performance" and manifest.parts:
+            table = self._ensure_table(target.performance, "performance")
+        return table
+
+    def _ensure_table(self, table_id: TableId, kind: str, *, warn: bool = False) -> Table:
         tags = self._options.policy_tags
-        return ensure_table(self._client, self._jobs, table, self._manifest, tags, kind, warn=warn)
+        return ensure_table(
+            self._client, self._jobs, table_id, kind, self._manifest, tags, warn=warn
+        )
 
     def _merge(self) -> LoadResult:
-        """Merge the staging table into the target, and prove that it has what the walk gave."""
+        """Merge the staging table into the target; check that the target equals the walk."""
         walk, target, merge = self._walk, self._target, None
         rows = count_rows(self._client, target) if walk else 0
         balances = self._look()
@@ -212,133 +211,87 @@ class Load:
             "erased": total(balances, "gone", "gone_from_trash"),
             "purged": total(balances, "purged") if walk else 0,
         }
-        # A task that resumes after its merge takes that for the figures: they are its labels.
-        is_merged = (self._options.resumed_job or "").startswith(_MERGE)
-        self._forget_lost(balances)
-        if counts["changed"] or counts["erased"] or is_merged:
-            statement = self._statement(
+        self._delete_lost_recordings(balances)
+        # A task that resumes after its merge finds nothing to do, and reads the counts from the
+        # labels of the merge.
+        merge_name = self._staging.job_name("merge")
+        is_resumed = (self._options.resumed_job or "").startswith(merge_name)
+        if counts["changed"] or counts["erased"] or is_resumed:
+            ensure_lock(self._client, self._jobs, target)
+            statement = self._render(
                 "merge",
-                lock=ensure_lock(self._client, self._jobs, target),
                 staged_rows=self._manifest.rows,
                 doubles=total(balances, "doubles"),
                 gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
                 erased_at=walk.walked_at if walk else None,
             )
-            merge = self._change(_MERGE, statement, counts)
-            counts = {verb: int(merge.labels.get(verb, count)) for verb, count in counts.items()}
+            merge = self._jobs.change(merge_name, statement, counts)
+            counts = {name: int(merge.labels.get(name, count)) for name, count in counts.items()}
+            # The merge inserts what is missing and deletes the doubles. If the table now has just
+            # that many rows, no other software interfered, and a second look is saved.
             rows += total(balances, "missing") - total(balances, "doubles")
             if walk and count_rows(self._client, target) == rows:
-                # Nobody else added or removed a row: the table has what the look counted on.
-                balances = [balance.merged() for balance in balances]
+                balances = [balance.after_merge() for balance in balances]
             elif walk:
                 balances = self._look()
         if walk and self._has_performance:
-            # In each run: one that was killed after its merge would not know of it.
-            statement = self._statement("purge_performance", now=walk.walked_at)
-            self._change("talkpilot-purge-", statement, deferrable=False)
+            # In every run: a run that was killed after its merge has not done it.
+            statement = self._render("purge_performance", now=walk.walked_at)
+            self._jobs.change(self._staging.job_name("purge"), statement, deferrable=False)
         return LoadResult(
             rows=self._manifest.rows,
             changed=counts["changed"],
             erased=counts["erased"],
             purged=counts["purged"],
-            live=self._reconcile(walk, balances, counts["erased"]) if walk else None,
+            live=reconcile(balances, walk, target, counts["erased"]) if walk else None,
             merge_job_id=merge.job_id if merge else None,
         )
 
     def _merge_records(self) -> LoadResult:
         """Merge performance records into their table, and their scores into the target."""
-        statement = self._statement(
-            "merge_performance",
-            lock=ensure_lock(self._client, self._jobs, self._target),
-            keeps_scores=self._manifest.columns.get("final_score") != DROP,
-        )
-        merge, rows = self._change(_MERGE, statement), self._manifest.rows
+        ensure_lock(self._client, self._jobs, self._target)
+        keeps_scores = self._manifest.columns.get("final_score") != DROP
+        statement = self._render("merge_performance", keeps_scores=keeps_scores)
+        merge = self._jobs.change(self._staging.job_name("merge"), statement)
+        rows = self._manifest.rows
         return LoadResult(rows=rows, changed=rows, merge_job_id=merge.job_id)
 
-    def _forget_lost(self, before: Sequence[Balance]) -> None:
-        """Delete the recordings of calls that the merge will empty, or an earlier one has.
+    def _delete_lost_recordings(self, before: Sequence[Balance]) -> None:
+        """Delete the recordings of calls whose rows the merge will empty, or has emptied before.
 
-        Before the merge: where a kill comes between the two, the next try finds the calls again.
+        It comes before the merge: if the task is killed between the two, the next try finds the
+        calls again.
         """
         manifest = self._manifest
         is_staged = isinstance(manifest, DetailsManifest) and "archived" in manifest.recordings
         lost = total(before, "purged", "gone", "gone_from_trash", "forgotten")
         archive = self._options.recordings is not None
-        # By its name one can be in the archive that the table does not have, too.
+        # The archive can have a recording that no row names: it is found by the call's id.
         if is_staged or total(before, "recorded") or (lost and archive):
-            about = {"staged_rows": manifest.rows, "archive": archive}
-            self._forget(self._statement("lost_recordings", **about))
+            values = {"staged_rows": manifest.rows, "archive": archive}
+            self._delete_recordings(self._render("lost_recordings", **values))
 
-    def _forget_old(self, now: datetime, keep: timedelta) -> None:
-        """Delete recordings that were kept long enough, then note that in their rows."""
+    def _delete_old_recordings(self, now: datetime, keep: timedelta) -> None:
+        """Delete recordings that were kept long enough, then write that into their rows."""
         bounds = {"before": now - keep, "now": now}
-        if self._forget(self._statement("old_recordings", **bounds)):
-            lock = ensure_lock(self._client, self._jobs, self._target)
-            statement = self._statement("forget_recordings", lock=lock, **bounds)
-            self._change("talkpilot-forget-", statement, deferrable=False)
+        if self._delete_recordings(self._render("old_recordings", **bounds)):
+            ensure_lock(self._client, self._jobs, self._target)
+            statement = self._render("forget_recordings", **bounds)
+            self._jobs.change(self._staging.job_name("forget"), statement, deferrable=False)
 
-    def _forget(self, statement: str) -> int:
-        """Delete the recordings that a query names; give how many calls it gave."""
-        parameters = agent_parameters(self._walk)
-        limit = self._options.maximum_bytes_billed
-        job = self._jobs.query(statement, query_config(limit, query_parameters=parameters))
-        self._bytes_processed += job.total_bytes_processed or 0
-        rows, calls, root = iter(job.result()), 0, self._options.recordings
-        while some := [Recording(**dict(row)) for row in islice(rows, _RECORDINGS)]:
-            calls += len(some)
-            self._recordings_deleted += forget_recordings(some, root)
-        return calls
-
-    def _reconcile(self, walk: WalksManifest, balances: Sequence[Balance], erased: int) -> int:
-        """Compare the target with the walk; give the calls that live in it."""
-        require_equal(balances, walk, self._target)
-        live = total(balances, "live", "others")
-        log.info(
-            "Reconciled %s: %s call(s) in TalkPilot, %s staged, %s live in the table, %s erased, "
-            "%d agent(s).",
-            walk.interval,
-            f"{walk.rows:,}",
-            f"{total(balances, 'staged'):,}",
-            f"{live:,}",
-            f"{erased:,}",
-            walk.agent_count,
-        )
-        return live
+    def _delete_recordings(self, statement: str) -> int:
+        """Delete the recordings of the calls that a query finds; return how many calls it found."""
+        rows = self._jobs.query(statement, agent_parameters(self._walk)).result()
+        recordings = (Recording(**dict(row)) for row in rows)
+        self._recordings_deleted += forget_recordings(recordings, self._options.recordings)
+        return int(rows.total_rows or 0)
 
     def _look(self) -> list[Balance]:
-        """Compare what is staged with the target."""
-        limit = self._options.maximum_bytes_billed
-        config = query_config(limit, query_parameters=agent_parameters(self._walk))
-        job = self._jobs.query(self._statement("look"), config)
-        self._bytes_processed += job.total_bytes_processed or 0
+        """Compare what is staged with the target, by agent."""
+        job = self._jobs.query(self._render("look"), agent_parameters(self._walk))
         return [Balance(**dict(row)) for row in job.result()]
 
-    def _change(
-        self,
-        prefix: str,
-        statement: str,
-        counts: Mapping[str, int] | None = None,
-        *,
-        deferrable: bool = True,
-    ) -> QueryJob:
-        """Run a statement that changes tables; the counts become labels of its job."""
-        labels = {verb: str(count) for verb, count in (counts or {}).items()}
-        config = query_config(self._options.maximum_bytes_billed, labels={**LABELS, **labels})
-
-        def submit(job_id: str) -> QueryJob:
-            return self._client.query(
-                statement,
-                job_id=job_id,
-                location=self._jobs.location,
-                job_config=config,
-                job_retry=None,  # Jobs decides about another attempt
-            )
-
-        job = self._jobs.run(f"{prefix}{self._staging.digest}", submit, deferrable=deferrable)
-        self._bytes_processed += job.total_bytes_processed or 0
-        return job
-
-    def _statement(self, name: str, **values: object) -> str:
+    def _render(self, name: str, **values: object) -> str:
         interval = self._manifest.interval
         return render(
             name,

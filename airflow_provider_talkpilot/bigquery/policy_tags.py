@@ -1,4 +1,4 @@
-"""Policy tags of columns: who may read them is decided in BigQuery."""
+"""Policy tags of columns: with them, users decide in BigQuery who may read a column."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ _SHAPE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/taxonomies/[^/\s]+/poli
 
 
 def checked_tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    """Check policy tags.
+    """Check policy tags, and return them.
 
     :param tags: a tag's full resource name by column.
-    :return: the same.
     :raises BigQueryLoadError: when a column is none of ours, or a name has another shape.
     """
     names = list(dict.fromkeys(column.name for table in TABLES.values() for column in table))
@@ -41,36 +40,34 @@ def checked_tags(tags: Mapping[str, Any]) -> dict[str, str]:
 
 
 def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[SchemaField]:
-    """Set tags in a schema; whatever else it says stays.
+    """Add tags to a schema, and change nothing else in it.
 
-    :param schema: of a table to be made, or as BigQuery has it.
-    :param tags: a tag by column, or by ``column.field``; what the schema lacks is left out.
-    :return: the schema with them.
+    :param schema: of a table to be created, or as BigQuery has it.
+    :param tags: a tag by column, or by ``column.field``; names that the schema lacks are ignored.
     :raises BigQueryLoadError: when a column has another tag.
     """
-    return [_tagged(field, field.name, tags) for field in schema]
+    return [_tagged_field(field, field.name, tags) for field in schema]
 
 
 def tagged_like(
     schema: Iterable[SchemaField], target: Iterable[SchemaField], tags: Mapping[str, str]
 ) -> list[SchemaField]:
-    """Set the tags that the target's columns have in the schema of a staging table.
+    """Add the tags of the target's columns to the schema of a staging table.
 
-    What becomes ``extra`` has the tag of ``extra``.
+    The columns whose values go to ``extra`` get the tag of ``extra``.
 
     :param schema: of a staging table.
     :param target: the target's, as BigQuery has it, with the tags that users set by hand.
-    :param tags: a tag by column, for columns that have none there.
-    :return: the schema with them.
+    :param tags: a tag by column, for columns that have none in the target.
     """
-    found = {**tags, **_tags_of(target)}
-    if extra := found.get("extra"):
-        found |= dict.fromkeys((DRIFT.name, DETAIL_DRIFT.name), extra)
-    return tagged(schema, found)
+    tags = {**tags, **_tags_in(target)}
+    if extra := tags.get("extra"):
+        tags |= dict.fromkeys((DRIFT.name, DETAIL_DRIFT.name), extra)
+    return tagged(schema, tags)
 
 
 def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> Table:
-    """Set the tags that an existing table lacks. None is changed or taken away.
+    """Add the tags that an existing table lacks; change and remove none.
 
     :param client: BigQuery.
     :param table: as BigQuery has it.
@@ -79,41 +76,43 @@ def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> T
     :raises BigQueryLoadError: when a column has another tag.
     """
     schema = tagged(table.schema, tags)
-    if _plain(schema) == _plain(table.schema):
+    if _resources(schema) == _resources(table.schema):
         return table
     log.info("Setting policy tags of %s on %s.", ", ".join(tags), table.reference)
     table.schema = schema
     return client.update_table(table, ["schema"])
 
 
-def _tags_of(schema: Iterable[SchemaField], path: str = "") -> dict[str, str]:
-    found = {}
+def _tags_in(schema: Iterable[SchemaField], prefix: str = "") -> dict[str, str]:
+    """Return the tags by ``column`` or ``column.field``."""
+    tags = {}
     for field in schema:
-        name = path + field.name.lower()
+        path = prefix + field.name.lower()
         if field.policy_tags:
-            found[name] = str(field.policy_tags.names[0])
-        found |= _tags_of(field.fields, f"{name}.")
-    return found
+            tags[path] = str(field.policy_tags.names[0])
+        tags |= _tags_in(field.fields, f"{path}.")
+    return tags
 
 
-def _tagged(
-    field: SchemaField, path: str, tags: Mapping[str, str], outer: str | None = None
+def _tagged_field(
+    field: SchemaField, path: str, tags: Mapping[str, str], outer_tag: str | None = None
 ) -> SchemaField:
-    tag, described = tags.get(path, outer), field.to_api_repr()
-    if field.fields:  # BigQuery tags what holds values, not what holds columns
-        inner = [_tagged(part, f"{path}.{part.name}", tags, tag) for part in field.fields]
-        return SchemaField.from_api_repr({**described, "fields": _plain(inner)})
+    """Add a field's own tag, or else the tag of the column that it is in."""
+    tag, resource = tags.get(path, outer_tag), field.to_api_repr()
+    if field.fields:  # BigQuery allows no tag on a STRUCT, only on the fields in it
+        inner = [_tagged_field(part, f"{path}.{part.name}", tags, tag) for part in field.fields]
+        return SchemaField.from_api_repr({**resource, "fields": _resources(inner)})
     if tag is None:
         return field
-    there = list(field.policy_tags.names) if field.policy_tags else []
-    if there and there != [tag]:
+    names = list(field.policy_tags.names) if field.policy_tags else []
+    if names and names != [tag]:
         # It may be the stricter one, and set by hand.
         raise BigQueryLoadError(
-            f"The column {path} has the policy tag {there[0]}, and policy_tags names {tag}. "
+            f"The column {path} has the policy tag {names[0]}, and policy_tags names {tag}. "
             "Name the one it has, or take that off the column in BigQuery first."
         )
-    return SchemaField.from_api_repr({**described, "policyTags": {"names": [tag]}})
+    return SchemaField.from_api_repr({**resource, "policyTags": {"names": [tag]}})
 
 
-def _plain(schema: Iterable[SchemaField]) -> list[dict[str, Any]]:
+def _resources(schema: Iterable[SchemaField]) -> list[dict[str, Any]]:
     return [field.to_api_repr() for field in schema]

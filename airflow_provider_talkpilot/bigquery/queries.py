@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
 
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import ArrayQueryParameter, Client, Row
 
 from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.bigquery.jobs import query_config
 from airflow_provider_talkpilot.bigquery.schema import require_same_choices
-from airflow_provider_talkpilot.bigquery.statements import query_config, render
+from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.target import find_table
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 
 _PAGE_ROWS = 10_000
@@ -30,22 +31,21 @@ def known_details(
     :param client: BigQuery.
     :param target: the table; it may be missing still.
     :param interval: which calls, by ``created_at``; only its partitions are read.
-    :param columns: what the calls' manifest recorded of the choices for columns.
+    :param columns: the choices for columns, as the calls' manifest recorded them.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :return: one entry for every call that has a detail, and for every purged one that has a score.
-    :raises BigQueryLoadError: when the table was made under other choices: details that are
-        fetched under these could not be loaded.
+    :raises BigQueryLoadError: when the table was made under other choices: it could not take
+        details that are fetched under these.
     """
-    try:
-        table = client.get_table(str(target))
-    except NotFound:
+    table = find_table(client, target)
+    if table is None:
         return
     require_same_choices(table, columns)
     statement = render(
         "known_details",
         target=target,
         interval=interval,
-        # A table of an older version gets the columns with its next load.
+        # The next load adds these columns to a table of an older version.
         has_recordings=any(field.name == "recording_status" for field in table.schema),
     )
     for row in _rows(client, target, statement, maximum_bytes_billed):
@@ -70,7 +70,7 @@ def earliest_call(
     :param target: the table; it may be missing still.
     :param end: the UTC day.
     :param maximum_bytes_billed: as in :func:`known_details`.
-    :return: the call's ``created_at``; None where the table has no such call.
+    :return: the call's ``created_at``; None if the table has no such call.
     """
     try:
         statement = render("earliest_call", target=target, end=end)
@@ -97,8 +97,11 @@ def unpurged_days(
     :return: agent id and UTC day, oldest first.
     """
     statement = render("unpurged_days", target=target, intervals=list(due))
-    agents = {f"agents_{number}": ids for number, ids in enumerate(due.values())}
-    for row in _rows(client, target, statement, maximum_bytes_billed, **agents):
+    parameters = [
+        ArrayQueryParameter(f"agents_{number}", "STRING", list(ids))
+        for number, ids in enumerate(due.values())
+    ]
+    for row in _rows(client, target, statement, maximum_bytes_billed, parameters):
         yield row["agent_id"], row["day"]
 
 
@@ -107,11 +110,8 @@ def _rows(
     target: TableId,
     statement: str,
     maximum_bytes_billed: int | None,
-    **texts: Sequence[str],
+    parameters: Sequence[ArrayQueryParameter] = (),
 ) -> Iterator[Row]:
-    parameters: list[Any] = [
-        ArrayQueryParameter(name, "STRING", list(values)) for name, values in texts.items()
-    ]
     config = query_config(maximum_bytes_billed, query_parameters=parameters)
     location = client.get_table(str(target)).location
     job = client.query(statement, location=location, job_config=config)

@@ -1,19 +1,24 @@
-"""Whether the target has what a walk gave, and which of its calls TalkPilot no longer has."""
+"""Compares a walk with the target: what is missing or changed, and which calls are gone."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from google.cloud.bigquery import ArrayQueryParameter
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
 
-# Agents named in an error; the rest are counted.
+log = logging.getLogger(__name__)
+
+# An error names so many agents, and counts the others.
 _NAMED = 5
 
-# What differs though loads are transactions, one after the other: counts of a balance, and why.
+# Counts that must be 0 after a merge, and why they may not be, though loads never run at the same
+# time.
 _DIFFERENCES = (
     (("missing",), "are missing", "deleted since, by other software or because partitions expire"),
     (
@@ -45,41 +50,38 @@ class ErasureLimit:
 class Balance:
     """One agent's calls of an interval: the walk beside the target.
 
-    :param staged: calls that the walk gave.
-    :param live: those of them that live in the target.
-    :param missing: those of them that the target lacks.
-    :param changed: rows of the target that differ from what is staged and newer.
-    :param doubles: rows of the target beside the newest one of their call.
+    :param staged: calls of the walk.
+    :param live: calls of the walk that the target has and that are not erased there.
+    :param missing: calls of the walk that the target lacks.
+    :param changed: rows of the target that differ from a newer staged row.
+    :param doubles: rows of the target beside the newest row of their call.
     :param gone: live calls of the target that TalkPilot no longer has.
-    :param gone_from_trash: likewise, those that the target last saw soft-deleted.
-    :param others: calls that the target got from elsewhere since the walk began.
-    :param purged: calls of the walk that are purged, where the target does not know it yet.
+    :param gone_from_trash: likewise, calls that the target last saw soft-deleted.
+    :param others: calls that the target got from another load since the walk began.
+    :param purged: calls that are purged in the walk, and not yet in the target.
     :param recorded: calls that are purged or gone, and have a recording in the target.
     :param forgotten: calls that are purged or erased in the target already.
     :param returned: calls of the walk that are erased in the target, and come back.
     """
 
     agent_id: str
-    staged: int
-    live: int
-    missing: int
-    changed: int
-    doubles: int
-    gone: int
-    gone_from_trash: int
-    others: int
-    purged: int
-    recorded: int
-    forgotten: int
-    returned: int
+    staged: int = 0
+    live: int = 0
+    missing: int = 0
+    changed: int = 0
+    doubles: int = 0
+    gone: int = 0
+    gone_from_trash: int = 0
+    others: int = 0
+    purged: int = 0
+    recorded: int = 0
+    forgotten: int = 0
+    returned: int = 0
 
-    def merged(self) -> Balance:
-        """What a merge makes of it, where nothing else changes the target."""
+    def after_merge(self) -> Balance:
+        """Return the balance as the merge leaves it: the target has every call of the walk."""
         live = self.live + self.missing + self.returned
-        return replace(
-            self, live=live, missing=0, changed=0, doubles=0, gone=0, gone_from_trash=0,
-            purged=0, recorded=0, returned=0,
-        )  # fmt: skip
+        return Balance(self.agent_id, staged=self.staged, live=live, others=self.others)
 
 
 def total(balances: Sequence[Balance], *counts: str) -> int:
@@ -88,12 +90,12 @@ def total(balances: Sequence[Balance], *counts: str) -> int:
 
 
 def agent_parameters(manifest: WalksManifest | None) -> list[ArrayQueryParameter]:
-    """Give query parameters: the agents that were walked, and those with no rejected record.
+    """Return the query parameters ``walked_agents`` and ``whole_agents``.
 
-    A record that failed validation is a call that TalkPilot has, and the parts do not: where one
-    was rejected, a call that the parts lack proves nothing.
+    A record that failed validation is a call that TalkPilot has and the parts lack. So if an agent
+    has a reject, its walk does not count as whole: no call that the parts lack counts as gone.
 
-    :param manifest: of a walk; without one there is no such agent.
+    :param manifest: of a walk; None for no agents.
     """
     agents = manifest.agents if manifest else []
     walked = [walk.agent_id for walk in agents]
@@ -105,27 +107,27 @@ def agent_parameters(manifest: WalksManifest | None) -> list[ArrayQueryParameter
 
 
 def require_few_gone(
-    balances: Sequence[Balance], manifest: WalksManifest, target: object, limit: ErasureLimit
+    balances: Sequence[Balance], walk: WalksManifest, target: TableId, limit: ErasureLimit
 ) -> None:
     """Stop before an erasure of live calls that looks like a bad walk.
 
-    A call that was moved to the trash and emptied out of it between two walks counts as live: the
-    table never saw it in the trash.
+    A call that was moved to the trash and emptied out of it between two walks counts as live,
+    because the table never saw it in the trash.
 
     :param balances: from before the merge.
-    :param manifest: the walk.
+    :param walk: the manifest of the walk.
     :param target: the table, for the message.
     :param limit: how many calls may be gone.
     :raises BigQueryLoadError: when more are gone, and no person has confirmed it.
     """
     gone, trash = total(balances, "gone"), total(balances, "gone_from_trash")
-    there = total(balances, "gone", "live", "others")
-    if limit.confirmed or gone <= limit.rows or gone <= limit.share * there:
+    calls = total(balances, "gone", "live", "others")
+    if limit.confirmed or gone <= limit.rows or gone <= limit.share * calls:
         return
     raise BigQueryLoadError(
-        f"{gone:,} of the {there:,} call(s) that {target} has of {manifest.interval} are gone from "
+        f"{gone:,} of the {calls:,} call(s) that {target} has of {walk.interval} are gone from "
         f"TalkPilot and were not in its trash before, more than {limit.share:.0%} of them "
-        f"({_named(balances, 'gone')}); {trash:,} more are gone from the trash, which may be. "
+        f"({_largest(balances, 'gone')}); {trash:,} more are gone from the trash, which may be. "
         "Nothing was changed. Look in TalkPilot's dashboard whether they were erased, or moved to "
         "the trash and emptied. If so, run the interval again and confirm it: the DAG's param "
         "confirm_erasure, or confirm_erasure=True on the load task. If not, check the API key's "
@@ -133,35 +135,53 @@ def require_few_gone(
     )
 
 
-def require_equal(balances: Sequence[Balance], manifest: WalksManifest, target: object) -> None:
-    """Check that the target has what the walk gave, once each, and nothing that is gone.
+def reconcile(
+    balances: Sequence[Balance], walk: WalksManifest, target: TableId, erased: int
+) -> int:
+    """Check that the target has each call of the walk once, and none that is gone; log the counts.
 
     :param balances: from after the merge.
-    :raises BigQueryLoadError: when it has not; a load may be repeated.
+    :param walk: the manifest of the walk.
+    :param target: the table, for the messages.
+    :param erased: how many rows the merge has emptied, for the log.
+    :return: the interval's live calls in the target.
+    :raises BigQueryLoadError: when a call is missing, gone or there twice; a load may be repeated.
     """
     problems = [
-        f"{number:,} {what} ({_named(balances, *counts)}), {why}"
+        f"{number:,} {what} ({_largest(balances, *counts)}), {why}"
         for counts, what, why in _DIFFERENCES
         if (number := total(balances, *counts))
     ]
-    # A call that moved from one agent to another while they were walked is staged twice.
-    if manifest.rows and not total(balances, "staged"):
+    staged, live = total(balances, "staged"), total(balances, "live", "others")
+    # It may be less than walk.rows: a call that moved from one agent to another is staged twice.
+    if walk.rows and not staged:
         problems.append(
             "none is in the staging table, emptied by another load of the same walk since"
         )
     if problems:
         raise BigQueryLoadError(
-            f"{target} was made equal to the walk of {manifest.interval}, and no longer is. "
-            f"Of {manifest.rows:,} call(s) {'; '.join(problems)}. The next try merges again.",
+            f"{target} was made equal to the walk of {walk.interval}, and no longer is. "
+            f"Of {walk.rows:,} call(s) {'; '.join(problems)}. The next try merges again.",
             retryable=True,
         )
+    log.info(
+        "Reconciled %s: %s call(s) in TalkPilot, %s staged, %s live in the table, %s erased, "
+        "%d agent(s).",
+        walk.interval,
+        f"{walk.rows:,}",
+        f"{staged:,}",
+        f"{live:,}",
+        f"{erased:,}",
+        walk.agent_count,
+    )
+    return live
 
 
-def _named(balances: Sequence[Balance], *counts_of: str) -> str:
+def _largest(balances: Sequence[Balance], *counts: str) -> str:
     """Name the agents with the largest counts."""
-    counts = [(total([each], *counts_of), each.agent_id) for each in balances]
-    counts = sorted((each for each in counts if each[0]), reverse=True)
-    named = [f"agent {agent_id}: {number:,}" for number, agent_id in counts[:_NAMED]]
-    if more := len(counts) - len(named):
+    by_agent = [(total([balance], *counts), balance.agent_id) for balance in balances]
+    by_agent = sorted((pair for pair in by_agent if pair[0]), reverse=True)
+    named = [f"agent {agent_id}: {number:,}" for number, agent_id in by_agent[:_NAMED]]
+    if more := len(by_agent) - len(named):
         named.append(f"{more} more agent(s)")
     return ", ".join(named) or "no agent"

@@ -18,39 +18,39 @@ _WIDENED = {("INTEGER", "FLOAT")}
 _LABEL = "talkpilot-"
 
 
-def target_schema(table: str = "") -> list[SchemaField]:
-    """Schema of the target table, or of one beside it (see ``TABLES``)."""
-    return [_field(column) for column in TABLES[table]]
+def target_schema(kind: str = "calls") -> list[SchemaField]:
+    """Return the schema of one of ``TABLES``: the target, or a table beside it."""
+    return [_field(column) for column in TABLES[kind]]
 
 
 def staging_schema(kind: str) -> list[SchemaField]:
-    """Schema of the staging table for parts of a kind."""
+    """Return the schema of the staging table for parts of a kind."""
     return [_field(column) for column in staging_columns(kind)]
 
 
-def labels_of(columns: Mapping[str, str], table: str = "") -> dict[str, str]:
-    """Labels of a table that is made under these choices for columns.
+def labels_of(columns: Mapping[str, str], kind: str = "calls") -> dict[str, str]:
+    """Return the labels of a table that is made under these choices for columns.
 
-    :param columns: what a manifest recorded.
-    :param table: which one, see ``TABLES``.
+    :param columns: the choices, as a manifest recorded them.
+    :param kind: which of ``TABLES`` it is.
     """
-    names = _droppable(table)
+    names = _droppable(kind)
     return {f"{_LABEL}{name}": choice for name, choice in columns.items() if name in names}
 
 
-def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "") -> None:
+def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "calls") -> None:
     """Refuse rows that were staged under other choices than the table was made with.
 
-    :param table: as BigQuery has it; without our labels it keeps every column.
-    :param columns: what a manifest recorded.
-    :param kind: which table it is, see ``TABLES``.
+    :param table: as BigQuery has it; a table without our labels keeps every column.
+    :param columns: the choices, as a manifest recorded them.
+    :param kind: which of ``TABLES`` it is.
     :raises BigQueryLoadError: when a choice differs.
     """
     labels = table.labels or {}
     differences = [
-        f"{name} ({there} there, {here} now)"
+        f"{name} ({made} there, {chosen} now)"
         for name in _droppable(kind)
-        if (there := labels.get(f"{_LABEL}{name}", KEEP)) != (here := columns.get(name, KEEP))
+        if (made := labels.get(f"{_LABEL}{name}", KEEP)) != (chosen := columns.get(name, KEEP))
     ]
     if differences:
         raise BigQueryLoadError(
@@ -62,19 +62,19 @@ def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "
 
 
 def changes_to(table: Table, columns: Sequence[Column]) -> list[tuple[str, Column]]:
-    """Say what to do to a table of another version, so that it has the columns that it needs.
+    """Find the changes that give a table of an older version the columns that it needs.
 
     :param table: as BigQuery has it.
-    :param columns: those that it needs.
+    :param columns: the columns that it needs.
     :return: names of statements, each with the column that it adds or widens.
-    :raises BigQueryLoadError: when that is not enough.
+    :raises BigQueryLoadError: when a column has another type, or cannot be filled or added.
     """
-    have = _by_name(table.schema)
-    problems = [(column.name, _misfit(column, have.get(column.name))) for column in columns]
+    fields = _by_name(table.schema)
+    problems = [(column.name, _problem_with(fields.get(column.name), column)) for column in columns]
     ours = {column.name for column in columns}
     problems += [
         (name, "REQUIRED, and nothing fills it")
-        for name, field in have.items()
+        for name, field in fields.items()
         if name not in ours and field.mode == "REQUIRED"
     ]
     if wrong := [f"{name} ({problem})" for name, problem in problems if problem]:
@@ -83,33 +83,33 @@ def changes_to(table: Table, columns: Sequence[Column]) -> list[tuple[str, Colum
             f"needs: {', '.join(wrong)}. Name another table, or rename this one and let the load "
             "create it anew."
         )
-    changes = [("add_column", column) for column in columns if column.name not in have]
+    changes = [("add_column", column) for column in columns if column.name not in fields]
     for column in columns:
-        field = have.get(column.name)
-        if field and (_shown(field), _shown(_field(column))) in _WIDENED:
+        field = fields.get(column.name)
+        if field and (_type_of(field), _type_of(_field(column))) in _WIDENED:
             changes.append(("widen_column", column))
     return changes
 
 
-def _misfit(column: Column, field: SchemaField | None) -> str:
-    """Say what is wrong with a column of the table; nothing where it fits or can be added."""
+def _problem_with(field: SchemaField | None, column: Column) -> str:
+    """Describe why a field of the table cannot be our column; empty if it fits or can be added."""
     if field is None:
         return "missing" if column.mode == "REQUIRED" else ""
-    has, wants = _shown(field), _shown(_field(column))
-    if has != wants and (has, wants) not in _WIDENED:
-        return f"{has}, not {wants}"
+    found, wanted = _type_of(field), _type_of(_field(column))
+    if found != wanted and (found, wanted) not in _WIDENED:
+        return f"{found}, not {wanted}"
     if field.mode == "REQUIRED" and column.mode != "REQUIRED":
         return "REQUIRED, and calls come without it"
     inner = _by_name(field.fields)
     problems = [
         f"{part.name} {problem}"
         for part in column.fields
-        if (problem := _misfit(part, inner[part.name]) if part.name in inner else "missing")
+        if (problem := _problem_with(inner[part.name], part) if part.name in inner else "missing")
     ]
-    # BigQuery tells the fields of a STRUCT apart by their order, too.
+    # To BigQuery the order of a STRUCT's fields is part of its type.
     if not problems and [*inner] != [part.name for part in column.fields]:
-        wanted = ", ".join(part.name for part in column.fields)
-        problems = [f"{', '.join(inner)}, not {wanted}, in this order"]
+        order = ", ".join(part.name for part in column.fields)
+        problems = [f"{', '.join(inner)}, not {order}, in this order"]
     return f"its fields: {', '.join(problems)}" if problems else ""
 
 
@@ -124,14 +124,14 @@ def _field(column: Column) -> SchemaField:
 
 
 def _by_name(fields: list[SchemaField] | tuple[SchemaField, ...]) -> dict[str, SchemaField]:
-    """Fields by name; BigQuery does not tell names of columns apart by case."""
+    """Return fields by name in lower case: to BigQuery, names of columns have no case."""
     return {field.name.lower(): field for field in fields}
 
 
-def _shown(field: SchemaField) -> str:
-    kind = _API_TYPES.get(field.field_type, field.field_type)
-    return f"{kind}{' REPEATED' if field.mode == 'REPEATED' else ''}"
+def _type_of(field: SchemaField) -> str:
+    name = _API_TYPES.get(field.field_type, field.field_type)
+    return f"{name}{' REPEATED' if field.mode == 'REPEATED' else ''}"
 
 
-def _droppable(table: str) -> list[str]:
-    return [column.name for column in TABLES[table] if column.is_droppable]
+def _droppable(kind: str) -> list[str]:
+    return [column.name for column in TABLES[kind] if column.is_droppable]

@@ -1,14 +1,13 @@
-"""The tables beside the target: what a load job fills for the merge to read, and the lock."""
+"""The staging table, which a load job fills and the merge reads; and the lock table."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
-from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import (
     Client,
     LoadJob,
@@ -23,6 +22,7 @@ from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.target import find_table
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
@@ -34,16 +34,16 @@ _COPY_BUFFER = 1 << 20
 
 
 def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
-    """Compare the parts with the manifest, before anything is loaded.
+    """Check that each part has the size that the manifest says.
 
     :raises ManifestError: when a part is missing or has another size.
     """
     for part in manifest.parts:
-        found = storage.size(folder / part.name)
-        if found != part.bytes:
+        size = storage.size(folder / part.name)
+        if size != part.bytes:
             raise ManifestError(
                 f"The part {folder / part.name} is not what its manifest says "
-                f"({'gone' if found is None else f'{found} bytes'}, not {part.bytes}): run the "
+                f"({'gone' if size is None else f'{size} bytes'}, not {part.bytes}): run the "
                 "task that staged it again."
             )
 
@@ -51,13 +51,13 @@ def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
 class StagingTable:
     """The rows of a manifest in BigQuery, for a merge to read. BigQuery deletes it after a day.
 
-    It is named after the content, the target, and the schema with its tags, as are the jobs: so a
-    next try finds what a killed or deferred one has done.
+    Its name and those of the jobs follow from the manifest, the target, and the schema with its
+    policy tags. So the next try finds what a killed or deferred try has done.
 
     :param client: BigQuery.
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
-    :param target: the table that it is beside.
+    :param target: the target table.
     :param schema: its columns.
     """
 
@@ -71,17 +71,17 @@ class StagingTable:
     ) -> None:
         self._client, self._folder, self._manifest = client, folder, manifest
         self._schema = schema
-        content = f"{manifest.digest}/{target}/{[each.to_api_repr() for each in schema]}"
-        self.digest = hashlib.sha256(content.encode()).hexdigest()[:24]
-        self.name = target.sibling(f"{target.table}_staging_{self.digest}")
+        content = f"{manifest.digest}/{target}/{[field.to_api_repr() for field in schema]}"
+        self._digest = hashlib.sha256(content.encode()).hexdigest()[:24]
+        self.name = target.sibling(f"{target.table}_staging_{self._digest}")
 
     def fill(self, jobs: Jobs) -> LoadJob | None:
         """Load all parts by one job, unless an earlier try has done it.
 
         :param jobs: runs the job.
-        :return: the job; None where the manifest has no part.
+        :return: the job; None if the manifest has no part.
         :raises ManifestError: when a part that is uploaded was altered since it was staged.
-        :raises BigQueryLoadError: when the job failed, or loaded something else.
+        :raises BigQueryLoadError: when the job failed, or loaded another number of rows.
         """
         table = Table(str(self.name), schema=self._schema)
         table.expires = datetime.now(UTC) + LIFE
@@ -90,11 +90,11 @@ class StagingTable:
         if not self._manifest.parts:
             return None
         job = jobs.run(
-            f"talkpilot-load-{self.digest}",
+            self.job_name("load"),
             lambda job_id: self._submit(job_id, jobs.location),
-            reuse=self._rows() == self._manifest.rows,
+            reuse=count_rows(self._client, self.name) == self._manifest.rows,
         )
-        if (rows := self._rows()) != self._manifest.rows:
+        if (rows := count_rows(self._client, self.name)) != self._manifest.rows:
             raise BigQueryLoadError(
                 f"{rows} row(s) arrived in {self.name}, and the manifest says "
                 f"{self._manifest.rows}. Nothing was merged; the next try loads again.",
@@ -102,20 +102,18 @@ class StagingTable:
             )
         return job
 
+    def job_name(self, work: str) -> str:
+        """Return the name of a load's job: the same for the same manifest, target and schema."""
+        return f"talkpilot-{work}-{self._digest}"
+
     def drop(self) -> None:
-        """Delete it."""
+        """Delete the staging table."""
         self._client.delete_table(str(self.name), not_found_ok=True)
 
-    def _rows(self) -> int:
-        try:
-            return count_rows(self._client, self.name)
-        except NotFound:  # another load of the same manifest is done with it
-            return 0
-
     def _submit(self, job_id: str, location: str | None) -> LoadJob:
-        """Start the job. BigQuery itself reads parts in ``gs://``; others are uploaded."""
+        """Start the job. BigQuery itself reads parts in ``gs://``; we upload others."""
         config = LoadJobConfig(
-            # Never detected: a column of phone numbers would become integers.
+            # Detection would make integers of phone numbers.
             schema=self._schema,
             source_format=SourceFormat.NEWLINE_DELIMITED_JSON,
             write_disposition=WriteDisposition.WRITE_TRUNCATE,
@@ -124,7 +122,7 @@ class StagingTable:
         )
         options: dict[str, Any] = {"job_id": job_id, "location": location, "job_config": config}
         if self._folder.protocol in ("gs", "gcs"):
-            # BigQuery knows buckets, not Airflow's connection ids.
+            # BigQuery does not know the Airflow connection id in our paths.
             paths = [(self._folder / part.name).path for part in self._manifest.parts]
             uris = [f"gs://{path.lstrip('/')}" for path in paths]
             return self._client.load_table_from_uri(uris, str(self.name), **options)
@@ -132,37 +130,29 @@ class StagingTable:
             return self._client.load_table_from_file(rows, str(self.name), rewind=True, **options)
 
 
-def count_rows(client: Client, table: TableId) -> int:
-    """Count the rows of a table; BigQuery bills nothing for that."""
-    return int(client.get_table(str(table)).num_rows or 0)
+def count_rows(client: Client, table_id: TableId) -> int:
+    """Count the rows of a table, 0 if it is missing; BigQuery does not bill that."""
+    table = find_table(client, table_id)
+    return int(table.num_rows or 0) if table else 0
 
 
-def ensure_lock(client: Client, jobs: Jobs, target: TableId) -> TableId:
-    """Create the table whose one row every load changes, where it is missing.
+def ensure_lock(client: Client, jobs: Jobs, target: TableId) -> None:
+    """Create the lock table with its one row, if it is missing. Every load changes that row.
 
-    Its row comes with it: without a row there would be nothing to wait for.
-
-    :return: its name.
-    :raises BigQueryLoadError: when it cannot be made.
+    :raises BigQueryLoadError: when it cannot be created.
     """
-    lock = target.sibling(f"{target.table}_lock")
+    if find_table(client, target.lock):
+        return
     try:
-        client.get_table(str(lock))
-    except NotFound:
-        try:
-            jobs.query(render("create_lock", target=target, lock=lock))
-        except BigQueryLoadError:
-            # Another load may have done it at the same moment.
-            with suppress(NotFound):
-                client.get_table(str(lock))
-                return lock
+        jobs.query(render("create_lock", target=target))
+    except BigQueryLoadError:
+        if not find_table(client, target.lock):  # no other load has created it either
             raise
-    return lock
 
 
 @contextmanager
 def _one_file(folder: ObjectStoragePath, manifest: Manifest) -> Iterator[IO[bytes]]:
-    """All parts as one temporary file, because a load job takes one upload."""
+    """Join all parts in one temporary file, because a load job takes one upload."""
     with temporary_file() as rows:
         for part in manifest.parts:
             _append(folder / part.name, part.sha256, rows)
@@ -179,6 +169,6 @@ def _append(part: ObjectStoragePath, sha256: str, rows: IO[bytes]) -> None:
                 "again."
             )
         raw.seek(0)
-        while some := raw.read(_COPY_BUFFER):
+        while block := raw.read(_COPY_BUFFER):
             with temporary_errors():
-                rows.write(some)
+                rows.write(block)

@@ -48,6 +48,11 @@ class TableId:
         """The table of agents beside it."""
         return self.sibling(f"{self.table}_agents")
 
+    @property
+    def lock(self) -> TableId:
+        """The table whose one row every load changes, so that loads run one after the other."""
+        return self.sibling(f"{self.table}_lock")
+
     def sibling(self, table: str) -> TableId:
         """Another table of the same dataset."""
         return TableId(self.project, self.dataset, table)

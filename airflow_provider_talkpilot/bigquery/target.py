@@ -1,4 +1,4 @@
-"""The target table and its dataset: created where they are missing, else checked and extended."""
+"""The target table, the tables beside it and their dataset: created, checked and extended."""
 
 from __future__ import annotations
 
@@ -35,15 +35,24 @@ LOCATION_VARIABLE = "talkpilot_bigquery_location"
 
 log = logging.getLogger(__name__)
 
-# The shortest that BigQuery allows: time travel keeps what was purged. Where a dataset says
-# nothing, it is a week. Source: cloud.google.com/bigquery/docs/time-travel
+# The shortest that BigQuery allows: time travel keeps what was purged. A dataset without a setting
+# keeps it for a week. Source: cloud.google.com/bigquery/docs/time-travel
 TIME_TRAVEL_HOURS = 48
 _DEFAULT_TIME_TRAVEL_HOURS = 168
-_CLUSTERED = {"": "id", "performance": "call_id"}
+_CLUSTERING = {"calls": ["agent_id", "id"], "performance": ["agent_id", "call_id"]}
 _DESCRIPTIONS = {
-    "": "TalkPilot's calls: one row a call, equal to the API where walked.",
+    "calls": "TalkPilot's calls: one row a call, equal to the API where walked.",
     "performance": "What TalkPilot's quality check wrote of the calls beside: one row a record.",
+    "agents": "The agents of TalkPilot's calls, as they are now: one row an agent.",
 }
+
+
+def find_table(client: Client, table: TableId) -> Table | None:
+    """Read a table's metadata, which BigQuery does not bill; return None if it is missing."""
+    try:
+        return client.get_table(str(table))
+    except NotFound:
+        return None
 
 
 def check_target(
@@ -53,7 +62,7 @@ def check_target(
     interval: Interval,
     columns: Mapping[str, str],
 ) -> None:
-    """Refuse what no load could bring into the table. Nothing is created or changed.
+    """Refuse an interval that no load could bring into the table. Nothing is created or changed.
 
     :param client: BigQuery.
     :param target: the table; it and its dataset may be missing.
@@ -68,17 +77,14 @@ def check_target(
         _location_of_new(client, target, location)
         return
     require_location(dataset, location)
-    try:
-        table = client.get_table(str(target))
-    except NotFound:
-        return
-    _require_fit(table, interval, columns)
+    if table := find_table(client, target):
+        _changes_for_load(table, "calls", interval, columns)
 
 
 def ensure_dataset(
     client: Client, target: TableId, location: str | None, *, warn: bool = False
 ) -> str | None:
-    """Create the dataset where it is missing.
+    """Create the dataset if it is missing.
 
     :param client: BigQuery.
     :param target: the table.
@@ -111,20 +117,20 @@ def ensure_dataset(
             name,
             TIME_TRAVEL_HOURS,
         )
-    found: str | None = dataset.location
-    return found
+    place: str | None = dataset.location
+    return place
 
 
 def _location_of_new(client: Client, target: TableId, location: str | None) -> str:
-    # Google's default, US, would have calls of Europeans there for good: no dataset can move.
-    found = location or client.location or get_variable(LOCATION_VARIABLE)
-    if not found or not found.strip():
+    # Without a location Google would take US, and a dataset can never move out of it.
+    place = location or client.location or get_variable(LOCATION_VARIABLE)
+    if not place or not place.strip():
         raise BigQueryLoadError(
             f"The dataset {target.project}.{target.dataset} does not exist, and nothing says where "
             "to create it; Google would take US. Set the argument location, the field location of "
             f"the Google Cloud connection, or the Variable {LOCATION_VARIABLE}, such as EU."
         )
-    return str(found).strip()
+    return str(place).strip()
 
 
 def require_location(dataset: Dataset, location: str | None) -> None:
@@ -142,62 +148,60 @@ def require_location(dataset: Dataset, location: str | None) -> None:
 def ensure_table(
     client: Client,
     jobs: Jobs,
-    target: TableId,
+    table_id: TableId,
+    kind: str,
     manifest: Manifest,
     policy_tags: Mapping[str, str],
-    kind: str = "",
     *,
     warn: bool = False,
 ) -> Table:
-    """Create the table where it is missing; add or widen columns of an older table.
-
-    Columns, labels and options of the users' own stay as they are.
+    """Create a table if it is missing; otherwise check it and add what a newer version needs.
 
     :param client: BigQuery.
-    :param jobs: runs the statements.
-    :param target: the table.
-    :param manifest: of what is to be loaded.
+    :param jobs: runs the statements that change an older table.
+    :param table_id: the table.
+    :param kind: which of ``TABLES`` it is.
+    :param manifest: what will be loaded: its interval, and its choices for columns.
     :param policy_tags: a policy tag by column; set where a column has none.
-    :param kind: which table it is, see ``TABLES``.
     :param warn: warn of a table that forgets calls, or that costs more than it must.
     :return: the table as BigQuery has it.
     :raises BigQueryLoadError: when it is no table, or its columns, the choices for them, their
         policy tags or its expiration do not fit.
     """
-    try:
-        table = client.get_table(str(target))
-    except NotFound:
-        table = Table(str(target), schema=tagged(target_schema(kind), policy_tags))
+    table = find_table(client, table_id)
+    if table is None:
+        table = Table(str(table_id), schema=tagged(target_schema(kind), policy_tags))
         table.labels = labels_of(manifest.columns, kind)
-        table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")
-        table.clustering_fields = ["agent_id", _CLUSTERED[kind]]
+        if clustering := _CLUSTERING.get(kind):
+            table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")
+            table.clustering_fields = clustering
         table.description = _DESCRIPTIONS[kind]
-        log.info("Creating the table %s.", target)
+        log.info("Creating the table %s.", table_id)
         try:
             return _without_expiration(client, client.create_table(table))
         except Conflict:  # another task was faster
-            table = client.get_table(str(target))
-    changes = _require_fit(table, manifest.interval, manifest.columns, kind)
+            table = client.get_table(str(table_id))
+    changes = _changes_for_load(table, kind, manifest.interval, manifest.columns)
     if warn:
-        _warn_of_expiration(table, target)
-        _warn_of_partitioning(table, target)
+        _warn_of_expiration(table)
+        _warn_of_partitioning(table)
     for statement, column in changes:
         action = statement.replace("_", " ")
-        log.info("Changing the table %s: %s %s.", target, action, column.name)
-        jobs.query(render(statement, target=target, column=column))
+        log.info("Changing the table %s: %s %s.", table_id, action, column.name)
+        jobs.query(render(statement, target=table_id, column=column))
     if changes:
-        table = client.get_table(str(target))
+        table = client.get_table(str(table_id))
     return add_missing_tags(client, table, policy_tags)
 
 
-def _require_fit(
-    table: Table, interval: Interval, columns: Mapping[str, str], kind: str = ""
+def _changes_for_load(
+    table: Table, kind: str, interval: Interval, columns: Mapping[str, str]
 ) -> list[tuple[str, Column]]:
-    """Give the changes that a table needs, see :func:`changes_to`.
+    """Return the changes that a table needs before a load, see :func:`changes_to`.
 
     :raises BigQueryLoadError: when no load could bring the interval into it.
     """
-    name = f"{table.project}.{table.dataset_id}.{table.table_id}"
+    name = _name(table)
     if table.table_type not in (None, "TABLE"):
         raise BigQueryLoadError(
             f"{name} is no table ({table.table_type}), and a load changes rows: name a table, or "
@@ -217,7 +221,7 @@ def _require_fit(
 
 
 def _days_kept(table: Table) -> timedelta | None:
-    """After which time BigQuery deletes a day's calls; None for never."""
+    """Return after which time BigQuery deletes a day's calls; None for never."""
     partitioning = table.time_partitioning
     if not partitioning or not partitioning.expiration_ms:
         return None
@@ -225,7 +229,7 @@ def _days_kept(table: Table) -> timedelta | None:
 
 
 def _without_expiration(client: Client, table: Table) -> Table:
-    """Take off a new table the expiration that it got from its dataset."""
+    """Remove from a new table the expiration that it got from its dataset."""
     if table.expires is None and _days_kept(table) is None:
         return table
     log.info("Taking the dataset's default expiration off the table %s.", table.reference)
@@ -236,7 +240,7 @@ def _without_expiration(client: Client, table: Table) -> Table:
     return client.update_table(table, ["expires", "time_partitioning"])
 
 
-def _warn_of_expiration(table: Table, target: TableId) -> None:
+def _warn_of_expiration(table: Table) -> None:
     deleted, options = [], []
     if table.expires:
         deleted.append(f"on {table.expires:%Y-%m-%d} with all its calls")
@@ -248,14 +252,14 @@ def _warn_of_expiration(table: Table, target: TableId) -> None:
         log.warning(
             "BigQuery deletes the table %s %s. To keep the calls: ALTER TABLE `%s` SET OPTIONS "
             "(%s).",
-            target,
+            _name(table),
             " and ".join(deleted),
-            target,
+            _name(table),
             ", ".join(options),
         )
 
 
-def _warn_of_partitioning(table: Table, target: TableId) -> None:
+def _warn_of_partitioning(table: Table) -> None:
     partitioning = table.time_partitioning
     field, unit = (partitioning.field, partitioning.type_) if partitioning else (None, None)
     if field == "created_at" and unit == "DAY":
@@ -265,21 +269,11 @@ def _warn_of_partitioning(table: Table, target: TableId) -> None:
         "The table %s is not partitioned by day of created_at, so each statement of a load reads, "
         "and Google bills, %s (the table has %.2f GiB). docs/warehouse.md says how to partition "
         "it.",
-        target,
+        _name(table),
         f"each whole {unit.lower()} that it touches" if by_created_at and unit else "all of it",
         (table.num_bytes or 0) / 2**30,
     )
 
 
-def exists(client: Client, table: TableId) -> bool:
-    """Whether there is such a table."""
-    try:
-        client.get_table(str(table))
-    except NotFound:
-        return False
-    return True
-
-
-def has_performance(client: Client, target: TableId) -> bool:
-    """Whether there is a table of performance records beside the target."""
-    return exists(client, target.performance)
+def _name(table: Table) -> str:
+    return f"{table.project}.{table.dataset_id}.{table.table_id}"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import QUALITY, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.bigquery.target import exists, has_performance, require_location
+from airflow_provider_talkpilot.bigquery.target import find_table, require_location
 from airflow_provider_talkpilot.staging.rows import RED_FLAGS
 
 log = logging.getLogger(__name__)
 
-_LABELS = {"source": "talkpilot"}
 _TABLE_LABEL = "talkpilot_table"
 _TARGET = {field.name: field for field in target_schema()}
 _RECORD = {field.name: field for field in target_schema("performance")}
@@ -32,8 +32,8 @@ _AGENT_NAME = SchemaField("agent_name", "STRING", description="What the agent is
 class View:
     """A view; its SQL is ``sql/view_<name>.sql``.
 
-    :param columns: with their descriptions; none for all columns of the target table, and the
-        agent's name.
+    :param columns: its columns with their descriptions; empty for all columns of the target table,
+        and the agent's name.
     """
 
     name: str
@@ -116,40 +116,53 @@ def create_views(
 ) -> dict[str, str]:
     """Create views beside the target table, or bring them up to date.
 
-    Nothing is made where one of the names is taken.
+    If something else has one of the names, no view is created or changed.
 
     :param client: BigQuery.
-    :param target: the table; a load must have made it.
+    :param target: the table; a load must have created it.
     :param names: which of :data:`VIEWS`.
-    :param prefix: goes before their names; needed where one dataset has two target tables.
-    :param location: where the dataset is to be; None for wherever it is.
+    :param prefix: goes before the names; needed if one dataset has two target tables.
+    :param location: where the dataset must be; None for wherever it is.
     :return: the view's whole name, by its name without prefix.
     :raises BigQueryLoadError: when there is no such view or table, or a name is taken.
     """
-    views = {name: _view(name) for name in names}
+    names = list(names)
+    for name in names:
+        if name not in VIEWS:
+            raise BigQueryLoadError(f"There is no view {name!r}: choose from {', '.join(VIEWS)}.")
     if not re.fullmatch(r"[\w-]*", prefix, re.ASCII):
         raise BigQueryLoadError(
             f"The prefix {prefix!r} cannot begin a name: use letters, digits and underscores."
         )
     table = _target_table(client, target, location)
-    ids = {name: target.sibling(prefix + name) for name in views}
-    found = {name: _ours(client, view_id, target) for name, view_id in ids.items()}
-    beside = {
-        "performance": has_performance(client, target),
-        "agents": exists(client, target.agents),
-    }
-    for name, view in views.items():
-        _write(client, ids[name], found[name], view, target, table.schema, beside)
+    # The SQL names each column: a view of SELECT * would not show columns that are added later.
+    own = [_TARGET.get(f.name, f) for f in table.schema if f.name != _AGENT_NAME.name]
+    has_performance = find_table(client, target.performance) is not None
+    has_agents = find_table(client, target.agents) is not None
+    ids = {name: target.sibling(prefix + name) for name in names}
+    existing = {name: _find_own_view(client, view_id, target) for name, view_id in ids.items()}
+    for name, view_id in ids.items():
+        sql = render(
+            f"view_{name}",
+            target=target,
+            columns=[field.name for field in own],
+            has_performance=has_performance,
+            has_agents=has_agents,
+        )
+        view, columns = existing[name] or Table(str(view_id)), VIEWS[name].columns
+        view.view_query, view.description = sql, VIEWS[name].description
+        view.labels = {**view.labels, **LABELS, _TABLE_LABEL: _label(target)}
+        if existing[name]:
+            client.update_table(view, ["view_query", "description", "labels"])
+        else:
+            client.create_table(view)
+        _describe_columns(client, view_id, columns or (*own, _AGENT_NAME))
+        log.info("%s the view %s.", "Updated" if existing[name] else "Created", view_id)
     return {name: str(view_id) for name, view_id in ids.items()}
 
 
-def _view(name: str) -> View:
-    if name not in VIEWS:
-        raise BigQueryLoadError(f"There is no view {name!r}: choose from {', '.join(VIEWS)}.")
-    return VIEWS[name]
-
-
 def _target_table(client: Client, target: TableId, location: str | None) -> Table:
+    """Read the target table's metadata, and check that views can be made of it."""
     cure = "load calls into it first, or correct its name."
     try:
         dataset = client.get_dataset(f"{target.project}.{target.dataset}")
@@ -164,78 +177,55 @@ def _target_table(client: Client, target: TableId, location: str | None) -> Tabl
     return table
 
 
-def _ours(client: Client, view_id: TableId, target: TableId) -> Table | None:
-    """Find a view of that name that may be updated."""
-    try:
-        found = client.get_table(str(view_id))
-    except NotFound:
+def _find_own_view(client: Client, view_id: TableId, target: TableId) -> Table | None:
+    """Find a view of that name, and check that this provider made it for the target."""
+    view = find_table(client, view_id)
+    if view is None:
         return None
     cure = "rename or drop it, or give the views another prefix."
-    if found.table_type != "VIEW":
-        raise BigQueryLoadError(f"{view_id} exists and is no view ({found.table_type}): {cure}")
-    if not _LABELS.items() <= found.labels.items():
+    if view.table_type != "VIEW":
+        raise BigQueryLoadError(f"{view_id} exists and is no view ({view.table_type}): {cure}")
+    if not LABELS.items() <= view.labels.items():
         raise BigQueryLoadError(
             f"The view {view_id} is not of this provider (no label source=talkpilot): {cure}"
         )
-    if found.labels.get(_TABLE_LABEL, _label(target)) != _label(target):
+    if view.labels.get(_TABLE_LABEL, _label(target)) != _label(target):
         raise BigQueryLoadError(
-            f"The view {view_id} belongs to the table {found.labels[_TABLE_LABEL]}: {cure}"
+            f"The view {view_id} belongs to the table {view.labels[_TABLE_LABEL]}: {cure}"
         )
-    return found
+    return view
 
 
-def _write(
-    client: Client,
-    view_id: TableId,
-    found: Table | None,
-    view: View,
-    target: TableId,
-    target_fields: Sequence[SchemaField],
-    beside: Mapping[str, bool],
-) -> None:
-    # Named one by one: a view of SELECT * would not show columns that are added later.
-    own = [_TARGET.get(f.name, f) for f in target_fields if f.name != _AGENT_NAME.name]
-    columns = view.columns or (*own, _AGENT_NAME)
-    table = found or Table(str(view_id))
-    table.view_query = render(
-        f"view_{view.name}",
-        target=target,
-        columns=[column.name for column in own],
-        has_performance=beside["performance"],
-        has_agents=beside["agents"],
-    )
-    table.description = view.description
-    table.labels = {**table.labels, **_LABELS, _TABLE_LABEL: _label(target)}
-    if found:
-        client.update_table(table, ["view_query", "description", "labels"])
-    else:
-        client.create_table(table)
-    # BigQuery takes descriptions of columns only after the view exists; a new query drops them.
-    table = client.get_table(str(view_id))
-    # It works out the columns itself; emulators may not.
-    known = [field.name for field in table.schema] == [column.name for column in columns]
-    table.schema = _described(table.schema if known else columns, columns)
-    client.update_table(table, ["schema"])
-    log.info("%s the view %s.", "Updated" if found else "Created", view_id)
+def _describe_columns(client: Client, view_id: TableId, columns: Iterable[SchemaField]) -> None:
+    """Add descriptions to a view's columns, which BigQuery accepts only once the view exists."""
+    columns = list(columns)
+    view = client.get_table(str(view_id))
+    # BigQuery finds the view's columns in its query. Emulators may not.
+    is_known = [field.name for field in view.schema] == [column.name for column in columns]
+    view.schema = _with_descriptions(view.schema if is_known else columns, columns)
+    client.update_table(view, ["schema"])
 
 
-def _described(fields: Iterable[SchemaField], like: Iterable[SchemaField]) -> list[SchemaField]:
-    """The fields as they are, with the descriptions of those in ``like``."""
-    named = {field.name: field for field in like}
+def _with_descriptions(
+    fields: Iterable[SchemaField], columns: Iterable[SchemaField]
+) -> list[SchemaField]:
+    """Return the fields as they are, with the descriptions of the columns of the same names."""
+    by_name = {column.name: column for column in columns}
     described = []
     for field in fields:
-        same = named.get(field.name, field)
+        column = by_name.get(field.name, field)
         resource = field.to_api_repr()
-        if same.description:
-            resource["description"] = same.description
+        if column.description:
+            resource["description"] = column.description
         if field.mode == "REQUIRED":  # a view requires nothing
             resource["mode"] = "NULLABLE"
         if field.fields:
-            resource["fields"] = [f.to_api_repr() for f in _described(field.fields, same.fields)]
+            inner = _with_descriptions(field.fields, column.fields)
+            resource["fields"] = [part.to_api_repr() for part in inner]
         described.append(SchemaField.from_api_repr(resource))
     return described
 
 
 def _label(target: TableId) -> str:
-    """The table's name as a label can have it."""
+    """Return the table's name in the form of a label's value."""
     return target.table.lower()[:63]

@@ -166,7 +166,11 @@ def _check_table(name: str | None, options: Namespace) -> str:
     from google.api_core.exceptions import NotFound
     from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-    from airflow_provider_talkpilot.bigquery.target import LOCATION_VARIABLE, check_target, exists
+    from airflow_provider_talkpilot.bigquery.target import (
+        LOCATION_VARIABLE,
+        check_target,
+        find_table,
+    )
 
     target = TableId.parse(name or "")
     location = read_text("location", get_variable(LOCATION_VARIABLE))
@@ -184,7 +188,7 @@ def _check_table(name: str | None, options: Namespace) -> str:
                 f"Jobs run. The first load creates the dataset {target.project}.{target.dataset} "
                 f"in {location or client.location}, and the table."
             )
-        state = "fits" if exists(client, target) else "is created by the first load"
+        state = "fits" if find_table(client, target) else "is created by the first load"
         return f"Jobs run. The table {target} {state}. Its dataset is in {place}."
 
 

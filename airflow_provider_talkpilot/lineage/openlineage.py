@@ -61,7 +61,7 @@ def loaded_lineage(
     is_performance = manifest.kind == "performance"
     table = target.performance if is_performance else target
     output = _output(Place(BIGQUERY, str(table)), result.changed)
-    output.facets = {"schema": _schema("performance" if is_performance else "")}
+    output.facets = {"schema": _schema("performance" if is_performance else "calls")}
     lineage = _lineage([staging_place(path.parent, manifest.kind)], output)
     if result.merge_job_id:
         lineage.run_facets["externalQuery"] = facet.ExternalQueryRunFacet(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from airflow_provider_talkpilot.compat import ObjectStoragePath
@@ -23,6 +23,8 @@ from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 _AT_ONCE = 16
+# So many recordings are held in memory.
+_BATCH = 10_000
 _MARKERS = ("KeyMarker", "VersionIdMarker")
 
 # Name of each object, where the storage has versions each of them, and what deletes it.
@@ -54,6 +56,13 @@ def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath |
     :return: how many objects were deleted, each version counted.
     :raises StagingError: when one cannot be deleted: the call's row must not be emptied then.
     """
+    remaining, deleted = iter(recordings), 0
+    while batch := list(islice(remaining, _BATCH)):
+        deleted += _forget_batch(batch, root)
+    return deleted
+
+
+def _forget_batch(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     folders: dict[str, tuple[ObjectStoragePath, set[str]]] = {}
     for recording in recordings:
         if root:

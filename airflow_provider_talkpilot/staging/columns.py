@@ -250,11 +250,11 @@ AGENTS: tuple[Column, ...] = (
 """The columns of the table of agents, whose name ends in ``_agents``."""
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "": COLUMNS,
+    "calls": COLUMNS,
     "performance": PERFORMANCE,
     "agents": AGENTS,
 }
-"""The columns by table. The key is the end of the table's name; of the target table, nothing."""
+"""The columns of each table: of the target (``calls``), and of the tables beside it."""
 
 # Values that do not fit their column, by column; a load puts them into extra.
 DRIFT = Column("drift", "JSON", Source.STAGING, "Values that do not fit, of the list's columns.")

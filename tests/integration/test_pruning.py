@@ -46,13 +46,14 @@ def test_one_day_costs_less_than_two(
             kind=kind,
             target=target,
             staging=staging,
-            lock=target.sibling("calls_lock"),
             interval=interval,
             read_before=NOW,
             erased_at=NOW,
             staged_rows=0,
             doubles=0,
             gone_agents=chain.sandbox.store.agent_ids,
+            has_performance=False,
+            has_recordings=True,
         )
         # A dry run of a script counts no bytes, so each statement has its own.
         jobs = [

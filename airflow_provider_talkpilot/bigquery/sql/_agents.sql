@@ -8,7 +8,7 @@
 {%- if has_agents %}
 LEFT JOIN (
   SELECT A.id AS agent_id, ANY_VALUE(A.name) AS listed_name
-  FROM `{{ agents }}` AS A
+  FROM `{{ target.agents }}` AS A
   GROUP BY agent_id
 ) AS agents USING (agent_id)
 {%- endif -%}

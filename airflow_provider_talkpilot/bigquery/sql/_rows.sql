@@ -43,7 +43,7 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
       P.agent_id AS record_agent,
       P.call_id AS record_call,
       P.final_result.final_score AS record_score
-    FROM `{{ performance }}` AS P
+    FROM `{{ target.performance }}` AS P
     WHERE {{ around('P', 1) }}
       AND P.final_result.final_score IS NOT NULL
     QUALIFY ROW_NUMBER() OVER (
@@ -55,7 +55,7 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 {#- In extra is what the target's extra gets: fields that are unknown, and values of the others that do
     not fit. The two are beside it too. -#}
 {%- macro newest_staged_rows(columns, drift) -%}
-{%- set scores = has_performance and 'final_score' in columns -%}
+{%- set scores = 'final_score' in columns and has_performance -%}
 {%- set same = (columns + drift) | reject('in', ['extra', 'final_score'] if scores else ['extra']) -%}
 {%- set texts = [members('extra')] -%}
 {%- for column in drift %}{% set _ = texts.append(members(column)) %}{% endfor -%}

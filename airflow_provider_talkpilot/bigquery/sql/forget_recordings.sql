@@ -2,7 +2,7 @@
 BEGIN TRANSACTION;
 
 -- As every load into the target does: they wait for each other.
-UPDATE `{{ lock }}` SET loads = loads + 1 WHERE TRUE;
+UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
 
 UPDATE `{{ target }}`
 SET recording_uri = NULL, recording_status = 'deleted'

@@ -8,7 +8,7 @@ SELECT
   final_score IS NOT NULL AS scored,
   ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL OR IFNULL(is_purged, FALSE)
     AS transcribed,
-{%- if has_recordings | default(true) %}
+{%- if has_recordings %}
   IFNULL(recording_status, 'failed') != 'failed' AS recorded,
   recording_archived_at IS NOT NULL AS archived
 {%- else %}

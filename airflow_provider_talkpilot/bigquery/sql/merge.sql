@@ -7,7 +7,7 @@ BEGIN TRANSACTION;
 
 -- Every load into the target changes this row, so BigQuery cancels all but one of those that run at
 -- the same time. Without it, two that only insert would run side by side, and insert the same calls.
-UPDATE `{{ lock }}` SET loads = loads + 1 WHERE TRUE;
+UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
 {%- if doubles %}
 
 -- Of the rows of one call the newest stays.

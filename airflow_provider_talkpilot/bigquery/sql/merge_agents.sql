@@ -1,5 +1,5 @@
 -- Agents of the list that are new or have changed; those that it lacks stay, as their calls do.
-MERGE `{{ agents }}` AS T
+MERGE `{{ target.agents }}` AS T
 USING (
   SELECT
     JSON_VALUE(record, '$.id') AS id,

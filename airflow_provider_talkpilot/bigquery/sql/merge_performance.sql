@@ -4,7 +4,7 @@
 BEGIN TRANSACTION;
 
 -- As every load into the target does: they wait for each other.
-UPDATE `{{ lock }}` SET loads = loads + 1 WHERE TRUE;
+UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
 {%- if keeps_scores %}
 
 -- Scores of performance records into calls that have none, or had theirs from a record. A score that
@@ -17,7 +17,7 @@ USING (
     R.final_result.final_score AS score,
     B.final_result.final_score AS score_before
   FROM `{{ staging }}` AS R
-  LEFT JOIN `{{ performance }}` AS B
+  LEFT JOIN `{{ target.performance }}` AS B
     ON B.id = R.id
     AND B.created_at >= TIMESTAMP '{{ start }}'
     AND B.created_at < TIMESTAMP '{{ end }}'
@@ -39,7 +39,7 @@ THEN UPDATE SET final_score = S.score;
 
 -- Performance records into their table: the one read later wins. A record keeps what tells of a person
 -- only where the target has its call, alive and not purged; its call_id, where the call is not gone.
-MERGE `{{ performance }}` AS T
+MERGE `{{ target.performance }}` AS T
 USING (
   SELECT
 {%- for column in columns %}

@@ -2,7 +2,7 @@
 {%- set columns = personal_performance_columns -%}
 -- Performance records of calls that are purged or gone lose what tells of a person; those of calls that
 -- are gone lose call_id too.
-MERGE `{{ performance }}` AS T
+MERGE `{{ target.performance }}` AS T
 USING (
   SELECT
     R.id,
@@ -10,7 +10,7 @@ USING (
     {{ 'L.call_id' if column.name == 'call_id' else '%s AS %s' % (emptied('R', column), column.name) }},
 {%- endfor %}
     COALESCE(R.purged_at, TIMESTAMP '{{ now }}') AS purged_at
-  FROM `{{ performance }}` AS R
+  FROM `{{ target.performance }}` AS R
   LEFT JOIN {{ calls_around(2) }} AS L
     ON L.call_id = R.call_id
   WHERE {{ around('R', 1) }}

@@ -46,7 +46,7 @@ LEFT JOIN (
     ROW_NUMBER() OVER (
       PARTITION BY agent_id, call_id ORDER BY created_at DESC, synced_at DESC, id
     ) AS place
-  FROM `{{ performance }}`
+  FROM `{{ target.performance }}`
 ) AS record
   ON record.call_id = calls.call_id
   AND record.agent_id = calls.agent_id

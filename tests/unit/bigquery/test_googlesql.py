@@ -16,6 +16,7 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery import statements
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.staging.columns import (
     AGENTS,
     COLUMNS,
@@ -29,50 +30,53 @@ pytestmark = pytest.mark.slow  # the analyzer is WebAssembly: half a minute goes
 DAY = date(2026, 3, 16)
 TARGET = TableId.parse("demo.calls.calls")
 INTERVAL = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
-LOOK = {"read_before": INTERVAL.end, "interval": INTERVAL}
-MERGE = LOOK | {"lock": TARGET.sibling("lock"), "erased_at": INTERVAL.end, "staged_rows": 46}
+LOOK = {"read_before": INTERVAL.end, "interval": INTERVAL, "has_performance": False}
+MERGE = LOOK | {"erased_at": INTERVAL.end, "staged_rows": 46, "doubles": 0, "gone_agents": []}
 RECORDS = {"has_performance": True}
+KINDS = ("calls", "details")
 STATEMENTS: list[tuple[str, dict[str, Any]]] = [
-    *(("look", LOOK | {"kind": kind}) for kind in ("calls", "details")),
+    *(("look", LOOK | records | {"kind": kind}) for kind in KINDS for records in ({}, RECORDS)),
     *(
-        ("merge", MERGE | {"kind": kind, "doubles": doubles, "gone_agents": gone})
-        for kind in ("calls", "details")
-        for doubles, gone in ((0, []), (1, ["a", "b"]))
+        ("merge", MERGE | {"kind": kind} | rare)
+        for kind in KINDS
+        for rare in ({}, {"doubles": 1, "gone_agents": ["a", "b"]})
     ),
+    ("merge", MERGE | RECORDS | {"kind": "details"}),
     *(("add_column", {"column": column}) for column in COLUMNS if column.mode != "REQUIRED"),
     *(("widen_column", {"column": column}) for column in COLUMNS if column.type == "FLOAT64"),
-    *(("look", RECORDS | LOOK | {"kind": kind}) for kind in ("calls", "details")),
-    ("merge", RECORDS | MERGE | {"kind": "details", "doubles": 0, "gone_agents": []}),
-    ("merge_performance", RECORDS | MERGE | {"kind": "performance", "keeps_scores": True}),
-    ("purge_performance", RECORDS | {"interval": INTERVAL, "now": INTERVAL.end}),
-    ("known_details", RECORDS | {"interval": INTERVAL}),
-    *(("view_calls_quality", {"columns": [], "has_performance": has}) for has in (False, True)),
+    ("merge_performance", {"interval": INTERVAL, "kind": "performance", "keeps_scores": True}),
+    ("purge_performance", {"interval": INTERVAL, "now": INTERVAL.end}),
+    *(("known_details", {"interval": INTERVAL, "has_recordings": has}) for has in (False, True)),
     ("merge_agents", {}),
-    ("create_lock", {"lock": TARGET.sibling("lock")}),
-    ("known_details", {"interval": INTERVAL}),
-    ("known_details", {"interval": INTERVAL, "has_recordings": False}),
+    ("create_lock", {}),
     *(
         ("lost_recordings", MERGE | {"kind": kind, "archive": archive})
-        for kind in ("calls", "details")
+        for kind in KINDS
         for archive in (False, True)
     ),
     ("old_recordings", {"before": INTERVAL.start, "now": INTERVAL.end}),
-    ("forget_recordings", MERGE | {"before": INTERVAL.start, "now": INTERVAL.end}),
+    ("forget_recordings", {"before": INTERVAL.start, "now": INTERVAL.end}),
     ("earliest_call", {"end": DAY}),
     ("unpurged_days", {"intervals": [INTERVAL, INTERVAL]}),
     *(
-        (view, {"columns": [column.name for column in COLUMNS], "has_agents": has})
-        for view in ("view_calls_live", "view_calls_daily", "view_calls_quality")
+        (
+            f"view_{view}",
+            {
+                "columns": [column.name for column in COLUMNS],
+                "has_agents": has,
+                "has_performance": has,
+            },
+        )
+        for view in VIEWS
         for has in (False, True)
     ),
-    ("view_call_messages", {"columns": []}),
 ]
 Analyse = Callable[[str, str], None]
 
 
 @pytest.fixture(scope="module")
 def analyse() -> Analyse:
-    """Analyse a statement or script, for a kind of staged rows; raises what the analyzer finds."""
+    """Analyses a statement or script, for a kind of staged rows; raises what the analyzer finds."""
     from zetasql.api import Analyzer, CatalogBuilder, TableBuilder, TypeFactory
     from zetasql.types import (
         AnalyzerOptions,
@@ -104,7 +108,7 @@ def analyse() -> Analyse:
     language.enabled_language_features.append(LanguageFeature.FEATURE_ALTER_COLUMN_SET_DATA_TYPE)
     functions = ZetaSQLBuiltinFunctionOptions(language_options=language)
     options = AnalyzerOptions(language_options=language, allow_undeclared_parameters=True)
-    lock = TableBuilder("demo.calls.lock").add_column("loads", TypeKind.TYPE_INT64).build()
+    lock = TableBuilder(str(TARGET.lock)).add_column("loads", TypeKind.TYPE_INT64).build()
 
     def analyse(sql: str, kind: str = "calls") -> None:
         catalog = (
@@ -112,8 +116,8 @@ def analyse() -> Analyse:
             .add_table(table(str(TARGET), list(COLUMNS)))
             .add_table(table("kept", list(COLUMNS)))
             .add_table(table("demo.calls.staging", staging_columns(kind)))
-            .add_table(table("demo.calls.calls_performance", list(PERFORMANCE)))
-            .add_table(table("demo.calls.calls_agents", list(AGENTS)))
+            .add_table(table(str(TARGET.performance), list(PERFORMANCE)))
+            .add_table(table(str(TARGET.agents), list(AGENTS)))
             .add_table(lock)
             .with_builtin_functions(functions)
             .build()
@@ -145,16 +149,16 @@ def test_google_reads_it(analyse: Analyse, name: str, values: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "says"),
+    ("right", "wrong", "message"),
     [
         ("S.customer_name", "S.custmer_name", "custmer_name"),
         ("T.erased_at IS NULL OR", "T.erased_at > 5 OR", "No matching signature"),
     ],
     ids=["a misspelt column", "a type error"],
 )
-def test_a_fault_is_found(analyse: Analyse, right: str, wrong: str, says: str) -> None:
-    name, values = next(each for each in STATEMENTS if each[0] == "merge")
+def test_a_fault_is_found(analyse: Analyse, right: str, wrong: str, message: str) -> None:
+    name, values = next(pair for pair in STATEMENTS if pair[0] == "merge")
     sql = filled_in(name, values)
     assert right in sql
-    with pytest.raises(Exception, match=says):
+    with pytest.raises(Exception, match=message):
         analyse(sql.replace(right, wrong), "calls")

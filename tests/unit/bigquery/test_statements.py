@@ -11,20 +11,15 @@ from sqlglot import exp
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
-from airflow_provider_talkpilot.bigquery.statements import render
-from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.staging.columns import COLUMNS, Source, names
 from tests.support.docs import DOCS, code
 from tests.unit.bigquery import test_googlesql as googlesql
 
-TARGET = TableId.parse("demo.calls.calls")
-STAGING = TARGET.sibling("calls_staging_0123")
 BERLIN = timezone(timedelta(hours=1))
 INTERVAL = Interval(
     datetime(2026, 3, 16, 1, 0, 0, 1, tzinfo=BERLIN), datetime(2026, 3, 17, tzinfo=UTC)
 )
-KINDS = ("calls", "details")
 # Views have no filter of their own: those of the queries on them reach the table.
 STATEMENTS = [
     (name, googlesql.filled_in(name, values))
@@ -37,24 +32,17 @@ QUERIES = [
 
 
 def filled_in(name: str, kind: str) -> str:
-    return render(
-        name,
-        kind=kind,
-        target=TARGET,
-        staging=STAGING,
-        lock=TARGET.sibling("calls_lock"),
-        interval=INTERVAL,
-        read_before=INTERVAL.end,
-        erased_at=INTERVAL.end,
-        staged_rows=46,
-        doubles=1,
-        gone_agents=["a"],
-    )
+    values = googlesql.MERGE | {"kind": kind, "interval": INTERVAL, "has_recordings": True}
+    return googlesql.filled_in(name, values | {"doubles": 1, "gone_agents": ["a"]})
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "times"),
-    [("known_details", "", 1), *(("look", k, 1) for k in KINDS), *(("merge", k, 5) for k in KINDS)],
+    [
+        ("known_details", "", 1),
+        *(("look", kind, 1) for kind in googlesql.KINDS),
+        *(("merge", kind, 5) for kind in googlesql.KINDS),
+    ],
 )
 def test_only_the_intervals_partitions_are_read(name: str, kind: str, times: int) -> None:
     """BigQuery prunes partitions by constants alone."""
@@ -69,14 +57,14 @@ def test_only_the_intervals_partitions_are_read(name: str, kind: str, times: int
     ("name", "sql"),
     STATEMENTS + [(page, query) for page, queries in QUERIES for query in queries],
 )
-def test_whatever_reads_the_table_filters_on_its_partition(name: str, sql: str) -> None:
-    """BigQuery wants the filter beside each mention of a table that requires one, in no OR."""
+def test_every_statement_filters_on_the_tables_partition(name: str, sql: str) -> None:
+    """A table that requires a filter wants it beside each mention of the table, in no OR."""
     for statement in filter(None, sqlglot.parse(sql, dialect="bigquery")):
         for table in statement.find_all(exp.Table):
             reading = table.find_ancestor(exp.Select, exp.Update, exp.Delete, exp.Merge, exp.Insert)
             copies = isinstance(statement, exp.Create) and name == "warehouse.md"
             if (
-                table.name not in (TARGET.table, *VIEWS)
+                table.name not in (googlesql.TARGET.table, *VIEWS)
                 or isinstance(reading, exp.Insert | None)
                 or copies
             ):
@@ -88,7 +76,7 @@ def test_whatever_reads_the_table_filters_on_its_partition(name: str, sql: str) 
             assert {"created_at"} in columns or {"day"} in columns, reading.sql()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", googlesql.KINDS)
 def test_a_look_leaves_transcripts_out(kind: str) -> None:
     """They are most of what is stored, and BigQuery bills whole columns."""
     assert "transcript" not in filled_in("look", kind)
@@ -114,7 +102,7 @@ def test_every_column_is_inserted_and_updated(kind: str, sources: tuple[Source, 
 
 def test_the_target_has_every_staged_column() -> None:
     target = {field.name: field for field in target_schema()}
-    for kind in ("calls", "details"):
+    for kind in googlesql.KINDS:
         for field in staging_schema(kind):
             if field.name not in ("detail_found", "drift", "detail_drift"):
                 assert target[field.name] == field

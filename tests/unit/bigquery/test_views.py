@@ -8,36 +8,31 @@ import pytest
 from jinja2 import UndefinedError
 
 from airflow_provider_talkpilot.bigquery.statements import render
-from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.staging.columns import COLUMNS
+from tests.unit.bigquery.test_googlesql import TARGET
 
-TARGET = TableId.parse("my-project.talkpilot.calls")
 ALL = [column.name for column in COLUMNS]
 
 
-def sql_of(name: str) -> str:
-    return render(f"view_{name}", target=TARGET, columns=ALL)
-
-
-def selected(name: str) -> list[str]:
-    """The names of a view's columns, as its SQL gives them."""
-    clauses = re.search(r"^SELECT\n(.*?)^FROM ", sql_of(name), re.MULTILINE | re.DOTALL)
-    assert clauses
-    lines = re.split(r",\n(?=  \S)", clauses[1].strip())
-    found = [re.search(r"(\w+)`?$", line.strip()) for line in lines]
-    return [match[1] for match in found if match]
+def sql_of(name: str, columns: list[str] = ALL) -> str:
+    return render(
+        f"view_{name}", target=TARGET, columns=columns, has_agents=False, has_performance=False
+    )
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_columns_are_those_described(name: str) -> None:
     view = VIEWS[name]
-    expected = [column.name for column in view.columns] or [*ALL, "agent_name"]
-    assert selected(name) == expected
+    clauses = re.search(r"^SELECT\n(.*?)^FROM ", sql_of(name), re.MULTILINE | re.DOTALL)
+    assert clauses
+    lines = re.split(r",\n(?=  \S)", clauses[1].strip())
+    selected = re.findall(r"(\w+)`?$", "\n".join(line.strip() for line in lines), re.MULTILINE)
+    assert selected == ([column.name for column in view.columns] or [*ALL, "agent_name"])
     assert all(column.description.endswith((".", "…")) for column in view.columns)
 
 
-def test_what_prunes_partitions_is_there_as_it_is() -> None:
+def test_filters_on_a_view_prune_partitions() -> None:
     """BigQuery prunes by the bare column, and by DATE() of it."""
     assert "\n  `created_at`,\n" in sql_of("calls_live")
     assert "\n  calls.created_at,\n" in sql_of("call_messages")
@@ -47,10 +42,10 @@ def test_what_prunes_partitions_is_there_as_it_is() -> None:
 
 
 def test_columns_of_the_users_may_have_names_of_keywords() -> None:
-    sql = render("view_calls_live", target=TARGET, columns=["id", "select", "group"])
+    sql = sql_of("calls_live", ["id", "select", "group"])
     assert "\n  `id`,\n  `select`,\n  `group`,\n" in sql
 
 
 def test_a_statement_without_its_interval_is_refused() -> None:
     with pytest.raises(UndefinedError, match="start"):
-        render("known_details", target=TARGET)
+        render("known_details", target=TARGET, has_recordings=True)
