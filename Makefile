@@ -26,9 +26,8 @@ PYTHON_STRICT ?= $(shell for p in $(STRICT_CANDIDATES); do \
 STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load_of_calls_killed \
     load_cost.py::test_one_load_job_and_one_merge \
     load_cost.py::test_a_row_that_comes_meanwhile_costs_a_second_look \
-    $(addprefix loads.py::test_,details_before_calls staging_tables_are_dropped \
-        purged_stays_purged a_purged_transcript_that_does_not_parse \
-        only_the_interval_is_touched other_columns_of_the_users_stay) \
+    $(addprefix loads.py::test_,details_before_calls purged_stays_purged \
+        only_the_interval_is_touched) \
     details.py::test_a_call_that_vanishes_before_its_detail \
     equality.py::test_an_empty_interval_makes_an_empty_table \
     staging.py::test_a_bucket_is_loaded_by_bigquery_itself \

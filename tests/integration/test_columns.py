@@ -1,4 +1,4 @@
-"""Columns that are dropped or hashed: gone before anything is written, and only they."""
+"""Columns that are dropped or hashed: their values are written nowhere; all others are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
-from google.cloud.bigquery import Client, SchemaField, Table
+from google.cloud.bigquery import Client, Table
 
 from airflow_provider_talkpilot.staging.choices import Hasher
 from tests.integration.chain import Chain, local, staged_files
@@ -61,6 +61,15 @@ def assert_table_is_chosen(chain: Chain, columns: dict[str, str], **expected: An
     truth = chain.sandbox.truth(*chain.interval)
     assert truth
     assert_equal_rows(chain.rows(), chosen(expected_rows(truth, **expected), columns))
+
+
+def age_details(chain: Chain) -> None:
+    """Make details as old as two days, and delete what is staged: the table alone knows them."""
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET detail_synced_at ="
+        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
+    ).result()
+    shutil.rmtree(local(chain.staging_uri))
 
 
 def keep_secret(monkeypatch: pytest.MonkeyPatch, secret: str | None = SECRET) -> None:
@@ -122,7 +131,7 @@ def test_the_table_is_the_truth_but_for_the_choices(chain: Chain, columns: dict[
     assert_unseen(*staged_texts(chain), chain.rows())
 
 
-def test_requests_are_the_same_and_none_is_asked_again(chain: Chain) -> None:
+def test_requests_are_the_same_and_none_is_repeated(chain: Chain) -> None:
     chain.run()
     spent = dict(chain.sandbox.counters)
     chain.sandbox.reset_counters()
@@ -157,30 +166,22 @@ def test_changes_purges_and_deletions_arrive(chain: Chain) -> None:
     assert_table_is_chosen(chain, columns)
 
 
-class TestScores:
-    @pytest.fixture(autouse=True)
-    def _yesterday(self, chain: Chain) -> None:
-        """Calls so young that a missing score is requested again."""
-        yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-        chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
-        chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
-
-    def test_a_dropped_score_is_not_asked_for_again(self, chain: Chain) -> None:
-        chain.extract_options["columns"] = {"final_score": "drop"}
-        chain.run()
-        chain.bigquery.query(
-            f"UPDATE `{chain.table}` SET detail_synced_at ="
-            " TIMESTAMP_SUB(detail_synced_at, INTERVAL 1 DAY) WHERE TRUE"
-        ).result()
-        shutil.rmtree(local(chain.staging_uri))
-        chain.run()
-        # A purged call has no transcript.
-        spared = [call for call in chain.sandbox.truth(*chain.interval) if call["is_purged"]]
-        assert chain.sandbox.counters["detail"] == CALLS - len(spared)
-        assert_table_is_chosen(chain, {"final_score": "drop"}, spared=spared)
+def test_a_dropped_score_is_not_requested_again(chain: Chain) -> None:
+    """The calls are so young that a missing score is requested again."""
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
+    chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
+    chain.extract_options["columns"] = {"final_score": "drop"}
+    chain.run()
+    age_details(chain)
+    chain.run()
+    # A purged call has no transcript.
+    spared = [call for call in chain.sandbox.truth(*chain.interval) if call["is_purged"]]
+    assert chain.sandbox.counters["detail"] == CALLS - len(spared)
+    assert_table_is_chosen(chain, {"final_score": "drop"}, spared=spared)
 
 
-def test_details_with_nothing_to_bring_are_not_asked_for(chain: Chain) -> None:
+def test_details_with_nothing_to_bring_are_not_requested(chain: Chain) -> None:
     columns = {"transcript": "drop", "final_score": "drop"}
     chain.extract_options["columns"] = columns
     calls = chain.summaries()
@@ -262,7 +263,7 @@ def test_rejects_hold_what_was_chosen(chain: Chain) -> None:
 # Staging of other choices
 
 
-def test_a_walk_under_other_choices_is_not_gone_on_with(chain: Chain) -> None:
+def test_a_walk_under_other_choices_is_not_continued(chain: Chain) -> None:
     plant(chain, EVERY_HASH)
     chain.sandbox.faults.add("conflict", kind="calls", after=1, times=20)
     with pytest.raises(AirflowException):
@@ -278,24 +279,22 @@ def test_a_walk_under_other_choices_is_not_gone_on_with(chain: Chain) -> None:
     assert_unseen(*(path.read_text() for path in local(calls).parent.iterdir()))
 
 
-def test_enriching_under_other_choices(chain: Chain) -> None:
+def test_enriching_under_other_choices_or_with_another_secret(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = str(chain.extract(columns=CHOICES).returned)
     for given in ({"note": "drop"}, "{}", CHOICES | {"note": "drop"}):
         with pytest.raises(AirflowFailException, match="the same columns and the same secret"):
             chain.enrich(calls, columns=given)
-    assert chain.sandbox.counters["detail"] == 0
-    for same in (CHOICES, json.dumps(CHOICES), None, ""):
-        chain.enrich(calls, columns=same)
-    assert chain.sandbox.counters["detail"] == CALLS
-
-
-def test_enriching_with_another_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = str(chain.extract(columns=CHOICES).returned)
     for secret, cure in ((SECRET[::-1], "the same secret"), (None, "openssl rand -hex 32")):
         keep_secret(monkeypatch, secret)
         with pytest.raises(AirflowFailException, match=cure):
             chain.enrich(calls)
     assert chain.sandbox.counters["detail"] == 0
+    keep_secret(monkeypatch)
+    for same in (CHOICES, json.dumps(CHOICES), None, ""):
+        chain.enrich(calls, columns=same)
+    assert chain.sandbox.counters["detail"] == CALLS
 
 
 # A table that was made under other choices
@@ -357,79 +356,3 @@ def test_a_table_that_another_task_made_meanwhile(
     with pytest.raises(AirflowFailException, match=r"note .keep there, drop now"):
         chain.load(dropped)
     chain.assert_table_is_truth(details=False)
-
-
-# What users get wrong
-
-
-# Policy tags
-
-TAG = "projects/my-project/locations/us/taxonomies/12/policyTags/34"
-
-
-class Sent:
-    """The schemas that go to BigQuery: the emulator takes policy tags, and gives none back."""
-
-    def __init__(self) -> None:
-        self.made: dict[str, list[SchemaField]] = {}
-        self.loaded: list[list[SchemaField]] = []
-        self.updated: list[list[SchemaField]] = []
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
-    found = Sent()
-    create_table, update_table = Client.create_table, Client.update_table
-    load_table = Client.load_table_from_file
-
-    def create(self: Client, table: Table, *args: Any, **options: Any) -> Any:
-        found.made[table.table_id] = list(table.schema)
-        return create_table(self, table, *args, **options)
-
-    def update(self: Client, table: Table, fields: list[str], **options: Any) -> Any:
-        found.updated.append(list(table.schema))
-        return update_table(self, table, fields, **options)
-
-    def load(self: Client, *args: Any, **options: Any) -> Any:
-        found.loaded.append(list(options["job_config"].schema))
-        return load_table(self, *args, **options)
-
-    monkeypatch.setattr(Client, "create_table", create)
-    monkeypatch.setattr(Client, "update_table", update)
-    monkeypatch.setattr(Client, "load_table_from_file", load)
-    return found
-
-
-def tags_of(schema: list[SchemaField]) -> dict[str, str]:
-    found = {}
-    for field in schema:
-        for part in field.fields or [field]:
-            if part.policy_tags:
-                [found[field.name]] = part.policy_tags.names
-    return found
-
-
-def test_policy_tags_are_on_the_table_and_on_staging_tables(chain: Chain, sent: Sent) -> None:
-    wanted = {"phone_number": TAG, "transcript": TAG[:-1]}
-    calls = str(chain.extract().returned)
-    chain.load(calls, policy_tags=json.dumps(wanted))
-    assert tags_of(sent.made.pop("calls")) == wanted
-    assert tags_of(sent.made.pop("calls_agents")) == {}
-    [staging] = sent.made.values()
-    assert tags_of(staging) == tags_of(sent.loaded[0]) == {"phone_number": TAG}
-    assert sent.updated == []
-
-    details = str(chain.enrich(calls).returned)
-    chain.load(details, policy_tags=wanted)
-    assert tags_of(sent.loaded[1]) == wanted
-    chain.assert_table_is_truth()
-
-
-def test_a_table_without_tags_gets_them(chain: Chain, sent: Sent) -> None:
-    chain.run()
-    assert sent.updated == []
-    calls = str(chain.extract().returned)
-    chain.load(calls, policy_tags={"note": TAG})
-    [schema] = sent.updated
-    assert tags_of(schema) == {"note": TAG}
-    chain.assert_table_is_truth()

@@ -14,7 +14,7 @@ from google.cloud.bigquery import Client, QueryJob
 from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain
-from tests.integration.test_loads import live_call, row_of
+from tests.integration.test_loads import live_call
 from tests.support.tables import spared_of, tables
 
 pytestmark = pytest.mark.google
@@ -32,6 +32,7 @@ def erase(chain: Chain, calls: list[dict[str, Any]]) -> None:
 
 
 def test_an_erased_call_keeps_an_empty_row(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    """Later loads leave the row and its time alone, and no detail is fetched for it."""
     chain.run()
     gone = [live_call(chain), live_call(chain, 3)]
     erase(chain, gone)
@@ -45,19 +46,11 @@ def test_an_erased_call_keeps_an_empty_row(chain: Chain, caplog: pytest.LogCaptu
     [line] = [r.getMessage() for r in caplog.records if "Reconciled" in r.getMessage()]
     assert "44 call(s) in TalkPilot, 44 staged, 44 live in the table, 2 erased, 2 agent(s)" in line
 
-
-def test_erased_once(chain: Chain) -> None:
-    """Later loads leave the row and its time alone; details are not fetched."""
-    chain.run()
-    gone = [live_call(chain)]
-    erase(chain, gone)
-    chain.run()
-    before = row_of(chain, gone[0])["erased_at"], chain.rows(own_times=True)
+    before = chain.rows(own_times=True)
     chain.sandbox.reset_counters()
     chain.run()
     assert chain.sandbox.counters["detail"] == 0
-    assert row_of(chain, gone[0])["erased_at"] == before[0]
-    chain.assert_table_is_truth(erased=gone)
+    assert chain.rows(own_times=True) == before
 
 
 def test_nothing_read_before_brings_it_back(chain: Chain) -> None:
@@ -149,38 +142,30 @@ def test_an_emptied_trash_passes_the_brake(chain: Chain) -> None:
     chain.assert_table_is_truth(erased=gone)
 
 
-def test_beside_an_emptied_trash_live_calls_still_stop_the_load(chain: Chain) -> None:
+@pytest.mark.parametrize("through_the_trash", [False, True])
+def test_beside_an_emptied_trash_live_calls_still_stop_the_load(
+    chain: Chain, through_the_trash: bool
+) -> None:
+    """Calls that the table never saw in the trash count as live."""
     for call in truth_of(chain, 20):
         chain.sandbox.soft_delete(call["id"])
     chain.run()
     before = chain.rows(own_times=True)
     trash, live = in_trash(chain), truth_of(chain, 12)
+    if through_the_trash:
+        for call in live:
+            chain.sandbox.soft_delete(call["id"])
+    else:
+        erase(chain, live)
     chain.sandbox.empty_trash()
-    erase(chain, live)
     manifest = chain.extract().returned
-    there = 46 - len(trash)
-    says = rf"12 of the {there} call\(s\) .* {len(trash)} more are gone from the trash"
-    with pytest.raises(AirflowFailException, match=says):
+    calls, more = 46 - len(trash), len(trash)
+    message = rf"12 of the {calls} call\(s\) .* {more} more are gone from .* confirm_erasure"
+    with pytest.raises(AirflowFailException, match=message):
         chain.load(manifest)
     assert chain.rows(own_times=True) == before, "nothing may be touched"
     assert chain.load(manifest, confirm_erasure=True).returned["erased"] == 12 + len(trash)
     chain.assert_table_is_truth(erased=trash + live)
-
-
-def test_moved_to_the_trash_and_emptied_between_two_walks_counts_as_live(chain: Chain) -> None:
-    """The table never saw them in the trash: somebody has to confirm it."""
-    chain.run()
-    gone = truth_of(chain, 12)
-    trash = in_trash(chain)
-    for call in gone:
-        chain.sandbox.soft_delete(call["id"])
-    chain.sandbox.empty_trash()
-    manifest = chain.extract().returned
-    says = rf"12 of the {46 - len(trash)} .* {len(trash)} more .* confirm_erasure"
-    with pytest.raises(AirflowFailException, match=says):
-        chain.load(manifest)
-    chain.load(manifest, confirm_erasure=True)
-    chain.assert_table_is_truth(erased=gone + trash)
 
 
 def test_a_load_tells_the_purges_that_it_brought(chain: Chain) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import performance_row
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local
-from tests.integration.test_columns import SECRET, hashed, keep_secret
+from tests.integration.test_columns import SECRET, age_details, hashed, keep_secret
 from tests.support.tables import Row, tables
 
 PERSONAL = (
@@ -75,11 +76,7 @@ def assert_table_is_truth(chain: Chain, *gone: Row) -> None:
     for row in found:
         is_emptied = row.pop("purged_at") is not None
         assert is_emptied == (row["call_id"] is None or row["call_id"] in purged)
-    assert sorted(found, key=by_id) == sorted(wanted, key=by_id)
-
-
-def by_id(row: Row) -> str:
-    return str(row["id"])
+    assert sorted(found, key=itemgetter("id")) == sorted(wanted, key=itemgetter("id"))
 
 
 def scores(chain: Chain) -> dict[str, float | None]:
@@ -154,11 +151,7 @@ def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
     unscored = [call for call in living(chain) if call["final_score"] is None]
     assert unscored
     spent(chain)
-    chain.bigquery.query(
-        f"UPDATE `{chain.table}` SET detail_synced_at ="
-        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
-    ).result()
-    shutil.rmtree(local(chain.staging_uri))
+    age_details(chain)
     for call in unscored:
         chain.sandbox.score(call["id"], 9, bump=False)
     calls = chain.summaries()
@@ -216,11 +209,7 @@ def test_a_late_score_comes_with_a_detail_where_the_record_has_none(chain: Chain
     chain.load(str(chain.enrich(chain.summaries()).returned))
     late = next(call["id"] for call in living(chain) if call["final_score"] is None)
     chain.sandbox.score(late, 7, bump=False)
-    chain.bigquery.query(
-        f"UPDATE `{chain.table}` SET detail_synced_at ="
-        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
-    ).result()
-    shutil.rmtree(local(chain.staging_uri))
+    age_details(chain)
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
@@ -290,11 +279,10 @@ def test_two_records_of_a_call_and_what_is_unknown(chain: Chain) -> None:
         spoke_over_the_caller={"detected": True, "reasoning": "twice", "score_impact": "much"},
         technical_error=None, duration_seconds="long", mood=["calm"],
     )  # fmt: skip
-    later = call["created_at"].replace("T", "T")
-    second = made_record(call, 2, final_result={"final_score": 8.5}, created_at=later)
+    second = made_record(call, 2, final_result={"final_score": 8.5})
     chain.load(stage(chain, calls, first, second))
     assert scores(chain)[call["id"]] in (2, 8.5)
-    row = min(rows(chain), key=by_id)
+    row = min(rows(chain), key=itemgetter("id"))
     assert row["red_flags"] == [
         {"name": "spoke_over_the_caller", "detected": True, "reasoning": "twice",
          "score_impact": None},

@@ -1,4 +1,4 @@
-{#- What views share that show the name of a call's agent. -#}
+{#- For views that show the name of a call's agent. -#}
 
 {%- macro agent_name() -%}
 {{ 'listed_name AS agent_name' if has_agents else 'CAST(NULL AS STRING) AS agent_name' }}

@@ -1,5 +1,5 @@
-{#- What list rows make of the target's rows: the newest row of a call wins, its details stay as they
-    are, and a purge empties them. -#}
+{#- How list rows change the rows of the target: the newest row of a call wins. Details stay, unless
+    a purge empties them. -#}
 {%- from '_rows.sql' import
     newest_staged_rows, staged_is_newer, forgets_nothing_forgotten,
     without, members, members_of, object_of
@@ -21,7 +21,7 @@
   AND {{ staged_is_newer() }}
 {%- endmacro -%}
 
-{#- Beside details, extra changes with other columns alone, but for the first unknown field. -#}
+{#- If the row has a detail, extra changes only together with other columns, or from null. -#}
 {%- macro extra_changes() -%}
 IF(
       T.detail_synced_at IS NULL,
@@ -32,7 +32,7 @@ IF(
 
 {%- macro new(column) -%}
 {%- if column == 'updated_at' -%}
-{#- A detail can have it, and unknown fields, where the list does not. -#}
+{#- A detail can have an updated_at that the list row lacks. -#}
 COALESCE(S.updated_at, T.updated_at)
 {%- elif column == 'extra' -%}
 {#- A value that did not fit goes with the row that brought it. -#}
@@ -50,13 +50,13 @@ IF(IFNULL(S.is_purged, FALSE), [], T.{{ column }})
 {%- elif column in ['transcript_raw', 'transcript_source'] + recording_columns -%}
 IF(IFNULL(S.is_purged, FALSE), NULL, T.{{ column }})
 {%- elif column == 'detail_updated_at' -%}
-{#- What a purge leaves of a detail is known: it is not requested again. -#}
+{#- After a purge the detail counts as known: it is not requested again. -#}
 IF(
     IFNULL(S.is_purged, FALSE) AND T.detail_synced_at IS NOT NULL,
     COALESCE(S.updated_at, T.updated_at), T.detail_updated_at
   )
 {%- elif column == 'detail_synced_at' -%}
-{#- In the trash a call may have had no detail to fetch: out of it, that is requested anew. -#}
+{#- A call in the trash may have had no detail: if it is restored, the detail is requested again. -#}
 IF(
     T.deleted_at IS NOT NULL AND S.deleted_at IS NULL AND T.final_score IS NULL
       AND NOT IFNULL(S.is_purged, FALSE),

@@ -1,6 +1,6 @@
-{#- What details make of the target's rows: of two details of a call the one read later wins, and what
-    else the row says changes only where the detail is the newer. Of a version that TalkPilot has no
-    detail of, it is noted when that was requested. -#}
+{#- How details change the target's rows: of two details of a call the one that was read later wins. The
+    other columns change only if the staged row is newer. If TalkPilot has no detail of a version, the row
+    gets the time of the request. -#}
 {%- from '_rows.sql' import
     newest_staged_rows, staged_is_newer, forgets_nothing_forgotten,
     without, members, members_of, object_of
@@ -27,13 +27,13 @@
 IF(S.detail_found, {{ forgets_nothing_forgotten() }}, T.erased_at IS NULL)
 {%- endmacro -%}
 
-{#- It changes with other columns alone. -#}
+{#- It never changes alone. -#}
 {%- set extra_changes = none -%}
 
 {%- macro new(column) -%}
 {%- if column == 'extra' -%}
-{#- A list row can have unknown fields that the detail lacks; a purge leaves none behind. A value
-    that did not fit goes with the row that brought it. -#}
+{#- Unknown fields of the list row, which the detail may lack, stay until the call is purged. A value
+    that did not fit leaves with the row that brought it. -#}
 CASE
     WHEN NOT S.detail_found THEN T.extra
     WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
@@ -46,14 +46,14 @@ CASE
 {%- elif column == 'erased_at' -%}
 CAST(NULL AS TIMESTAMP)
 {%- elif column in recording_columns -%}
-{#- What was archived stays until it is purged, whatever a later detail says of it. -#}
+{#- An archived recording stays until a purge, whatever a later detail says of it. -#}
 CASE
     WHEN S.detail_found AND IFNULL(S.is_purged, FALSE) THEN NULL
     WHEN {{ recording_is_newer }} THEN S.{{ column }}
     ELSE T.{{ column }}
   END
 {%- elif column == 'turns' -%}
-{#- Webhooks alone tell them: a detail that is requested later leaves them, unless it was purged. -#}
+{#- Only webhooks send turns: a detail that is requested later keeps them, unless it was purged. -#}
 IF({{ found_newer }} AND (ARRAY_LENGTH(S.turns) > 0 OR IFNULL(S.is_purged, FALSE)), S.turns, T.turns)
 {%- elif column in ('detail_updated_at', 'detail_synced_at') -%}
 IF({{ detail_is_newer }}, S.{{ column }}, T.{{ column }})

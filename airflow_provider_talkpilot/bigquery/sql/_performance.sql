@@ -1,12 +1,12 @@
-{#- What the statements on performance records share. A record belongs to a call by call_id, and may be
-    written after the call, so that it is in the next interval: calls are looked for a day around. -#}
+{#- Shared by the statements on performance records. A record belongs to the call of the same call_id. It
+    may be written after its call, and be in the next interval: so calls are looked for a day around. -#}
 
 {%- macro around(table, days) -%}
 {{ table }}.created_at >= TIMESTAMP_SUB(TIMESTAMP '{{ start }}', INTERVAL {{ days }} DAY)
   AND {{ table }}.created_at < TIMESTAMP_ADD(TIMESTAMP '{{ end }}', INTERVAL {{ days }} DAY)
 {%- endmacro -%}
 
-{#- The calls that TalkPilot has, and whether their records keep what tells of a person. -#}
+{#- The calls that TalkPilot has, and whether their records keep personal data. -#}
 {%- macro calls_around(days) -%}
 (
   SELECT C.call_id, LOGICAL_AND(NOT IFNULL(C.is_purged, FALSE)) AS is_live
@@ -18,7 +18,7 @@
 )
 {%- endmacro -%}
 
-{#- A column without what tells of a person; of arrays and structs the rest stays. -#}
+{#- A column without its personal data; of arrays and structs the other fields stay. -#}
 {%- macro emptied(table, column) -%}
 {%- if is_personal(column) -%}
 CAST(NULL AS {{ column.type }})

@@ -1,18 +1,18 @@
 {%- from '_performance.sql' import around with context -%}
-{#- What the statements share: one row a call, which of two rows is the newer, what is gone. -#}
+{#- Shared by the statements on calls: the newest row of each call, which row is newer, what is gone. -#}
 
-{#- A JSON object without some of its fields; null where it is null. -#}
+{#- A JSON object without some of its fields; null if it is null. -#}
 {%- macro without(json, columns) -%}
 IF({{ json }} IS NULL, NULL, {{ 'JSON_REMOVE(' * columns | length }}{{ json }}
 {%- for column in columns %}, '$.{{ column }}'){% endfor %})
 {%- endmacro -%}
 
-{#- The fields of a JSON object as a text, without its braces; null where it has none. -#}
+{#- The fields of a JSON object as a text, without its braces; null if it has none. -#}
 {%- macro members(json) -%}
 REGEXP_EXTRACT(TO_JSON_STRING({{ json }}), r'^\{(.+)\}$')
 {%- endmacro -%}
 
-{#- The same of some of its fields, none of which is null; an empty text where it has none of them. -#}
+{#- The same for some of its fields that are not null; an empty text if it has none of them. -#}
 {%- macro members_of(json, columns) -%}
 ARRAY_TO_STRING([
 {%- for column in columns %}
@@ -22,8 +22,8 @@ ARRAY_TO_STRING([
     ], ',')
 {%- endmacro -%}
 
-{#- A JSON object of fields; null where there are none.
-    texts: members, of objects that have no field in common. -#}
+{#- A JSON object made of fields; null if there are none.
+    texts: the members of objects that have no field in common. -#}
 {%- macro object_of(texts) -%}
 PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 {%- for text in texts %}
@@ -32,11 +32,11 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
     ], ','), '}'], ''), '{}'))
 {%- endmacro -%}
 
-{#- What a look leaves out, for they are most of a table's bytes: they change only beside others. -#}
+{#- A look does not read these columns, which are most of a table's bytes: they never change alone. -#}
 {%- set transcripts = ['transcript', 'transcript_raw', 'transcript_source', 'turns']
     + ['recording_uri', 'recording_bytes', 'recording_sha256', 'recording_type'] -%}
 
-{#- A score that a detail lacks comes from the last performance record of its call. -#}
+{#- The score of each call's last performance record, for details that lack a score. -#}
 {%- macro record_scores() -%}
 (
     SELECT
@@ -52,8 +52,8 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
   )
 {%- endmacro -%}
 
-{#- In extra is what the target's extra gets: fields that are unknown, and values of the others that do
-    not fit. The two are beside it too. -#}
+{#- The newest staged row of each call. Its extra is what the target's extra gets: unknown fields, and
+    values that do not fit. The columns unknown and drift have the two apart. -#}
 {%- macro newest_staged_rows(columns, drift) -%}
 {%- set scores = 'final_score' in columns and has_performance -%}
 {%- set same = (columns + drift) | reject('in', ['extra', 'final_score'] if scores else ['extra']) -%}
@@ -80,7 +80,7 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 )
 {%- endmacro -%}
 
-{#- Of several rows of one call in the target the first is kept. -#}
+{#- The order of several rows of one call in the target: the first is kept. -#}
 {%- macro newest_first() -%}
 PARTITION BY T.id
     ORDER BY
@@ -88,21 +88,21 @@ PARTITION BY T.id
       T.detail_synced_at DESC NULLS LAST, T.synced_at DESC
 {%- endmacro -%}
 
-{#- Constants, because BigQuery skips partitions by constants alone. -#}
+{#- Constants, because BigQuery skips partitions only by constants. -#}
 {%- macro in_interval() -%}
 T.created_at >= TIMESTAMP '{{ start }}'
   AND T.created_at < TIMESTAMP '{{ end }}'
 {%- endmacro -%}
 
-{#- Of the calls that a walk lacks: those that TalkPilot no longer has. A row that was read after
-    the walk began proves nothing, nor does one of an agent whose walk was not staged whole. -#}
+{#- Whether TalkPilot no longer has a call that the walk lacks. A row that was read after the walk began
+    proves nothing, nor does a row of an agent whose walk was not staged whole. -#}
 {%- macro is_gone(whole_agents) -%}
 T.erased_at IS NULL
   AND T.synced_at < TIMESTAMP '{{ read_before }}'
   AND T.agent_id IN UNNEST({{ whole_agents }})
 {%- endmacro -%}
 
-{#- Where TalkPilot gives no updated_at, the row read later is the newer. -#}
+{#- If a row has no updated_at, the row that was read later is the newer one. -#}
 {%- macro staged_is_newer() -%}
 IF(
     S.updated_at IS NULL OR T.updated_at IS NULL OR S.updated_at = T.updated_at,
@@ -111,14 +111,14 @@ IF(
   )
 {%- endmacro -%}
 
-{#- What TalkPilot purged or erased never comes back from something read before. -#}
+{#- What TalkPilot purged or erased never comes back from a row that was read before. -#}
 {%- macro forgets_nothing_forgotten() -%}
 (IFNULL(S.is_purged, FALSE) OR NOT IFNULL(T.is_purged, FALSE))
   AND (T.erased_at IS NULL OR S.synced_at > T.erased_at)
 {%- endmacro -%}
 
-{#- Whether a staged row S changes the target's row T. Having been read again is no change: it would
-    write the whole day anew.
+{#- Whether a staged row S changes the target's row T. A later synced_at alone is no change: otherwise
+    each run would write the whole day again.
     kind: the template of the kind of rows. -#}
 {%- macro changes(kind) -%}
 {{ kind.may_change() }}

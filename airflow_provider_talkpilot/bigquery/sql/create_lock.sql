@@ -1,4 +1,4 @@
--- The table whose one row every load changes, so that loads into the target wait for each other.
+-- Every load changes the one row of this table, so that loads into the target run one after the other.
 CREATE TABLE IF NOT EXISTS `{{ target.lock }}`
 OPTIONS (description = 'Loads of TalkPilot calls change this row, one after the other.')
 AS SELECT 0 AS loads

@@ -1,7 +1,7 @@
--- The rows of recordings that were deleted, for they were kept long enough.
+-- Note in their rows that old recordings were deleted.
 BEGIN TRANSACTION;
 
--- As every load into the target does: they wait for each other.
+-- Every load changes this row: loads run one after the other.
 UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
 
 UPDATE `{{ target }}`

@@ -1,6 +1,6 @@
--- Which versions of which calls of the interval have their detail in the target, and what it has. That
--- of a purged call has nothing but the score: with that of its record, its detail is known. A record
--- without a score spares no detail: TalkPilot does not say that the two are the same.
+-- The calls of the interval whose detail the target has, with the version and what the detail had. The
+-- detail of a purged call has only the score: if a performance record brought that, the detail counts as
+-- known. Other calls need their detail, though a record may have no score and the call one.
 SELECT
   id,
   detail_updated_at,

@@ -1,11 +1,8 @@
 {% from '_rows.sql' import in_interval, is_gone, newest_first, newest_staged_rows, changes, transcripts
     with context -%}
 {% import '_' ~ kind ~ '.sql' as rows with context -%}
--- What is staged beside the target, by agent: calls in both, calls that the target lacks, rows to
--- change, rows too many of a call, calls that are gone from TalkPilot (apart those that the target
--- last saw in the trash), calls that the target got from somewhere else since the walk began, calls
--- whose purge the target does not know yet, those that lose a recording, those that the target has as
--- purged or erased, and erased ones that come back.
+-- Compare what is staged (S) with the target (T), and count by agent what a merge must do. The class
+-- Balance in reconcile.py describes each count.
 SELECT
   IFNULL(S.agent_id, T.agent_id) AS agent_id,
   COUNTIF(S.id IS NOT NULL) AS staged,

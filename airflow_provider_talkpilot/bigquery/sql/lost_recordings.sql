@@ -1,10 +1,10 @@
 {% from '_rows.sql' import in_interval, is_gone, newest_staged_rows, forgets_nothing_forgotten
     with context -%}
 {% set of_details = ['recording_uri'] if kind == 'details' else [] -%}
--- Calls whose recordings have to go before the merge empties their rows: calls that are purged, and
--- calls that are gone. Of details, also those whose recording came too late for a row that is empty.
--- Where there is an archive, also calls of empty rows: a task that was killed may have archived their
--- recording after its purge was loaded.
+-- Calls whose recordings must be deleted before the merge empties their rows: calls that are purged or
+-- gone. Staged details can also have a recording that was archived after the row was emptied. If there
+-- is an archive, it can have recordings of rows that are empty already: a killed task may have archived
+-- one after its purge was loaded.
 SELECT
   IFNULL(T.id, S.id) AS id,
   IFNULL(T.agent_id, S.agent_id) AS agent_id,

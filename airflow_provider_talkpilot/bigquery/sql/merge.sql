@@ -2,11 +2,11 @@
     with context -%}
 {% import '_' ~ kind ~ '.sql' as rows with context -%}
 {% set source = newest_staged_rows(rows.staged, rows.drift) -%}
--- What is staged into the target, all of it or nothing.
+-- Bring what is staged into the target: all of it or nothing.
 BEGIN TRANSACTION;
 
--- Every load into the target changes this row, so BigQuery cancels all but one of those that run at
--- the same time. Without it, two that only insert would run side by side, and insert the same calls.
+-- Every load changes this row. If two loads run at the same time, BigQuery cancels one of them. Without
+-- the row it would let two loads that only insert run side by side, and insert the same calls twice.
 UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
 {%- if doubles %}
 

@@ -1,4 +1,5 @@
--- Agents of the list that are new or have changed; those that it lacks stay, as their calls do.
+-- Insert or update agents that are new or have changed. Agents that left the list stay, as their calls
+-- do.
 MERGE `{{ target.agents }}` AS T
 USING (
   SELECT

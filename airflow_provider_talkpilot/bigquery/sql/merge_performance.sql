@@ -1,14 +1,14 @@
 {% from '_performance.sql' import around, calls_around, emptied with context -%}
 {%- set columns = performance_columns | rejectattr('name', 'in', ['purged_at']) | list -%}
--- What is staged into both tables, or into none.
+-- Bring performance records into their table and their scores into the target: both or none.
 BEGIN TRANSACTION;
 
--- As every load into the target does: they wait for each other.
+-- Every load changes this row: loads run one after the other.
 UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
 {%- if keeps_scores %}
 
--- Scores of performance records into calls that have none, or had theirs from a record. A score that
--- came with the detail of a call stays: TalkPilot does not say that the two are always the same.
+-- A call that has no score, or has the former score of its record, gets the score of its record. A
+-- score that came with the detail stays: TalkPilot does not say that the two are always the same.
 MERGE `{{ target }}` AS T
 USING (
   SELECT
@@ -37,8 +37,8 @@ WHEN MATCHED
 THEN UPDATE SET final_score = S.score;
 {%- endif %}
 
--- Performance records into their table: the one read later wins. A record keeps what tells of a person
--- only where the target has its call, alive and not purged; its call_id, where the call is not gone.
+-- Of two rows of a record the one that was read later wins. A record keeps its personal data only if
+-- the target has its call, live and not purged; it keeps its call_id if the call is not gone.
 MERGE `{{ target.performance }}` AS T
 USING (
   SELECT

@@ -1,4 +1,4 @@
--- Recordings of calls that started before the days for which recordings are kept.
+-- Recordings that were kept long enough, by the start of their calls.
 SELECT id, agent_id, created_at, recording_uri AS uri
 FROM `{{ target }}`
 WHERE created_at < TIMESTAMP '{{ before }}'

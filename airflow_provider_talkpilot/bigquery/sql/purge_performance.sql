@@ -1,7 +1,7 @@
 {% from '_performance.sql' import around, calls_around, emptied with context -%}
 {%- set columns = personal_performance_columns -%}
--- Performance records of calls that are purged or gone lose what tells of a person; those of calls that
--- are gone lose call_id too.
+-- Empty the personal data of records whose calls are purged or gone. If a call is gone, its record
+-- loses its call_id too.
 MERGE `{{ target.performance }}` AS T
 USING (
   SELECT

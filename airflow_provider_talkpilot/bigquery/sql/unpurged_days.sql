@@ -1,7 +1,8 @@
--- Agents and days, within the intervals, of which the target has calls with personal data.
+-- The agents and days, within the intervals, of which the target has calls that are neither purged nor
+-- erased.
 SELECT DISTINCT agent_id, DATE(created_at, 'UTC') AS day
 FROM `{{ target }}`
--- One range over all intervals, because a table that requires a filter takes none inside an OR.
+-- One range over all intervals: a table that requires a filter accepts none inside an OR.
 WHERE created_at >= TIMESTAMP '{{ (intervals | map(attribute="start") | min).date() }} 00:00:00+00'
   AND created_at < TIMESTAMP '{{ (intervals | map(attribute="end") | max).date() }} 00:00:00+00'
   AND NOT IFNULL(is_purged, FALSE)

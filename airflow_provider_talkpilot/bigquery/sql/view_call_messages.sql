@@ -1,4 +1,4 @@
--- One row a message of the live calls, in the call's order by position.
+-- One row for each message of the live calls; position is its place in the call.
 -- Filter on created_at: BigQuery then reads only those days' partitions.
 SELECT
   calls.id,

@@ -1,5 +1,5 @@
 {% from '_agents.sql' import agent_name, with_agents with context -%}
--- One row a day (UTC) and agent, of the live calls.
+-- One row for each day (UTC) and agent, of the live calls.
 -- Filter on day: BigQuery then reads only those days' partitions.
 SELECT
   DATE(created_at) AS day,

@@ -1,5 +1,5 @@
 {% from '_agents.sql' import agent_name, with_agents with context -%}
--- Calls that live: neither soft-deleted nor erased.
+-- Live calls: neither soft-deleted nor erased.
 -- Filter on created_at: BigQuery then reads only those days' partitions.
 SELECT
 {%- for column in columns %}

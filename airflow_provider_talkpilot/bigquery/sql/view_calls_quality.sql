@@ -1,5 +1,5 @@
 {% from '_agents.sql' import agent_name, with_agents with context -%}
--- One row a live call, with what the quality check wrote of it; of two records the later one.
+-- One row for each live call, with its performance record; of two records the later one.
 -- Filter on created_at: BigQuery then reads only those days' partitions of the calls.
 SELECT
   calls.id,
