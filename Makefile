@@ -26,8 +26,7 @@ PYTHON_STRICT ?= $(shell for p in $(STRICT_CANDIDATES); do \
 STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load_of_calls_killed \
     load_cost.py::test_one_load_job_and_one_merge \
     load_cost.py::test_a_row_that_comes_meanwhile_costs_a_second_look \
-    $(addprefix loads.py::test_,details_before_calls purged_stays_purged \
-        only_the_interval_is_touched) \
+    $(addprefix loads.py::test_,details_before_calls purged_stays_purged) \
     details.py::test_a_call_that_vanishes_before_its_detail \
     equality.py::test_an_empty_interval_makes_an_empty_table \
     staging.py::test_a_bucket_is_loaded_by_bigquery_itself \

@@ -233,11 +233,12 @@ def _without_expiration(client: Client, table: Table) -> Table:
     if table.expires is None and _days_kept(table) is None:
         return table
     log.info("Taking the dataset's default expiration off the table %s.", table.reference)
-    table.expires = None
+    changed, table.expires = ["expires"], None
     if partitioning := table.time_partitioning:
         partitioning.expiration_ms = None
         table.time_partitioning = partitioning
-    return client.update_table(table, ["expires", "time_partitioning"])
+        changed.append("time_partitioning")
+    return client.update_table(table, changed)
 
 
 def _warn_of_expiration(table: Table) -> None:

@@ -58,7 +58,7 @@ def chosen(rows: list[Row], columns: dict[str, str]) -> list[Row]:
 
 
 def assert_table_is_chosen(chain: Chain, columns: dict[str, str], **expected: Any) -> None:
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     assert truth
     assert_equal_rows(chain.rows(), chosen(expected_rows(truth, **expected), columns))
 
@@ -85,7 +85,7 @@ def _secret(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Non
 def live_calls(chain: Chain) -> list[Row]:
     return [
         call
-        for call in chain.sandbox.truth(*chain.interval)
+        for call in chain.truth()
         if not call["is_purged"] and not call["deleted_at"] and call["phone_number"]
     ]
 
@@ -176,7 +176,7 @@ def test_a_dropped_score_is_not_requested_again(chain: Chain) -> None:
     age_details(chain)
     chain.run()
     # A purged call has no transcript.
-    spared = [call for call in chain.sandbox.truth(*chain.interval) if call["is_purged"]]
+    spared = [call for call in chain.truth() if call["is_purged"]]
     assert chain.sandbox.counters["detail"] == CALLS - len(spared)
     assert_table_is_chosen(chain, {"final_score": "drop"}, spared=spared)
 

@@ -48,7 +48,7 @@ def drifted(rows: list[Row], drift: dict[str, Any]) -> list[Row]:
 
 
 def assert_table_is_drifted(chain: Chain, drift: dict[str, Any], **expected: Any) -> None:
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     assert truth
     assert_equal_rows(chain.rows(), drifted(expected_rows(truth, **expected), drift))
 
@@ -83,7 +83,7 @@ def test_drift_is_counted_and_logged_once(chain: Chain, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         extracted = chain.extract()
         enriched = chain.enrich(extracted.returned)
-    total = len(chain.sandbox.truth(*chain.interval))
+    total = len(chain.truth())
     for outcome, counts in (
         (extracted, {"duration": total, "note": total}),
         (enriched, {"done": total}),
@@ -103,13 +103,13 @@ def test_drift_leaves_when_the_api_is_mended(chain: Chain) -> None:
         extra_list_fields=DRIFT | unknown, extra_detail_fields={**DRIFT, "final_score": "?"}
     )
     chain.run()
-    rows = expected_rows(chain.sandbox.truth(*chain.interval), extra=unknown)
+    rows = expected_rows(chain.truth(), extra=unknown)
     assert_equal_rows(chain.rows(), drifted(rows, {**DRIFT, "final_score": "?"}))
     settings.patch(extra_list_fields=unknown, extra_detail_fields={})
-    for call in chain.sandbox.truth(*chain.interval):
+    for call in chain.truth():
         chain.sandbox.edit(call["id"])
     chain.run()
-    mended = expected_rows(chain.sandbox.truth(*chain.interval), extra=unknown)
+    mended = expected_rows(chain.truth(), extra=unknown)
     # The detail of a purged call is not requested again.
     rows = [
         row if not row["is_purged"] else stale
@@ -178,7 +178,7 @@ def test_the_agent_is_the_one_whose_list_it_is(chain: Chain) -> None:
     odd = {"agent_id": "no id"}
     chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
     chain.run()
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     assert_equal_rows(chain.rows(), expected_rows(truth, extra=odd))
 
 

@@ -23,7 +23,7 @@ def test_summaries_then_details(chain: Chain) -> None:
 @pytest.mark.both_eras
 def test_the_data_hold_every_kind_of_call(chain: Chain) -> None:
     """The other tests here prove little if the calls are all alike."""
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     assert {call["agent_id"] for call in truth} == set(chain.sandbox.store.agent_ids)
     assert any(call["is_purged"] for call in truth)
     assert any(call["deleted_at"] for call in truth)
@@ -80,7 +80,7 @@ def test_an_empty_interval_makes_an_empty_table(chain: Chain) -> None:
 def test_what_changed_arrives_with_the_next_run(chain: Chain) -> None:
     sandbox = chain.sandbox
     chain.run()
-    live = [c for c in sandbox.truth(*chain.interval) if not c["is_purged"] and not c["deleted_at"]]
+    live = [c for c in chain.truth() if not c["is_purged"] and not c["deleted_at"]]
     sandbox.edit(live[0]["id"], note='Neu: \u2028 "ja"\n🙂', done=not live[0]["done"])
     sandbox.score(live[1]["id"], 3)
     sandbox.purge(live[2]["id"])

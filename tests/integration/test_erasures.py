@@ -22,7 +22,7 @@ pytestmark = pytest.mark.google
 
 def truth_of(chain: Chain, count: int) -> list[dict[str, Any]]:
     """Some calls of the interval that are not in the trash, as they are now."""
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     return [call for call in truth if call["deleted_at"] is None][:count]
 
 
@@ -66,7 +66,7 @@ def test_nothing_read_before_brings_it_back(chain: Chain) -> None:
 def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
     """A key that could not see an agent for a while: all of it returns, details too."""
     hidden, seen = chain.sandbox.store.agent_ids
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     gone = [call for call in truth if call["agent_id"] == hidden]
     chain.run()
     before = chain.rows()
@@ -92,7 +92,7 @@ def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
 
 def test_an_interval_that_becomes_empty(chain: Chain) -> None:
     chain.run()
-    gone = chain.sandbox.truth(*chain.interval)
+    gone = chain.truth()
     erase(chain, gone)
     manifest = chain.extract().returned
     result = chain.load(manifest, confirm_erasure=True).returned
@@ -125,7 +125,7 @@ def test_too_many_at_once_stop_the_load(chain: Chain) -> None:
 
 def in_trash(chain: Chain) -> list[dict[str, Any]]:
     """The interval's calls that are soft-deleted."""
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     return [call for call in truth if call["deleted_at"] is not None]
 
 
@@ -171,7 +171,7 @@ def test_beside_an_emptied_trash_live_calls_still_stop_the_load(
 def test_a_load_tells_the_purges_that_it_brought(chain: Chain) -> None:
     """Once each; those that were purged before their first load count too."""
     first = chain.load(chain.extract().returned).returned
-    before = sum(bool(call["is_purged"]) for call in chain.sandbox.truth(*chain.interval))
+    before = sum(bool(call["is_purged"]) for call in chain.truth())
     assert first["purged"] == before
     chain.sandbox.purge(next(c["id"] for c in truth_of(chain, 46) if not c["is_purged"]))
     manifest = chain.extract().returned
@@ -201,8 +201,8 @@ def test_a_selection_erases_nothing(chain: Chain) -> None:
 def test_other_agents_and_other_days_stay(chain: Chain) -> None:
     first, second = chain.sandbox.store.agent_ids
     chain.run()
-    gone = [c for c in chain.sandbox.truth(*chain.interval) if c["agent_id"] == first][:4]
-    others = [c for c in chain.sandbox.truth(*chain.interval) if c["agent_id"] == second][:4]
+    gone = [c for c in chain.truth() if c["agent_id"] == first][:4]
+    others = [c for c in chain.truth() if c["agent_id"] == second][:4]
     erase(chain, gone + others)
     manifest = chain.extract(agent_ids=[first]).returned
     assert chain.load(manifest).returned["erased"] == 4

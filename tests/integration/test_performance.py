@@ -37,7 +37,7 @@ def record_of(chain: Chain, call: Row) -> Row:
 def truth(chain: Chain) -> dict[str, Row]:
     """The API's records of the chain's interval, by ``call_id``, as rows of the table."""
     found = {}
-    for call in chain.sandbox.truth(*chain.interval):
+    for call in chain.truth():
         record = record_of(chain, call)
         flags = [{"name": n, **record[n]} for n in RED_FLAGS if record[n]]
         row = {name: value for name, value in record.items() if name not in RED_FLAGS}
@@ -68,7 +68,7 @@ def emptied(row: Row) -> Row:
 
 def assert_table_is_truth(chain: Chain, *gone: Row) -> None:
     """Each record of the API, those of purged calls without personal data; and what is gone."""
-    purged = {c["call_id"] for c in chain.sandbox.truth(*chain.interval) if c["is_purged"]}
+    purged = {c["call_id"] for c in chain.truth() if c["is_purged"]}
     wanted = [
         emptied(row) if call_id in purged else row for call_id, row in truth(chain).items()
     ] + [emptied(row) | {"call_id": None} for row in gone]
@@ -84,13 +84,7 @@ def scores(chain: Chain) -> dict[str, float | None]:
 
 
 def true_scores(chain: Chain) -> dict[str, float | None]:
-    return {call["id"]: call["final_score"] for call in chain.sandbox.truth(*chain.interval)}
-
-
-def spent(chain: Chain) -> dict[str, int]:
-    counts = dict(chain.sandbox.counters)
-    chain.sandbox.reset_counters()
-    return counts
+    return {call["id"]: call["final_score"] for call in chain.truth()}
 
 
 def stage(chain: Chain, calls: str, *records: Row) -> str:
@@ -124,14 +118,14 @@ def made_record(call: Row, number: int, **fields: Any) -> Row:
 
 
 def living(chain: Chain) -> list[Row]:
-    return [c for c in chain.sandbox.truth(*chain.interval) if not c["is_purged"]]
+    return [c for c in chain.truth() if not c["is_purged"]]
 
 
 def test_records_and_scores_are_the_truth_for_a_request_an_agent(chain: Chain) -> None:
     calls = chain.summaries()
-    spent(chain)
+    chain.spent()
     chain.performance(calls)
-    assert spent(chain) == {"performance": 2}
+    assert chain.spent() == {"performance": 2}
     assert_table_is_truth(chain)
     assert scores(chain) == true_scores(chain)
     assert tables(chain.bigquery, chain.table) == ["calls", "calls_performance"]
@@ -150,7 +144,7 @@ def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
     chain.load(str(chain.enrich(calls).returned))
     unscored = [call for call in living(chain) if call["final_score"] is None]
     assert unscored
-    spent(chain)
+    chain.spent()
     age_details(chain)
     for call in unscored:
         chain.sandbox.score(call["id"], 9, bump=False)
@@ -159,7 +153,7 @@ def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
     assert scores(chain) == true_scores(chain)
     again = chain.enrich(calls)
     lacking = [c for c in living(chain) if c["transcript"] in (None, "[]")]
-    assert spent(chain) == {"agents": 1, "calls": 2, "performance": 2, "detail": len(lacking)}
+    assert chain.spent() == {"agents": 1, "calls": 2, "performance": 2, "detail": len(lacking)}
     chain.load(str(again.returned))
     assert scores(chain) == true_scores(chain)
 
@@ -186,19 +180,19 @@ def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None
 def test_a_purged_call_costs_a_detail_for_its_score_alone(chain: Chain, has_scores: bool) -> None:
     chain.sandbox.settings.performance_score_shift = 0.0 if has_scores else None
     chain.enrich_options = {"details": "until_complete"}
-    every = {call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    every = {call["id"] for call in chain.truth()}
     purged = every - {call["id"] for call in living(chain)}
     calls = chain.summaries()
     chain.performance(calls)
-    spent(chain)
+    chain.spent()
     details = chain.enrich(calls)
     assert purged
-    assert spent(chain)["detail"] == len(every) - (len(purged) if has_scores else 0)
+    assert chain.details_requested() == len(every) - (len(purged) if has_scores else 0)
     chain.load(str(details.returned))
     assert scores(chain) == true_scores(chain)
     shutil.rmtree(local(chain.staging_uri))
     chain.enrich(chain.summaries())
-    assert "detail" not in spent(chain)
+    assert chain.details_requested() == 0
 
 
 def test_a_late_score_comes_with_a_detail_where_the_record_has_none(chain: Chain) -> None:
@@ -337,15 +331,15 @@ def test_everything_goes_on_without_permission(
         key = sandbox.settings.api_keys[sandbox.api_key]
         key.permissions = ["agents:read", "calls:read"]
     calls = chain.summaries()
-    spent(chain)
+    chain.spent()
     chain.performance(calls, performance="off")
-    assert spent(chain) == {}
+    assert chain.spent() == {}
     with pytest.raises(AirflowFailException):
         chain.performance(calls, performance="required")
-    spent(chain)
+    chain.spent()
     caplog.clear()
     chain.performance(calls)
-    assert spent(chain)["performance"] == 1
+    assert chain.spent()["performance"] == 1
     assert caplog.text.count("No performance records are read") == 1
     chain.load(str(chain.enrich(calls).returned))
     chain.assert_table_is_truth()

@@ -149,7 +149,7 @@ def test_what_the_jobs_did(chain: Chain) -> None:
     assert changes(chain, result["merge_job_id"]) == (0, CALLS, 0)
 
     chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
-    chain.sandbox.edit(chain.sandbox.truth(*chain.interval)[0]["id"], note="edited")
+    chain.sandbox.edit(chain.truth()[0]["id"], note="edited")
     result = chain.load(chain.extract().returned).returned
     assert result["changed"] == 2
     assert changes(chain, result["merge_job_id"]) == (1, 1, 0)
@@ -158,7 +158,7 @@ def test_what_the_jobs_did(chain: Chain) -> None:
 @pytest.mark.slow
 def test_two_processes_that_load_one_day_at_the_same_time(chain: Chain, jobs: Jobs) -> None:
     """As on Google's, statements of two transactions that only insert run side by side here."""
-    wanted = expected_rows(chain.sandbox.truth(*chain.interval), details=False)
+    wanted = expected_rows(chain.truth(), details=False)
 
     def load(manifest: str, table: str) -> int:
         ended = jobs.run(**chain.arguments("load", manifest, table=table))
@@ -194,13 +194,13 @@ def test_the_staging_table_of_a_killed_load_expires(chain: Chain, kill: Kill) ->
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
-def test_a_new_table_keeps_its_calls_whatever_the_dataset_says(chain: Chain) -> None:
+def test_new_tables_do_not_expire_whatever_the_dataset_says(chain: Chain) -> None:
     dataset = Dataset(chain.table.rpartition(".")[0])
     dataset.default_table_expiration_ms = dataset.default_partition_expiration_ms = 86_400_000
     chain.bigquery.create_dataset(dataset)
     chain.load(chain.extract(table=chain.table).returned)
-    table = chain.bigquery.get_table(chain.table)
-    assert table.expires is None
+    table, agents = (chain.bigquery.get_table(f"{chain.table}{end}") for end in ("", "_agents"))
+    assert table.expires is agents.expires is None
     assert table.time_partitioning.expiration_ms is None
     chain.assert_table_is_truth(details=False)
 

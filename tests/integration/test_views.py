@@ -179,7 +179,7 @@ def test_the_quality_of_each_live_call(chain: Chain) -> None:
 def test_a_day_of_which_nothing_is_known(chain: Chain) -> None:
     fields = ("duration", "general_success", "final_score", "transcript")
     unknown: Row = dict.fromkeys(fields)
-    for call in chain.sandbox.truth(*chain.interval):
+    for call in chain.truth():
         chain.sandbox.edit(call["id"], **unknown)
     chain.run()
     names = create_views(chain, views="calls_daily", location="US")
