@@ -25,7 +25,7 @@ PYTHON_STRICT ?= $(shell for p in $(STRICT_CANDIDATES); do \
 # Some of all that loads and merges, in two minutes; more: make test-strict STRICT_TESTS=tests/...
 STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load_of_calls_killed \
     load_cost.py::test_one_load_job_and_one_merge \
-    load_cost.py::test_a_row_that_comes_meanwhile_costs_a_second_look \
+    load_cost.py::test_a_row_of_other_software_costs_a_second_look \
     $(addprefix loads.py::test_,details_before_calls purged_stays_purged) \
     details.py::test_a_call_that_vanishes_before_its_detail \
     equality.py::test_an_empty_interval_makes_an_empty_table \

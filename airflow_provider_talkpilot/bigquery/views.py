@@ -153,10 +153,12 @@ def create_views(
         view.view_query, view.description = sql, VIEWS[name].description
         view.labels = {**view.labels, **LABELS, _TABLE_LABEL: _label(target)}
         if existing[name]:
-            client.update_table(view, ["view_query", "description", "labels"])
+            view = client.update_table(view, ["view_query", "description", "labels"])
         else:
-            client.create_table(view)
-        _describe_columns(client, view_id, columns or (*own, _AGENT_NAME))
+            view = client.create_table(view)
+        # BigQuery accepts descriptions of columns only now, and drops them with a new query.
+        view.schema = _columns_of_view(columns or (*own, _AGENT_NAME))
+        client.update_table(view, ["schema"])
         log.info("%s the view %s.", "Updated" if existing[name] else "Created", view_id)
     return {name: str(view_id) for name, view_id in ids.items()}
 
@@ -196,34 +198,18 @@ def _find_own_view(client: Client, view_id: TableId, target: TableId) -> Table |
     return view
 
 
-def _describe_columns(client: Client, view_id: TableId, columns: Iterable[SchemaField]) -> None:
-    """Add descriptions to a view's columns, which BigQuery accepts only once the view exists."""
-    columns = list(columns)
-    view = client.get_table(str(view_id))
-    # BigQuery finds the view's columns in its query. Emulators may not.
-    is_known = [field.name for field in view.schema] == [column.name for column in columns]
-    view.schema = _with_descriptions(view.schema if is_known else columns, columns)
-    client.update_table(view, ["schema"])
-
-
-def _with_descriptions(
-    fields: Iterable[SchemaField], columns: Iterable[SchemaField]
-) -> list[SchemaField]:
-    """Return the fields as they are, with the descriptions of the columns of the same names."""
-    by_name = {column.name: column for column in columns}
-    described = []
-    for field in fields:
-        column = by_name.get(field.name, field)
-        resource = field.to_api_repr()
-        if column.description:
-            resource["description"] = column.description
-        if field.mode == "REQUIRED":  # a view requires nothing
-            resource["mode"] = "NULLABLE"
-        if field.fields:
-            inner = _with_descriptions(field.fields, column.fields)
-            resource["fields"] = [part.to_api_repr() for part in inner]
-        described.append(SchemaField.from_api_repr(resource))
-    return described
+def _columns_of_view(fields: Iterable[SchemaField]) -> list[SchemaField]:
+    """Return fields of tables as a view has them: it requires none, and has no policy tags."""
+    return [
+        SchemaField(
+            field.name,
+            field.field_type,
+            "REPEATED" if field.mode == "REPEATED" else "NULLABLE",
+            description=field.description,
+            fields=_columns_of_view(field.fields),
+        )
+        for field in fields
+    ]
 
 
 def _label(target: TableId) -> str:

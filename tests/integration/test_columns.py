@@ -1,4 +1,4 @@
-"""Columns that are dropped or hashed: their values are written nowhere; all others are."""
+"""Values of dropped or hashed columns are written nowhere; all other values are kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 SECRET = "correct-horse-battery-staple-0123456789"
 CALLS = 46
 MARK = "Geheim"
-"""Begins every planted text; nothing else of the sandbox has it."""
+"""Begins every planted text, and no other text of the sandbox."""
 
 CHOICES = {"phone_number": "hash", "customer_name": "hash", "transcript": "drop", "extra": "drop"}
 EVERY_HASH = dict.fromkeys(HASHABLE, "hash") | {"transcript": "drop", "extra": "drop"}
@@ -43,7 +43,7 @@ def hashed(text: str | None) -> str | None:
 
 
 def chosen(rows: list[Row], columns: dict[str, str]) -> list[Row]:
-    """Rows as they are under the choices."""
+    """Return the rows as they must be under the choices."""
     if columns.get("transcript") == "drop":
         columns = {**columns, "transcript_raw": "drop"}
 
@@ -91,7 +91,7 @@ def live_calls(chain: Chain) -> list[Row]:
 
 
 def plant(chain: Chain, columns: dict[str, str]) -> None:
-    """Texts that can be looked for, in every text that is not kept."""
+    """Write texts that a test can search for into every column that is not kept."""
     names = [name for name in HASHABLE if columns.get(name, "keep") != "keep"]
     names = [name for name in names if name != "call_id"]  # edit() has an argument of that name
     first, second = live_calls(chain)[:2]
@@ -196,7 +196,7 @@ def test_details_with_nothing_to_bring_are_not_requested(chain: Chain) -> None:
 
 
 def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
-    """Logs at DEBUG, XComs, rendered fields, staged files, and staging tables of killed loads."""
+    """Neither in logs at DEBUG, XComs, rendered fields and staged files, nor in staging tables."""
     plant(chain, EVERY_HASH)
     chain.extract_options["columns"] = EVERY_HASH
     seen: list[Any] = []
@@ -339,10 +339,10 @@ def test_labels_of_the_users_own_stay(chain: Chain) -> None:
     }
 
 
-def test_a_table_that_another_task_made_meanwhile(
+def test_a_table_that_another_task_created_meanwhile(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both tasks find no table; the one that comes second may have other choices."""
+    """Both tasks find no table, and the second one has other choices."""
     kept = str(chain.extract().returned)
     dropped = str(chain.extract(columns={"note": "drop"}).returned)
     create_table, first = Client.create_table, [True]

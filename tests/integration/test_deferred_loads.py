@@ -1,4 +1,4 @@
-"""Jobs that take long, fail or are cancelled; the worker is free while BigQuery works."""
+"""Jobs that take long, fail or are cancelled; a deferred task frees its worker."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LOAD, MERGE = "talkpilot-load-", "talkpilot-merge-"
 
 
 def attempts(gateway: Gateway, job: str) -> list[str]:
-    """The suffixes of the jobs that were submitted."""
+    """Return the suffixes of the jobs that were submitted."""
     return [each.rpartition("-")[2] for each in gateway.submitted if each.startswith(job)]
 
 
 def defer(chain: Chain, manifest: str, **options: Any) -> Any:
-    """Load until the task defers; gives the trigger as the triggerer makes it."""
+    """Load until the task defers; return the trigger as the triggerer makes it."""
     with pytest.raises(TaskDeferred) as caught:
         chain.load(manifest, deferrable=True, **options)
     assert caught.value.method_name == "execute_complete"
@@ -55,12 +55,12 @@ def resume(chain: Chain, manifest: str, event: dict[str, Any], **options: Any) -
 
 
 def undo(chain: Chain) -> None:
-    """The emulator did at once what BigQuery, as the gateway shows it, has not done."""
+    """Undo a merge: the emulator did at once what the gateway shows as still running."""
     chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
 
 
 def test_a_load_whose_jobs_take_long(chain: Chain, gateway: Gateway, bucket: str) -> None:
-    """It defers twice, each job runs once, and it tells the same as a load that waits."""
+    """It defers twice, runs each job once, and returns the same as a load that waits."""
     chain.staging_uri = bucket
     gateway.running = "talkpilot-"
     manifest = str(chain.extract().returned)
@@ -146,7 +146,7 @@ def test_a_merge_that_fails_otherwise_does_not(chain: Chain, gateway: Gateway) -
     assert attempts(gateway, MERGE) == ["0"]
 
 
-def test_whatever_reads_the_table_has_a_limit(chain: Chain, gateway: Gateway) -> None:
+def test_every_job_that_reads_the_table_has_a_limit(chain: Chain, gateway: Gateway) -> None:
     limit: dict[str, Any] = {"maximum_bytes_billed": 10**9}
     calls = str(chain.extract().returned)
     for _ in range(2):

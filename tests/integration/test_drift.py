@@ -31,17 +31,17 @@ DRIFT: dict[str, Any] = {
     "call_id": 4711,
     "deleted_at": "16.03.2026",
 }
-"""Values that no column takes, by column."""
+"""A value that does not fit, by column."""
 
 INT64_TABLE = [
     SchemaField("final_score", "INTEGER") if field.name == "final_score" else field
     for field in target_schema()
 ]
-"""The table as older versions made it."""
+"""The schema of a table that an older version created."""
 
 
 def drifted(rows: list[Row], drift: dict[str, Any]) -> list[Row]:
-    """Rows as they are where every call has the same values that do not fit."""
+    """Return the rows for calls that all have these values."""
     return [
         row | dict.fromkeys(drift) | {"extra": (row["extra"] or {}) | drift or None} for row in rows
     ]
@@ -132,7 +132,7 @@ def test_drift_that_comes_later_without_a_new_version(chain: Chain) -> None:
 
 
 def test_a_purge_and_an_erasure_empty_it(chain: Chain) -> None:
-    """A caller's number that comes as an object is a caller's number."""
+    """A caller's number is personal, also if TalkPilot sends it as an object."""
     number = {"national": "030 5550199"}
     purged, erased = live_call(chain), live_call(chain, 1)
     for call in (purged, erased):
@@ -174,7 +174,7 @@ def test_choices_for_columns_hold(
     assert load_manifest(parse_uri(calls)).drift.keys() == odd.keys()
 
 
-def test_the_agent_is_the_one_whose_list_it_is(chain: Chain) -> None:
+def test_the_agent_is_the_one_whose_list_has_the_call(chain: Chain) -> None:
     odd = {"agent_id": "no id"}
     chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
     chain.run()
@@ -182,7 +182,7 @@ def test_the_agent_is_the_one_whose_list_it_is(chain: Chain) -> None:
     assert_equal_rows(chain.rows(), expected_rows(truth, extra=odd))
 
 
-def test_moments_of_other_writers(chain: Chain) -> None:
+def test_timestamps_in_the_form_of_postgres(chain: Chain) -> None:
     chain.sandbox.settings.patch(moment_form="postgres")
     outcome = chain.extract()
     assert (outcome.xcoms["summary"]["rejected"], outcome.xcoms["summary"]["drift"]) == (0, {})
@@ -192,7 +192,7 @@ def test_moments_of_other_writers(chain: Chain) -> None:
 
 @pytest.mark.parametrize("form", ["array", "object"])
 def test_transcripts_with_times_and_tools(chain: Chain, form: str) -> None:
-    """Messages can be read as ever, and nothing of the rest is lost."""
+    """The messages can be queried as ever, and transcript_raw has all the rest."""
     chain.sandbox.settings.patch(
         transcript_form=form,
         transcript_role="assistant",

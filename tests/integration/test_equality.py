@@ -22,7 +22,7 @@ def test_summaries_then_details(chain: Chain) -> None:
 
 @pytest.mark.both_eras
 def test_the_data_hold_every_kind_of_call(chain: Chain) -> None:
-    """The other tests here prove little if the calls are all alike."""
+    """Otherwise the other tests here would prove little."""
     truth = chain.truth()
     assert {call["agent_id"] for call in truth} == set(chain.sandbox.store.agent_ids)
     assert any(call["is_purged"] for call in truth)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.google
 
 
 def truth_of(chain: Chain, count: int) -> list[dict[str, Any]]:
-    """Some calls of the interval that are not in the trash, as they are now."""
+    """Return some calls of the interval that are not in the trash, as they are now."""
     truth = chain.truth()
     return [call for call in truth if call["deleted_at"] is None][:count]
 
@@ -53,7 +53,7 @@ def test_an_erased_call_keeps_an_empty_row(chain: Chain, caplog: pytest.LogCaptu
     assert chain.rows(own_times=True) == before
 
 
-def test_nothing_read_before_brings_it_back(chain: Chain) -> None:
+def test_older_manifests_do_not_bring_it_back(chain: Chain) -> None:
     manifests = chain.run()
     gone = [live_call(chain)]
     erase(chain, gone)
@@ -64,7 +64,7 @@ def test_nothing_read_before_brings_it_back(chain: Chain) -> None:
 
 
 def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
-    """A key that could not see an agent for a while: all of it returns, details too."""
+    """A key could not see an agent for a while: all its calls come back, with their details."""
     hidden, seen = chain.sandbox.store.agent_ids
     truth = chain.truth()
     gone = [call for call in truth if call["agent_id"] == hidden]
@@ -102,7 +102,7 @@ def test_an_interval_that_becomes_empty(chain: Chain) -> None:
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
-def test_too_many_at_once_stop_the_load(chain: Chain) -> None:
+def test_too_many_gone_calls_stop_the_load(chain: Chain) -> None:
     chain.run()
     before = chain.rows(own_times=True)
     gone = truth_of(chain, 11)
@@ -111,26 +111,26 @@ def test_too_many_at_once_stop_the_load(chain: Chain) -> None:
     manifest = chain.extract().returned
     with pytest.raises(AirflowFailException) as caught:
         chain.load(manifest)
-    said = str(caught.value)
-    assert "11 of the 46 call(s)" in said
-    assert "confirm_erasure" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert "11 of the 46 call(s)" in message
+    assert "confirm_erasure" in message
+    assert "\n" not in message
     assert chain.rows(own_times=True) == before, "nothing may be touched"
 
-    # Rendered from a DAG's param, it is a text.
+    # A DAG's param is rendered as a text.
     assert chain.load(manifest, confirm_erasure="True").returned["erased"] == 11
     chain.load(chain.enrich(manifest).returned)
     chain.assert_table_is_truth(erased=gone)
 
 
 def in_trash(chain: Chain) -> list[dict[str, Any]]:
-    """The interval's calls that are soft-deleted."""
+    """Return the interval's soft-deleted calls."""
     truth = chain.truth()
     return [call for call in truth if call["deleted_at"] is not None]
 
 
-def test_an_emptied_trash_passes_the_brake(chain: Chain) -> None:
-    """An agent that moves every done call to the trash, and somebody who empties it."""
+def test_an_emptied_trash_does_not_count(chain: Chain) -> None:
+    """An agent moves every done call to the trash, and a person empties it."""
     for call in truth_of(chain, 30):
         chain.sandbox.soft_delete(call["id"])
     chain.run()
@@ -168,8 +168,8 @@ def test_beside_an_emptied_trash_live_calls_still_stop_the_load(
     chain.assert_table_is_truth(erased=trash + live)
 
 
-def test_a_load_tells_the_purges_that_it_brought(chain: Chain) -> None:
-    """Once each; those that were purged before their first load count too."""
+def test_a_load_counts_the_purges_that_it_brought(chain: Chain) -> None:
+    """It counts each once, also calls that were purged before their first load."""
     first = chain.load(chain.extract().returned).returned
     before = sum(bool(call["is_purged"]) for call in chain.truth())
     assert first["purged"] == before
@@ -178,7 +178,7 @@ def test_a_load_tells_the_purges_that_it_brought(chain: Chain) -> None:
     assert [chain.load(manifest).returned["purged"] for _ in range(2)] == [1, 0]
 
 
-def test_the_limit(chain: Chain) -> None:
+def test_the_limits_of_the_load_task(chain: Chain) -> None:
     chain.summaries()
     erase(chain, truth_of(chain, 10))
     manifest = chain.extract().returned
@@ -211,7 +211,7 @@ def test_other_agents_and_other_days_stay(chain: Chain) -> None:
 
 
 def test_a_rejected_record_is_not_gone(chain: Chain) -> None:
-    """TalkPilot has the call; only its record did not fit this time."""
+    """TalkPilot has the call, though its record failed validation this time."""
     chain.run()
     before = chain.rows()
     chain.sandbox.faults.add("no_start", kind="calls")
@@ -221,8 +221,8 @@ def test_a_rejected_record_is_not_gone(chain: Chain) -> None:
     assert chain.rows() == before
 
 
-def test_what_was_read_after_the_walk_began_is_not_gone(chain: Chain) -> None:
-    """A late row that another run loaded between this run's walk and its load."""
+def test_a_row_read_after_the_walk_began_is_not_gone(chain: Chain) -> None:
+    """Another run loads a late row between this run's walk and its load."""
     manifest = chain.extract().returned
     agent_id = chain.sandbox.store.agent_ids[0]
     late = chain.sandbox.insert_late(agent_id, f"{chain.interval[0]}T10:00:00Z")
@@ -233,7 +233,7 @@ def test_what_was_read_after_the_walk_began_is_not_gone(chain: Chain) -> None:
 
 
 def test_an_unequal_table_is_an_error(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody deletes rows while the load is at work."""
+    """Other software deletes a row during the load."""
     manifest = chain.extract().returned
     victim = live_call(chain)["id"]
     query = Client.query

@@ -1,4 +1,4 @@
-"""What a load costs: one load job and one merge, and the partitions of its interval alone."""
+"""A load costs one load job and one merge, and touches only the partitions of its interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAYS = 1000
 
 @pytest.fixture
 def jobs_started(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts what is sent to BigQuery, by its first word."""
+    """Counts the jobs that are sent to BigQuery, by the first word of their statements."""
     started: Counter[str] = Counter()
     query, load = Client.query, Client.load_table_from_file
 
@@ -58,7 +58,7 @@ def test_one_load_job_and_one_merge(
     chain.assert_table_is_truth()
 
 
-def test_a_row_that_comes_meanwhile_costs_a_second_look(
+def test_a_row_of_other_software_costs_a_second_look(
     chain: Chain, jobs_started: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest, query = chain.extract().returned, Client.query

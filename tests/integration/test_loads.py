@@ -1,4 +1,4 @@
-"""Loads: any number of times, in any order, and what is forgotten stays forgotten."""
+"""Loads may run any number of times and in any order, and bring nothing back that was purged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.google
 
 
 def live_call(chain: Chain, number: int = 0) -> dict[str, Any]:
-    """A call with everything: not purged, not deleted, a transcript and a phone number."""
+    """Return a call that is neither purged nor deleted, with a transcript and a phone number."""
     found = [
         call
         for call in chain.truth()
@@ -64,7 +64,7 @@ def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:
 
 
 def test_an_edit_without_a_new_version_still_arrives(chain: Chain) -> None:
-    """TalkPilot promises an updated_at; the row read later wins where it did not move."""
+    """If updated_at did not change, the row that was read later wins."""
     call = live_call(chain)
     old, _ = chain.run()
     chain.sandbox.edit(call["id"], bump=False, note="silently changed")
@@ -108,7 +108,7 @@ def test_soft_deleted_and_restored(chain: Chain) -> None:
 
 
 def test_rows_that_an_earlier_version_doubled(chain: Chain) -> None:
-    """The newest row of each call stays, the users' own columns too."""
+    """The newest row of each call stays, with the users' own columns."""
     chain.run()
     chain.bigquery.query(f"ALTER TABLE `{chain.table}` ADD COLUMN reviewed BOOL").result()
     chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed = TRUE WHERE TRUE").result()

@@ -1,4 +1,4 @@
-"""Performance records: beside the calls, with their scores, and without what a purge takes."""
+"""Performance records in their table, their scores in the calls, and purges of both."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PERSONAL = (
 
 
 def record_of(chain: Chain, call: Row) -> Row:
-    """The performance record that the API has of a call."""
+    """Return the API's performance record of a call."""
     ordinal = chain.sandbox.store.find(call["id"])
     assert ordinal is not None
     return chain.sandbox.store.performance(ordinal)
 
 
 def truth(chain: Chain) -> dict[str, Row]:
-    """The API's records of the chain's interval, by ``call_id``, as rows of the table."""
+    """Return the API's records of the chain's interval by ``call_id``, as rows of the table."""
     found = {}
     for call in chain.truth():
         record = record_of(chain, call)
@@ -47,7 +47,7 @@ def truth(chain: Chain) -> dict[str, Row]:
 
 
 def rows(chain: Chain) -> list[Row]:
-    """The table of records; times of our own clock are left out."""
+    """Return the rows of the table of records, without the times of our own clock."""
     found = []
     for each in chain.bigquery.query(f"SELECT * FROM `{chain.table}_performance`").result():
         row = dict(each)
@@ -59,7 +59,7 @@ def rows(chain: Chain) -> list[Row]:
 
 
 def emptied(row: Row) -> Row:
-    """What a purge leaves of a record."""
+    """Return a record without its personal data, as a purge leaves it."""
     return row | dict.fromkeys(PERSONAL) | {
         "red_flags": [flag | {"reasoning": None} for flag in row["red_flags"]],
         "final_result": row["final_result"] and row["final_result"] | {"summary_reasoning": None},
@@ -67,7 +67,7 @@ def emptied(row: Row) -> Row:
 
 
 def assert_table_is_truth(chain: Chain, *gone: Row) -> None:
-    """Each record of the API, those of purged calls without personal data; and what is gone."""
+    """Check the table: records of calls that are purged or gone have no personal data."""
     purged = {c["call_id"] for c in chain.truth() if c["is_purged"]}
     wanted = [
         emptied(row) if call_id in purged else row for call_id, row in truth(chain).items()
@@ -159,7 +159,7 @@ def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
 
 
 def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None:
-    """TalkPilot does not say that they are the same."""
+    """TalkPilot does not say that the two are the same."""
     chain.sandbox.settings.performance_score_shift = 0.25
     late = next(call for call in living(chain) if call["final_score"] is None)
     calls = chain.summaries()
@@ -240,7 +240,7 @@ def test_a_purge_and_an_erasure_empty_the_records_too(chain: Chain, reaches: boo
         calls = chain.summaries()
 
 
-def test_records_of_no_call_have_nothing_of_a_person(chain: Chain) -> None:
+def test_records_of_no_call_have_no_personal_data(chain: Chain) -> None:
     calls = chain.summaries()
     call = living(chain)[0]
     secret = {

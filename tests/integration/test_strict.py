@@ -58,7 +58,7 @@ def run_job(client: Client, name: str, submit: Callable[[str], QueryJob]) -> Que
 
 
 def left_by_a_killed_load(chain: Chain, kill: Kill, calls: str) -> Table:
-    """The staging table of a load that was killed after its merge."""
+    """Return the staging table of a load that was killed after its merge."""
     kill("load", calls, death=DELETE)
     [left] = [name for name in tables(chain.bigquery, chain.table) if name != "calls"]
     return chain.bigquery.get_table(f"{chain.table.rpartition('.')[0]}.{left}")
@@ -81,8 +81,8 @@ def test_ids_of_finished_jobs_are_not_used_again(chain: Chain) -> None:
     chain.assert_table_is_truth(details=False)
 
 
-def test_a_job_that_another_started_since_we_looked(bigquery: Client, counter: str) -> None:
-    """Two tasks look, both find nothing, both submit: the second waits for the first one's."""
+def test_a_job_that_another_task_started_meanwhile(bigquery: Client, counter: str) -> None:
+    """Two tasks find no job, and both submit one: the second task waits for the first one's job."""
     name = counter.replace(".", "-")
 
     def submit(job_id: str) -> QueryJob:
@@ -122,7 +122,7 @@ def test_a_job_that_an_earlier_try_left_running(
 
 
 def changes(chain: Chain, job_id: str) -> tuple[int, int, int]:
-    """Rows of the target that a merge inserted, updated and deleted."""
+    """Return how many rows of the target a merge inserted, updated and deleted."""
     job = chain.bigquery.get_job(job_id)
     assert job.labels["source"] == "talkpilot"
     statements = chain.bigquery.list_jobs(parent_job=job_id)
@@ -157,7 +157,7 @@ def test_what_the_jobs_did(chain: Chain) -> None:
 
 @pytest.mark.slow
 def test_two_processes_that_load_one_day_at_the_same_time(chain: Chain, jobs: Jobs) -> None:
-    """As on Google's, statements of two transactions that only insert run side by side here."""
+    """As in Google's BigQuery, transactions that only insert run side by side here."""
     wanted = expected_rows(chain.truth(), details=False)
 
     def load(manifest: str, table: str) -> int:
@@ -206,7 +206,7 @@ def test_new_tables_do_not_expire_whatever_the_dataset_says(chain: Chain) -> Non
 
 
 def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
-    """This BigQuery refuses a statement without one, as Google's does."""
+    """This emulator refuses a statement without the filter, as Google's BigQuery does."""
     target = TableId.parse(chain.table)
     chain.bigquery.create_dataset(f"{target.project}.{target.dataset}")
     table = Table(chain.table, schema=target_schema())
@@ -258,7 +258,7 @@ def tags_of(table: Table) -> dict[str, str]:
 
 
 def test_policy_tags_are_on_the_table_and_on_staging_tables(chain: Chain, kill: Kill) -> None:
-    """Those of the argument, and those that users set by hand."""
+    """Both have the tags of the argument, and those that users set by hand."""
     calls = str(chain.extract().returned)
     chain.load(calls, policy_tags=json.dumps({"phone_number": TAG}))
     details = str(chain.enrich(calls).returned)

@@ -1,4 +1,4 @@
-"""Where a new dataset goes; tables that forget calls, that cost too much, or that are none."""
+"""Where a new dataset is created, and target tables that lose calls, cost more or are views."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Google = Callable[..., None]
 
 @pytest.fixture
 def set_google(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Google:
-    """Sets the Google connection, which says nothing of a location, with fields of its own."""
+    """Sets the Google connection, without a location, with the fields that it is given."""
 
     def connect(**extra: Any) -> None:
         fields = {"is_anonymous": True, "project": "demo", **extra}
@@ -43,21 +43,21 @@ def create(chain: Chain, partitioning: TimePartitioning) -> None:
     chain.bigquery.create_table(table)
 
 
-def refused(task: Callable[[], Any], *said: str) -> None:
+def refused(task: Callable[[], Any], *words: str) -> None:
     with pytest.raises(TalkPilotTaskFailError) as caught:
         task()
     message = str(caught.value)
     assert len(message.splitlines()) == 1
-    assert all(each in message for each in said), message
+    assert all(word in message for word in words), message
 
 
-def refused_by_all(chain: Chain, *said: str) -> None:
-    """No task that knows the table spends a request, or loads anything."""
+def refused_by_all(chain: Chain, *words: str) -> None:
+    """Check that no task that knows the table spends a request, or loads anything."""
     calls = chain.extract().returned
     chain.sandbox.reset_counters()
-    refused(lambda: chain.extract(table=chain.table), *said)
-    refused(lambda: chain.load(calls), *said)
-    refused(lambda: chain.enrich(calls), *said)
+    refused(lambda: chain.extract(table=chain.table), *words)
+    refused(lambda: chain.load(calls), *words)
+    refused(lambda: chain.enrich(calls), *words)
     assert not chain.sandbox.counters
 
 
@@ -90,8 +90,8 @@ def test_without_a_setting_no_dataset_is_created(
 ) -> None:
     if variable is not None:
         monkeypatch.setenv(VARIABLE, variable)
-    said = ("argument location", "field location", "Variable talkpilot_bigquery_location", "US")
-    refused_by_all(chain, *said)
+    words = ("argument location", "field location", "Variable talkpilot_bigquery_location", "US")
+    refused_by_all(chain, *words)
     with pytest.raises(NotFound):
         chain.bigquery.get_dataset(chain.table.rpartition(".")[0])
 
@@ -136,7 +136,7 @@ def test_a_table_that_forgets_days_or_costs_more_is_named_once_a_run(
     chain.assert_table_is_truth()
 
 
-def test_days_that_the_table_has_forgotten_cost_no_request(chain: Chain) -> None:
+def test_days_that_the_table_no_longer_keeps_cost_no_request(chain: Chain) -> None:
     create(chain, TimePartitioning(field="created_at", expiration_ms=2 * DAY_MS))
     refused_by_all(chain, "after 2 days", f"ALTER TABLE `{chain.table}`", "a later start")
     assert tables(chain.bigquery, chain.table) == ["calls"]
@@ -151,7 +151,7 @@ def test_days_that_the_table_has_forgotten_cost_no_request(chain: Chain) -> None
         ("EXTERNAL", "CREATE TABLE `{0}_2` LIKE `{0}`"),
     ],
 )
-def test_a_target_that_is_no_table(
+def test_a_view_or_another_object_as_the_target(
     chain: Chain, gateway: Gateway, kind: str, statement: str
 ) -> None:
     create(chain, TimePartitioning(field="created_at"))

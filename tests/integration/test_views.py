@@ -1,4 +1,4 @@
-"""The views: what they show is what the API has of live calls, and nothing else is touched."""
+"""Views show exactly the live calls of the API, and their creation touches nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def create_views(chain: Chain, **options: Any) -> dict[str, str]:
 
 
 def live(chain: Chain, *days: int) -> list[Row]:
-    """What the API has, without what is soft-deleted."""
+    """Return the API's calls, without the soft-deleted ones."""
     intervals = [day(number) for number in days or (0,)]
     truth = [call for interval in intervals for call in chain.sandbox.truth(*interval)]
     found = [call for call in truth if call["deleted_at"] is None]
@@ -47,7 +47,7 @@ def rows(chain: Chain, view: str) -> list[Row]:
 
 
 def messages(calls: list[Row]) -> list[Row]:
-    """The rows that call_messages must have."""
+    """Return the rows that call_messages must have."""
     found = []
     for call in calls:
         try:
@@ -69,13 +69,13 @@ def in_order(message: Row) -> tuple[str, int]:
 
 
 def average(values: Iterable[Any]) -> Any:
-    """The average of the values that are known."""
+    """Return the average of the values that are known."""
     known = [float(value) for value in values if value is not None]
     return pytest.approx(sum(known) / len(known)) if known else None
 
 
 def figures(calls: list[Row]) -> dict[tuple[date, str], Row]:
-    """The rows that calls_daily must have, without p90_duration, by day and agent."""
+    """Return the rows that calls_daily must have, without p90_duration, by day and agent."""
     groups: dict[tuple[date, str], list[Row]] = defaultdict(list)
     for call in calls:
         groups[moment(call["created_at"]).astimezone(UTC).date(), call["agent_id"]].append(call)
@@ -93,7 +93,7 @@ def figures(calls: list[Row]) -> dict[tuple[date, str], Row]:
 
 
 def assert_ninetieth(found: int | None, durations: list[int]) -> None:
-    """Approximate: the nearest rank, or a neighbour."""
+    """BigQuery approximates: it may be the nearest rank, or a neighbour."""
     ordered = sorted(durations)
     rank = -(-9 * len(ordered) // 10) - 1
     assert found in ordered[max(0, rank - 1) : rank + 2]
@@ -119,7 +119,7 @@ def assert_views_are_truth(chain: Chain, names: dict[str, str], calls: list[Row]
     assert len(daily) == len(figures(calls))
 
 
-def test_they_show_the_live_calls(chain: Chain) -> None:
+def test_views_show_the_live_calls(chain: Chain) -> None:
     for number in (0, 1):
         chain.interval = day(number)
         chain.run()
@@ -136,8 +136,8 @@ def test_they_show_the_live_calls(chain: Chain) -> None:
     assert_views_are_truth(chain, names, calls)
 
 
-def test_they_follow_the_table(chain: Chain) -> None:
-    """They are made before the details come; a soft delete, a purge and an erasure follow."""
+def test_views_follow_the_table(chain: Chain) -> None:
+    """The views are older than the details, a soft delete, a purge and an erasure."""
     chain.summaries()
     names = create_views(chain)
     assert rows(chain, names["call_messages"]) == []
@@ -176,7 +176,7 @@ def test_the_quality_of_each_live_call(chain: Chain) -> None:
             assert row[flag] == (record[flag] and record[flag]["detected"])
 
 
-def test_a_day_of_which_nothing_is_known(chain: Chain) -> None:
+def test_calls_without_any_figures(chain: Chain) -> None:
     fields = ("duration", "general_success", "final_score", "transcript")
     unknown: Row = dict.fromkeys(fields)
     for call in chain.truth():
@@ -336,7 +336,7 @@ def test_without_a_table_of_calls(chain: Chain, exists: str, message: str) -> No
     ],
     ids=str,
 )
-def test_arguments_that_make_no_sense(chain: Chain, options: dict[str, Any], cure: str) -> None:
+def test_wrong_arguments(chain: Chain, options: dict[str, Any], cure: str) -> None:
     chain.summaries()
     with pytest.raises(AirflowFailException, match=cure) as caught:
         create_views(chain, **options)

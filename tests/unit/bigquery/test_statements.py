@@ -78,7 +78,7 @@ def test_every_statement_filters_on_the_tables_partition(name: str, sql: str) ->
 
 @pytest.mark.parametrize("kind", googlesql.KINDS)
 def test_a_look_leaves_transcripts_out(kind: str) -> None:
-    """They are most of what is stored, and BigQuery bills whole columns."""
+    """Transcripts are most of what is stored, and BigQuery bills whole columns."""
     assert "transcript" not in filled_in("look", kind)
 
 

@@ -48,7 +48,7 @@ def test_malformed_names(text: str | None) -> None:
 
 
 @given(st.text(st.sampled_from("ab1_-.:` ;'\"\n\\/*$"), max_size=12))
-def test_nothing_gets_out_of_the_backticks(text: str) -> None:
+def test_no_name_can_end_the_backticks(text: str) -> None:
     try:
         table = TableId.parse(text)
     except BigQueryLoadError:
