@@ -112,13 +112,9 @@ def test_names_are_read_as_they_were_made(given: FileName, name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "README",
-        "calls-99999.jsonl",
-        "calls-00000-0123456789ABCDEF.jsonl",
-        "calls-00000-0123456789abcdef.jsonl.bak",
-        "rejects-checkpoint.json",
+        *("README", ".README.01234567", "calls-99999.jsonl", "rejects-checkpoint.json"),
+        *("calls-00000-0123456789ABCDEF.jsonl", "calls-00000-0123456789abcdef.jsonl.bak"),
         "calls-checkpoint-0123456789abcdef.json",
-        ".README.01234567",
     ],
 )
 def test_files_that_are_not_ours(name: str) -> None:
