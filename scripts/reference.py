@@ -26,7 +26,10 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
-from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
+from airflow_provider_talkpilot.operators.requests import (
+    TalkPilotRequestsOperator,
+    TalkPilotStagingOperator,
+)
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE
@@ -53,7 +56,11 @@ OPERATORS: tuple[type[Any], ...] = (
     TalkPilotCreateViewsOperator,
 )
 # Bases whose arguments are described once for all operators.
-SHARED: tuple[type[Any], ...] = (TalkPilotRequestsOperator, TalkPilotBigQueryOperator)
+SHARED: tuple[type[Any], ...] = (
+    TalkPilotStagingOperator,
+    TalkPilotRequestsOperator,
+    TalkPilotBigQueryOperator,
+)
 _NOWHERE = inspect.Parameter.empty
 # Columns that this package fills; TalkPilot does not send them.
 _OURS = {"detail_updated_at", "detail_synced_at", "erased_at", "synced_at"}

@@ -13,10 +13,8 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow_provider_talkpilot import compat
 from airflow_provider_talkpilot.compat import render_text
 
-both = pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
 
-
-@both
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
