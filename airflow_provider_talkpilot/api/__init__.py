@@ -6,7 +6,7 @@ from airflow_provider_talkpilot.api.http.address import require_uuid
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.quota import Quota
-from airflow_provider_talkpilot.api.walk import CallFilters, CallPage, Reject
+from airflow_provider_talkpilot.api.walk import CallFilters, RecordPage, Reject
 
 __all__ = [
     "Agent",
@@ -14,10 +14,10 @@ __all__ = [
     "Call",
     "CallDetail",
     "CallFilters",
-    "CallPage",
     "Interval",
     "PerformanceRecord",
     "Quota",
+    "RecordPage",
     "Reject",
     "TalkPilotClient",
     "require_uuid",

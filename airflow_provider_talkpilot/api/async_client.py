@@ -1,4 +1,4 @@
-"""The client for event loops: a triggerer's, where nothing may block."""
+"""The client for event loops, such as a triggerer's, which nothing may block."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from typing import Any, Self
 import httpx
 import tenacity
 
+from airflow_provider_talkpilot.api.exchange import Request, run_async
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health
+from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail, Health
 from airflow_provider_talkpilot.api.quota import Permit
-from airflow_provider_talkpilot.api.walk import (
-    CallFilters,
-    CallPage,
-    Request,
-    call_walk,
-    list_agents,
-    run_async,
-)
+from airflow_provider_talkpilot.api.walk import CallFilters, RecordPage, call_walk, list_agents
 
 
 class AsyncTalkPilotClient(BaseClient):
     """As :class:`TalkPilotClient`, in an event loop; use as an async context manager.
 
-    Make it in a thread, for it reads certificates. Its arguments are those of :class:`BaseClient`.
+    Create it in a thread, because it reads certificates. Its arguments are those of
+    :class:`BaseClient`.
     """
 
     def _set_up(self) -> None:
@@ -45,17 +40,17 @@ class AsyncTalkPilotClient(BaseClient):
         return await run_async(self.fetch, self._health())
 
     async def agents(self) -> list[Agent]:
-        """List every agent that the key can see; as :meth:`TalkPilotClient.agents`."""
+        """Fetch every agent that the key can see; as :meth:`TalkPilotClient.agents`."""
         return await run_async(self.fetch, list_agents())
 
     async def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
-    ) -> AsyncIterator[CallPage]:
-        """As :meth:`TalkPilotClient.walk_calls`; no page is requested before it is consumed."""
+    ) -> AsyncIterator[RecordPage[Call]]:
+        """As :meth:`TalkPilotClient.walk_calls`, but it requests no page ahead."""
         walk = call_walk(agent_id, interval, filters)
-        yield walk.page(await self.fetch(walk.request()))
+        yield walk.read_page(await self.fetch(walk.request()))
         for request in walk.further_requests():
-            yield walk.page(await self.fetch(request))
+            yield walk.read_page(await self.fetch(request))
         walk.require_whole()
 
     async def call(self, agent_id: str, call_id: str) -> CallDetail:

@@ -7,7 +7,7 @@ Usable without Airflow::
     with TalkPilotClient(base_url, api_key) as client:
         for agent in client.agents():
             for page in client.walk_calls(agent.id, Interval.parse("2026-03-18", "2026-03-19")):
-                for call in page.calls:
+                for call in page.records:
                     print(call.created_at, client.call(agent.id, call.id).final_score)
 """
 
@@ -20,26 +20,30 @@ from typing import Any, Self
 import httpx
 import tenacity
 
+from airflow_provider_talkpilot.api.exchange import Request, run
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.models import Agent, CallDetail, Health, PerformanceRecord
+from airflow_provider_talkpilot.api.models import (
+    Agent,
+    Call,
+    CallDetail,
+    Health,
+    PerformanceRecord,
+)
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.api.walk import (
     CallFilters,
-    CallPage,
     IntervalWalk,
     Record,
     RecordPage,
-    Request,
     call_walk,
     list_agents,
     performance_walk,
-    run,
 )
 
-# Pages of a list in flight at most.
+# At most this many pages of a list are in flight.
 PREFETCHED_PAGES = 8
 
 
@@ -53,8 +57,8 @@ class TalkPilotClient(BaseClient):
         self._retrying = tenacity.Retrying(
             sleep=tenacity.sleep_using_event(self.quota.closed), **self._retries
         )
-        # httpx's pool of connections races between threads (github.com/encode/httpcore#1110): each
-        # httpx.Client serves one request at a time. To append and to pop is atomic.
+        # httpx's pool of connections races between threads (github.com/encode/httpcore#1110). So
+        # each httpx.Client sends one request at a time. Appending and popping are atomic.
         self._idle = [self._new()]
         self._is_closed = False
 
@@ -65,7 +69,7 @@ class TalkPilotClient(BaseClient):
         self.close()
 
     def close(self) -> None:
-        """Close the connections, and tell the ledger what was spent."""
+        """Close the connections, and write to the ledger what was spent."""
         self._is_closed = True
         self._close_idle()
         self.quota.exchange(is_last=True)
@@ -75,22 +79,23 @@ class TalkPilotClient(BaseClient):
         return run(self.fetch, self._health())
 
     def agents(self) -> list[Agent]:
-        """List every agent that the key can see (``agents:read``), in the API's order.
+        """Fetch every agent that the key can see (``agents:read``), in the API's order.
 
-        :raises WalkMovedError: when the list kept changing while it was read.
+        :raises WalkMovedError: when the list changed during each of three walks.
         """
         return run(self.fetch, list_agents())
 
     def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
-    ) -> Iterator[CallPage]:
+    ) -> Iterator[RecordPage[Call]]:
         """Walk an agent's calls of an interval (``calls:read``), soft-deleted ones included.
 
-        Lazy: the first page is requested when it is consumed, and the next few pages while that
-        one is read. Only a walk that ends without an error was whole; do not use pages of another.
+        Lazy: the client requests the first page when the caller reads it, and a few pages ahead
+        from then on. Only a walk that ends without an error was whole. If it raises an error,
+        discard the pages that came before.
 
         :param interval: which calls, by ``created_at``.
-        :param filters: select among them; then the walk is a selection, not the interval.
+        :param filters: select among the calls of the interval.
         :return: an iterator of pages of at most 100 calls, newest first.
         :raises WalkMovedError: when the list changed while it was read.
         """
@@ -109,25 +114,25 @@ class TalkPilotClient(BaseClient):
         return self._pages(performance_walk(agent_id, interval))
 
     def _pages(self, walk: IntervalWalk[Record]) -> Iterator[RecordPage[Record]]:
-        yield walk.page(self.fetch(walk.request()))
+        yield walk.read_page(self.fetch(walk.request()))
         with Prefetch(self.quota, self.fetch, walk.further_requests(), PREFETCHED_PAGES) as bodies:
             for body in bodies:
-                yield walk.page(body)
+                yield walk.read_page(body)
         walk.require_whole()
 
     def call(self, agent_id: str, call_id: str, permit: Permit | None = None) -> CallDetail:
         """Fetch one call with its detail fields (``calls:read``).
 
-        :param permit: for the request, where the quota gave it already.
-        :raises NotFoundError: when the call was erased or the agent is not visible to the key.
-        :raises InvalidRecordError: when the response is no call that fits.
+        :param permit: the quota's permit for the request, if the caller has acquired it.
+        :raises NotFoundError: when the call was erased, or the key cannot see the agent.
+        :raises InvalidRecordError: when the response does not fit :class:`CallDetail`.
         """
         return run(partial(self.fetch, permit=permit), self._call(agent_id, call_id))
 
     def fetch(self, request: Request, permit: Permit | None = None) -> dict[str, Any]:
-        """Send a request within the quota, again where the network or the server fails.
+        """Send a request within the quota; send it again if the network or the server fails.
 
-        :param permit: for the first attempt, where the quota gave it already.
+        :param permit: the quota's permit for the first attempt, if the caller has acquired it.
         :return: the response's JSON object.
         :raises TalkPilotError: the typed error of what went wrong.
         """

@@ -1,4 +1,4 @@
-"""What can go wrong with the TalkPilot API, as types, each message naming its cure.
+"""The errors of the TalkPilot API. Each message is one line that names the cure.
 
 Messages never contain an API key, a query string or the content of a call.
 Source of codes and envelope: docs.talkpilot.io, page guides/error-handling.
@@ -13,20 +13,20 @@ from typing import Any
 class TalkPilotError(Exception):
     """Base of all errors about the TalkPilot API.
 
-    :cvar retryable: whether the same request can succeed later though nothing is changed.
+    :cvar retryable: whether the same request can succeed later without any change.
     """
 
     retryable = False
 
 
 class ConfigurationError(TalkPilotError):
-    """The client was given something that can never work: a base URL, a key, an agent id."""
+    """A base URL, a key, an id or an option can never work."""
 
 
 class IntervalError(ConfigurationError):
     """The interval is missing, reversed, of zero length, or not over yet.
 
-    :param retryable: whether it is only not over yet, and will be soon.
+    :param retryable: whether it only is not over yet, and will be soon.
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
@@ -35,12 +35,12 @@ class IntervalError(ConfigurationError):
 
 
 class ApiError(TalkPilotError):
-    """A request got an error as its response, from TalkPilot or from something in front of it.
+    """The response is an error, from TalkPilot or from something in front of it.
 
     :param message: what happened and what to do.
     :param status: HTTP status.
-    :param code: such as ``NOT_FOUND``; empty where there was none.
-    :param request_id: for TalkPilot's support.
+    :param code: TalkPilot's code, such as ``NOT_FOUND``; empty if the response has none.
+    :param request_id: the id that TalkPilot's support can look up.
     """
 
     def __init__(
@@ -74,35 +74,35 @@ class AgentNotAccessibleError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404 of TalkPilot: no such agent or call, or one that the key may not see."""
+    """404 of TalkPilot: the agent or call does not exist, or the key may not see it."""
 
 
 class RateLimitedError(ApiError):
-    """429 that stayed after waiting as told, several times over."""
+    """429 again and again, though the client waited as TalkPilot said."""
 
     retryable = True
 
 
 class ServerError(ApiError):
-    """Trouble that may pass in seconds, of TalkPilot or of the edge in front of it: mostly 5xx."""
+    """TalkPilot or the edge in front of it has trouble that may pass in seconds: mostly 5xx."""
 
     retryable = True
 
 
 class GatewayError(ApiError):
-    """TalkPilot's hosting, a proxy, a firewall or a login page refused; later it may not."""
+    """TalkPilot's hosting, a proxy, a firewall or a login page refused; a later try may work."""
 
     retryable = True
 
 
 class GatewayBlockedError(GatewayError):
-    """As :class:`GatewayError`, but no retry helps before a person changes something."""
+    """As :class:`GatewayError`, but a person must change something before a retry helps."""
 
     retryable = False
 
 
 class UnexpectedResponseError(ApiError):
-    """A response that TalkPilot does not give: a redirect, a page without ``pagination``."""
+    """A response that TalkPilot never sends: a redirect, a page without ``pagination``."""
 
 
 class InvalidRecordError(UnexpectedResponseError):
@@ -119,19 +119,19 @@ class InvalidRecordError(UnexpectedResponseError):
 
 
 class UnreadableResponseError(UnexpectedResponseError):
-    """A body of success that is not TalkPilot's: cut, empty, HTML, or the error of a proxy."""
+    """The body of a 2xx response is not TalkPilot's: cut, empty, HTML, or a proxy's error."""
 
     retryable = True
 
 
 class ConnectionFailedError(TalkPilotError):
-    """No whole response: name not resolved, connection refused or cut, time-out."""
+    """No whole response came: name not resolved, connection refused or cut, time-out."""
 
     retryable = True
 
 
 class WalkMovedError(TalkPilotError):
-    """The list changed while its pages were read: what was read is not the whole interval."""
+    """The list changed while its pages were read, so some rows may be missing."""
 
     retryable = True
 
@@ -150,6 +150,6 @@ class QuotaExhaustedError(TalkPilotError):
 
 
 class ClosedError(TalkPilotError):
-    """Requests were stopped in this process, with ``Quota.close()``."""
+    """``Quota.close()`` stopped all requests of this process."""
 
     retryable = True

@@ -10,16 +10,16 @@ from datetime import UTC, date, datetime, timedelta
 from airflow_provider_talkpilot.api.errors import IntervalError
 from airflow_provider_talkpilot.api.redaction import plain
 
-# The API does not say whether it lists a call exactly on `from` or `to`. So a request is this much
-# wider on each side, and the client keeps [start, end).
+# TalkPilot does not say whether it lists a call exactly at `from` or `to`. So a request is this
+# much wider on each side, and the client keeps the calls of [start, end).
 MARGIN = timedelta(seconds=1)
 
-# Clocks of two machines differ; an interval that ended this little "in the future" is over. For one
-# that ends a little later a retry helps, also where this machine's clock is behind.
+# Clocks of two machines differ: an interval that ends less than this in the future is over.
 CLOCK_SKEW = timedelta(minutes=1)
+# If an interval ends within this time, a retry of the task can help.
 _SOON = timedelta(hours=1)
 
-# As BigQuery, JavaScript and Java write UTC behind a moment.
+# How BigQuery, JavaScript and Java write UTC after a moment.
 _UTC = re.compile(r" ?(UTC|GMT|Z(\[UTC\])?)$")
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -54,11 +54,11 @@ class Interval:
 
     @classmethod
     def parse(cls, start: date | str | None, end: date | str | None) -> Interval:
-        """Make an interval of datetimes, dates or ISO 8601 texts.
+        """Create an interval from datetimes, dates or ISO 8601 texts.
 
         :param start: first moment inside; a date means its midnight, no time zone means UTC.
-        :param end: first moment outside, likewise.
-        :raises IntervalError: when a bound is missing or unreadable, or as the class does.
+        :param end: first moment after it, likewise.
+        :raises IntervalError: when a bound is missing or unreadable, or the class refuses it.
         """
         if not start or not end:
             given = f"start={start or 'none'}, end={end or 'none'}"
@@ -66,9 +66,9 @@ class Interval:
         return cls(_bound("start", start), _bound("end", end))
 
     def require_over(self, now: datetime | None = None) -> None:
-        """Refuse an interval that is not over yet: calls of it can still come.
+        """Raise an error if the interval is not over yet: new calls can still come.
 
-        :raises IntervalError: when it is not; to be tried again where it is over within an hour.
+        :raises IntervalError: when it is not over; retryable if it is over within an hour.
         """
         now = now or datetime.now(UTC)
         if self.end > now + CLOCK_SKEW:
@@ -80,16 +80,16 @@ class Interval:
 
     @property
     def request_from(self) -> datetime:
-        """``from`` of a request: earlier than the start, which may be exclusive."""
+        """``from`` of a request: a second before the start."""
         return max(self.start, _FIRST + MARGIN) - MARGIN
 
     @property
     def request_to(self) -> datetime:
-        """``to`` of a request: later than the end, likewise."""
+        """``to`` of a request: a second after the end."""
         return min(self.end, _LAST - MARGIN) + MARGIN
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether a moment can be in both."""
+        """Return whether a moment can be in both intervals."""
         return self.start < other.end and other.start < self.end
 
     def __contains__(self, moment: datetime) -> bool:
@@ -107,15 +107,15 @@ def format_utc(moment: datetime) -> str:
 def read_moment(value: object) -> datetime:
     """Read a moment: a datetime, or ISO 8601 as Postgres, BigQuery, JavaScript and Python write it.
 
-    Digits of a second beyond six are cut off. Without a zone it is in UTC, and a date alone is its
-    midnight. A number is no moment: nothing says whether it counts seconds or milliseconds.
+    A text without a zone is in UTC, and a date means its midnight. Digits of a second after the
+    sixth are cut off. A number is refused: it may count seconds or milliseconds.
 
     :return: the moment in UTC, a datetime of the standard library.
-    :raises ValueError: when it is none, or outside the years 1 to 9999 in UTC.
+    :raises ValueError: when it is no moment, or outside the years 1 to 9999 in UTC.
     """
     moment = value
     if isinstance(value, str):
-        with suppress(ValueError):  # it quotes the text, which can be a caller's
+        with suppress(ValueError):  # its message quotes the text, which can be a caller's
             moment = datetime.fromisoformat(_UTC.sub("+00:00", value.strip().upper()))
     if not isinstance(moment, datetime):
         raise ValueError("it should be a date and time in ISO 8601, in the years 1 to 9999")
@@ -123,7 +123,7 @@ def read_moment(value: object) -> datetime:
         utc = moment.astimezone(UTC) if moment.tzinfo else moment
     except (OverflowError, ValueError):
         raise ValueError("the moment is outside the years 1 to 9999 in UTC") from None
-    return datetime.combine(utc.date(), utc.time(), UTC)  # of pendulum's subclass, too
+    return datetime.combine(utc.date(), utc.time(), UTC)  # also from pendulum's subclass
 
 
 def _bound(name: str, value: object) -> datetime:

@@ -1,8 +1,8 @@
-"""The API's records as pydantic models. Fields we do not know are kept in ``model_extra``.
+"""The API's records as pydantic models. Unknown fields are kept in ``model_extra``.
 
-So are values of known fields that do not fit: :meth:`TalkPilotModel.read` makes a record of the
-other fields. The JSON type decides what fits. Nothing is converted but a whole number that comes as
-``12.0``: a text ``"true"`` is no boolean, and a text ``"12"`` is no number.
+A value of a known field that does not fit is kept there too, and the field itself is None: see
+:meth:`TalkPilotModel.read`. The JSON type decides what fits. A text ``"true"`` is no boolean, and a
+text ``"12"`` is no number. Only a whole number written as ``12.0`` is converted.
 
 Source of the fields: docs.talkpilot.io, pages api/agents, api/calls and api/performance.
 """
@@ -29,25 +29,24 @@ from pydantic import (
 from airflow_provider_talkpilot.api.interval import read_moment
 
 INT64 = range(-(2**63), 2**63)
-# A credential that dies after an hour, and opens the recording until then.
+# The field with the recording's address. Whoever has the address can listen to the recording.
 RECORDING = "audio_file_url"
-
 
 _uuid = TypeAdapter(UUID)
 
 
 def read_uuid(value: object) -> str:
-    """Write a UUID as the API does, in small letters with dashes.
+    """Return a UUID as the API writes it, in small letters with dashes.
 
-    Capitals, blanks around it, braces, ``urn:uuid:`` before it and left out dashes say nothing.
+    Accepts capitals, blanks around it, braces, a ``urn:uuid:`` before it, and missing dashes.
 
-    :raises ValueError: when it is none.
+    :raises ValueError: when it is no UUID.
     """
     if not isinstance(value, str):
         raise ValueError("it should be a UUID")
     try:
         return str(_uuid.validate_python(value.strip().lower()))
-    except ValidationError:  # it quotes the text, which can be a caller's
+    except ValidationError:  # its message quotes the text, which can be a caller's
         raise ValueError("it should be a UUID") from None
 
 
@@ -59,13 +58,13 @@ def _integer(value: object) -> int:
 
 
 UtcDatetime = Annotated[datetime, BeforeValidator(read_moment)]
-# Ids become parts of addresses: nothing but a UUID may pass for one.
+# Ids become parts of URLs, so only a UUID is accepted.
 Identifier = Annotated[str, BeforeValidator(read_uuid)]
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
-# A purge is a legal duty: what can be read as yes is yes, such as "true" and 1.
+# A purge is a legal duty. So "true" and 1 count as yes, too.
 LenientFlag = bool
-# What BigQuery's INT64 and FLOAT64 hold.
+# The numbers that BigQuery's INT64 and FLOAT64 can hold.
 Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
@@ -82,17 +81,17 @@ class TalkPilotModel(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        # A repr ends up in logs and tracebacks; calls are personal data.
+        # A repr can end up in logs and tracebacks; calls are personal data.
         if hasattr(self, "id"):
             yield "id", self.id
 
     @classmethod
     def read(cls, record: Any) -> Self:
-        """Make the record of a JSON value, also where some of its fields do not fit.
+        """Create the record from a JSON value, even if some of its fields do not fit.
 
-        A field that does not fit is None; its value is in ``model_extra`` under its name.
+        A field that does not fit is None, and ``model_extra`` has its value under its name.
 
-        :raises ValidationError: when it is no object, or a field does not fit that must be there.
+        :raises ValidationError: when it is no object, or a required field does not fit.
         """
         try:
             return cls.model_validate(record)
@@ -100,13 +99,14 @@ class TalkPilotModel(BaseModel):
             unfit = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
             if not unfit or any(cls.model_fields[name].is_required() for name in unfit):
                 raise
-        found = cls.model_validate({k: v for k, v in record.items() if k not in unfit})
-        found.__pydantic_extra__ = (found.__pydantic_extra__ or {}) | {k: record[k] for k in unfit}
-        return found
+        fitting = cls.model_validate({k: v for k, v in record.items() if k not in unfit})
+        extra = fitting.__pydantic_extra__ or {}
+        fitting.__pydantic_extra__ = extra | {name: record[name] for name in unfit}
+        return fitting
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Fields that this version does not know, without the recording's signed address.
+        """The fields that this version does not know, without the recording's address.
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
@@ -114,7 +114,7 @@ class TalkPilotModel(BaseModel):
 
     @property
     def drift(self) -> dict[str, Any]:
-        """As :attr:`extra`, of known fields whose values do not fit; the field itself is None."""
+        """As :attr:`extra`, but the known fields whose values do not fit."""
         return {name: value for name, value in self._kept() if name in type(self).model_fields}
 
     def _kept(self) -> Iterator[tuple[str, Any]]:
@@ -148,11 +148,11 @@ class Agent(TalkPilotModel):
 
 
 class Call(TalkPilotModel):
-    """A call as lists give it.
+    """A call as a list has it.
 
     ``created_at`` is the call's start. ``updated_at`` may be missing. ``done`` and ``note``
-    change later. ``phone_number`` is null once the call is purged. ``agent_id`` is the agent whose
-    list has the call, where the record itself does not say.
+    change later. ``phone_number`` is null once the call is purged. If the record has no
+    ``agent_id``, the client sets it to the agent whose list the record came from.
     """
 
     id: Identifier
@@ -177,9 +177,9 @@ class Call(TalkPilotModel):
 class CallDetail(Call):
     """One call with its detail fields.
 
-    ``transcript`` is, by the documentation, a JSON *string* holding a list of messages; any other
-    JSON value is taken too. ``final_score`` (1-10) is set some time after the call.
-    ``audio_file_url`` is a credential that dies after an hour: readable, never stored.
+    ``transcript`` is a JSON *string* with a list of messages in it, by the documentation; any other
+    JSON value is accepted too. ``final_score`` (1-10) is set some time after the call.
+    ``audio_file_url`` is a credential: read it, but never store it.
     """
 
     transcript: Any = None
@@ -188,7 +188,7 @@ class CallDetail(Call):
 
 
 class RedFlag(TalkPilotModel):
-    """Whether a call shows a pattern of failure. What it is called is the record's field."""
+    """Whether a call shows a pattern of failure; the name of the field says which."""
 
     detected: Flag | None = None
     reasoning: Text | None = None
@@ -204,22 +204,15 @@ class FinalResult(TalkPilotModel):
     summary_reasoning: Text | None = None
 
 
-def _read_object(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value
-    raise ValueError("it should be an object")
-
-
-Variables = Annotated[dict[str, Any] | None, BeforeValidator(lambda v: v and _read_object(v))]
 _Result = Annotated[FinalResult | None, BeforeValidator(lambda v: v and FinalResult.read(v))]
 
 
 class PerformanceRecord(TalkPilotModel):
     """What the quality check wrote about a call (``performance:read``).
 
-    ``call_id`` leads to the call. ``created_at`` is the call's start or when the record was
-    written: TalkPilot's page says both. Red flags are among the unknown fields: each is an object
-    with ``detected``, and TalkPilot may add some.
+    ``call_id`` is that of the call. ``created_at`` is the call's start, or the time when the record
+    was written: TalkPilot's page says both. Red flags are among the unknown fields, because
+    TalkPilot may add some; each is an object with ``detected``.
     """
 
     id: Identifier
@@ -246,8 +239,8 @@ class PerformanceRecord(TalkPilotModel):
     llm_total_tokens: Integer | None = None
     llm_prompt_tokens: Integer | None = None
     llm_completion_tokens: Integer | None = None
-    pre_call_variables: Variables = None
-    extracted_variables: Variables = None
+    pre_call_variables: dict[str, Any] | None = None
+    extracted_variables: dict[str, Any] | None = None
     llm_provider: Text | None = None
     llm_model: Text | None = None
     tts_provider: Text | None = None
@@ -258,7 +251,7 @@ class PerformanceRecord(TalkPilotModel):
 
 
 class Pagination(TalkPilotModel):
-    """``pagination`` of a list; its ``page``, ``limit`` and ``pages`` say nothing more."""
+    """``pagination`` of a list; a walk needs nothing but its ``total``."""
 
     total: int = Field(ge=0)
 
@@ -271,7 +264,7 @@ class Page(TalkPilotModel):
 
 
 def storable(value: Any) -> Any:
-    """Give a JSON value as a BigQuery JSON column can hold it."""
+    """Return a JSON value in a form that a BigQuery JSON column can hold."""
     if isinstance(value, dict):
         return {name: storable(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -284,7 +277,7 @@ def storable(value: Any) -> Any:
 
 
 def describe_invalid(error: ValidationError) -> str:
-    """Say which fields are wrong and how, without their values."""
+    """Describe which fields are wrong and how, without their values."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'record'}: {item['msg']}"
         for item in error.errors(include_url=False, include_input=False, include_context=False)

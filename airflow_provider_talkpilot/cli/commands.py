@@ -19,7 +19,8 @@ from airflow_provider_talkpilot.api.errors import (
     PermissionDeniedError,
     TalkPilotError,
 )
-from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, Request, call_walk
+from airflow_provider_talkpilot.api.exchange import Request
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, call_walk
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
@@ -222,7 +223,7 @@ def _print_plan(options: Namespace) -> None:
         lists_of_agents = client.requests["agents"]
         for agent in agents:
             walk = call_walk(agent, interval)
-            page = walk.take(client.fetch(walk.request()))
+            page = walk.read_rows(client.fetch(walk.request()))
             calls += walk.total
             pages += max(1, math.ceil(walk.total / PAGE_LIMIT))
             rows += len(page)

@@ -27,9 +27,10 @@ from airflow_provider_talkpilot.api.errors import (
     TalkPilotError,
     WalkMovedError,
 )
+from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
-from airflow_provider_talkpilot.api.walk import Request, Walk
+from airflow_provider_talkpilot.api.walk import Walk
 from airflow_provider_talkpilot.compat import (
     AirflowNotFoundException,
     BaseHook,
@@ -160,7 +161,7 @@ class TalkPilotHook(BaseHook):
                 record=reject.record,
                 reason=reject.reason,
             )
-        return [call for page in pages for call in page.calls]
+        return [call for page in pages for call in page.records]
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -271,7 +272,7 @@ def _describe_access(client: TalkPilotClient) -> str:
     version = client.health().version or "unknown"
     one = {"page": "1", "limit": "1"}
     agents = Walk("agents", "agents")
-    rows = agents.take(client.fetch(Request("agents", "agents", one)))
+    rows = agents.read_rows(client.fetch(Request("agents", "agents", one)))
     message = f"TalkPilot responds at {client.base_url} (version {version})."
     if not rows:
         return (

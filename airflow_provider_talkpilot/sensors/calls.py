@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_talkpilot.api.done import DoneWatch
 from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
-from airflow_provider_talkpilot.api.walk import run
+from airflow_provider_talkpilot.api.exchange import run
 from airflow_provider_talkpilot.compat import BaseSensorOperator, PokeReturnValue, conf
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotSensorTimeoutError,

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import TalkPilotError
-from airflow_provider_talkpilot.api.walk import run_async
+from airflow_provider_talkpilot.api.exchange import run_async
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
 

@@ -1,4 +1,4 @@
-"""Checks of what a client is given: base URL, key, ids, options. They run before any request."""
+"""Checks of the base URL, the key, ids and options, before a client sends any request."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.models import read_uuid
-from airflow_provider_talkpilot.api.redaction import holds_key, plain
+from airflow_provider_talkpilot.api.redaction import holds_key, plain, quoted
 
 BASE_URL_SHAPE = "https://api.talkpilot.io/v1"
+CHECK_HOST = f"Check the base URL (the connection's host): its shape is {BASE_URL_SHAPE}."
 
 _KEY_SHAPE = re.compile(r"tp_live_[0-9a-fA-F]{32}")
-# The API's path on TalkPilot's own hosts, for users who give the host alone.
+# The API's path on TalkPilot's own hosts, for users who enter only the host.
 _PATHS = (
     (re.compile(r"api\.talkpilot\.io"), "/v1"),
     (re.compile(r"[\w-]+\.supabase\.co"), "/functions/v1/api/v1"),
@@ -37,16 +38,18 @@ def checked_base_url(base_url: str) -> str:
             "which belongs into the connection's password."
         )
     try:
-        url = httpx.URL(given if " " not in given else "")
+        url = httpx.URL(given)
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.userinfo or url.query or url.fragment:
         raise ConfigurationError(
             f"The base URL must have no user, query or fragment: its shape is {BASE_URL_SHAPE}."
         )
-    if url.scheme not in ("http", "https") or not url.host or (url.port or 1) > 65535:
+    # httpx takes blanks, and ports of any size.
+    is_http = url.scheme in ("http", "https") and url.host
+    if not is_http or " " in given or (url.port or 1) > 65535:
         raise ConfigurationError(
-            f"The base URL {plain(base_url or '')!r} is no address: its shape is {BASE_URL_SHAPE}."
+            f"The base URL '{quoted(given)}' is no address: its shape is {BASE_URL_SHAPE}."
         )
     if url.scheme == "http" and not is_loopback(url.host):
         raise ConfigurationError(
@@ -54,21 +57,21 @@ def checked_base_url(base_url: str) -> str:
             "network: use https."
         )
     path = re.sub("//+", "/", url.raw_path.decode()).rstrip("/")
-    for hosts, whole in _PATHS:
-        if hosts.fullmatch(url.host) and whole.startswith(f"{path}/"):
-            path = whole
+    for hosts, whole_path in _PATHS:
+        if hosts.fullmatch(url.host) and whole_path.startswith(f"{path}/"):
+            path = whole_path
     return origin(url) + path
 
 
 def origin(url: httpx.URL) -> str:
-    """Give what two addresses must have in common for the API key to go to both."""
+    """Return scheme, host and port: the API key goes only to addresses with the same ones."""
     return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def require_uuid(name: str, value: object) -> str:
     """Return a UUID as the API writes it; see :func:`read_uuid`.
 
-    :raises ConfigurationError: when it is none; such an id would otherwise reach the URL.
+    :raises ConfigurationError: when it is no UUID: it must not become part of a URL.
     """
     try:
         return read_uuid(str(value))
@@ -82,17 +85,20 @@ def require_uuid(name: str, value: object) -> str:
 def check_value(name: str, value: object, kind: Any, **bounds: Any) -> None:
     """Check a value's type, strictly, and its bounds, which are those of :func:`pydantic.Field`.
 
-    :raises ConfigurationError: when it is something else; the message does not show it.
+    :raises ConfigurationError: when it does not fit; the message does not show the value.
     """
     try:
         TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
     except ValidationError as error:
-        said = "; or ".join(each["msg"] for each in error.errors(include_url=False))
-        raise ConfigurationError(f"{name} cannot be used: {said}.") from None
+        reasons = "; or ".join(detail["msg"] for detail in error.errors(include_url=False))
+        raise ConfigurationError(f"{name} cannot be used: {reasons}.") from None
 
 
 def checked_key(api_key: str) -> str:
-    """Return a key without white space around it; refuse what has not the shape of one."""
+    """Return a key without white space around it.
+
+    :raises ConfigurationError: when it does not have the shape of a key.
+    """
     api_key = (api_key or "").strip()
     if not _KEY_SHAPE.fullmatch(api_key):
         raise ConfigurationError(
@@ -104,7 +110,7 @@ def checked_key(api_key: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Return whether a host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

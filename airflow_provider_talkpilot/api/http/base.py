@@ -1,4 +1,4 @@
-"""What the thread's client and the event loop's have in common: all but the waiting."""
+"""What the client for threads and the client for event loops share: all but the waiting."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import tenacity
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.exchange import Exchange, Request
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.address import (
+    CHECK_HOST,
     check_value,
     checked_base_url,
     checked_key,
     origin,
     require_uuid,
 )
-from airflow_provider_talkpilot.api.http.responses import CHECK_HOST, error_of, read_object
+from airflow_provider_talkpilot.api.http.responses import error_of, read_object
 from airflow_provider_talkpilot.api.models import (
     CallDetail,
     Health,
@@ -29,13 +31,12 @@ from airflow_provider_talkpilot.api.models import (
     describe_invalid,
 )
 from airflow_provider_talkpilot.api.quota import Permit, Quota
-from airflow_provider_talkpilot.api.walk import Exchange, Request
 
-# Seconds. A socket overflows with some more.
+# Seconds. Sockets overflow with much longer ones.
 LONGEST_TIMEOUT = 86_400
 REFUSALS_OF_ONE_REQUEST = 10
 REDIRECTS = 3
-# Errors after which the same request may work when it is sent again at once.
+# After these errors the client sends the same request again at once.
 SENT_AGAIN = (errors.ServerError, errors.ConnectionFailedError, errors.UnreadableResponseError)
 HEALTH = Request("health", "health")
 
@@ -44,16 +45,18 @@ Sent = tuple[Permit, httpx.Response]
 
 
 class BaseClient:
-    """Talks to one TalkPilot API with one key.
+    """Sends requests to one TalkPilot API with one key.
 
     :param base_url: the API's base URL with its ``/v1``; https, or http to a loopback address.
-    :param api_key: ``tp_live_`` and 32 hex digits; sent to the base URL's host alone.
-    :param quota: the key's quota; one of its own by default.
+    :param api_key: ``tp_live_`` and 32 hex digits; sent to the base URL's host only.
+    :param quota: the key's quota; a new one by default.
     :param timeout: seconds to wait for data of a response.
     :param connect_timeout: seconds to wait for a connection.
-    :param tries: how often a request is sent when the network or the server fails.
-    :param backoff: seconds before the first retry at most; each further one may wait twice as
-        long, up to 30 seconds.
+    :param tries: how many times a request is sent if the network or the server fails.
+    :param backoff: the first retry waits up to this many seconds; each further one up to twice as
+        long, and none longer than 30 seconds.
+    :ivar requests: the requests sent so far, by :attr:`Request.kind`.
+    :ivar refused: how many of them were refused because of the quota (429).
     :raises ConfigurationError: when one of these can never work, or the environment names
         certificates or a proxy that cannot be used.
     """
@@ -90,14 +93,14 @@ class BaseClient:
         self._set_up()
 
     def _set_up(self) -> None:
-        """Prepare what one kind of client needs."""
+        """Create what only one of the two clients needs."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
 
     @contextmanager
     def _sending(self, request: Request, permit: Permit) -> Iterator[None]:
-        """Count a request that is sent in the block; where it fails, give the permit back."""
+        """Count a request that is sent in the block; if it fails, give the permit back."""
         with self._counting:
             self.requests[request.kind] += 1
         try:
@@ -108,10 +111,10 @@ class BaseClient:
             raise
 
     def _attempts(self, request: Request) -> Generator[str, Sent, dict[str, Any]]:
-        """Give the URLs of a request; take its responses, and return the JSON object of the last.
+        """Yield the URLs to send a request to; return the JSON object of the last response.
 
-        It is sent again after a refusal, which the quota waits out, and to where a redirect leads
-        on the API's own host.
+        After a refusal, which the quota waits out, it is the same URL again. After a redirect on
+        the API's own host, it is the new URL.
         """
         url, refusals, redirects = request.url(self.base_url), 0, 0
         while True:
@@ -140,7 +143,7 @@ class BaseClient:
         request = Request("detail", f"agents/{agent_id}/calls/{call_id}")
         body = yield request
         detail = self._read(CallDetail, request, body)
-        if detail.id.lower() != call_id:
+        if detail.id != call_id:
             raise errors.InvalidRecordError(
                 f"GET {self.base_url}/{request.path} responded with another call. Report it to "
                 "TalkPilot.",

@@ -1,4 +1,4 @@
-"""How httpx is set up: headers, time-outs, certificates, proxies, and no request in any log."""
+"""The set-up of httpx: headers, time-outs, certificates, proxies, and no request in any log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from airflow_provider_talkpilot.api.errors import (
     ConnectionFailedError,
     UnreadableResponseError,
 )
-from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE
+from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE, CHECK_HOST
 from airflow_provider_talkpilot.api.redaction import quoted
 
-# They log the address of every request, and all headers of the response.
+# These loggers write the address of every request, and all headers of the response.
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
@@ -31,9 +31,9 @@ _is_sending: ContextVar[bool] = ContextVar("talkpilot_is_sending", default=False
 
 
 def httpx_options(base_url: str, api_key: str, timeout: httpx.Timeout) -> dict[str, Any]:
-    """Give the arguments of an ``httpx.Client`` or an ``httpx.AsyncClient``.
+    """Return the arguments of an ``httpx.Client`` or an ``httpx.AsyncClient``.
 
-    This reads the trusted certificates, which takes a while: share the result.
+    Share the result: reading the trusted certificates takes a while.
 
     :raises ConfigurationError: when the environment names certificates that cannot be read.
     """
@@ -47,14 +47,14 @@ def httpx_options(base_url: str, api_key: str, timeout: httpx.Timeout) -> dict[s
         "timeout": timeout,
         # httpx would send the key to any host that a redirect names.
         "follow_redirects": False,
-        # Plain http goes to this machine only. A proxy would read the key in it.
+        # Plain http goes to this machine only. A proxy would see the key in it.
         "trust_env": is_https,
         "verify": certificates() if is_https else False,
     }
 
 
 def certificates() -> ssl.SSLContext:
-    """Read the trusted certificates, those that the environment names too.
+    """Read the trusted certificates, including those that the environment names.
 
     :raises ConfigurationError: when they cannot be read.
     """
@@ -66,7 +66,7 @@ def certificates() -> ssl.SSLContext:
         place: dict[str, Any] = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
         if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
             return ssl.create_default_context(**place)
-        # The machine sets these, conda for one, and the user the bundle: both count.
+        # Conda, for one, sets these variables, and the user sets the bundle: both count.
         context = httpx.create_ssl_context()
         context.load_verify_locations(**place)
         return context
@@ -78,7 +78,7 @@ def certificates() -> ssl.SSLContext:
 
 
 def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
-    """Make a client of httpx, with the options of :func:`httpx_options`.
+    """Create a client of httpx, with the options of :func:`httpx_options`.
 
     :raises ConfigurationError: when the environment names a proxy that cannot be used.
     """
@@ -94,9 +94,9 @@ def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep the log lines of httpx out of all logs meanwhile: they have addresses in them."""
+    """Keep the log lines of httpx, which have addresses in them, out of all logs in the block."""
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_is_of_others)  # adds it once only
+        logging.getLogger(name).addFilter(_is_of_other_software)  # added once only
     token = _is_sending.set(True)
     try:
         yield
@@ -106,7 +106,7 @@ def unlogged() -> Iterator[None]:
 
 @contextmanager
 def sending(base_url: str) -> Iterator[None]:
-    """Raise our errors for those of httpx, and keep its log lines out of all logs meanwhile.
+    """Raise our errors for those of httpx, and keep its log lines out of all logs in the block.
 
     :raises ConnectionFailedError: when no whole response comes.
     :raises UnreadableResponseError: when the body cannot be decompressed.
@@ -117,8 +117,7 @@ def sending(base_url: str) -> Iterator[None]:
     except httpx.DecodingError:
         raise UnreadableResponseError(
             f"{base_url} responded with a body that cannot be decoded: it was cut, or comes from "
-            "something else. Check the base URL (the connection's host); its shape is "
-            f"{BASE_URL_SHAPE}.",
+            f"something else. {CHECK_HOST}",
             status=200,
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -133,7 +132,7 @@ def sending(base_url: str) -> Iterator[None]:
 
 
 def certificate_hint(text: str) -> str:
-    """What helps, with a blank before it, where a library says that it trusts no certificate."""
+    """Return the cure, with a blank before it, if a library refused a certificate; else ""."""
     if "CERTIFICATE_VERIFY_FAILED" not in text:
         return ""
     if "not yet valid" in text or "has expired" in text:
@@ -144,5 +143,5 @@ def certificate_hint(text: str) -> str:
     )
 
 
-def _is_of_others(_record: logging.LogRecord) -> bool:
+def _is_of_other_software(_record: logging.LogRecord) -> bool:
     return not _is_sending.get()

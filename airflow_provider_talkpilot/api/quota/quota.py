@@ -1,4 +1,4 @@
-"""The quota of one key, shared by the threads of a process: who may send now, and who waits."""
+"""The quota as a client uses it: permits for requests, shared by the threads of a process."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from airflow_provider_talkpilot.api.quota.traffic import (
 
 log = logging.getLogger(__name__)
 
-# Shorter waits are not logged, nor those that end within SILENT_SECONDS of the last one's end.
+# A wait is logged if it is longer, and ends more than SILENT_SECONDS after the last logged one.
 SHORT_WAIT, SILENT_SECONDS = 5.0, 600.0
 EXCHANGE_SECONDS = 10.0
-# `Retry-After: 0` and a missing header are seen in the wild; a retry at once burns the quota.
+# Servers send `Retry-After: 0`, or none; to retry at once would waste requests.
 RETRY_AFTER_FLOOR = 1.0
 RETRY_AFTER_CEILING = 3900.0
 MOST_DOUBLINGS = 6
-# Processes that were refused together come back spread over so many seconds.
+# Processes that were refused together send again spread over this many seconds.
 JITTER = 0.5
 
 
 class Clock:
-    """Time and chance as the quota sees them; replaced in simulations."""
+    """Time and random numbers, which simulations replace."""
 
     def now(self) -> float:
-        """Unix time in seconds."""
+        """Return the Unix time in seconds."""
         return time.time()
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
@@ -51,26 +51,27 @@ class Clock:
         condition.wait(seconds)
 
     def random(self) -> float:
-        """A number from 0 up to 1."""
+        """Return a number from 0 up to 1."""
         return random.random()  # noqa: S311
 
 
 class Quota:
     """Decides when requests of one key may leave. Thread-safe; share one per key and process.
 
-    It counts what this process sent, and what the others wrote into the ledger.
+    It counts the requests of this process, and those that other processes wrote to the ledger.
 
-    :param requests_per_minute: ceiling below the key's limit; None for the key's.
-    :param requests_per_hour: likewise; None to send until the server refuses, and to count from
-        then on.
-    :param share: part of the key's minute limit to use, over 0 up to 1. The rest of each minute is
-        left to other software on the key.
+    :param requests_per_minute: a ceiling below the key's limit; None for the key's limit.
+    :param requests_per_hour: likewise; with None, the first refusal shows the limit.
+    :param share: the part of the key's minute to use, over 0 up to 1. The rest is left to other
+        software on the key.
     :param max_wait: seconds that :meth:`acquire` may wait in all; None for as long as it takes.
-    :param ledger: where the processes of a connection tell each other what they spent; without it
-        nothing is known of what was sent before.
+    :param ledger: where the processes of a connection write what they spent. Without it, the quota
+        knows only what this process sent.
     :param minute: seconds of the server's minute; a sandbox may have a shorter one.
     :param hour: likewise.
-    :param clock: source of time.
+    :param clock: source of time and random numbers.
+    :ivar per_hour: the ceiling of the hour, ``requests_per_hour``.
+    :ivar closed: set by :meth:`close`.
     :raises ConfigurationError: when a limit is under 1 or the share is out of range.
     """
 
@@ -109,14 +110,14 @@ class Quota:
 
     @property
     def per_minute(self) -> int | None:
-        """Requests a minute that may be used here, as far as it is known."""
+        """Requests a minute that may be used; None before the server told the key's limit."""
         return self._minute.limit
 
     def acquire(self) -> Permit:
         """Wait until a request may leave, and count it as in flight.
 
-        :return: to be given back with the response.
-        :raises QuotaExhaustedError: when that is further away than ``max_wait``.
+        :return: the permit; give it back with one of the ``record_`` methods.
+        :raises QuotaExhaustedError: when the wait would be longer than ``max_wait``.
         :raises ClosedError: when :meth:`close` was called.
         """
         started = self._clock.now()
@@ -136,11 +137,11 @@ class Quota:
                         f"longer than the {self.max_wait:.0f} s that may be waited here.",
                         resume_at=resume_at,
                     )
-                # What the other processes spend changes the wait.
+                # What other processes spend can change the wait.
                 self._clock.wait(self._changed, min(wait, self._exchange_seconds))
 
     def try_acquire(self) -> Permit | float:
-        """As :meth:`acquire`, without waiting; an event loop may call it where there is no ledger.
+        """As :meth:`acquire`, without waiting; an event loop may call it if there is no ledger.
 
         :return: the permit, or the seconds after which to try again.
         :raises ClosedError: when :meth:`close` was called.
@@ -151,7 +152,7 @@ class Quota:
             return PATIENCE if wait is None else wait
 
     def record_response(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Note the response to a request in flight, whatever its status but 429."""
+        """Note the response to a request in flight, with any status but 429."""
         with self._changed:
             now = self._clock.now()
             self._traffic.finish(permit)
@@ -172,12 +173,12 @@ class Quota:
             self._changed.notify_all()
 
     def record_refusal(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Note a 429 to a request in flight: nothing leaves for a while."""
+        """Note that a request in flight was refused (429): nothing leaves for a while."""
         with self._changed:
             now = self._clock.now()
             self._traffic.finish(permit)
             self._refused_in_a_row += 1
-            # A server that refuses again gets more time each time.
+            # Each refusal in a row doubles the shortest wait.
             backoff = RETRY_AFTER_FLOOR * 2.0 ** min(self._refused_in_a_row - 1, MOST_DOUBLINGS)
             wait = max(self._refusals_wait(permit, headers, now), backoff)
             wait = min(wait, RETRY_AFTER_CEILING) + JITTER * self._clock.random()
@@ -185,15 +186,15 @@ class Quota:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Send nothing any more: all that wait now or come later get :class:`ClosedError`."""
+        """Stop all requests: each wait, now or later, ends with :class:`ClosedError`."""
         self.closed.set()
         with self._changed:
             self._changed.notify_all()
 
     def exchange(self, *, is_last: bool = False) -> None:
-        """Tell the ledger what was spent here and learn what others spent, when it is time.
+        """Write to the ledger what was spent here, and read what others spent, every ten seconds.
 
-        :param is_last: this process sends nothing more: do it at once.
+        :param is_last: this process sends nothing more; write at once.
         """
         if self._ledger is None:
             return
@@ -204,7 +205,7 @@ class Quota:
                     return
                 self._exchange_at = now + self._exchange_seconds
                 entry = self._entry(now, is_closed=is_last)
-            # Responses are recorded while the storage is slow.
+            # Without the lock: other threads record responses while the storage is slow.
             others = self._ledger.exchange(entry)
             with self._changed:
                 self._learn(others, self._clock.now())
@@ -214,7 +215,7 @@ class Quota:
         return min(EXCHANGE_SECONDS, self._slot_seconds)
 
     def _permit_or_wait(self, now: float) -> Permit | float | None:
-        """Give a permit, or the seconds to wait; None for "when a response has come"."""
+        """Return a permit, or the seconds to wait; None to wait for a response."""
         if self.closed.is_set():
             raise ClosedError("No more requests are sent: the work was stopped.")
         waits = [self._blocked_until - now, self._hour.wait(now), self._minute.wait(now)]
@@ -231,22 +232,27 @@ class Quota:
         return wait or None
 
     def _refusals_wait(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
-        """Tell the limit that refused; return the seconds to wait."""
-        rate, told = RateHeaders.parse(headers, now), retry_after(headers)
+        """Let the limit that refused note it; return the seconds to wait."""
+        rate, seconds = RateHeaders.parse(headers, now), retry_after(headers)
         if rate:
             self._minute.observe(permit, rate, now)
-        is_known = rate is not None or not self._minute.has_headers
-        if is_known and told and (told > 1.05 * self._minute.seconds or (rate and rate.remaining)):
-            return self._hour.record_refusal(told, now)
+        # If the API sends rate headers, a refusal without them is a gateway's, and says nothing
+        # about the quota.
+        is_gateways = rate is None and self._minute.has_headers
+        is_minute_free = rate is not None and rate.remaining > 0
+        is_long = seconds is not None and seconds > 1.05 * self._minute.seconds
+        if seconds and not is_gateways and (is_long or is_minute_free):
+            return self._hour.record_refusal(seconds, now)
         self._hour.window.add(now)
-        # Where the API sends rate headers, a refusal without is a gateway's, and says nothing of
-        # the quota.
-        return self._minute.record_refusal(told, now) if is_known else told or 0.0
+        if is_gateways:
+            return seconds or 0.0
+        return self._minute.record_refusal(seconds, now)
 
     def _entry(self, now: float, *, is_closed: bool) -> LedgerEntry:
-        """Return what the other processes are to know of this one."""
+        """Return this process's entry in the ledger."""
         slots = Counter(
-            math.floor(moment / self._slot_seconds) for moment in self._hour.window.moments(now)
+            math.floor(response / self._slot_seconds)
+            for response in self._hour.window.responses(now)
         )
         slots[math.floor(now / self._slot_seconds)] += self._traffic.in_flight
         has_waited, self._has_waited = self._has_waited, False
@@ -265,9 +271,9 @@ class Quota:
         )
 
     def _learn(self, others: Sequence[LedgerEntry], now: float) -> None:
-        """Take over what the other processes wrote."""
+        """Adopt what the other processes wrote."""
         late = LIVE_SLOTS * self._slot_seconds
-        # An entry from the future is of a machine whose clock is wrong.
+        # A machine whose clock is wrong writes entries from the future.
         self._traffic.others = [entry for entry in others if entry.written_at < now + late]
         for entry in self._traffic.others:
             self._hour.learn(entry, now)

@@ -1,7 +1,4 @@
-"""What is known of a key's requests: our own, other processes', and the server's count of them.
-
-The processes of a connection tell each other by a ledger what they spent.
-"""
+"""What is known of a key's requests: our own, the other processes', and the server's count."""
 
 from __future__ import annotations
 
@@ -13,47 +10,59 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
-# A request without a response for so many seconds no longer holds up the next one.
+# A request that got no response in this time no longer holds up the next one.
 PATIENCE = 2.0
-# An hour is counted in so many slots of equal length: ten seconds each.
+# An hour has this many slots, of ten seconds each.
 HOUR_SLOTS = 360
-# Believing a server whose clock is this close to ours beats correcting by a one-second header.
+# A smaller difference between the server's clock and ours is not corrected: the header that shows
+# it has whole seconds only.
 CLOCK_TOLERANCE = 2.0
-# A window's end further away than this is no minute's.
+# A window that ends later than this is no minute.
 LONGEST_WINDOW = 3900.0
 
 
 class Permit(NamedTuple):
-    """Permission for one request, given at a Unix time; permits are numbered in their order."""
+    """Permission for one request.
+
+    :param number: counts the permits of a process.
+    :param sent_at: the Unix time at which the request may leave.
+    """
 
     number: int
     sent_at: float
 
 
 class RateHeaders(NamedTuple):
-    """The key's minute as one response told it: what is allowed, and left after this request."""
+    """The server's count of the key's minute, in the headers of one response.
+
+    :param limit: requests that the key may send in a minute.
+    :param remaining: requests that are left after this one.
+    :param reset: Unix time by our clock at which the window ends, if windows are fixed. With
+        sliding ones it is always a minute from now.
+    :param read_at: Unix time at which the response came.
+    """
 
     limit: int
     remaining: int
-    # Unix time by our clock: when a fixed window ends; with sliding ones, always a minute from now.
     reset: float
+    read_at: float
 
     @classmethod
     def parse(cls, headers: Mapping[str, str], now: float) -> RateHeaders | None:
-        """Read ``X-RateLimit-*``; None where one is missing or can be no such figure."""
+        """Read ``X-RateLimit-*``; return None if one is missing or makes no sense."""
         try:
             limit = int(headers["X-RateLimit-Limit"])
             remaining = int(headers["X-RateLimit-Remaining"])
             reset = float(headers["X-RateLimit-Reset"]) + _clock_skew(headers, now)
         except (KeyError, ValueError):
             return None
-        if not abs(reset - now) <= LONGEST_WINDOW or limit < 1:  # also where it is no number
+        if not abs(reset - now) <= LONGEST_WINDOW or limit < 1:  # NaN fails this too
             return None
-        return cls(limit, max(0, remaining), reset)
+        return cls(limit, max(0, remaining), reset, now)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read the seconds that ``Retry-After`` says to wait; None where it says no such number."""
+    """Read the seconds of ``Retry-After``; return None if it has no positive number."""
     try:
         seconds = float(headers["Retry-After"])
     except (KeyError, ValueError):
@@ -62,7 +71,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _clock_skew(headers: Mapping[str, str], now: float) -> float:
-    """Return the seconds by which our clock is later than the server's; 0 for next to nothing."""
+    """Return the seconds by which our clock is ahead of the server's; 0 for a small difference."""
     try:
         skew = now - parsedate_to_datetime(headers["Date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -71,18 +80,18 @@ def _clock_skew(headers: Mapping[str, str], now: float) -> float:
 
 
 class LedgerEntry(BaseModel):
-    """What one process tells the others of its connection: counts, nothing of any request.
+    """What one process writes to the ledger: numbers of requests, and nothing about any request.
 
-    :param writer: names the process.
+    :param writer: the name of the process.
     :param written_at: Unix time.
     :param slot_seconds: length of a slot.
-    :param slots: requests by slot; slot n is over at ``(n + 1) * slot_seconds`` Unix time.
-    :param is_waiting: a request of it waited for the quota since it wrote last.
-    :param is_closed: it sends nothing more, and does not write again.
+    :param slots: requests by slot; slot n ends at ``(n + 1) * slot_seconds`` Unix time.
+    :param is_waiting: a request of the process waited for the quota since its last entry.
+    :param is_closed: the process sends nothing more, and writes no further entry.
     :param minute_limit: requests a minute that the server said the key may send.
-    :param hour_limit: requests an hour, as far as it knows.
-    :param refused_at: Unix time of its last refusal for the hour, if there was one.
-    :param resume_at: Unix time before which that refusal lets no request through.
+    :param hour_limit: requests an hour, as far as the process knows.
+    :param refused_at: Unix time of its last refusal because of the hour, if there was one.
+    :param resume_at: Unix time until which that refusal stops all requests.
     """
 
     writer: str
@@ -96,30 +105,31 @@ class LedgerEntry(BaseModel):
     refused_at: float | None = None
     resume_at: float | None = None
 
-    def departures(self, seconds: float, now: float) -> list[tuple[float, int]]:
-        """Return pairs of a moment and the number of requests that are ``seconds`` old then."""
-        moments = (
-            ((slot + 1) * self.slot_seconds + seconds, count) for slot, count in self.slots.items()
+    def leaving(self, seconds: float, now: float) -> list[tuple[float, int]]:
+        """Return when requests will leave a window of ``seconds``: pairs of a time and a number."""
+        times = (
+            ((slot + 1) * self.slot_seconds + seconds, number)
+            for slot, number in self.slots.items()
         )
-        return [(leaves_at, count) for leaves_at, count in moments if leaves_at > now]
+        return [(time, number) for time, number in times if time > now]
 
     def count(self, seconds: float, now: float) -> int:
-        """Return the number of requests of the last ``seconds``, at most a slot's too many."""
-        return sum(count for _, count in self.departures(seconds, now))
+        """Return the number of requests of the last ``seconds``, or up to a slot's more."""
+        return sum(number for _, number in self.leaving(seconds, now))
 
 
 class Ledger(Protocol):
-    """The place where the processes of a connection tell each other what they spent."""
+    """Where the processes of a connection write how many requests they sent."""
 
     def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
-        """Write the entry of this process in place of its last one; return the others' entries.
+        """Replace the entry of this process; return the entries of the others.
 
-        A ledger that cannot be read or written raises nothing: it costs a refusal.
+        Never raises: without the ledger, the key is refused a few requests more.
         """
 
 
 class Traffic:
-    """Our requests without a response, and what the other processes wrote to the ledger."""
+    """The requests in flight of this process, and the ledger's entries of the other processes."""
 
     def __init__(self) -> None:
         self.others: list[LedgerEntry] = []
@@ -132,74 +142,77 @@ class Traffic:
         return len(self._in_flight)
 
     def start(self, now: float) -> Permit:
-        """Count a request as in flight."""
+        """Count a new request as in flight."""
         permit = Permit(self._next_number, now)
         self._next_number += 1
         self._in_flight[permit.number] = permit
         return permit
 
     def finish(self, permit: Permit) -> None:
-        """Count a request as in flight no longer."""
+        """Count a request as no longer in flight."""
         del self._in_flight[permit.number]
 
     def record_round_trip(self, seconds: float) -> None:
         self._round_trip = (self._round_trip + seconds) / 2
 
-    def has_room(self, per_second: float, now: float) -> bool:
-        """Whether another request in flight helps to send ``per_second``.
+    def needs_more(self, per_second: float, now: float) -> bool:
+        """Return whether the rate ``per_second`` needs another request in flight.
 
-        More requests than that would gain nothing, and all of them are refused when the hour ends.
+        More would gain nothing, and all of them would be refused when the hour ends.
         """
         oldest = now - max(PATIENCE, 4 * self._round_trip)
         pending = sum(permit.sent_at > oldest for permit in self._in_flight.values())
         return pending < max(1.0, 2 * per_second * self._round_trip)
 
-    def alone(self, now: float) -> float | None:
-        """Return the wait of a request that leaves only while no other is in flight."""
-        return 0 if self.has_room(0, now) else None
+    def wait_until_alone(self, now: float) -> float | None:
+        """Return 0 if no request is in flight, and otherwise None: wait for a response."""
+        return 0 if self.needs_more(0, now) else None
 
 
 class Window:
-    """The requests of the last ``seconds``: ours by when their responses came, and the others'.
+    """The requests of the last ``seconds``.
 
-    The server saw a request before it is added here, so the server forgets it first.
+    A request of ours counts from when its response came. The server counted it before that, so it
+    leaves the server's window first.
     """
 
     def __init__(self, seconds: float, traffic: Traffic) -> None:
         self.seconds, self._traffic = seconds, traffic
-        self._moments: deque[float] = deque()
+        self._responses: deque[float] = deque()
 
     def add(self, now: float) -> None:
-        self._moments.append(now)
+        self._responses.append(now)
 
-    def moments(self, now: float) -> deque[float]:
+    def responses(self, now: float) -> deque[float]:
         """Return when the responses of the last ``seconds`` came, the oldest first."""
-        while self._moments and self._moments[0] + self.seconds <= now:
-            self._moments.popleft()
-        return self._moments
+        while self._responses and self._responses[0] + self.seconds <= now:
+            self._responses.popleft()
+        return self._responses
 
     def own(self, now: float) -> int:
-        """Count our requests, those in flight too."""
-        return len(self.moments(now)) + self._traffic.in_flight
+        """Return the number of our requests, including those in flight."""
+        return len(self.responses(now)) + self._traffic.in_flight
 
     def others(self, now: float) -> int:
-        """Count the requests of the other processes."""
+        """Return the number of requests of the other processes."""
         return sum(entry.count(self.seconds, now) for entry in self._traffic.others)
 
-    def departure(self, number: int, now: float, *, of_all: bool = False) -> float | None:
-        """Return the seconds until ``number`` requests stop counting; None if they are too few.
+    def wait_for_room(self, number: int, now: float, *, others_too: bool = False) -> float | None:
+        """Return the seconds until ``number`` requests have left; None if there are fewer.
 
-        :param of_all: of ours and the others' alike; without it, of the others' only where ours
-            are too few.
+        :param others_too: count the other processes' requests like ours. Without it, they count
+            only if ours are too few.
         """
-        ours = [(moment + self.seconds, 1) for moment in self.moments(now)]
+        ours = [(response + self.seconds, 1) for response in self.responses(now)]
         others = [
-            each for entry in self._traffic.others for each in entry.departures(self.seconds, now)
+            leaving
+            for entry in self._traffic.others
+            for leaving in entry.leaving(self.seconds, now)
         ]
-        for departures in [ours + others] if of_all else [ours, ours + others]:
-            left = number
-            for leaves_at, count in sorted(departures):
-                left -= count
-                if left <= 0:
-                    return leaves_at - now
+        for requests in [ours + others] if others_too else [ours, ours + others]:
+            missing = number
+            for time, leaving_then in sorted(requests):
+                missing -= leaving_then
+                if missing <= 0:
+                    return time - now
         return None

@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.api.errors import (
     ConnectionFailedError,
     TalkPilotError,
 )
-from airflow_provider_talkpilot.api.walk import Request
+from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.windows import long_window
 from tests.unit.api.conftest import DAY, MakeClient
@@ -117,7 +117,7 @@ def test_it_reads_what_the_threads_client_reads(
     async def read() -> tuple[Any, ...]:
         async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as other:
             pages = [page async for page in other.walk_calls(agent, DAY)]
-            call = pages[-1].calls[-1]
+            call = pages[-1].records[-1]
             detail = await other.call(agent, call.id)
             return await other.health(), await other.agents(), pages, detail, other.requests
 

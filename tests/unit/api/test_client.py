@@ -98,7 +98,7 @@ def test_requests_are_counted_and_say_who_sends_them(
 ) -> None:
     assert client.health().version == "1.0.0"
     (agent,) = client.agents()
-    (call, *_) = next(client.walk_calls(agent.id, DAY)).calls
+    (call, *_) = next(client.walk_calls(agent.id, DAY)).records
     client.call(agent.id, call.id)
     assert client.requests == {"health": 1, "agents": 1, "calls": 1, "detail": 1}
     assert client.requests == sandbox.counters

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
-from airflow_provider_talkpilot.api.walk import Request, run
+from airflow_provider_talkpilot.api.exchange import Request, run
 from airflow_provider_talkpilot.sandbox.api.query import read_query
 from airflow_provider_talkpilot.sandbox.calls.store import CallStore
 from airflow_provider_talkpilot.sandbox.settings import SandboxSettings

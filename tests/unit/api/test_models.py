@@ -40,8 +40,8 @@ def test_unknown_fields_are_kept_without_the_recordings_address(
     sandbox.settings.extra_list_fields = {"mood": {"score": 3}, "audio_file_url": "https://x"}
     sandbox.settings.extra_detail_fields = {"mood": ["glad"], "n": None}
     page = next(client.walk_calls(agent, DAY))
-    assert all(call.extra == {"mood": {"score": 3}} for call in page.calls)
-    detail = client.call(agent, page.calls[0].id)
+    assert all(call.extra == {"mood": {"score": 3}} for call in page.records)
+    detail = client.call(agent, page.records[0].id)
     assert detail.extra == {"mood": ["glad"], "n": None}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Barrier, Event
 from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.api import Quota, TalkPilotClient, errors
+from airflow_provider_talkpilot.api import Quota, TalkPilotClient, errors, prefetch
 from airflow_provider_talkpilot.api.client import PREFETCHED_PAGES
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
@@ -68,6 +69,27 @@ def test_an_error_comes_in_its_turn_and_costs_no_result() -> None:
     assert sorted(fetched) == list(range(9)), "nothing more was fetched"
 
 
+def test_a_result_at_the_moment_when_patience_ends_comes_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quota, let_go = unlimited_quota(), Event()
+
+    def wait_in_vain(futures: list[Future[int]], seconds: float) -> Any:
+        outcome = wait(futures, 0)
+        let_go.set()
+        wait(futures, SECONDS)
+        return outcome
+
+    def fetch(item: int, permit: Permit) -> int:
+        assert item > 0 or let_go.wait(SECONDS)
+        quota.record_response(permit, {})
+        return item
+
+    monkeypatch.setattr(prefetch, "wait", wait_in_vain)
+    with Prefetch(quota, fetch, range(9), size=3, on_idle=lambda: None) as results:
+        assert sorted(results) == list(range(9))
+
+
 def test_its_end_waits_for_requests_in_flight() -> None:
     quota, ended, let_go = unlimited_quota(), list[int](), Event()
 
@@ -100,7 +122,7 @@ def test_a_page_that_does_not_come_is_requested_again(
 ) -> None:
     agent = many(sandbox, client, 20)
     sandbox.faults.add(**fault, kind="calls", after=after)
-    assert sum(len(page.calls) for page in client.walk_calls(agent, DAY)) == 1_997
+    assert sum(len(page.records) for page in client.walk_calls(agent, DAY)) == 1_997
     assert sandbox.counters["calls"] == 21
 
 

@@ -21,7 +21,7 @@ MIDNIGHT = datetime(2026, 3, 16, tzinfo=UTC)
 
 
 def walk(client: TalkPilotClient, agent: str, interval: Interval = DAY) -> list[Call]:
-    return [call for page in client.walk_calls(agent, interval) for call in page.calls]
+    return [call for page in client.walk_calls(agent, interval) for call in page.records]
 
 
 def ids(calls: list[Call]) -> list[str]:
@@ -119,7 +119,7 @@ def test_rejects_are_kept_with_a_reason_and_without_values(
     assert reject.reason.startswith(says)
     for value in map(str, reject.record.values()):
         assert len(value) < 8 or value not in reject.reason
-    assert sum(len(page.calls) for page in pages) == len(truth(sandbox)) - 1
+    assert sum(len(page.records) for page in pages) == len(truth(sandbox)) - 1
 
 
 def test_a_reject_of_the_next_interval_is_not_ours(
@@ -190,7 +190,7 @@ def test_filters_are_the_apis_own(sandbox: Sandbox, client: TalkPilotClient, age
         (CallFilters(phone_number=number), lambda row: row["phone_number"] == number),
     ):
         pages = list(client.walk_calls(agent, DAY, filters))
-        found = {call.id for page in pages for call in page.calls}
+        found = {call.id for page in pages for call in page.records}
         assert found == {row["id"] for row in rows if fits(row)}
         assert found
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.api import CallFilters, errors
-from airflow_provider_talkpilot.api.walk import Request
+from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.ports import held_port
 from tests.unit.api.conftest import DAY, MakeClient

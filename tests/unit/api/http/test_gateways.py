@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from airflow_provider_talkpilot.api import errors
-from airflow_provider_talkpilot.api.walk import Request
+from airflow_provider_talkpilot.api.exchange import Request
 from tests.unit.api.conftest import MakeClient
 from tests.unit.api.raw_server import RawServer
 
