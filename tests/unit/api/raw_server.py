@@ -1,4 +1,4 @@
-"""A bare HTTP server that responds as told and notes what it was sent: for what no sandbox does."""
+"""A bare HTTP server, for responses that the sandbox never sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class RawServer:
-    """Responds to every GET and POST with the same status, body and headers.
+    """Responds to every GET and POST in the same way; notes paths and headers in ``seen``.
 
     :param body: the bytes of the body.
     :param status: HTTP status.
@@ -33,6 +33,7 @@ class RawServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
                 self.send_response(server.status)
                 for name, value in server.headers.items():
@@ -41,16 +42,14 @@ class RawServer:
                 self.end_headers()
                 self.wfile.write(server.body)
 
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self.do_GET()
+            do_POST = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        if tls:  # before anybody waits on the socket
+        if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True

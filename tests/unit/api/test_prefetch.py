@@ -1,9 +1,9 @@
-"""Requests in flight: how many, in what order, and what ends them; by itself and in walks."""
+"""Requests in flight: how many, in what order, and what ends them."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Barrier, Event
@@ -21,27 +21,33 @@ from tests.unit.api.conftest import DAY, unlimited_quota
 SECONDS = 10.0
 
 
-def test_results_come_in_order_and_so_many_at_once() -> None:
-    quota, together = unlimited_quota(), Barrier(4, timeout=SECONDS)
+def fetching(
+    quota: Quota, before: Callable[[int], object] = lambda item: None
+) -> Callable[[int, Permit], int]:
+    """Return a fetch that does something, gives its permit back, and returns the item."""
 
     def fetch(item: int, permit: Permit) -> int:
-        together.wait()  # four are in flight, or nothing goes on
-        quota.record_response(permit, {})
-        return -item
+        try:
+            before(item)
+        finally:
+            quota.record_response(permit, {})
+        return item
 
+    return fetch
+
+
+def test_results_come_in_order_and_so_many_at_once() -> None:
+    quota, together = unlimited_quota(), Barrier(4, timeout=SECONDS)
+    # Four are in flight, or nothing goes on.
+    fetch = fetching(quota, lambda item: together.wait())
     with Prefetch(quota, fetch, range(40), size=4) as results:
-        assert list(results) == [-item for item in range(40)]
+        assert list(results) == [*range(40)]
     assert together.n_waiting == 0
 
 
 def test_all_results_come_before_the_quota_is_waited_for() -> None:
     quota = Quota(requests_per_minute=3, max_wait=0)
-
-    def fetch(item: int, permit: Permit) -> int:
-        quota.record_response(permit, {})
-        return item
-
-    with Prefetch(quota, fetch, range(9), size=4) as results:
+    with Prefetch(quota, fetching(quota), range(9), size=4) as results:
         iterator = iter(results)
         assert [next(iterator) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(errors.QuotaExhaustedError):
@@ -51,15 +57,13 @@ def test_all_results_come_before_the_quota_is_waited_for() -> None:
 def test_an_error_comes_in_its_turn_and_costs_no_result() -> None:
     quota, fetched, failed = unlimited_quota(), list[int](), Event()
 
-    def fetch(item: int, permit: Permit) -> int:
+    def before(item: int) -> None:
         fetched.append(item)
         assert item <= 5 or failed.wait(SECONDS)  # in flight when the error comes
-        quota.record_response(permit, {})
         if item == 5:
             raise ValueError(item)
-        return item
 
-    with Prefetch(quota, fetch, range(99), size=4) as results:
+    with Prefetch(quota, fetching(quota, before), range(99), size=4) as results:
         iterator = iter(results)
         assert [next(iterator) for _ in range(5)] == [0, 1, 2, 3, 4]
         with pytest.raises(ValueError, match="5"):
@@ -80,26 +84,20 @@ def test_a_result_at_the_moment_when_patience_ends_comes_once(
         wait(futures, SECONDS)
         return outcome
 
-    def fetch(item: int, permit: Permit) -> int:
-        assert item > 0 or let_go.wait(SECONDS)
-        quota.record_response(permit, {})
-        return item
-
     monkeypatch.setattr(prefetch, "wait", wait_in_vain)
+    fetch = fetching(quota, lambda item: item > 0 or let_go.wait(SECONDS))
     with Prefetch(quota, fetch, range(9), size=3, on_idle=lambda: None) as results:
-        assert sorted(results) == list(range(9))
+        assert sorted(results) == [*range(9)]
 
 
 def test_its_end_waits_for_requests_in_flight() -> None:
     quota, ended, let_go = unlimited_quota(), list[int](), Event()
 
-    def fetch(item: int, permit: Permit) -> int:
+    def before(item: int) -> None:
         assert item == 0 or let_go.wait(SECONDS)
-        quota.record_response(permit, {})
         ended.append(item)
-        return item
 
-    with Prefetch(quota, fetch, range(99), size=3) as results:
+    with Prefetch(quota, fetching(quota, before), range(99), size=3) as results:
         assert next(iter(results)) == 0
         let_go.set()
     assert sorted(ended) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""What a server sent becomes one short line, with no caller in it, whatever it was."""
+"""Whatever a server sent, the message is one short line without a phone number."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from hypothesis import given
 
 from airflow_provider_talkpilot.api.http.responses import error_of
 from airflow_provider_talkpilot.api.redaction import quoted
-
-URL = "https://api.talkpilot.io/v1/agents/x/calls?search=Zwiebelfisch&phone_number=%2B4930123456"
 
 
 @st.composite
@@ -29,20 +27,10 @@ def phone_numbers(draw: st.DrawFn) -> str:
 def test_no_phone_number_stays(number: str, before: str) -> None:
     if re.fullmatch(r"\d{4}-\d\d-\d\d", number):
         return  # a date
-    said = quoted(f"Call {before}{number} failed")
-    assert sum(character.isdigit() for character in said) < 7
-    assert said.startswith("Call ")
-    assert said.endswith(" failed")
-
-
-def respond(status: int, body: bytes, reason: str = "", content_type: str = "") -> httpx.Response:
-    return httpx.Response(
-        status,
-        content=body,
-        headers={"Content-Type": content_type},
-        request=httpx.Request("GET", URL),
-        extensions={"reason_phrase": reason.encode("latin-1")},
-    )
+    line = quoted(f"Call {before}{number} failed")
+    assert sum(character.isdigit() for character in line) < 7
+    assert line.startswith("Call ")
+    assert line.endswith(" failed")
 
 
 @given(
@@ -54,14 +42,13 @@ def respond(status: int, body: bytes, reason: str = "", content_type: str = "") 
 def test_any_body_makes_one_short_line(
     body: bytes, status: int, reason: str, content_type: str
 ) -> None:
-    said = str(error_of(respond(status, body, reason, content_type)))
-    assert len(said.splitlines()) == 1
-    assert len(said) < 1000
-
-
-@given(text=st.text(), quoted_as=st.sampled_from(["Zwiebelfisch", "+4930123456", "%2B4930123456"]))
-def test_what_was_searched_for_is_not_repeated(text: str, quoted_as: str) -> None:
-    body = f"{text} {quoted_as} {text}".encode(errors="replace")
-    said = str(error_of(respond(500, body)))
-    assert "Zwiebelfisch" not in said
-    assert "30123456" not in said
+    response = httpx.Response(
+        status,
+        content=body,
+        headers={"Content-Type": content_type},
+        request=httpx.Request("GET", "https://api.talkpilot.io/v1/agents"),
+        extensions={"reason_phrase": reason.encode("latin-1")},
+    )
+    message = str(error_of(response))
+    assert len(message.splitlines()) == 1
+    assert len(message) < 1000

@@ -62,6 +62,7 @@ def test_what_the_base_url_of_talkpilots_hosts_lacks_is_added(given: str, comple
         ("https://api example/v1", "is no address"),
         ("https://api.example/v1\r\nX-Evil: 1", "is no address"),
         ("https://[::1/v1", "is no address"),
+        ("https://me:0123456789@[::1/v1", "is no address"),
         ("", "is no address"),
         ("ftp://api.example", "is no address"),
     ],

@@ -1,4 +1,4 @@
-"""Responses that are not TalkPilot's: quoted, told apart, and retried where a retry can help."""
+"""Errors of TalkPilot and of others: what each means, what to do, and whether a retry helps."""
 
 from __future__ import annotations
 
@@ -35,27 +35,33 @@ class Case(NamedTuple):
     cure: str
 
 
-def said(**fields: object) -> bytes:
+def json_of(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-def envelope(code: str, message: str = "So it is") -> bytes:
-    return said(error={"code": code, "message": message, "details": [], "request_id": "req_1"})
+def envelope(code: str, message: str = "So it is", /, **detail: str) -> bytes:
+    error = {"code": code, "message": message, "details": [detail] if detail else "?"}
+    return json_of(error=error | {"request_id": "req_1"})
 
 
 Blocked, Gateway, Server = errors.GatewayBlockedError, errors.GatewayError, errors.ServerError
+Unreadable, HiddenAgent = errors.UnreadableResponseError, errors.AgentNotAccessibleError
 
 UNTITLED = b"<html><style>b {}</style>Just a <b>moment</b><script>go()</script></html>"
-NOT_FOUND = said(code="NOT_FOUND", message="Requested function was not found")
-BOOT_ERROR = said(code="BOOT_ERROR", message="Worker failed to boot")
-LIMIT = said(code="WORKER_LIMIT", message="out of memory")
-BAD_TOKEN = said(code=401, message="Invalid JWT")
+NOT_FOUND = json_of(code="NOT_FOUND", message="Requested function was not found")
+BOOT_ERROR = json_of(code="BOOT_ERROR", message="Worker failed to boot")
+BAD_LIMIT = envelope("VALIDATION_ERROR", "Wrong", field="limit", message="At most 100")
+PAUSED = json_of(message="Project paused")
+LIMIT = json_of(code="WORKER_LIMIT", message="out of memory")
+LOGIN_PAGE = b"<html><head><title>Sign in &middot; Example Ltd</title></head></html>"
+USEFUL = "Run 00000000-0000-4000-8000-000000000000 of 2026-03-16 on port 5432 failed, PGRST301"
+BAD_TOKEN = json_of(code=401, message="Invalid JWT")
 
-ELSEWHERES = [
+BY_OTHERS = [
     Case(400, b"<html><h1>Bad Request</h1></html>", Blocked, NEVER, "400: Bad Request.", "proxy"),
     Case(401, BAD_TOKEN, Gateway, LATER, "401: Invalid JWT.", "no verdict"),
     Case(401, b"", Gateway, LATER, "401: Unauthorized, with an empty body.", "no verdict on the"),
-    Case(402, said(message="Restricted"), Blocked, NEVER, "402: Restricted.", "support"),
+    Case(402, json_of(message="Restricted"), Blocked, NEVER, "402: Restricted.", "support"),
     Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "no verdict on the API key"),
     Case(403, UNTITLED, Gateway, LATER, "403: Just a moment", "no verdict on the API key"),
     Case(404, NOT_FOUND, Blocked, NEVER, "404: NOT_FOUND: Requested", "no TalkPilot API at this"),
@@ -63,19 +69,25 @@ ELSEWHERES = [
     Case(405, b"", Blocked, NEVER, "405: Method Not Allowed", "not TalkPilot that refused"),
     Case(407, b"<title>Proxy login</title>", Blocked, NEVER, "407: Proxy login.", "HTTPS_PROXY"),
     Case(408, b"", Server, AT_ONCE, "408: Request Timeout", "may work later"),
-    Case(500, said(error="relation calls"), Server, AT_ONCE, "relation calls", "may work later"),
+    Case(500, json_of(error="relation calls"), Server, AT_ONCE, "relation calls", "may work later"),
     Case(500, b'"it broke"', Server, AT_ONCE, "500: it broke.", "may work later"),
     Case(500, b"\x00\x01\x02", Server, AT_ONCE, "500: 3 bytes.", "may work later"),
     Case(502, EDGE_PAGE, Server, AT_ONCE, "502: 502 Bad Gateway.", "may work later"),
     Case(503, BOOT_ERROR, Server, AT_ONCE, "BOOT_ERROR: Worker failed to boot.", "may work"),
     Case(511, PLAIN_PAGE, Blocked, NEVER, "511: Sign in to the guest network.", "HTTPS_PROXY"),
     Case(546, LIMIT, Server, AT_ONCE, "546: WORKER_LIMIT: out of memory.", "may work later"),
-    Case(540, said(message="Project paused"), Blocked, NEVER, "540: Project paused.", "stopped it"),
     Case(
-        200, said(error="is down"), errors.UnreadableResponseError, AT_ONCE, "is down", "base URL"
+        540, json_of(message="Project paused"), Blocked, NEVER, "540: Project paused.", "stopped it"
     ),
+    Case(500, json_of(message=USEFUL), Server, AT_ONCE, f"500: {USEFUL}.", "may work later"),
+    Case(200, json_of(error="is down"), Unreadable, AT_ONCE, "is down", "base URL"),
+    Case(200, LOGIN_PAGE, Unreadable, AT_ONCE, "HTML (Sign in · Example Ltd), ", "base URL"),
 ]
-TALKPILOTS = [
+BY_TALKPILOT = [
+    Case(400, BAD_LIMIT, errors.BadRequestError, NEVER, "(limit: At most 100)", "named parameter"),
+    Case(401, envelope("UNAUTHORIZED"), errors.AuthenticationError, NEVER, "401 UNA", "renew it"),
+    Case(403, envelope("FORBIDDEN"), errors.PermissionDeniedError, NEVER, "403 FORB", "Grant"),
+    Case(403, envelope("AGENT_NOT_ACCESSIBLE"), HiddenAgent, NEVER, "403 AGENT_N", "agent_ids"),
     Case(404, envelope("NOT_FOUND"), errors.NotFoundError, NEVER, "404 NOT_FOUND", "this address"),
     Case(409, envelope("CONFLICT"), Server, AT_ONCE, "409 CONFLICT", "may work later"),
     Case(418, envelope("TEAPOT"), errors.ApiError, NEVER, "418 TEAPOT", "documentation"),
@@ -83,7 +95,7 @@ TALKPILOTS = [
 ]
 
 
-@pytest.mark.parametrize("case", ELSEWHERES + TALKPILOTS, ids=lambda case: f"{case[0]}-{case[4]}")
+@pytest.mark.parametrize("case", BY_OTHERS + BY_TALKPILOT, ids=lambda case: f"{case[0]}-{case[4]}")
 def test_who_responded_and_the_status_decide(make_client: MakeClient, case: Case) -> None:
     with RawServer(case.body, case.status) as server:
         with pytest.raises(errors.ApiError) as caught:
@@ -98,32 +110,20 @@ def test_who_responded_and_the_status_decide(make_client: MakeClient, case: Case
     assert case.cure in message
     assert len(message.splitlines()) == 1
     assert len(message) < 700
-    assert ("req_1" in message) is (case in TALKPILOTS)
-    assert "renew" not in message
-
-
-def error_of(make_client: MakeClient, server: RawServer) -> errors.ApiError:
-    with server, pytest.raises(errors.ApiError) as caught:
-        make_client(base_url=server.url, tries=1).agents()
-    return caught.value
-
-
-def test_a_login_page_instead_of_json_is_named(make_client: MakeClient) -> None:
-    page = b"<html><head><title>Sign in &middot; Example Ltd</title></head><body>...</body></html>"
-    error = error_of(make_client, RawServer(page, headers={"Content-Type": "text/html"}))
-    assert type(error) is errors.UnreadableResponseError
-    assert "HTML (Sign in · Example Ltd), " in str(error)
+    assert ("req_1" in message) is (case in BY_TALKPILOT)
+    assert ("renew" in message) is (case.error is errors.AuthenticationError)
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        said(message="No route for /v1/agents?search=Erika&phone_number=%2B493012345678"),
-        said(message="Caller +49 (30) 1234-5678 / 030 123 45 67 is <erika@example.com>"),
-        said(error="Bearer abc123 eyJhbGciOi.eyJzdWIi.c2ln and tp_live_" + "a" * 32),
+        json_of(message="No route for /v1/agents?search=Erika&phone_number=%2B493012345678"),
+        json_of(message="Caller +49 (30) 1234-5678 / 030 123 45 67 is <erika@example.com>"),
+        json_of(error="Bearer abc123 eyJhbGciOi.eyJzdWIi.c2ln and tp_live_" + "a" * 32),
         b"<title>0049.30.12345678 https://erika:pw@example.com/x?token=abc123</title>",
         b"4930-1234-5678 erika%40example.com " + b"f" * 40,
         envelope("INTERNAL_ERROR", "no such caller: +4930123456 (Erika@example.com)"),
+        envelope("INTERNAL_ERROR", "Erika is no name", field="search", message="Erika is wrong"),
     ],
 )
 def test_nothing_personal_is_quoted(make_client: MakeClient, body: bytes) -> None:
@@ -133,8 +133,3 @@ def test_nothing_personal_is_quoted(make_client: MakeClient, body: bytes) -> Non
     message = str(caught.value).replace(server.url, "")
     for hidden in ("rika", "1234", "123 45", "abc123", "eyJ", "aaaa", "ffff", "pw@"):
         assert hidden not in message
-
-
-def test_ids_dates_and_codes_are_quoted(make_client: MakeClient) -> None:
-    useful = "Run 00000000-0000-4000-8000-000000000000 of 2026-03-16 on port 5432 failed, PGRST301"
-    assert useful in str(error_of(make_client, RawServer(said(message=useful), 500)))

@@ -64,27 +64,27 @@ def status(url: str) -> str:
         return client.health().status
 
 
-def test_an_unknown_certificate_is_refused(tls_server: RawServer) -> None:
-    with pytest.raises(ConnectionFailedError, match=r"CERTIFICATE_VERIFY_FAILED.* SSL_CERT_FILE"):
-        status(base_url(tls_server))
-    assert tls_server.seen == []
-
-
-@pytest.mark.parametrize("variable", BUNDLES)
-def test_the_environment_can_name_whom_to_trust(
-    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+@pytest.mark.parametrize(
+    "variables",
+    [
+        ["SSL_CERT_FILE"],
+        ["REQUESTS_CA_BUNDLE"],
+        ["CURL_CA_BUNDLE"],
+        ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"],
+    ],
+    ids=str,
+)
+def test_the_environment_names_the_certificates_to_trust(
+    tls_server: RawServer,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: list[str],
 ) -> None:
-    monkeypatch.setenv(variable, str(certificate))
+    """A company's bundle is trusted beside the one that the machine sets."""
+    for variable, file in zip(variables, [certificate, certifi.where()], strict=False):
+        monkeypatch.setenv(variable, str(file))
     assert status(base_url(tls_server)) == "ok"
     assert tls_server.seen[0][1]["x-api-key"] == KEY
-
-
-def test_a_company_s_bundle_counts_beside_the_machine_s(
-    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    assert status(base_url(tls_server)) == "ok"
 
 
 def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,12 +93,18 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         TalkPilotClient("https://api.example/v1", KEY)
 
 
-def test_a_certificate_of_another_host_is_refused(
-    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("host", "is_trusted"), [("localhost", False), ("127.0.0.1", True)])
+def test_an_unknown_certificate_or_one_of_another_host_is_refused(
+    tls_server: RawServer,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    is_trusted: bool,
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED"):
-        status(base_url(tls_server, "127.0.0.1"))
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with pytest.raises(ConnectionFailedError, match=r"CERTIFICATE_VERIFY_FAILED.* SSL_CERT_FILE"):
+        status(base_url(tls_server, host))
     assert tls_server.seen == []
 
 

@@ -26,11 +26,11 @@ Windows = Literal["fixed", "sliding"]
 
 @dataclass
 class Server:
-    """Limits of a minute and an hour, as TalkPilot's headers tell them.
+    """A server with a limit of the minute and one of the hour, and TalkPilot's headers.
 
     :param windows: fixed, as in spring, or sliding, as now.
     :param offset: seconds after a round minute at which fixed windows end.
-    :param rounding: how the end becomes a whole number.
+    :param rounding: makes a whole number of a window's end.
     :param counts_refused: whether a refused request uses up quota.
     :param clock_ahead: seconds by which its clock is ahead of the world's.
     """
@@ -39,7 +39,7 @@ class Server:
     per_minute: int = 60
     per_hour: int = 1_000_000
     offset: float = 0.0
-    rounding: Literal["up", "down", "none"] = "up"
+    rounding: Callable[[float], float] = math.ceil
     counts_refused: bool = False
     clock_ahead: float = 0.0
     accepted: list[float] = field(default_factory=list)
@@ -49,8 +49,8 @@ class Server:
 
     def respond(self, now: float) -> tuple[bool, dict[str, str]]:
         """Return whether the request is accepted, and the headers."""
-        self._let_go(self._in_minute, MINUTE, now)
-        self._let_go(self._in_hour, HOUR, now)
+        self._forget(self._in_minute, MINUTE, now)
+        self._forget(self._in_hour, HOUR, now)
         over_minute = len(self._in_minute) >= self.per_minute
         over_hour = len(self._in_hour) >= self.per_hour
         is_refused = over_minute or over_hour
@@ -58,11 +58,10 @@ class Server:
         if not is_refused or self.counts_refused:
             self._in_minute.append(now)
             self._in_hour.append(now)
-        rounded = {"up": math.ceil, "down": math.floor, "none": lambda x: x}[self.rounding]
         headers = {
             "X-RateLimit-Limit": str(self.per_minute),
             "X-RateLimit-Remaining": str(max(0, self.per_minute - len(self._in_minute))),
-            "X-RateLimit-Reset": str(rounded(self._end(MINUTE, now) + self.clock_ahead)),
+            "X-RateLimit-Reset": str(self.rounding(self._end(MINUTE, now) + self.clock_ahead)),
             "Date": format_datetime(
                 datetime.fromtimestamp(now + self.clock_ahead, UTC), usegmt=True
             ),
@@ -77,13 +76,13 @@ class Server:
             return now + seconds
         return (math.floor((now - self.offset) / seconds) + 1) * seconds + self.offset
 
-    def _let_go(self, requests: deque[float], seconds: float, now: float) -> None:
+    def _forget(self, requests: deque[float], seconds: float, now: float) -> None:
         start = self._end(seconds, now) - seconds
         while requests and requests[0] <= start - (self.windows == "sliding") * seconds:
             requests.popleft()
 
     def most_in(self, seconds: float) -> int:
-        """The most requests, refused ones too, in any time of that length."""
+        """Return the most requests, refused ones included, in any time of that length."""
         sent = sorted(self.accepted + self.refused)
         first = most = 0
         for last, moment in enumerate(sent):
@@ -94,7 +93,7 @@ class Server:
 
 
 class SharedLedger:
-    """What the processes wrote last."""
+    """A ledger that has the last entry of each process."""
 
     def __init__(self) -> None:
         self.entries: dict[str, LedgerEntry] = {}
@@ -105,7 +104,7 @@ class SharedLedger:
 
 
 class SimulatedClock(Clock):
-    """Stands still until somebody sets it."""
+    """A clock that stands still until ``time`` is set."""
 
     def __init__(self, seed: int = 0) -> None:
         self.time = START
@@ -120,13 +119,13 @@ class SimulatedClock(Clock):
 
 @dataclass
 class Process:
-    """One process: threads that take work as long as there is some.
+    """One process, whose threads send requests as long as it has work.
 
-    :param work: requests to send until they succeed.
+    :param work: how many requests must succeed.
     :param latency: seconds from sending to the response, least and most.
-    :param begins: seconds after the start of the simulation.
+    :param begins: seconds after the start of the simulation at which it begins.
     :param ends: likewise; it sends nothing from then on.
-    :param losses: share of requests that get no response, half of them uncounted.
+    :param losses: share of requests that get no response; the server counts half of these.
     """
 
     quota: Quota
@@ -143,7 +142,7 @@ class Process:
 
 
 class World:
-    """Lets processes send to the server until the time is over or the work is done."""
+    """Runs processes against the server, until the time is over or the work is done."""
 
     def __init__(
         self, server: Server, processes: list[Process], clock: SimulatedClock, seed: int = 0
@@ -181,7 +180,7 @@ class World:
             self._send(process, permit)
 
     def _wake(self, process: Process, when: float) -> None:
-        """Let it work again then, or before."""
+        """Continue a process's work at that time, or earlier."""
         if self.now < process.wakes_at <= when:
             return
         process.wakes_at = when

@@ -24,20 +24,28 @@ from airflow_provider_talkpilot.api.errors import (
     QuotaExhaustedError,
     RateLimitedError,
 )
-from airflow_provider_talkpilot.api.quota import Clock
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sandbox.eras import Windows
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from tests.support.windows import long_window
 from tests.unit.api.conftest import MakeClient
-from tests.unit.api.quota import simulation
+from tests.unit.api.quota.simulation import Server, SimulatedClock
+
+
+class JumpingClock(SimulatedClock):
+    """A clock that jumps to the end of a wait, unless a response ends the wait in real time."""
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        until = self.time + seconds
+        if not condition.wait(0.05):
+            self.time = max(self.time, until)
 
 
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_tasks_one_after_the_other_use_the_hour_as_one(
     sandbox: Sandbox, make_client: MakeClient, tmp_path: Path, kind: Windows
 ) -> None:
-    """Each has a client and a quota of its own, and knows of the others by the ledger alone."""
+    """Each has its own client and quota, and knows of the others through the ledger only."""
     sandbox.settings.patch(windows=kind, requests_per_hour=100, hour_seconds=long_window())
     ledger = ObjectStoragePath(tmp_path.as_uri())
     for most in (40, 30, 10**9):
@@ -50,20 +58,20 @@ def test_tasks_one_after_the_other_use_the_hour_as_one(
             break
         finally:
             client.close()
-    # Nothing is lost between them, and nothing refused.
+    # No request is lost between them, and none refused.
     assert sandbox.counters["agents"] == 100
     assert sandbox.counters["refused"] == 0
 
 
-def test_the_hours_end_is_waited_for(sandbox: Sandbox, make_client: MakeClient) -> None:
+def test_threads_wait_until_the_hour_ends(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.settings.patch(requests_per_hour=8, hour_seconds=2)
     client = make_client()
     with ThreadPoolExecutor(4) as pool:
         totals = list(pool.map(lambda _: len(client.agents()), range(15)))
 
     assert totals == [1] * 15
-    # No thread sends again before the time that the refusal names: what is refused is at most
-    # what was in flight when an hour's quota ended.
+    # No thread sends again before the time that the refusal names. So at most the requests in
+    # flight are refused when an hour's quota ends.
     assert client.refused == sandbox.counters["refused"] <= 4 * 3
     assert sandbox.counters["agents"] == 15 + sandbox.counters["refused"]
 
@@ -96,7 +104,7 @@ def test_what_other_software_spends_is_seen(sandbox: Sandbox, make_client: MakeC
     with pytest.raises(QuotaExhaustedError), ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: client.agents(), range(50)))
     assert client.refused == 0
-    # 19 were left; a few stay so, because others see the count as late as we do.
+    # 19 were left. A few are not used, because other software sees the count late.
     assert 1 + 19 - 5 <= sandbox.counters["agents"] <= 1 + 19
 
 
@@ -106,18 +114,18 @@ def test_a_refusal_that_names_no_time_costs_one_request_a_try(
 ) -> None:
     """dlt-hub/dlt#4036: Retry-After: 0 burned all tries within a moment."""
     sandbox.faults.add("rate_limited", times=2, retry_after=retry_after)
-    clock = FakeClock()
-    started = clock.now()
+    clock = JumpingClock()
+    started = clock.time
     assert len(make_client(quota=Quota(clock=clock)).agents()) == 1
     assert sandbox.counters["agents"] == 3
-    assert clock.now() - started >= 1 + 2
+    assert clock.time - started >= 1 + 2
 
 
 def test_endless_refusals_end_in_an_error_that_says_what_to_do(
     sandbox: Sandbox, make_client: MakeClient
 ) -> None:
     sandbox.faults.add("rate_limited", times=100, retry_after=1)
-    client = make_client(quota=Quota(clock=FakeClock()))
+    client = make_client(quota=Quota(clock=JumpingClock()))
     with pytest.raises(RateLimitedError, match=r"again and again.*the quota.*req_") as caught:
         client.agents()
     assert caught.value.status == 429
@@ -125,15 +133,15 @@ def test_endless_refusals_end_in_an_error_that_says_what_to_do(
     assert sandbox.counters["agents"] == 10
 
 
-def test_waiting_is_told_once_for_all_threads(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wait_of_all_threads_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "airflow_provider_talkpilot")
-    clock, limits, lock = FakeClock(), simulation.Server(per_minute=10), threading.Lock()
+    clock, limits, lock = JumpingClock(), Server(per_minute=10), threading.Lock()
     quota = Quota(clock=clock)
 
     def request(_: int) -> None:
         permit = quota.acquire()
         with lock:
-            accepted, headers = limits.respond(clock.now())
+            accepted, headers = limits.respond(clock.time)
         assert accepted
         quota.record_response(permit, headers)
 
@@ -152,24 +160,7 @@ def test_closing_the_quota_ends_every_wait(sandbox: Sandbox, make_client: MakeCl
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(client.agents) for _ in range(4)]
         client.quota.close()
-        for one in waiting:
+        for future in waiting:
             with pytest.raises(ClosedError):
-                one.result(timeout=10)
+                future.result(timeout=10)
     assert sandbox.counters["agents"] == 1
-
-
-class FakeClock(Clock):
-    """A clock that jumps to the end of a wait, unless a response ends it in real time."""
-
-    def __init__(self) -> None:
-        self._now = simulation.START
-        self._lock = threading.Lock()
-
-    def now(self) -> float:
-        return self._now
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        until = self._now + seconds
-        if not condition.wait(0.05):
-            with self._lock:
-                self._now = max(self._now, until)
