@@ -75,6 +75,10 @@ def _no_flag(value: Any) -> Any:
     return value
 
 
+# A purge depends on it: a text such as "30" counts, too.
+Days = Annotated[int, BeforeValidator(_no_flag), Field(ge=INT64.start, lt=INT64.stop)]
+
+
 class TalkPilotModel(BaseModel):
     """Base: unknown fields are kept, and no validation error repeats a caller's data."""
 
@@ -139,7 +143,7 @@ class Agent(TalkPilotModel):
 
     id: Identifier
     organization_id: Text | None = None
-    retention_days: Annotated[int | None, BeforeValidator(_no_flag)] = None
+    retention_days: Days | None = None
     name: Text | None = None
     phone_number: Text | None = None
     is_active: Flag | None = None

@@ -231,13 +231,10 @@ class IntervalWalk(Walk, Generic[Record]):
         return RecordPage(records, self.total, rejects)
 
     def _is_outside(self, row: Any) -> bool:
-        """Return whether a row that does not fit is readably of another interval."""
-        try:
-            return (
-                isinstance(row, dict) and read_moment(row.get("created_at")) not in self._interval
-            )
-        except ValueError:
-            return False
+        """Return whether a row that does not fit still shows that it is outside the interval."""
+        with suppress(TypeError, LookupError, ValueError):
+            return read_moment(row["created_at"]) not in self._interval
+        return False
 
 
 def call_walk(

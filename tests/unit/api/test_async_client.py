@@ -15,6 +15,7 @@ from tests.support.windows import long_window
 from tests.unit.api.conftest import DAY
 from tests.unit.api.raw_server import RawServer
 
+URL = "https://example.com/"
 AGENTS = Request("agents", "agents", {"limit": "1"})
 
 
@@ -30,13 +31,18 @@ def get(sandbox: Sandbox, *, base_url: str = "", **options: Any) -> dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("fault", "error", "requests"),
+    ("fault", "error", "cure", "requests"),
     [
-        ({"fault": "status", "status": 500}, errors.ServerError, 2),
-        ({"fault": "bad_json"}, errors.UnreadableResponseError, 2),
-        ({"fault": "cut"}, errors.ConnectionFailedError, 2),
-        ({"fault": "redirect", "location": "https://a.co/"}, errors.UnexpectedResponseError, 1),
-        ({"fault": "rate_limited", "retry_after": 0}, errors.RateLimitedError, 10),
+        ({"fault": "status", "status": 500}, errors.ServerError, "may work later", 2),
+        ({"fault": "bad_json"}, errors.UnreadableResponseError, "was cut", 2),
+        ({"fault": "cut"}, errors.ConnectionFailedError, "Check the network", 2),
+        (
+            {"fault": "redirect", "location": URL},
+            errors.UnexpectedResponseError,
+            "own host only",
+            1,
+        ),
+        ({"fault": "rate_limited"}, errors.RateLimitedError, "larger part of the quota", 10),
     ],
     ids=str,
 )
@@ -45,12 +51,13 @@ def test_faults_are_the_errors_of_the_threads_client_after_as_many_requests(
     monkeypatch: pytest.MonkeyPatch,
     fault: dict[str, Any],
     error: type[errors.TalkPilotError],
+    cure: str,
     requests: int,
 ) -> None:
     monkeypatch.setattr("airflow_provider_talkpilot.api.quota.quota.RETRY_AFTER_FLOOR", 0.001)
     monkeypatch.setattr("airflow_provider_talkpilot.api.quota.quota.JITTER", 0.001)
-    sandbox.faults.add(**fault, times=50)
-    with pytest.raises(error) as caught:
+    sandbox.faults.add(**fault, times=50, retry_after=0)
+    with pytest.raises(error, match=cure) as caught:
         get(sandbox, tries=2)
     assert sandbox.counters["agents"] == requests
     assert sandbox.api_key not in str(caught.value)

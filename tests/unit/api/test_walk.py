@@ -45,16 +45,6 @@ def test_all_calls_of_the_interval_come_with_soft_deleted_ones(
     assert moments == sorted(moments, reverse=True)
 
 
-@pytest.mark.parametrize("number", [0, 100, 101, 450])
-def test_a_walk_costs_a_request_for_each_hundred_calls(
-    sandbox: Sandbox, client: TalkPilotClient, number: int
-) -> None:
-    sandbox.reset(days=1, calls_per_day=number)
-    # A day apart from others, so that the margin around the interval holds no call.
-    assert len(walk(client, sandbox.store.agent_ids[0])) == number
-    assert sandbox.counters["calls"] == max(1, -(-number // 100))
-
-
 @pytest.mark.parametrize("change", ["erase", "late row", "erase on the last page", "both"])
 def test_a_list_that_moves_is_no_walk(
     sandbox: Sandbox, client: TalkPilotClient, agent: str, change: str

@@ -196,6 +196,7 @@ def test_agents_with_the_same_days_due_share_an_interval_beside_the_look_back() 
         (" 31 ", 31),
         (-5, 1),
         (10**12, 36_500),
+        (10**30, DEFAULT_RETENTION),  # more than BigQuery can hold
     ],
 )
 def test_retention_as_the_agents_list_has_it(

@@ -1,4 +1,4 @@
-"""Connections: each request once, to the right host alone, whose certificate counts."""
+"""Connections: threads, certificates, proxies, redirects, time-outs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import certifi
 import pytest
 
 from airflow_provider_talkpilot.api import TalkPilotClient
-from airflow_provider_talkpilot.api.errors import ConfigurationError, ConnectionFailedError
+from airflow_provider_talkpilot.api.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    UnexpectedResponseError,
+)
 from airflow_provider_talkpilot.sandbox import Sandbox
+from tests.support.ports import held_port
 from tests.support.tls import make_certificate, server_context
 from tests.unit.api.conftest import MakeClient, unlimited_quota
 from tests.unit.api.raw_server import RawServer
@@ -147,3 +152,38 @@ def test_a_proxy_that_can_never_work(
         ConfigurationError, match=r"HTTPS_PROXY.*http://proxy:3128.*NO_PROXY.*without brackets"
     ):
         TalkPilotClient("https://api.example/v1", KEY)
+
+
+def test_nobody_listens(make_client: MakeClient) -> None:
+    with held_port() as port:
+        client = make_client(base_url=f"http://127.0.0.1:{port}", tries=2)
+        with pytest.raises(ConnectionFailedError, match="Check the network and the base"):
+            client.agents()
+    assert client.requests["agents"] == 2
+
+
+def test_time_out(make_client: MakeClient) -> None:
+    with Sandbox(agents=1) as other:  # the response comes late, when another test runs
+        other.faults.add("slow", seconds=30)
+        client = make_client(other.base_url, other.api_key, timeout=2)
+        assert len(client.agents()) == 1
+    assert client.requests["agents"] == 2
+
+
+def test_redirect_to_another_host_never_sees_the_key(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    with RawServer(b'{"data":[],"pagination":{"total":0}}') as other:
+        sandbox.faults.add("redirect", status=308, location=f"{other.url}/agents")
+        with pytest.raises(UnexpectedResponseError, match="its own host only") as caught:
+            make_client().agents()
+        assert other.url.removesuffix("/v1") in str(caught.value)
+        assert other.seen == []
+    assert sandbox.counters["agents"] == 1
+
+
+def test_redirects_in_a_circle_end(make_client: MakeClient) -> None:
+    with RawServer(b"", 302, {"Location": "/v1/agents"}) as other:
+        with pytest.raises(UnexpectedResponseError, match="redirects again and again"):
+            make_client(base_url=other.url).agents()
+        assert len(other.seen) == 4
