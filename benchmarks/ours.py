@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPilotClient
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
-from airflow_provider_talkpilot.staging.enrich.plan import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.ledger import StagedLedger

@@ -15,14 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
 
 from airflow_provider_talkpilot.api import CallFilters, Interval, TalkPilotClient
 from airflow_provider_talkpilot.recordings.archive import RecordingArchive
-from airflow_provider_talkpilot.recordings.fetch import FetchRules
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
-from airflow_provider_talkpilot.staging.enrich.plan import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.names import interval_folder
@@ -73,11 +71,9 @@ def one(mode: str, base_url: str, api_key: str) -> None:
         _, path = extract_calls(client, folder, ExtractPlan(DAY))
         archive = None
         if mode == "with":
-            rules = FetchRules(allow_loopback=True)
-            archive = RecordingArchive(parse_uri(f"{root}/recordings"), rules)
+            archive = RecordingArchive(parse_uri(f"{root}/recordings"), allow_loopback=True)
         began = time.monotonic()
-        with archive or nullcontext():
-            manifest, _ = enrich_calls(client, path, options=EnrichOptions(archive=archive))
+        manifest, _ = enrich_calls(client, path, options=EnrichOptions(archive=archive))
         figures = {
             "seconds": round(time.monotonic() - began, 2),
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

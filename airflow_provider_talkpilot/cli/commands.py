@@ -36,7 +36,7 @@ from airflow_provider_talkpilot.operators.arguments import (
 )
 from airflow_provider_talkpilot.operators.performance import MODES
 from airflow_provider_talkpilot.staging.choices import DROP
-from airflow_provider_talkpilot.staging.enrich.enrichment import RULES
+from airflow_provider_talkpilot.staging.enrich.options import RULES
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
 from airflow_provider_talkpilot.staging.progress import PER_HOUR, PER_MINUTE, duration, seconds_for

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -34,8 +33,9 @@ from airflow_provider_talkpilot.operators.requests import (
     TalkPilotStagingOperator,
     column_choices,
 )
-from airflow_provider_talkpilot.staging.enrich.enrichment import RULES, enrich_calls
-from airflow_provider_talkpilot.staging.enrich.plan import DetailRule, EnrichOptions, Known
+from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
+from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.plan import Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
@@ -254,20 +254,17 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
                 "Details are not fetched: what they have, transcript and final_score, is dropped."
             )
         options = EnrichOptions(
+            details=self.details,
+            max_age=timedelta(days=self.rescore_days),
+            recordings=archive is not None and self.recordings_backfill,
             concurrency=self.concurrency,
-            rule=DetailRule(
-                self.details,
-                timedelta(days=self.rescore_days),
-                needs_recording=archive is not None and self.recordings_backfill,
-            ),
             max_rejects=self.max_rejects,
             choices=choices,
             archive=archive,
         )
         self._begin(context, "details", path.parent, calls.interval, rule=self.details)
         self._check_target(calls.interval, calls.columns)
-        with archive or nullcontext():
-            manifest, path = enrich_calls(client, path, known=self._known, options=options)
+        manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self._count("details", manifest.fetched)
         if manifest.recordings:
             counts = (f"{number:,} {status}" for status, number in manifest.recordings.items())
@@ -288,16 +285,15 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         if not self.recordings_uri:
             return None
         from airflow_provider_talkpilot.recordings.archive import RecordingArchive
-        from airflow_provider_talkpilot.recordings.fetch import FetchRules
 
         days = self.recordings_keep_days
-        rules = FetchRules(
+        return RecordingArchive(
+            parse_uri(self.recordings_uri),
+            keep=timedelta(days=days) if days else None,
             max_bytes=self.recordings_max_bytes,
             # The sandbox serves its recordings from there too.
             allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
         )
-        keep = timedelta(days=days) if days else None
-        return RecordingArchive(parse_uri(self.recordings_uri), rules, keep)
 
     def _known(self, calls: WalksManifest) -> Iterator[Known]:
         """Yield the details that the target table has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +87,9 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         """Clean staging."""
         with airflow_errors():
             manifests = [parse_uri(uri) for uri in self.manifest_uris]
-            cleaned = clean_staging(
+            counts = clean_staging(
                 parse_uri(self.staging_uri), manifests, keep=self.keep, max_age=self.max_age
             )
-        counts = asdict(cleaned)
         scopes = {scope_of(path.parent) for path in manifests}
         push_summary(context, "clean", scope=scopes.pop() if len(scopes) == 1 else "", **counts)
         return counts

@@ -1,4 +1,4 @@
-"""The archive: one object a call, whole or not there, named so that it is found again."""
+"""The archive of recordings: one object a call, which is whole or is not there."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import logging
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Self
+from typing import Any
 from urllib.request import getproxies
 
 from airflow_provider_talkpilot.api import CallDetail
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.recordings.fetch import Fetched, Fetcher, FetchRules, RecordingError
+from airflow_provider_talkpilot.recordings.fetch import Fetched, Fetcher, RecordingError
 from airflow_provider_talkpilot.recordings.names import (
     call_of,
-    day_of,
+    day_folder,
     extension_of,
     scheme_of,
     type_of,
@@ -27,56 +27,54 @@ from airflow_provider_talkpilot.staging.scratch import temporary_file
 
 log = logging.getLogger(__name__)
 
+MAX_BYTES = 500_000_000
 _FOLDERS_KEPT = 64
 _UNFINISHED_AGE = timedelta(hours=1)
-_SOFT = "retentionDurationSeconds"
-# What an upload takes of memory: the libraries would read 50 MiB at once.
+# The memory that an upload takes: the libraries would read 50 MiB at once.
 _UPLOAD_CHUNK = 8 << 20
 
 
 class RecordingArchive:
-    """Archives the recordings of details, from any number of threads. A context manager.
+    """Archives the recordings of details, from any number of threads.
 
-    The address of a recording stays in this process: nothing here writes or logs it.
+    The address of a recording stays in this process: nothing here writes or logs it. Logs a warning
+    of a proxy, and of a bucket that keeps deleted objects.
 
-    :param root: where recordings go; :mod:`names` says how they are called there.
-    :param rules: what is fetched.
+    :param root: where recordings go; :mod:`names` names them there.
     :param keep: the recording of a call that began longer ago is not archived; None for no limit.
+    :param max_bytes: a larger recording is not archived.
+    :param allow_loopback: fetch from this machine too, and over plain http: for the sandbox.
     """
 
     def __init__(
         self,
         root: ObjectStoragePath,
-        rules: FetchRules,
+        *,
         keep: timedelta | None = None,
+        max_bytes: int = MAX_BYTES,
+        allow_loopback: bool = False,
     ) -> None:
         self._root, self._keep = root, keep
-        self._fetcher = Fetcher(rules)
+        self._fetcher = Fetcher(max_bytes, allow_loopback=allow_loopback)
         self._listed = lru_cache(_FOLDERS_KEPT)(self._list)
-        self._warning = Lock()  # who gets it warns; it is never given back
-
-    def __enter__(self) -> Self:
-        _warn_of_copies(self._root)
+        self._warning = Lock()  # the thread that acquires it logs the warning, and keeps it
+        _warn_of_copies(root)
         if not getproxies().keys().isdisjoint({"https", "all"}):
             log.warning(
                 "The environment names a proxy. Recordings do not go through it, because it would "
                 "choose the address itself. If this worker reaches the internet through the proxy "
                 "alone, they get the status failed. docs/recordings.md says what to allow."
             )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
-        """Let what is not archived yet fail soon: the task has little time left."""
+        """Make all recordings under way fail soon, because the task has little time left."""
         self._fetcher.close()
 
     def archive(self, call: CallDetail) -> dict[str, Any]:
-        """Archive the recording of a call.
+        """Archive the recording of a call. It never fails.
 
-        :param call: as its detail came, with the address.
-        :return: the columns of :data:`columns.RECORDING` that have a value. It never fails.
+        :param call: its detail as the API sent it, with the address.
+        :return: the columns of :data:`columns.RECORDING` that have a value.
         """
         now = datetime.now(UTC)
         if call.is_purged or (self._keep is not None and call.created_at < now - self._keep):
@@ -84,7 +82,7 @@ class RecordingArchive:
         if not call.audio_file_url:
             return {"recording_status": "none"}
         try:
-            path, found = self._existing(call) or self._fetch(call, call.audio_file_url)
+            path, recording = self._find(call) or self._fetch(call, call.audio_file_url)
         except RecordingError as error:
             return {"recording_status": error.status}
         except StagingError as error:
@@ -93,19 +91,20 @@ class RecordingArchive:
             return {"recording_status": "failed"}
         return {
             "recording_uri": uri_of(path),
-            "recording_bytes": found.bytes,
-            "recording_sha256": found.sha256,
-            "recording_type": found.type,
+            "recording_bytes": recording.bytes,
+            "recording_sha256": recording.sha256,
+            "recording_type": recording.type,
             "recording_status": "archived",
             "recording_archived_at": now,
         }
 
-    def _existing(self, call: CallDetail) -> tuple[ObjectStoragePath, Fetched] | None:
-        """Find what an earlier try archived: an object is whole, so it is read and not fetched."""
-        name = self._listed(day_of(call)).get(call.id)
+    def _find(self, call: CallDetail) -> tuple[ObjectStoragePath, Fetched] | None:
+        """Find the object that an earlier try archived; it is whole."""
+        day = day_folder(call.agent_id, call.created_at)
+        name = self._listed(day).get(call.id)
         if name is None:
             return None
-        path = self._root / day_of(call) / name
+        path = self._root / day / name
         with storage_errors("read", path), storage.open_raw(path) as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
             return path, Fetched(type_of(name), raw.tell(), digest)
@@ -113,7 +112,8 @@ class RecordingArchive:
     def _fetch(self, call: CallDetail, address: str) -> tuple[ObjectStoragePath, Fetched]:
         with temporary_file() as file:
             fetched = self._fetcher.fetch(address, file)
-            path = self._root / day_of(call) / f"{call.id}.{extension_of(fetched.type)}"
+            name = f"{call.id}.{extension_of(fetched.type)}"
+            path = self._root / day_folder(call.agent_id, call.created_at) / name
             options: dict[str, dict[str, Any]] = {
                 "gs": {"content_type": fetched.type, "chunksize": _UPLOAD_CHUNK},
                 "s3": {
@@ -126,36 +126,34 @@ class RecordingArchive:
         return path, fetched
 
     def _list(self, day: str) -> dict[str, str]:
-        found, old = {}, datetime.now(UTC) - _UNFINISHED_AGE
+        """Return the names of a day's recordings by call; delete what killed tasks left."""
+        names, old = {}, datetime.now(UTC) - _UNFINISHED_AGE
         for entry in storage.list_entries(self._root / day):
-            if call := call_of(entry.name):
-                found[call] = entry.name
+            if call_id := call_of(entry.name):
+                names[call_id] = entry.name
             elif call_of(entry.name[1:]) and entry.modified and entry.modified < old:
-                storage.delete(self._root / day / entry.name)  # of a task that was killed
-        return found
+                storage.delete(self._root / day / entry.name)
+        return names
 
 
 def _warn_of_copies(root: ObjectStoragePath) -> None:
-    """Say once what of a bucket keeps recordings that are deleted, where the bucket tells it."""
+    """Log a warning of settings of a ``gs://`` bucket that keep deleted recordings."""
     if scheme_of(root) != "gs":
         return
     try:
         bucket = root.fs.info(root.path.partition("/")[0])
-    except Exception as error:  # noqa: BLE001 - it is not needed, and takes a right of its own
+    except Exception as error:  # noqa: BLE001 - the warning takes a permission that nothing else does
         log.info("Cannot read whether the bucket keeps what is deleted: %s.", type(error).__name__)
         return
-    kept = [
-        what
-        for what, is_so in (
-            ("soft delete", int((bucket.get("softDeletePolicy") or {}).get(_SOFT, 0)) > 0),
-            ("a retention policy", bucket.get("retentionPolicy")),
-            ("holds on new objects", bucket.get("defaultEventBasedHold")),
-        )
-        if is_so
-    ]
-    if kept:
+    soft_delete = (bucket.get("softDeletePolicy") or {}).get("retentionDurationSeconds", 0)
+    settings = {
+        "soft delete": int(soft_delete) > 0,
+        "a retention policy": bucket.get("retentionPolicy"),
+        "holds on new objects": bucket.get("defaultEventBasedHold"),
+    }
+    if kept_by := [name for name, is_set in settings.items() if is_set]:
         log.warning(
             "The bucket of the recordings has %s: recordings of purged calls stay there, or cannot "
             "be deleted at all. docs/privacy.md says what to turn off.",
-            " and ".join(kept),
+            " and ".join(kept_by),
         )

@@ -1,8 +1,9 @@
-"""Fetches one recording, from no place that it must not come from.
+"""Fetches one recording, and only from a place that it may come from.
 
-An address comes with a response of the API, and may lead anywhere. It is fetched over https
-alone, without the API key, from public addresses alone, and the address that was checked is the one
-that is connected to. So a name that changes its meaning in between leads nowhere else.
+The address of a recording comes with a response of the API, and may lead anywhere. So the fetcher
+sends no API key, uses https only, and connects only to public addresses. It looks the host's
+addresses up once, checks them, and connects to one of those: a name that points elsewhere a moment
+later leads nowhere else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import count
 from threading import Event, Timer
@@ -29,9 +29,16 @@ from airflow_provider_talkpilot.staging.scratch import temporary_errors
 Status = Literal["archived", "none", "expired", "too_large", "refused", "failed", "deleted"]
 """What became of a recording: the column ``recording_status``."""
 
-REDIRECTS = 3
+SECONDS = 300.0
+"""How long one recording may take, all tries together."""
+TRIES = 3
+"""How often a recording is tried where the network or the host fails."""
+BACKOFF = 1.0
+"""Seconds before the second try at most; before the third, twice as long."""
+
+_REDIRECTS = 3
 _HEAD = 16
-# What storage hosts say of an address that is dead. Supabase says 400.
+# How storage hosts refuse an address that is dead. Supabase sends 400.
 _DEAD = frozenset({400, 401, 403, 404, 410})
 _PASSING = frozenset({408, 425, 429, *range(500, 600)})
 _TYPE = re.compile(r"(?:audio|video)/[a-z0-9][a-z0-9.+-]{0,60}|application/ogg")
@@ -42,17 +49,17 @@ _BEGINNING = re.compile(
     rb"|\x1a\x45\xdf\xa3|#!AMR|caff|\.snd|\x30\x26\xb2\x75|FLV\x01|\x00\x00\x01\xba",
     re.DOTALL,
 )
-# They respond in the networks of one cloud. The one of Azure is a public address, and Pythons from
-# before 3.11.10 take the one of Oracle for public:
+# Metadata services that Python takes for public: Azure's address is a public one, and Python before
+# 3.11.10 does not know Oracle's.
 # learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 _METADATA = frozenset({ip_address("168.63.129.16"), ip_address("192.0.0.192")})
 # All of the Internet: iana.org/assignments/ipv6-address-space. Python takes some others for public.
 _UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: its last 32 bits are an IPv4 address
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
 class RecordingError(Exception):
-    """No recording came. The status is all it says: an address must not get into any log."""
+    """A recording was not fetched. It has only the status: no log may hold an address."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status)
@@ -64,7 +71,7 @@ class _PassingError(RecordingError):
 
 
 class Fetched(NamedTuple):
-    """What came.
+    """What the table gets to know of a recording.
 
     :param type: the media type, without parameters.
     :param bytes: the size.
@@ -76,32 +83,15 @@ class Fetched(NamedTuple):
     sha256: str
 
 
-@dataclass(frozen=True)
-class FetchRules:
-    """How much is fetched, and how long it may take.
+class Fetcher:
+    """Fetches recordings, from any number of threads.
 
     :param max_bytes: a larger recording is not fetched.
-    :param seconds: for one recording, all tries together.
-    :param tries: how often it is tried where the network or the host fails.
-    :param backoff: seconds before the second try at most; before the third twice as long.
-    :param allow_loopback: fetch from this machine too, also over plain http: for the sandbox.
+    :param allow_loopback: fetch from this machine too, and over plain http: for the sandbox.
     """
 
-    max_bytes: int = 500_000_000
-    seconds: float = 300.0
-    tries: int = 3
-    backoff: float = 1.0
-    allow_loopback: bool = False
-
-
-class Fetcher:
-    """Fetches recordings; may be used by several threads.
-
-    :param rules: how much, and how long.
-    """
-
-    def __init__(self, rules: FetchRules) -> None:
-        self.rules = rules
+    def __init__(self, max_bytes: int, *, allow_loopback: bool = False) -> None:
+        self._max_bytes, self._allow_loopback = max_bytes, allow_loopback
         self._closed = Event()
         self._options: dict[str, Any] = {
             "headers": {
@@ -118,23 +108,23 @@ class Fetcher:
         }
 
     def close(self) -> None:
-        """Let what has not come yet fail soon."""
+        """Make all fetches under way fail soon."""
         self._closed.set()
 
     def fetch(self, address: str, file: IO[bytes]) -> Fetched:
         """Write a recording into a file.
 
-        :param address: as the API gave it.
-        :param file: what is in it is replaced.
-        :raises RecordingError: when none came, with its status.
+        :param address: as the API sent it.
+        :param file: its content is replaced.
+        :raises RecordingError: when there is no recording, with the status.
         :raises StagingError: when the file cannot be written.
         """
-        end, numbers = time.monotonic() + self.rules.seconds, count()
+        end, numbers = time.monotonic() + SECONDS, count()
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
-            wait=tenacity.wait_random_exponential(multiplier=self.rules.backoff, max=30),
-            stop=tenacity.stop_after_attempt(self.rules.tries)
-            | tenacity.stop_after_delay(self.rules.seconds)
+            wait=tenacity.wait_random_exponential(multiplier=BACKOFF, max=30),
+            stop=tenacity.stop_after_attempt(TRIES)
+            | tenacity.stop_after_delay(SECONDS)
             | tenacity.stop_when_event_set(self._closed),
             sleep=tenacity.sleep_using_event(self._closed),
             reraise=True,
@@ -144,20 +134,22 @@ class Fetcher:
     def _try(self, address: str, file: IO[bytes], end: float, number: int) -> Fetched:
         with _errors(), unlogged(), httpx.Client(**self._options) as client, _cut_at(end) as trace:
             url = httpx.URL(address)
-            for _ in range(REDIRECTS + 1):
+            for _ in range(_REDIRECTS + 1):
                 extensions = {"sni_hostname": url.raw_host.decode(), "trace": trace}
-                checked, host = self._checked(url, number), {"Host": url.netloc.decode()}
-                with client.stream("GET", checked, headers=host, extensions=extensions) as response:
+                resolved, host = self._resolve(url, number), {"Host": url.netloc.decode()}
+                with client.stream(
+                    "GET", resolved, headers=host, extensions=extensions
+                ) as response:
                     if not response.has_redirect_location:
-                        return self._take(response, file, end)
+                        return self._read(response, file)
                     url = url.join(response.headers["Location"])
         raise RecordingError("refused")
 
-    def _checked(self, url: httpx.URL, number: int) -> httpx.URL:
-        """Give the URL with the address that its host has now; that is where the request goes.
+    def _resolve(self, url: httpx.URL, number: int) -> httpx.URL:
+        """Return the URL with an address in place of its host's name.
 
-        :param number: of the try: each takes another of the host's addresses.
-        :raises RecordingError: when one of them must not be connected to.
+        :param number: of the try: each uses another of the host's addresses.
+        :raises RecordingError: when one of the addresses must not be connected to.
         """
         if url.scheme not in ("https", "http") or not url.host or url.userinfo:
             raise RecordingError("refused")
@@ -169,12 +161,12 @@ class Fetcher:
         except OSError:
             raise _PassingError("failed") from None
         addresses = [ip_address(entry[4][0]) for entry in found]
-        is_here = self.rules.allow_loopback and all(each.is_loopback for each in addresses)
-        if not is_here and (url.scheme == "http" or not all(map(is_public, addresses))):
+        is_local = self._allow_loopback and all(address.is_loopback for address in addresses)
+        if not is_local and (url.scheme == "http" or not all(map(is_public, addresses))):
             raise RecordingError("refused")
         return url.copy_with(host=str(addresses[number % len(addresses)]))
 
-    def _take(self, response: httpx.Response, file: IO[bytes], end: float) -> Fetched:
+    def _read(self, response: httpx.Response, file: IO[bytes]) -> Fetched:
         if response.status_code in _DEAD:
             raise RecordingError("expired")
         if response.status_code in _PASSING:
@@ -183,38 +175,37 @@ class Fetcher:
             raise RecordingError("failed")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         encoding = response.headers.get("Content-Encoding", "identity")
-        # Without a length a connection that is cut looks like the end.
+        # Without a length, a connection that is cut looks like the end.
         has_length = not response.headers.keys().isdisjoint({"content-length", "transfer-encoding"})
         if not _TYPE.fullmatch(media_type) or encoding != "identity" or not has_length:
             raise RecordingError("refused")
-        if int(response.headers.get("Content-Length", 0)) > self.rules.max_bytes:
+        if int(response.headers.get("Content-Length", 0)) > self._max_bytes:
             raise RecordingError("too_large")
         head, size, digest = b"", 0, hashlib.sha256()
         file.seek(0)
         file.truncate()
-        # That as many bytes come as were announced, httpx sees to.
+        # httpx raises an error where fewer bytes come than were announced.
         for chunk in response.iter_raw():
-            head, size = head + chunk[: _HEAD - len(head)], size + len(chunk)
+            head += chunk[: _HEAD - len(head)]
+            size += len(chunk)
             if len(head) == _HEAD and not _BEGINNING.match(head):
                 raise RecordingError("refused")
-            if size > self.rules.max_bytes:
+            if size > self._max_bytes:
                 raise RecordingError("too_large")
-            if self._closed.is_set() or time.monotonic() > end:
+            if self._closed.is_set():
                 raise RecordingError("failed")
             digest.update(chunk)
             with temporary_errors():
                 file.write(chunk)
         if not _BEGINNING.match(head):
             raise RecordingError("refused")
-        if time.monotonic() > end:
-            raise RecordingError("failed")
         with temporary_errors():
             file.flush()
         return Fetched(media_type, size, digest.hexdigest())
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is one of the public Internet, whatever it is wrapped in."""
+    """Return whether an address is public. Of an IPv4 address inside IPv6, the inner one counts."""
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
@@ -228,7 +219,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Raise errors that say nothing of the address in place of others."""
+    """Raise a :class:`RecordingError` in place of errors whose texts hold the address."""
     try:
         yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError):
@@ -239,21 +230,22 @@ def _errors() -> Iterator[None]:
 
 @contextmanager
 def _cut_at(end: float) -> Iterator[Any]:
-    """Cut connections at a moment, also those whose host sends one byte now and then.
+    """Cut the connection at a moment; httpx's time-outs begin anew with every byte.
 
-    :return: what httpx calls with each step of a request.
+    :return: the function that httpx calls with each step of a request.
     """
-    open_now: list[socket.socket] = []
+    connection: socket.socket | None = None
 
     def cut() -> None:
-        for each in open_now:
+        if connection:
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def trace(event: str, info: dict[str, Any]) -> None:
+        nonlocal connection
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            open_now[:] = [info["return_value"].get_extra_info("socket")]
-            if time.monotonic() > end:  # the name took long to look up
+            connection = info["return_value"].get_extra_info("socket")
+            if time.monotonic() > end:  # it took long to look the name up
                 cut()
 
     timer = Timer(max(end - time.monotonic(), 0.0), cut)

@@ -1,4 +1,4 @@
-"""Deletes recordings: of calls that TalkPilot purged or erased, and of those kept long enough."""
+"""Deletes recordings: of calls that TalkPilot purged or erased, and of old calls by choice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.recordings.names import (
     call_of,
-    day_of,
-    parent_of,
+    day_folder,
+    folder_of,
     scheme_of,
     uri_of,
 )
@@ -27,17 +27,17 @@ _AT_ONCE = 16
 _BATCH = 10_000
 _MARKERS = ("KeyMarker", "VersionIdMarker")
 
-# Name of each object, where the storage has versions each of them, and what deletes it.
+# The name of each object, and the function that deletes it. Each version is an object of its own.
 _Objects = Iterator[tuple[str, Callable[[], object]]]
 
 
 class Recording(NamedTuple):
-    """A call whose recording has to go.
+    """A call whose recording is to be deleted.
 
     :param id: the call's UUID.
-    :param agent_id: its agent's.
-    :param created_at: when it started.
-    :param uri: where the table says that the recording is, if it does.
+    :param agent_id: the UUID of its agent.
+    :param created_at: when the call started.
+    :param uri: where the recording is according to the table, if the table has it.
     """
 
     id: str
@@ -47,14 +47,15 @@ class Recording(NamedTuple):
 
 
 def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
-    """Delete recordings, wherever the table says or their names say that they are.
+    """Delete the recordings of calls: where the table has them, and where the archive would.
 
-    Of objects in Cloud Storage and S3 all versions go. What is gone already is fine.
+    In Cloud Storage and S3 all versions of an object are deleted. An object that is gone already is
+    fine.
 
     :param recordings: of which calls.
     :param root: where recordings are archived today; None where they are not.
     :return: how many objects were deleted, each version counted.
-    :raises StagingError: when one cannot be deleted: the call's row must not be emptied then.
+    :raises StagingError: when one cannot be deleted: then the call's row must not be emptied.
     """
     remaining, deleted = iter(recordings), 0
     while batch := list(islice(remaining, _BATCH)):
@@ -65,17 +66,18 @@ def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath |
 def _forget_batch(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     folders: dict[str, tuple[ObjectStoragePath, set[str]]] = {}
     for recording in recordings:
+        day = day_folder(recording.agent_id, recording.created_at)
         if root:
-            # First, for it names its connection; what the table has does not.
-            path = root / day_of(recording)
+            # The root comes first: it names its connection, and the table's URI does not.
+            path = root / day
             folders.setdefault(uri_of(path), (path, set()))[1].add(recording.id)
-        if recording.uri and (uri := parent_of(recording.uri, recording)):
+        if recording.uri and (uri := folder_of(recording.uri, recording.id, day)):
             if uri not in folders:
                 folders[uri] = parse_uri(uri), set()
             folders[uri][1].add(recording.id)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        found = threads.map(lambda each: _find(*each), folders.values())
-        deleted = sum(threads.map(lambda each: _delete(*each), chain.from_iterable(found)))
+        objects = threads.map(lambda args: _find(*args), folders.values())
+        deleted = sum(threads.map(lambda args: _delete(*args), chain.from_iterable(objects)))
     for folder, _ in folders.values():
         storage.remove_if_empty(folder)
     return deleted
@@ -84,7 +86,7 @@ def _forget_batch(recordings: Iterable[Recording], root: ObjectStoragePath | Non
 def _find(
     folder: ObjectStoragePath, calls: set[str]
 ) -> list[tuple[ObjectStoragePath, Callable[[], object]]]:
-    """Find what to delete, also what a task that was killed left unfinished."""
+    """Find the objects of calls in a folder, and the unfinished files that killed tasks left."""
     objects = {"gs": _google, "s3": _amazon}.get(scheme_of(folder), _others)
     with _errors(folder), suppress(FileNotFoundError):
         folder.fs.invalidate_cache()
@@ -97,7 +99,7 @@ def _find(
 
 
 def _delete(folder: ObjectStoragePath, delete: Callable[[], object]) -> bool:
-    """Delete; false where it is gone already."""
+    """Delete an object; return false where it is gone already."""
     with _errors(folder), suppress(FileNotFoundError):
         delete()
         return True
@@ -114,16 +116,17 @@ def _google(folder: ObjectStoragePath) -> _Objects:
 
 
 def _amazon(folder: ObjectStoragePath) -> _Objects:
-    fs, (bucket, _, key) = folder.fs, folder.path.strip("/").partition("/")
-    # s3fs itself lists versions only where it was made for it. Airflow's is not.
+    fs, (bucket, _, prefix) = folder.fs, folder.path.strip("/").partition("/")
+    # A file system of s3fs lists versions only if it was created with version_aware. Airflow's was
+    # not.
     page: dict[str, Any] = {"IsTruncated": True}
     while page["IsTruncated"]:
-        # S3 takes no empty marker.
+        # S3 refuses an empty marker.
         after = {name: page[f"Next{name}"] for name in _MARKERS if page.get(f"Next{name}")}
-        page = fs.call_s3("list_object_versions", Bucket=bucket, Prefix=f"{key}/", **after)
-        for each in page.get("Versions", []) + page.get("DeleteMarkers", []):
-            version = {"Bucket": bucket, "Key": each["Key"], "VersionId": each["VersionId"]}
-            yield each["Key"].rpartition("/")[2], partial(fs.call_s3, "delete_object", **version)
+        page = fs.call_s3("list_object_versions", Bucket=bucket, Prefix=f"{prefix}/", **after)
+        for version in page.get("Versions", []) + page.get("DeleteMarkers", []):
+            key, of = version["Key"], {"Bucket": bucket, "VersionId": version["VersionId"]}
+            yield key.rpartition("/")[2], partial(fs.call_s3, "delete_object", Key=key, **of)
 
 
 def _others(folder: ObjectStoragePath) -> _Objects:
@@ -134,13 +137,13 @@ def _others(folder: ObjectStoragePath) -> _Objects:
 
 @contextmanager
 def _errors(folder: ObjectStoragePath) -> Iterator[None]:
-    """Say what to do where recordings cannot be deleted."""
+    """Raise a :class:`StagingError` that names the cure, in place of any error."""
     try:
         yield
     except Exception as error:  # every storage library has exceptions of its own
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StagingError(
-            f"Cannot delete recordings of purged calls in {folder} ({said}), so the table keeps "
+            f"Cannot delete recordings of purged calls in {folder} ({message}), so the table keeps "
             "their rows as they were. Check that the connection may list and delete there, all "
             "versions too, and that no retention policy, hold or lock keeps the objects."
         ) from error

@@ -40,7 +40,7 @@ def find_folders(root: ObjectStoragePath) -> list[Folder]:
     for shape in LEVELS:
         above, paths = paths, []
         for path in above:
-            with left_alone(strict=path is root):
+            with skip_errors(strict=path is root):
                 entries = storage.list_entries(path)
                 paths += [
                     path / entry.name
@@ -83,8 +83,8 @@ def list_parts(folder: ObjectStoragePath, kind: str) -> list[ObjectStoragePath]:
 
 
 @contextmanager
-def left_alone(*, strict: bool) -> Iterator[None]:
-    """Log a file or folder that cannot be read or written, and go on; if strict, raise instead."""
+def skip_errors(*, strict: bool = False) -> Iterator[None]:
+    """Log a :class:`StagingError` and go on after the block; if strict, raise it instead."""
     try:
         yield
     except StagingError as error:

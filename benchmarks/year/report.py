@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from airflow_provider_talkpilot.resync.look_backs import LookBack
-from airflow_provider_talkpilot.staging.enrich.plan import DetailRule
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from benchmarks import charts as draw
 from benchmarks.year.calls import Kind
 from benchmarks.year.scenario import PURPOSES, Limits, Result, Scenario
@@ -28,7 +28,7 @@ CHOICES = (
 )
 # What performance records and webhooks save, with the rule that is the default.
 COMBINATIONS = tuple(
-    Scenario(calls, Limits(), rule=DetailRule(), records=records, webhooks=webhooks)
+    Scenario(calls, Limits(), options=EnrichOptions(), records=records, webhooks=webhooks)
     for calls in (5_000, 50_000)
     for records in (False, True)
     for webhooks in (False, True)

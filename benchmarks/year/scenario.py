@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.resync.look_backs import DEFAULT, LookBack
-from airflow_provider_talkpilot.staging.enrich.plan import DetailRule
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import LONG_PAGES
 from airflow_provider_talkpilot.staging.extract.walker import slices_of
 from airflow_provider_talkpilot.staging.progress import seconds_for
@@ -44,7 +44,7 @@ class Scenario:
 
     :param calls_a_day: of one agent.
     :param details: whether the DAGs fetch details; they do not if their columns are dropped.
-    :param rule: when a known detail is requested again.
+    :param options: when a known detail is requested again.
     :param records: whether the DAGs read performance records, which have every score.
     :param webhooks: whether each call's transcript comes by webhook.
     :param sample: how many calls a day are simulated; each stands for equally many.
@@ -54,7 +54,7 @@ class Scenario:
     limits: Limits
     look_backs: tuple[LookBack, ...] = DEFAULT
     details: bool = True
-    rule: DetailRule = DetailRule("every_version")
+    options: EnrichOptions = EnrichOptions("every_version")
     records: bool = False
     webhooks: bool = False
     days: int = 365

@@ -229,7 +229,7 @@ class _Year:
                 self._known[call.id] = Known(
                     call.id, call.version(now), now, False, transcribed=True, loaded=True
                 )
-        with DetailPlan(self._scenario.rule, now) as plan:
+        with DetailPlan(self._scenario.options, now) as plan:
             plan.want(
                 Wanted(
                     call.id,

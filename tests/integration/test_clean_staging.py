@@ -1,19 +1,17 @@
-"""The last task: what is loaded is gone, what is not loaded stays until it expires."""
+"""The last task deletes what is loaded, and what is not loaded once it expires."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
-from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.parts import read_intact
-from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, Kill, age, local, names, staged_files
 from tests.support.jobs import Death
 
@@ -28,14 +26,9 @@ def test_kept_by_choice(chain: Chain) -> None:
     assert names(chain.staging_uri) == before
 
 
-def test_folders_of_choices_and_of_selections(chain: Chain) -> None:
+def test_mapped_tasks_with_choices_and_a_selection(chain: Chain) -> None:
     chain.extract_options |= {"columns": {"transcript": "drop"}, "done": True}
-    chain.clean(chain.summaries(), None, keep="false")
-    assert names(chain.staging_uri) == []
-
-
-def test_lists_of_manifests_as_mapped_tasks_give_them(chain: Chain) -> None:
-    chain.clean(manifest_uris=[[chain.summaries()], [None, None]])
+    chain.clean(manifest_uris=[[chain.summaries()], [None, None]], keep="false")
     assert names(chain.staging_uri) == []
 
 
@@ -63,29 +56,18 @@ def test_a_failed_run_expires(chain: Chain) -> None:
     assert not folder.exists()
 
 
-def test_a_failed_run_expires_in_a_bucket(chain: Chain, bucket: str) -> None:
+def test_how_long_can_be_chosen_in_a_bucket_too(chain: Chain, bucket: str) -> None:
     chain.staging_uri = bucket
+    assert not any(chain.clean().returned.values()), "nothing was ever staged"
     chain.enrich(str(chain.extract().returned))
-    root, now = parse_uri(bucket), datetime.now(UTC)
-    week = timedelta(days=7)
-    assert clean_staging(root, [], max_age=week, now=now + week - timedelta(hours=1)).expired == 0
+    assert chain.clean(max_age=timedelta(minutes=5)).returned["expired"] == 0
     assert len(names(bucket)) == 4
-    assert clean_staging(root, [], max_age=week, now=now + week + timedelta(hours=1)).expired == 4
+    assert chain.clean(max_age=timedelta(microseconds=1)).returned["expired"] == 4
     assert names(bucket) == []
 
 
-def test_how_long_can_be_chosen(chain: Chain) -> None:
-    assert not any(chain.clean().returned.values()), "nothing was ever staged"
-    chain.extract()
-    age(*staged_files(chain.staging_uri), by=timedelta(hours=2))
-    chain.clean(max_age=timedelta(hours=3))
-    assert len(names(chain.staging_uri)) == 2
-    chain.clean(max_age=timedelta(hours=1))
-    assert names(chain.staging_uri) == []
-
-
 def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> None:
-    """The checkpoint that it writes with every batch keeps all it needs."""
+    """It writes a checkpoint with every batch, so nothing in its folder expires."""
     chain.sandbox.faults.add("no_start", kind="detail", after=20)
     calls = str(chain.extract(dag_id="other").returned)
     with pytest.raises(AirflowFailException):
@@ -197,11 +179,12 @@ def test_two_runs_of_an_interval_at_once(chain: Chain) -> None:
     chain.clean(second, second_details)
     assert names(chain.staging_uri) == []
     chain.assert_table_is_truth()
-    assert set(requested(chain).values()) == {1}
+    requests = Counter(r.path for r in chain.sandbox.requests if r.kind == "detail")
+    assert set(requests.values()) == {1}
 
 
 def test_one_cleans_while_the_other_fetches_details(chain: Chain) -> None:
-    """What went was loaded: it is neither requested again nor missed."""
+    """What is deleted was loaded: it is neither requested again nor missed."""
     sandbox = chain.sandbox
     first = chain.summaries()
     first_details = str(chain.enrich(first).returned)
@@ -225,7 +208,7 @@ def test_one_cleans_while_the_other_fetches_details(chain: Chain) -> None:
 
 
 def test_one_cleans_while_the_other_plans(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its question to the table and its look at staging."""
+    """After it queried the table, and before it reads the staged details."""
     calls = chain.summaries()
     details = str(chain.enrich(calls).returned)
     second = chain.summaries()
@@ -244,11 +227,6 @@ def test_one_cleans_while_the_other_plans(chain: Chain, monkeypatch: pytest.Monk
     assert done
     assert chain.sandbox.counters["detail"] == 0
     chain.assert_table_is_truth()
-
-
-def requested(chain: Chain) -> Counter[str]:
-    """How often the detail of each call was requested."""
-    return Counter(r.path for r in chain.sandbox.requests if r.kind == "detail")
 
 
 # Any number of times
@@ -292,7 +270,7 @@ def test_what_is_cleaned_cannot_be_loaded_and_the_message_says_what_to_do(chain:
 def test_a_folder_that_goes_while_another_stages_there(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty folder is removed between another task's making it and its first file."""
+    """An empty folder is removed after another task created it and before it has a file."""
     original, times = Path.open, list[Path]()
 
     def late(path: Path, *args: Any, **options: Any) -> Any:

@@ -1,14 +1,15 @@
-"""The last step of a run: staging keeps nothing longer than needed, and nothing purged.
+"""The last step of a run: it deletes from staging what is loaded, purged or abandoned.
 
-Files that were loaded are deleted. Calls that a walk shows to be purged or erased leave the files
-of all other work. Files of abandoned work expire.
+A killed clean can leave parts whose manifest is gone. So a manifest is not deleted at first, but
+renamed to ``calls-loaded-…`` or ``details-loaded-…``, and is deleted after its parts. Every later
+clean finishes that work, and no load ever finds a manifest whose parts are gone.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_talkpilot.compat import ObjectStoragePath
@@ -21,9 +22,8 @@ from airflow_provider_talkpilot.staging.clean.purge import (
 from airflow_provider_talkpilot.staging.clean.walked import WalkedCalls
 from airflow_provider_talkpilot.staging.errors import storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days
-from airflow_provider_talkpilot.staging.inventory import find_folders, left_alone, list_files
+from airflow_provider_talkpilot.staging.inventory import find_folders, list_files, skip_errors
 from airflow_provider_talkpilot.staging.manifests import (
-    Manifest,
     WalksManifest,
     load_manifest,
     read_manifest,
@@ -35,124 +35,110 @@ log = logging.getLogger(__name__)
 MAX_AGE = timedelta(days=7)
 
 
-@dataclass
-class Cleaned:
-    """How many files were cleaned, by reason; the inbox's events too.
-
-    :param loaded: deleted, for they are in the table.
-    :param purged: deleted or written anew, for they held calls that TalkPilot purged or erased.
-    :param expired: deleted, for no task went on with them.
-    """
-
-    loaded: int = 0
-    purged: int = 0
-    expired: int = 0
-
-
 def clean_staging(
     root: ObjectStoragePath,
     manifests: Sequence[ObjectStoragePath],
     *,
     keep: bool = False,
     max_age: timedelta = MAX_AGE,
-    now: datetime | None = None,
-) -> Cleaned:
+) -> dict[str, int]:
     """Clean after a run whose manifests were loaded.
 
-    May be killed at any moment and run again, and may run beside runs that are at work.
+    It may be killed at any moment and run again, and may run beside runs that are at work.
 
     :param root: the root of staging.
     :param manifests: what the run staged and loaded.
-    :param keep: delete nothing but what is purged.
-    :param max_age: a folder expires when nothing was written there for so long.
-    :param now: aware time that ages are measured at; the machine's clock by default.
+    :param keep: remove only calls that are purged or gone.
+    :param max_age: a folder expires when no file in it was written for so long.
+    :return: how many files were cleaned, events of the inbox included: ``loaded`` and ``expired``
+        ones were deleted, ``purged`` ones held calls that are purged or gone and were deleted or
+        rewritten.
     :raises StagingUriError: when a manifest is not below the root.
-    :raises StagingError: when what the run staged cannot be cleaned; others' files are left alone.
+    :raises StagingError: when what the run staged cannot be cleaned. Errors in other folders are
+        logged.
     """
-    now, cleaned = now or datetime.now(UTC), Cleaned()
+    oldest, cleaned = datetime.now(UTC) - max_age, Counter(loaded=0, purged=0, expired=0)
     loaded = [(Folder.of_manifest(path, root), path) for path in manifests]
     folders = find_folders(root)
-    # "details" before "calls": they need not be searched then, and the walk is needed to search.
-    for folder, path in sorted(loaded, key=lambda each: each[1].name, reverse=True):
-        # Read now: an earlier purge may have changed it.
+    # Details first: once deleted, they need not be searched for calls that the walk lacks.
+    for folder, path in sorted(loaded, key=lambda item: item[1].name, reverse=True):
+        # Read it now, because an earlier purge may have changed it.
         manifest = load_manifest(path) if storage.size(path) is not None else None
         if manifest is None:
             log.info("%s is cleaned already.", path)
         elif isinstance(manifest, WalksManifest) and manifest.kind == "calls":
             has_details = any(
-                each.is_same(folder) and path.name.startswith("details") for each, path in loaded
+                other.is_same(folder) and path.name.startswith("details") for other, path in loaded
             )
             with storage_errors("read", folder.path), WalkedCalls(folder.path, manifest) as calls:
-                cleaned.purged += purge_parts(folders, folder, calls)
-                with left_alone(strict=False):
-                    lost, done = purge_events(root, calls, loaded=has_details and not keep)
-                    cleaned.purged, cleaned.loaded = cleaned.purged + lost, cleaned.loaded + done
+                cleaned["purged"] += purge_parts(folders, folder, calls)
+                with skip_errors():
+                    cleaned.update(purge_events(root, calls, loaded=has_details and not keep))
+        if manifest and not keep:
+            name = FileName("loaded", manifest.kind, manifest.digest)
+            storage.put_text(manifest.model_dump_json(), folder.path / str(name))
+            storage.delete(path)
         if not keep:
-            if manifest:
-                _mark_loaded(path, manifest)
-                cleaned.loaded += 1
-            cleaned.loaded += _finish(folder)
+            cleaned["loaded"] += _delete_loaded(folder)
     if not keep:
-        with left_alone(strict=False):
-            cleaned.expired += _expire_events(root, now, max_age)
+        with skip_errors():
+            cleaned["expired"] += _expire_events(root, oldest)
         for folder in folders:
-            with left_alone(strict=False):
-                cleaned.loaded += _finish(folder)
-                cleaned.expired += _expire(folder, now, max_age)
+            with skip_errors():
+                cleaned["loaded"] += _delete_loaded(folder)
+                cleaned["expired"] += _expire(folder, oldest)
     log.info(
         "Staging cleaned: %d loaded and %d expired file(s) deleted; calls that TalkPilot purged or "
-        "erased taken out of %d.%s",
-        cleaned.loaded,
-        cleaned.expired,
-        cleaned.purged,
-        " The rest is kept, as told." if keep else "",
+        "erased removed from %d file(s).%s",
+        cleaned["loaded"],
+        cleaned["expired"],
+        cleaned["purged"],
+        " The rest is kept, because keep is set." if keep else "",
     )
-    return cleaned
+    return dict(cleaned)
 
 
-def _mark_loaded(path: ObjectStoragePath, manifest: Manifest) -> None:
-    """Delete a manifest; a copy under another name says which parts have to go.
+def _delete_loaded(folder: Folder) -> int:
+    """Delete the loaded manifests of a folder and their parts; return how many files these were.
 
-    No load may find a manifest without its parts.
+    A part stays while another manifest or a checkpoint names it.
     """
-    name = FileName("loaded", manifest.kind, manifest.digest)
-    storage.put_text(manifest.model_dump_json(), path.parent / str(name))
-    storage.delete(path)
-
-
-def _finish(folder: Folder) -> int:
-    """Delete the parts of loaded manifests, also where a killed try left some."""
     files = list_files(folder.path)
-    loaded = [file for file in files if file.has_role("loaded")]
+    loaded = [file.path for file in files if file.has_role("loaded")]
     if not loaded:
         return 0
     # A task stores its manifest before it deletes its checkpoint: in this order one is seen.
     in_use = _parts_named(folder, "checkpoint") | _parts_named(folder, "manifest")
-    leaving = _parts_named(folder, "loaded") - in_use
-    parts = [file for file in files if file.path.name in leaving]
-    for file in (*parts, *loaded):
-        storage.delete(file.path)
+    unused = _parts_named(folder, "loaded") - in_use
+    parts = [file.path for file in files if file.path.name in unused]
+    for path in (*parts, *loaded):
+        storage.delete(path)
     storage.remove_if_empty(folder.path)
-    return len(parts)
+    return len(parts) + len(loaded)
 
 
 def _parts_named(folder: Folder, role: str) -> set[str]:
-    """Names of the parts that the folder's records of a role name.
+    """Return the names of the parts that the folder's manifests of a role name.
 
     :raises ManifestError: when one of them cannot be read, so that its parts are not known.
     """
     paths = [file.path for file in list_files(folder.path) if file.has_role(role)]
-    return {part.name for path in paths if (record := read_manifest(path)) for part in record.parts}
+    manifests = [manifest for path in paths if (manifest := read_manifest(path))]
+    return {part.name for manifest in manifests for part in manifest.parts}
 
 
-def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
-    """Delete all our files of abandoned work; of other work, what killed tries left."""
+def _expire(folder: Folder, oldest: datetime) -> int:
+    """Delete the files of an abandoned folder; of any other, the unfinished files of killed tasks.
+
+    :param oldest: a folder with a file that was written later is not abandoned.
+    :return: how many files were deleted.
+    """
     files = list_files(folder.path)
-    if all(file.modified and file.modified < now - max_age for file in files):
-        # No load may find a manifest without its parts.
+    if all(file.modified and file.modified < oldest for file in files):
+        # Parts last: no load may find a manifest whose parts are gone.
         expired = sorted(files, key=lambda file: file.name.role == "part")
     else:
-        old = now - UNFINISHED_AGE
+        old = datetime.now(UTC) - UNFINISHED_AGE
         expired = [f for f in files if f.name.unfinished and f.modified and f.modified < old]
     for file in expired:
         storage.delete(file.path)
@@ -160,17 +146,18 @@ def _expire(folder: Folder, now: datetime, max_age: timedelta) -> int:
     return len(expired)
 
 
-def _expire_events(root: ObjectStoragePath, now: datetime, max_age: timedelta) -> int:
-    """Delete the events of calls that no walk showed, once they are so old."""
-    deleted = 0
+def _expire_events(root: ObjectStoragePath, oldest: datetime) -> int:
+    """Delete older events, of calls that no walk showed; return how many."""
+    deleted, tomorrow = 0, datetime.now(UTC).date() + timedelta(days=1)
     for agent_id, days in list_days(root).items():
         for day in days:
-            # What came lately is of these days, unless its call's start is wrong.
-            if now.date() - max_age < day <= now.date() + timedelta(days=1):
+            # Recent events are filed under recent days. A call's start that is wrong can file one
+            # under a day to come.
+            if oldest.date() < day <= tomorrow:
                 continue
             folder = inbox_folder(root, agent_id, day)
             for entry in storage.list_entries(folder):
-                if not entry.is_folder and (not entry.modified or entry.modified < now - max_age):
+                if not entry.is_folder and (not entry.modified or entry.modified < oldest):
                     storage.delete(folder / entry.name)
                     deleted += 1
             storage.remove_if_empty(folder)

@@ -1,16 +1,21 @@
-"""Calls that a walk shows to be purged or erased leave the files of all other work, and the inbox.
+"""Removes calls that a walk shows to be purged or gone from all other staged files and the inbox.
 
-Files of failed runs, of runs still at work and of other DAGs can hold calls as they were before.
-Such a part is written anew: a purged call's list row is emptied; its detail, and rows of calls that
-are gone, are left out; performance records of either lose what tells of a person. Manifests and
-checkpoints that name the part get its new name. So no request is spent twice, and a run that is at
-work goes on.
+Files of failed runs, of runs still at work and of other DAGs can hold such a call as it was before.
+They are rewritten:
+
+- The list row of a purged call is emptied. Without it, the list would say that the call is gone.
+- The detail of a purged call, and all rows of a call that is gone, are removed.
+- A performance record stays without its personal data.
+
+Manifests and checkpoints that name a rewritten part get its new name. So no request is spent twice,
+and a run that is at work goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
@@ -23,17 +28,17 @@ from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, Walk
 from airflow_provider_talkpilot.staging.columns import IMPERSONAL
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days, read_event
-from airflow_provider_talkpilot.staging.inventory import File, left_alone, list_files
+from airflow_provider_talkpilot.staging.inventory import File, list_files, skip_errors
 from airflow_provider_talkpilot.staging.manifests import read_manifest
 from airflow_provider_talkpilot.staging.names import EventName, Folder, inbox_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.rows import without_personal
 
-# A file that was not written for so long has no writer any more: it was killed.
+# The writer of an unfinished file that is older than this was killed.
 UNFINISHED_AGE = timedelta(minutes=5)
-# A webhook can come before its call's row is written. A walk that lacks the call after so long
+# A webhook can come before TalkPilot lists its call. A walk that lacks the call after so long
 # proves that it is gone.
-_ROW_IS_THERE_AFTER = timedelta(hours=1)
+_LISTED_AFTER = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _ROWS = 1000
@@ -42,125 +47,119 @@ _moment = TypeAdapter(datetime).validate_python
 
 
 def purge_parts(folders: Sequence[Folder], own: Folder, calls: WalkedCalls) -> int:
-    """Take calls that a walk shows to be purged, or gone, out of all staged files but its own.
+    """Remove calls that a walk shows to be purged or gone from all staged parts but its own.
 
     :param folders: all folders of staging.
     :param own: the walk's.
     :param calls: the calls of a walk that was loaded.
-    :return: how many files held such calls.
-    :raises StagingError: when a file in the walk's own folder cannot be mended.
+    :return: how many parts held such calls.
+    :raises StagingError: when a part in the walk's own folder cannot be rewritten.
     """
     purged, walked = 0, {part.name for part in calls.walk.parts}
     for folder in folders:
         if not folder.interval.overlaps(calls.walk.interval):
             continue
         is_own = folder.is_same(own)
-        with left_alone(strict=is_own):
+        with skip_errors(strict=is_own):
             for file in list_files(folder.path):
                 if file.name.role == "part" and not (is_own and file.path.name in walked):
-                    with left_alone(strict=is_own), storage_errors("read", file.path):
+                    with skip_errors(strict=is_own), storage_errors("read", file.path):
                         purged += _purge_part(file, calls)
     return purged
 
 
-def purge_events(root: ObjectStoragePath, calls: WalkedCalls, *, loaded: bool) -> tuple[int, int]:
-    """Delete the events of calls that a walk shows to be purged or gone; if loaded, of all others.
+def purge_events(root: ObjectStoragePath, calls: WalkedCalls, *, loaded: bool) -> Counter[str]:
+    """Delete events of calls that a walk shows to be purged or gone, and of calls that are loaded.
 
     :param root: the root of staging.
     :param calls: the calls of a walk that was loaded.
-    :param loaded: whether the details of its calls were loaded too.
-    :return: how many events were deleted as purged or gone, and as loaded.
+    :param loaded: whether the details of the walk's calls are loaded too.
+    :return: how many events were deleted as ``purged``, gone ones included, and as ``loaded``.
     """
-    start, end, purged, done = calls.walk.start, calls.walk.end, 0, 0
+    start, end, deleted = calls.walk.start, calls.walk.end, Counter[str]()
     agents = {agent.agent_id.lower() for agent in calls.walk.agents}
     for agent_id, days in list_days(root).items():
         for day in days if agent_id in agents else ():
             if not start.date() - _DAY <= day <= end.date() + _DAY:
                 continue
             midnight, folder = datetime.combine(day, time(), UTC), inbox_folder(root, agent_id, day)
-            is_whole = start <= midnight and midnight + _DAY <= end
+            # An event is filed by the day of its call. Only the walk of a whole day proves that the
+            # call is gone.
+            is_whole_day = start <= midnight and midnight + _DAY <= end
+            row = {"id": "", "agent_id": agent_id, "created_at": midnight.isoformat()}
             for entry in storage.list_entries(folder):
                 name = EventName.parse(entry.name)
                 if entry.is_folder or name is None:
                     continue
-                # The name of an event has its call's id, or else its content.
+                # The name holds a digest in place of an id that no file can be called.
                 event = None if name.has_call_id else read_event(folder / entry.name)
-                call = {"id": "", "agent_id": agent_id}
-                call["call_id"] = event.call_id if event else name.call
-                call["created_at"] = midnight.isoformat() if is_whole else ""
-                written_at = entry.modified or _OLDEST
-                is_lost = calls.state(call, written_at + _ROW_IS_THERE_AFTER) is not CallState.SAME
-                is_done = loaded and calls.has(call["call_id"])
-                if is_lost or is_done:
+                call_id = event.call_id if event else name.call
+                read_at = (entry.modified or _OLDEST) + _LISTED_AFTER if is_whole_day else None
+                is_same = calls.state(row | {"call_id": call_id}, read_at) is CallState.SAME
+                if not is_same or (loaded and calls.has(call_id)):
                     storage.delete(folder / entry.name)
-                    purged, done = purged + is_lost, done + is_done
+                    deleted["loaded" if is_same else "purged"] += 1
             storage.remove_if_empty(folder)
-    return purged, done
+    return deleted
 
 
 def _purge_part(file: File, calls: WalkedCalls) -> bool:
-    """Take out what is purged or gone; tell whether there was any."""
-    torn: ManifestError | None = None
+    """Remove calls that are purged or gone from a part; return whether it held any."""
     try:
-        if all(now is row for row, now in _rows(file, calls)):
+        if all(_purge_row(row, file, calls) is row for row in read_records(file.path)):
             return False
-    except ManifestError as error:
+        with storage.open_raw(file.path) as raw:
+            sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
+        is_whole = not file.name.unfinished and sha256.startswith(file.name.checksum)
+    except ManifestError:
         if storage.size(file.path) is None:  # it was deleted meanwhile
             return False
         age = datetime.now(UTC) - (file.modified or datetime.now(UTC))
         if file.name.unfinished and age < UNFINISHED_AGE:
             return False
-        torn = error
-    # No load takes a part that is unfinished or damaged. Written anew it would look whole.
-    if file.name.unfinished or not _is_intact(file):
+        is_whole = False
+    if is_whole:
+        _rewrite(file, calls)
+    else:  # No load reads an unfinished or torn part. Rewritten, it would look whole.
         storage.delete(file.path)
-    elif torn:
-        raise torn
-    else:
-        _write_anew(file, calls)
     return True
 
 
-def _rows(file: File, calls: WalkedCalls) -> Iterator[tuple[Row, Row | None]]:
-    """Each row as it is staged, and as it is now: None where nothing of it may stay."""
-    kind = file.name.kind
-    for row in read_records(file.path):
-        record, read_at = row, None
-        if kind == "rejects":
-            record = row["record"] if isinstance(row.get("record"), dict) else {}
-            read_at = file.modified  # it does not say when: before the file was written
-        else:
-            with suppress(ValidationError):
-                read_at = _moment(row.get("synced_at"))
-        state = calls.state(record, read_at)
-        if state is CallState.SAME:
-            yield row, row
-        elif kind == "performance":
-            kept = without_personal(row)
-            yield row, row if kept == row else kept
-        elif state is CallState.PURGED and kind == "calls":
-            # Without its row the list would say that the call is gone.
-            yield row, {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}
-        else:
-            yield row, None
+def _purge_row(row: Row, file: File, calls: WalkedCalls) -> Row | None:
+    """Return what may stay of a staged row: the row itself, less of it, or None."""
+    kind, record, read_at = file.name.kind, row, None
+    if kind == "rejects":
+        record = row["record"] if isinstance(row.get("record"), dict) else {}
+        read_at = file.modified  # a reject does not say when it was read: before the file's end
+    else:
+        with suppress(ValidationError):
+            read_at = _moment(row.get("synced_at"))
+    state = calls.state(record, read_at)
+    if state is CallState.SAME:
+        return row
+    if kind == "performance":
+        kept = without_personal(row)
+        return row if kept == row else kept
+    if state is CallState.PURGED and kind == "calls":
+        return {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}
+    return None
 
 
-def _is_intact(file: File) -> bool:
-    with storage.open_raw(file.path) as raw:
-        return hashlib.file_digest(raw, "sha256").hexdigest().startswith(file.name.checksum)
+def _rewrite(file: File, calls: WalkedCalls) -> None:
+    """Stage a part anew with what may stay of its rows, then delete the old one.
 
-
-def _write_anew(file: File, calls: WalkedCalls) -> None:
-    # Killed at any moment and run again, this makes the same part under the same name.
+    It can be killed at any moment and run again: it makes the same part under the same name.
+    """
     folder = file.path.parent
     with PartWriter(folder, file.name.kind, first=file.name.number) as writer:
-        rows = (now for _, now in _rows(file, calls) if now is not None)
-        while some := list(islice(rows, _ROWS)):
-            writer.write(some)
+        purged = (_purge_row(row, file, calls) for row in read_records(file.path))
+        rows = (row for row in purged if row is not None)
+        while batch := list(islice(rows, _ROWS)):
+            writer.write(batch)
         part = writer.flush()
     for other in list_files(folder):
         if other.name.role != "part" and not other.name.unfinished:
-            with left_alone(strict=False):
+            with skip_errors():
                 manifest = read_manifest(other.path)
                 if manifest and manifest.replace_part(file.path.name, part):
                     storage.put_text(manifest.model_dump_json(), other.path)

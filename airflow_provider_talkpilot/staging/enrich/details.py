@@ -1,4 +1,4 @@
-"""Details from the API: many requests in flight, staged as they come."""
+"""Fetches details with many requests in flight, and stages them as they come."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.enrich.plan import EnrichOptions, Wanted
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.plan import Wanted
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
 
-# A kill costs at most so many details: those in flight and those that are not staged yet. Of these,
-# a part has at least LEAST_ROWS, unless the next detail takes long to come.
+# A kill costs at most BATCH_ROWS details: those in flight and those that are not staged yet. So a
+# part is staged when it has BATCH_ROWS less the requests in flight, and at least LEAST_ROWS. One
+# that waits for BATCH_SECONDS is staged with fewer.
 BATCH_ROWS, LEAST_ROWS = 100, 20
 BATCH_SECONDS = 60.0
 # So many small parts become one. Otherwise a million details would be more files than BigQuery
 # loads in a job (10,000: cloud.google.com/bigquery/quotas#load_jobs).
 PACKED_PARTS = 100
-# A few records that do not fit are accidents. More are a change of the API, and further requests
-# would be waste.
+# A few rejects are accidents. More are a change of the API, and further requests would be wasted.
 MOST_ACCIDENTS = 10
 
 
@@ -47,11 +48,11 @@ class Detail(NamedTuple):
 
 
 class DetailBatches:
-    """Fetches details, makes parts of them, and notes each part in the manifest's checkpoint.
+    """Fetches details, stages them in parts, and saves a checkpoint with each part.
 
     :param client: the API; after an error its quota is closed.
     :param folder: where the checkpoint is.
-    :param manifest: gets the parts, the requests spent, and counts of all results.
+    :param manifest: its parts, requests and counts are updated.
     :param writer: stages the rows.
     :param rejects: stages the records that failed validation.
     :param options: how to enrich.
@@ -73,14 +74,14 @@ class DetailBatches:
         self._flushed_at = time.monotonic()
 
     def fetch(self, missing: Iterator[Wanted], progress: Progress) -> None:
-        """Fetch details and stage them; whatever ends it early, every result is staged.
+        """Fetch details and stage them; an error leaves after all results are staged.
 
-        Ends early, without an error, when many more records than allowed failed validation.
+        Stops early, without an error, when many more records than allowed failed validation.
 
         :param missing: the calls, in order.
         """
         client, most_rejects = self._client, self._options.max_rejects + MOST_ACCIDENTS
-        # What came is staged before a longer wait: a kill in an hour of waiting costs nothing.
+        # Prefetch flushes before a longer wait: then a kill in an hour of waiting costs nothing.
         with Prefetch(client.quota, self._fetch, missing, self._in_flight, self.flush) as details:
             try:
                 for detail in details:
@@ -96,7 +97,7 @@ class DetailBatches:
                 self.flush()
                 raise
             finally:
-                # Requests in flight are paid for.
+                # The requests in flight are spent: stage their details too.
                 for detail in details.rest():
                     self._add(detail)
                 self.flush()
@@ -108,17 +109,19 @@ class DetailBatches:
         except NotFoundError:
             if not call.deleted:
                 return Detail()
-            known = call.id, call.agent_id, call.created_at, call.version
-            return Detail(missing_detail_row(*known, datetime.now(UTC)))
+            row = missing_detail_row(
+                call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
+            )
+            return Detail(row)
         except InvalidRecordError as error:
             return Detail(reject=choices.reject(call.agent_id, error.reason, error.record))
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
-        if archive and not call.recorded:
+        if archive and not call.archived:
             row |= archive.archive(detail)
         return Detail(row, drift=detail.drift.keys())
 
     def _add(self, detail: Detail) -> None:
-        """Count a result, and write it; stage the batch when it is full, or a minute old."""
+        """Count and write a result; stage the part when it is full, or old enough."""
         manifest = self._manifest
         manifest.fetched += 1
         _count(manifest.drift, *detail.drift)
@@ -136,7 +139,7 @@ class DetailBatches:
             self.flush()
 
     def flush(self) -> None:
-        """Stage the rows and rejects since the last time."""
+        """Stage the rows and rejects that were added since the last flush."""
         part = self._writer.flush()
         if rejects := self._rejects.flush():
             self._manifest.rejects.append(rejects)
@@ -150,9 +153,9 @@ class DetailBatches:
         self._flushed_at = time.monotonic()
 
     def _pack(self) -> list[Part]:
-        """Make one part of the last small ones, if they are many.
+        """Stage one part in place of the last small ones, if there are many.
 
-        :return: the small ones, to be deleted once a checkpoint names the large one instead.
+        :return: the small ones. They may be deleted once a checkpoint names the large one.
         """
         small = self._manifest.parts[-PACKED_PARTS:]
         if len(small) < PACKED_PARTS or any(part.rows > BATCH_ROWS for part in small):
@@ -161,7 +164,7 @@ class DetailBatches:
             with self._writer.all_or_nothing():
                 for part in small:
                     self._writer.write(read_records(self._folder / part.name))
-        except ManifestError:  # another run of the interval has packed or cleaned them
+        except ManifestError:  # another run of the interval packed or cleaned them
             return []
         large = self._writer.flush()
         self._manifest.parts[-PACKED_PARTS:] = [large] if large else []

@@ -1,10 +1,10 @@
-"""Enrichment: the details of staged calls, requested until they are complete."""
+"""Enrichment: it requests the details of staged calls until they are complete."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -18,17 +18,11 @@ from airflow_provider_talkpilot.staging.choices import (
     warn_of_drift,
 )
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
-from airflow_provider_talkpilot.staging.enrich.plan import (
-    DetailPlan,
-    DetailRule,
-    Details,
-    EnrichOptions,
-    Known,
-    Wanted,
-)
+from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wanted
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.inbox import find_events
-from airflow_provider_talkpilot.staging.inventory import find_related, left_alone, list_parts
+from airflow_provider_talkpilot.staging.inventory import find_related, list_parts, skip_errors
 from airflow_provider_talkpilot.staging.manifests import (
     DetailsManifest,
     WalksManifest,
@@ -48,16 +42,18 @@ from airflow_provider_talkpilot.staging.rows import event_row
 
 log = logging.getLogger(__name__)
 
-# Staged details can be deleted while others are fetched: then the work is planned anew, so often.
+# How often the work is planned, because staged details can be deleted while others are fetched.
 PLANS = 3
-# A kill before a part of events is staged costs nothing: they are still in the inbox.
+# A kill before a part of events is staged costs nothing: the events are still in the inbox.
 _EVENT_ROWS = 1000
-RULES: dict[Details, str] = {
-    "until_complete": "until each has its transcript and score",
-    "every_version": "of every version of a call",
-    "by_webhook": "as far as webhooks brought them",
-}
-"""The choices of ``details``, in the words of logs."""
+
+
+class _PartDeletedError(Exception):
+    """A staged part of details was deleted, so the plan lacks details that are known.
+
+    Another run of the interval loaded and cleaned it, or rewrote it without purged calls. So the
+    warehouse or staging has its details.
+    """
 
 
 def enrich_calls(
@@ -69,18 +65,18 @@ def enrich_calls(
 ) -> tuple[DetailsManifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
 
-    Before any error leaves, fetched details are staged; the next try takes them over.
+    Fetched details are staged before any error leaves. The next try goes on from them.
 
     :param client: the API.
     :param calls: the manifest of the list rows; details are staged beside it.
-    :param known: gives the details of the lists' calls that the warehouse has.
-    :param options: concurrency, the rule for further requests.
+    :param known: returns the details that the warehouse has of the lists' calls.
+    :param options: which details to request, and how.
     :return: the manifest of all details staged for the interval, and its path.
     :raises ColumnChoiceError: when the list rows were staged under other choices.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
-    :raises TooManyRejectsError: when more records than allowed did not validate; the others are
+    :raises TooManyRejectsError: when more records than allowed failed validation. The others are
         staged.
-    :raises StagingError: when staged details were deleted again and again meanwhile.
+    :raises StagingError: when other runs deleted staged details again and again.
     """
     options, folder = options or EnrichOptions(), calls.parent
     lists = WalksManifest.load(calls)
@@ -88,12 +84,11 @@ def enrich_calls(
     start = _start(folder, lists)
     for _ in range(PLANS):
         manifest = start.model_copy(deep=True)
-        fetched = _fetch_missing(client, calls, manifest, known, options)
-        manifest.require_rejects_within(options.max_rejects, folder)
-        if fetched and manifest.is_whole(folder):
-            break
-        # Another run of the interval loaded and cleaned them, or wrote them anew without purged
-        # calls: the warehouse or staging has them.
+        with suppress(_PartDeletedError):
+            _fetch_missing(client, calls, manifest, known, options)
+            manifest.require_rejects_within(options.max_rejects, folder)
+            if manifest.is_whole(folder):
+                break
         log.info("Staged details of %s were deleted meanwhile: planning anew.", start.interval)
     else:
         raise StagingError(
@@ -111,7 +106,7 @@ def enrich_calls(
 
 
 def _start(folder: ObjectStoragePath, lists: WalksManifest) -> DetailsManifest:
-    """Make the manifest to fill, with what an interrupted try has spent."""
+    """Create an empty manifest, with the counts of an interrupted try."""
     manifest = DetailsManifest(
         start=lists.start,
         end=lists.end,
@@ -131,42 +126,33 @@ def _fetch_missing(
     manifest: DetailsManifest,
     known: Callable[[WalksManifest], Iterable[Known]] | None,
     options: EnrichOptions,
-) -> bool:
-    """Plan, then fetch the missing details; the manifest gets what is staged.
+) -> None:
+    """Plan, then fetch the missing details. All staged details go into the manifest.
 
-    :return: false where a part was deleted while the plan was made: then the plan may lack details
-        that are known.
+    :raises _PartDeletedError: when a part was deleted while the plan was made.
     """
-    folder, choices = calls.parent, options.choices
-    rule = replace(
-        options.rule,
-        needs_score=not choices.drops("final_score"),
-        needs_transcript=not choices.drops("transcript"),
-    )
-    # Read anew each time: a purge may have been in the lists too.
+    folder = calls.parent
+    # Read it anew for each plan: a purge may have rewritten the lists too.
     lists = WalksManifest.load(calls)
-    with DetailPlan(rule) as plan:
+    with DetailPlan(options) as plan:
         plan.want(map(Wanted.of_row, _rows(folder, lists)))
-        # Listed before the query of the warehouse: a part that is cleaned in between is noticed.
+        # List parts before the query of the warehouse. If another run loads and cleans one during
+        # the query, the plan notices that it is gone.
         own, elsewhere = list_parts(folder, "details"), _find_elsewhere(folder)
         plan.know(known(lists) if known else ())
         with (
             PartWriter(folder, "details", first=len(own)) as writer,
             PartWriter(folder, "rejects") as rejects,
         ):
-            staged = _take_over(own, elsewhere, plan, writer)
-            if staged is None:
-                return False
-            if not rule.every_version:
-                events = _stage_events(folder, lists, plan, writer, choices)
+            manifest.parts = _take_over(own, elsewhere, plan, writer)
+            if not options.every_version:
+                events = _stage_events(folder, lists, plan, writer, options.choices)
                 manifest.by_webhook = sum(part.rows for part in events)
-                staged += events
-            manifest.parts = staged
-            progress = Progress(_log_plan(manifest, plan, rule, client.quota))
+                manifest.parts += events
+            progress = Progress(_log_plan(manifest, plan, options, client.quota))
             batches = DetailBatches(client, folder, manifest, writer, rejects, options)
             with log_group("Details, as they come"):
                 batches.fetch(plan.missing(), progress)
-    return True
 
 
 def _rows(folder: ObjectStoragePath, lists: WalksManifest) -> Iterator[dict[str, Any]]:
@@ -177,7 +163,7 @@ def _rows(folder: ObjectStoragePath, lists: WalksManifest) -> Iterator[dict[str,
 def _find_elsewhere(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
     """Find detail parts of other work on the same calls, such as a failed re-sync of other days."""
     found = list[ObjectStoragePath]()
-    with left_alone(strict=False):
+    with skip_errors():
         for related in find_related(folder):
             found += list_parts(related.path, "details")
     return found
@@ -188,36 +174,48 @@ def _take_over(
     elsewhere: Sequence[ObjectStoragePath],
     plan: DetailPlan,
     writer: PartWriter,
-) -> list[Part] | None:
+) -> list[Part]:
     """Enter staged details into the plan, so that they are not requested again.
 
-    A part of this folder is used as it is where the lists have all its calls. Calls that the lists
-    lack may be gone from TalkPilot: of other parts, the details that are wanted are copied. Torn
-    parts are not used.
+    A call that the list lacks may be gone from TalkPilot, and its detail must not come back into
+    the table. So a part of this folder is used as it is only where the list has all of its calls.
+    Of its other parts, and of other folders, the details that the list has calls for are copied.
 
     :param own: detail parts in this folder.
     :param elsewhere: detail parts of other work on the same calls.
-    :return: the parts with details that the warehouse lacks; None where a part of this folder was
-        deleted meanwhile.
+    :return: the parts with details that the warehouse lacks.
+    :raises _PartDeletedError: when a part of this folder was deleted meanwhile.
     """
     parts, mixed = list[Part](), list[ObjectStoragePath]()
     for path in own:
-        intact = read_intact(path)
-        if intact is None:
-            if storage.size(path) is None:
-                return None
-            log.warning("Not using %s: it is torn.", path)
-        elif not all(plan.wants(row["id"]) for row in intact[1]):
+        part, rows = _read_own(path)
+        if not all(plan.wants(row["id"]) for row in rows):
             mixed.append(path)
-        elif plan.know(map(Known.of_row, intact[1])):
-            parts.append(intact[0])
-    # Last: details that an interrupted try copied are known by now.
-    for path in (*mixed, *elsewhere):
-        rows = list[dict[str, Any]]()
-        with left_alone(strict=False):
+        elif plan.know(map(Known.of_row, rows)) and part:
+            parts.append(part)
+    # Copy last, because the parts above can be copies that an interrupted try made.
+    for path in mixed:
+        _, rows = _read_own(path)
+        parts += _stage(filter(plan.can_use, rows), plan, writer)
+    for path in elsewhere:
+        rows = []
+        with skip_errors():
             _, rows = read_intact(path) or (None, [])
         parts += _stage(filter(plan.can_use, rows), plan, writer)
-    return None if any(storage.size(path) is None for path in mixed) else parts
+    return parts
+
+
+def _read_own(path: ObjectStoragePath) -> tuple[Part | None, list[dict[str, Any]]]:
+    """Read a detail part of this folder; a torn one has no rows.
+
+    :raises _PartDeletedError: when it is gone.
+    """
+    if intact := read_intact(path):
+        return intact
+    if storage.size(path) is None:
+        raise _PartDeletedError
+    log.warning("Not using %s: it is torn.", path)
+    return None, []
 
 
 def _stage_events(
@@ -227,7 +225,7 @@ def _stage_events(
     writer: PartWriter,
     choices: ColumnChoices,
 ) -> list[Part]:
-    """Stage the transcripts that the inbox has of calls of which no detail is known.
+    """Stage the transcripts that the inbox has of calls without a known detail.
 
     An inbox that cannot be read costs requests, and stops nothing.
 
@@ -246,7 +244,7 @@ def _stage_events(
     )
     while True:
         rows = list[dict[str, Any]]()
-        with left_alone(strict=False):
+        with skip_errors():
             rows = list(islice(details, _EVENT_ROWS))
         if not rows:
             return parts
@@ -254,7 +252,7 @@ def _stage_events(
 
 
 def _stage(rows: Iterable[dict[str, Any]], plan: DetailPlan, writer: PartWriter) -> list[Part]:
-    """Stage details as a part, and enter them into the plan; none where all of them are known."""
+    """Enter details into the plan and stage them as a part; no part where all are known."""
     rows = list(rows)
     if not plan.know(map(Known.of_row, rows)):
         return []
@@ -263,13 +261,15 @@ def _stage(rows: Iterable[dict[str, Any]], plan: DetailPlan, writer: PartWriter)
     return [part] if part else []
 
 
-def _log_plan(manifest: DetailsManifest, plan: DetailPlan, rule: DetailRule, quota: Quota) -> int:
-    """Log how much there is to do; give how many details to fetch."""
+def _log_plan(
+    manifest: DetailsManifest, plan: DetailPlan, options: EnrichOptions, quota: Quota
+) -> int:
+    """Log how much there is to do; return how many details to fetch."""
     wanted, missing = plan.wanted(), plan.to_fetch()
-    known = wanted - missing
+    known, rule = wanted - missing, RULES[options.details]
     log.info(
         "Details of %s, %s: %s call(s), %s known, %s to fetch.",
-        *(manifest.interval, RULES[rule.details], f"{wanted:,}", f"{known:,}", f"{missing:,}"),
+        *(manifest.interval, rule, f"{wanted:,}", f"{known:,}", f"{missing:,}"),
     )
     if for_recordings := plan.for_recordings():
         log.info("Of these, %s for their recording alone.", f"{for_recordings:,}")

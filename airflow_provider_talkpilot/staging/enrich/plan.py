@@ -1,29 +1,31 @@
 """The plan of an enrichment: which calls still need a request for their detail.
 
-A detail is complete when it has a transcript and a score. One that is known and complete is never
-requested again; one that lacks either is, while the call is young. The detail of a purged call has
-its score alone: it is not requested where the warehouse has that, or where scores are dropped. A
-user can choose a request for every version of a call
-instead; a version is ``(id, updated_at)``.
+A detail is complete when it has a transcript and a score. A complete detail is never requested
+again. A detail that lacks either is requested again while its call is young, at most once a day. Of
+a purged call, only the score is left: its detail is not requested where the warehouse has the
+score, or where scores are dropped. A user can choose a request for every version of a call instead;
+a version is ``(id, updated_at)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter
 
-from airflow_provider_talkpilot.api import CallDetail
-from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.scratch import Scratch
 
+PAUSE = timedelta(days=1)
+"""A detail is requested again at least this long after its last request."""
+
+# All times are microseconds since 1970. Rows of `wanted` keep the order of the list by their rowid.
 _SCHEMA = """
 CREATE TABLE wanted (
-    position INTEGER PRIMARY KEY, id TEXT UNIQUE, agent_id TEXT, created_at INTEGER,
-    version INTEGER, deleted INTEGER, purged INTEGER
+    id TEXT PRIMARY KEY, agent_id TEXT, created_at INTEGER, version INTEGER, deleted INTEGER,
+    purged INTEGER
 );
 CREATE TABLE known (
     id TEXT PRIMARY KEY, version INTEGER, fetched_at INTEGER, scored INTEGER, transcribed INTEGER,
@@ -32,15 +34,14 @@ CREATE TABLE known (
 """
 
 _WANT = """
-INSERT INTO wanted (id, agent_id, created_at, version, deleted, purged) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO wanted VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     version = max(coalesce(version, 0), coalesce(excluded.version, 0)),
     purged = max(purged, excluded.purged)
 """
 
 _KNOW = """
-INSERT INTO known (id, version, fetched_at, scored, transcribed, recorded, loaded, archived)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version, fetched_at = excluded.fetched_at, scored = excluded.scored,
     transcribed = excluded.transcribed, recorded = max(recorded, excluded.recorded),
@@ -48,9 +49,8 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE excluded.fetched_at > fetched_at
 """
 
-# A list row without updated_at shows no change: any detail of that call is its detail. And a purge
-# leaves nothing of a detail but its score. A staged one is of before the purge: the warehouse will
-# not take it.
+# A list row without updated_at shows no change: any detail of its call is current. A detail of a
+# purged call that is only staged was fetched before the purge, and the warehouse refuses it.
 _MISSING = """
 SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted, coalesce(k.archived, 0)
 FROM wanted AS w LEFT JOIN known AS k USING (id)
@@ -62,28 +62,22 @@ WHERE NOT (w.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
           ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
           AND w.created_at > :young_since AND k.fetched_at <= :fetched_before
       )
-      OR (
-          :needs_recording AND NOT k.recorded AND NOT w.purged
-          AND k.fetched_at <= :fetched_before
-      )
+      OR (:recordings AND NOT k.recorded AND NOT w.purged AND k.fetched_at <= :fetched_before)
   )
-ORDER BY w.position
+ORDER BY w.rowid
 """
-
 
 _required = TypeAdapter(datetime).validate_python
 _optional = TypeAdapter(datetime | None).validate_python
 
-Details = Literal["until_complete", "every_version", "by_webhook"]
-
 
 class Wanted(NamedTuple):
-    """A call whose detail is to be requested.
+    """A call whose detail is wanted.
 
-    :param version: ``updated_at`` of its list row, if it has one.
-    :param deleted: whether its list row says it is soft-deleted.
-    :param purged: whether its list row says it is purged.
-    :param recorded: whether the warehouse knows that its recording was archived.
+    :param version: ``updated_at`` of its list row, if the row has one.
+    :param deleted: whether its list row says that it is soft-deleted.
+    :param purged: whether its list row says that it is purged.
+    :param archived: whether its recording was archived, according to the warehouse.
     """
 
     id: str
@@ -92,11 +86,11 @@ class Wanted(NamedTuple):
     version: datetime | None
     deleted: bool = False
     purged: bool = False
-    recorded: bool = False
+    archived: bool = False
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Self:
-        """Make it of a staged list row."""
+        """Read a staged list row."""
         return cls(
             row["id"],
             row["agent_id"],
@@ -110,13 +104,13 @@ class Wanted(NamedTuple):
 class Known(NamedTuple):
     """A detail that staging or the warehouse has.
 
-    :param version: the version it belongs to.
+    :param version: the version of the call that it belongs to.
     :param fetched_at: when it was requested.
     :param scored: whether it has a ``final_score``.
     :param transcribed: whether it has a transcript, or its call is purged.
-    :param recorded: whether it is known what became of its recording.
-    :param loaded: whether the warehouse has it; of a purged call, its score.
-    :param archived: whether the warehouse knows that its recording was archived.
+    :param recorded: whether its recording has a status other than ``failed``.
+    :param loaded: whether the warehouse has it; of a purged call, whether it has the score.
+    :param archived: whether its recording was archived, according to the warehouse.
     """
 
     id: str
@@ -130,7 +124,7 @@ class Known(NamedTuple):
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Self:
-        """Make it of a staged detail."""
+        """Read a staged detail."""
         return cls(
             row["id"],
             _optional(row["detail_updated_at"]),
@@ -141,76 +135,20 @@ class Known(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
-class DetailRule:
-    """When a detail is requested again: transcript and score come after the call.
-
-    :param details: ``until_complete``, or ``every_version`` for a request whenever the list shows
-        a change. Under the latter a missing transcript alone is no reason for a request. Or
-        ``by_webhook``, for no request at all.
-    :param max_age: an incomplete one only while the call is younger than this; zero never.
-    :param pause: at least this long after the last request.
-    :param needs_score: False where scores are not kept.
-    :param needs_transcript: False where transcripts are not kept.
-    :param needs_recording: whether a missing recording alone is worth a request, at most once a
-        pause and whatever the call's age.
-    """
-
-    details: Details = "until_complete"
-    max_age: timedelta = timedelta(days=3)
-    pause: timedelta = timedelta(days=1)
-    needs_score: bool = True
-    needs_transcript: bool = True
-    needs_recording: bool = False
-
-    @property
-    def every_version(self) -> bool:
-        """Whether each change that the list shows costs a request."""
-        return self.details == "every_version"
-
-
-class Archive(Protocol):
-    """Archives recordings, whose addresses die: they are fetched when their details come."""
-
-    def archive(self, call: CallDetail) -> dict[str, Any]:
-        """Archive the recording of a call, in any thread; give its columns that have a value."""
-
-    def close(self) -> None:
-        """Let what is not archived yet fail soon."""
-
-
-@dataclass(frozen=True)
-class EnrichOptions:
-    """How to enrich.
-
-    :param concurrency: requests in flight at most; the quota can allow fewer.
-    :param rule: when a detail that is known is requested again.
-    :param max_rejects: records that may fail validation before the run fails.
-    :param choices: what is dropped or hashed: the choices that the list rows were staged under.
-    :param archive: archives recordings; None where they are not archived.
-    """
-
-    concurrency: int = 32
-    rule: DetailRule = DetailRule()
-    max_rejects: int = 0
-    choices: ColumnChoices = KEEP_ALL
-    archive: Archive | None = None
-
-
 class DetailPlan(Scratch):
-    """Collects what is wanted and what is known; gives what is missing. A context manager.
+    """Collects which details are wanted and which are known; a context manager.
 
-    :param rule: when a detail that is known is requested again.
+    :param options: when a known detail is requested again.
     :param now: aware time that ages are measured at; the machine's clock by default.
     """
 
-    def __init__(self, rule: DetailRule | None = None, now: datetime | None = None) -> None:
+    def __init__(self, options: EnrichOptions, now: datetime | None = None) -> None:
         super().__init__(_SCHEMA)
-        self._rule = rule or DetailRule()
+        self._options = options
         self._now = now or datetime.now(UTC)
 
     def want(self, calls: Iterable[Wanted]) -> None:
-        """Add staged list rows."""
+        """Add calls of the list."""
         rows = (
             (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted, c.purged)
             for c in calls
@@ -218,24 +156,24 @@ class DetailPlan(Scratch):
         self._insert(_WANT, rows)
 
     def wants(self, call_id: str) -> bool:
-        """Whether the list has the call."""
+        """Return whether the list has a call."""
         found = self._db.execute("SELECT 1 FROM wanted WHERE id = ?", (call_id,))
         return found.fetchone() is not None
 
     def is_known(self, call_id: str) -> bool:
-        """Whether any detail of the call is known."""
+        """Return whether any detail of a call is known."""
         found = self._db.execute("SELECT 1 FROM known WHERE id = ?", (call_id,))
         return found.fetchone() is not None
 
     def can_use(self, row: dict[str, Any]) -> bool:
-        """Whether the list has a staged detail's call, and in no newer version to be requested."""
+        """Return whether the list has the call of a staged detail, and the detail is new enough."""
         detail, query = Known.of_row(row), "SELECT version, purged FROM wanted WHERE id = ?"
         version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
         is_current = (_micros(detail.version) or 0) >= (version or 0)
-        return purged is not None and (is_current or not (self._rule.every_version or purged))
+        return purged is not None and (is_current or not (self._options.every_version or purged))
 
     def know(self, details: Iterable[Known]) -> int:
-        """Add details that exist; of two for one call the one fetched later counts.
+        """Add details that exist; of two for one call, the one fetched later counts.
 
         :return: how many of them were new.
         """
@@ -243,42 +181,49 @@ class DetailPlan(Scratch):
         return self._insert(_KNOW, rows)
 
     def wanted(self) -> int:
-        """How many calls the lists have."""
+        """Count the calls of the list."""
         return self._count("wanted")
 
     def to_fetch(self) -> int:
-        """How many details to request."""
-        return 0 if self._rule.details == "by_webhook" else self._count(f"({_MISSING})")
+        """Count the details to request."""
+        return 0 if self._options.details == "by_webhook" else self._count(f"({_MISSING})")
 
     def for_recordings(self) -> int:
-        """How many of them are requested for their recordings alone."""
-        without = self._count(f"({_MISSING})", needs_recording=False)
+        """Count the details that are requested for their recordings alone."""
+        without = self._count(f"({_MISSING})", recordings=False)
         return max(self.to_fetch() - without, 0)
 
     def missing(self) -> Iterator[Wanted]:
-        """The calls whose details to request, in the order of the list rows."""
-        if self._rule.details == "by_webhook":
+        """Return the calls whose details to request, in the order of the list."""
+        if self._options.details == "by_webhook":
             return
-        for call_id, agent_id, created_at, version, deleted, archived in self._db.execute(
-            _MISSING, self._bounds()
-        ):
-            started = _EPOCH + created_at * _MICROSECOND
-            flags = {"deleted": bool(deleted), "recorded": bool(archived)}
-            yield Wanted(call_id, agent_id, started, _moment(version), **flags)
+        rows = self._db.execute(_MISSING, self._bounds())
+        for call_id, agent_id, created_at, version, deleted, archived in rows:
+            yield Wanted(
+                call_id,
+                agent_id,
+                _EPOCH + created_at * _MICROSECOND,
+                _EPOCH + version * _MICROSECOND if version else None,
+                deleted=bool(deleted),
+                archived=bool(archived),
+            )
 
     def _count(self, rows: str, **bounds: bool) -> int:
-        values = self._bounds() | bounds
-        found = self._db.execute(f"SELECT count(*) FROM {rows}", values)  # noqa: S608
+        found = self._db.execute(
+            f"SELECT count(*) FROM {rows}",  # noqa: S608
+            self._bounds() | bounds,
+        )
         return int(found.fetchone()[0])
 
     def _bounds(self) -> dict[str, int | None]:
+        options = self._options
         return {
-            "young_since": _micros(self._now - self._rule.max_age),
-            "fetched_before": _micros(self._now - self._rule.pause),
-            "every_version": self._rule.every_version,
-            "needs_score": self._rule.needs_score,
-            "needs_recording": self._rule.needs_recording,
-            "needs_transcript": self._rule.needs_transcript and not self._rule.every_version,
+            "young_since": _micros(self._now - options.max_age),
+            "fetched_before": _micros(self._now - PAUSE),
+            "every_version": options.every_version,
+            "needs_score": options.needs_score,
+            "needs_transcript": options.needs_transcript,
+            "recordings": options.recordings,
         }
 
 
@@ -288,7 +233,3 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // _MICROSECOND
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if not micros else _EPOCH + micros * _MICROSECOND

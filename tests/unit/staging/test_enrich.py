@@ -13,14 +13,7 @@ from typing import Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.api import (
-    CallDetail,
-    CallFilters,
-    Interval,
-    Quota,
-    TalkPilotClient,
-    prefetch,
-)
+from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient, prefetch
 from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.staging import storage
@@ -31,10 +24,9 @@ from airflow_provider_talkpilot.staging.enrich.details import (
     MOST_ACCIDENTS,
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
-from airflow_provider_talkpilot.staging.enrich.plan import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest, WalksManifest
-from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.support.waiting import wait_until
@@ -49,7 +41,7 @@ def call_id(number: int) -> str:
 
 
 class Client:
-    """Gives details; those in ``bad`` do not fit."""
+    """Responds with details; those in ``bad`` do not fit."""
 
     def __init__(self, *, bad: range = range(0)) -> None:
         self.quota, self.requests, self.bad = Quota(), Counter[str](), bad
@@ -92,28 +84,22 @@ def enrich(calls: ObjectStoragePath, client: Client, **options: Any) -> DetailsM
     return found
 
 
+def rows(folder: ObjectStoragePath, kind: str) -> list[dict[str, Any]]:
+    """The staged records of a kind, in order."""
+    parts = sorted(Path(folder.path).glob(f"{kind}-0*.jsonl"))
+    return [json.loads(line) for part in parts for line in part.read_bytes().splitlines()]
+
+
 def staged(folder: ObjectStoragePath) -> list[str]:
     """Ids of the details that a kill at this moment would leave, in order."""
-    return [
-        json.loads(line)["id"]
-        for path in sorted(Path(folder.path).glob("details-0*.jsonl"))
-        for line in path.read_bytes().splitlines()
-    ]
-
-
-def rejected(folder: ObjectStoragePath) -> list[dict[str, Any]]:
-    return [
-        json.loads(line)
-        for path in sorted(Path(folder.path).glob("rejects-*"))
-        for line in path.read_bytes().splitlines()
-    ]
+    return [row["id"] for row in rows(folder, "details")]
 
 
 def test_a_detail_that_does_not_fit_holds_nothing_back(folder: ObjectStoragePath) -> None:
     calls = stage(folder, 150)
     with pytest.raises(TooManyRejectsError, match=r"^1 record\(s\).*0 allowed.*rejects-.*max_rej"):
         enrich(calls, Client(bad=range(1)), concurrency=1)
-    [reject] = rejected(folder)
+    [reject] = rows(folder, "rejects")
     assert (reject["agent_id"], reject["reason"]) == (AGENT_ID, "final_score: no")
     assert reject["record"]["id"] == call_id(0)
     assert "audio_file_url" not in reject["record"]
@@ -128,15 +114,19 @@ def test_an_api_that_changed_gets_no_more_requests(folder: ObjectStoragePath) ->
     with pytest.raises(TooManyRejectsError):
         enrich(stage(folder, 500), client, concurrency=4)
     assert client.requests["detail"] <= MOST_ACCIDENTS + 1 + 6
-    assert len(rejected(folder)) == client.requests["detail"]
+    assert len(rows(folder, "rejects")) == client.requests["detail"]
 
 
-@pytest.mark.parametrize("slow", [0, 3])
-def test_results_are_staged_while_another_is_waited_for(
-    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, slow: int
-) -> None:
+@pytest.fixture
+def quick_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetch, "IDLE_SECONDS", 0.05)
 
+
+@pytest.mark.usefixtures("quick_idle")
+@pytest.mark.parametrize("slow", [0, 3])
+def test_results_are_staged_while_another_is_waited_for(
+    folder: ObjectStoragePath, slow: int
+) -> None:
     class Slow(Client):
         def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
             if int(call_id[-12:]) == slow:
@@ -148,11 +138,8 @@ def test_results_are_staged_while_another_is_waited_for(
     assert enrich(stage(folder, 4), client).rows == 4
 
 
-def test_results_are_staged_before_the_quota_is_waited_for(
-    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prefetch, "IDLE_SECONDS", 0.05)
-
+@pytest.mark.usefixtures("quick_idle")
+def test_results_are_staged_before_the_quota_is_waited_for(folder: ObjectStoragePath) -> None:
     class Watching(Client):
         def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
             assert len(staged(folder)) == int(call_id[-12:]) // 3 * 3
@@ -175,7 +162,7 @@ class SlowArchive:
         return {"recording_status": "none"}
 
     def close(self) -> None:
-        """All come."""
+        """No recording takes long."""
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
@@ -201,7 +188,7 @@ def test_many_small_parts_become_few(
     folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(details, "PACKED_PARTS", 10)
-    manifest = enrich(stage(folder, 5_250), Client(), concurrency=1)
+    manifest = enrich(stage(folder, 5_250), Client(), concurrency=4)
     *large, _ = [part.rows for part in manifest.parts if part.rows > BATCH_ROWS]
     assert len(large) >= 4
     assert len(manifest.parts) < len(large) + 1 + 10
@@ -232,23 +219,15 @@ def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.Mo
     again = Client()
     manifest = enrich(calls, again, concurrency=1)
     assert again.requests["detail"] == 1_500 - len(set(left))
-    rows = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
-    assert sorted(rows) == [call_id(number) for number in range(1_500)]
+    found = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
+    assert sorted(found) == [call_id(number) for number in range(1_500)]
 
 
 def test_details_that_cannot_be_copied_are_not_taken_for_staged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, interval = parse_uri(tmp_path.as_uri()), Interval(START, START + timedelta(days=1))
     failed, again = (
-        interval_folder(
-            root,
-            dag_id=dag_id,
-            connection_id="c",
-            agent_ids=None,
-            filters=CallFilters(),
-            interval=interval,
-        )
+        folder / dag_id / "connection/all/20260316T000000Z_20260317T000000Z"
         for dag_id in ("failed", "again")
     )
     enrich(stage(failed, 30), Client())
@@ -263,11 +242,6 @@ def test_details_that_cannot_be_copied_are_not_taken_for_staged(
             enrich(calls, client)
     assert enrich(calls, client).rows == 30
     assert client.requests["detail"] == 0
-
-
-def test_details_are_staged_in_the_order_of_the_calls(folder: ObjectStoragePath) -> None:
-    enrich(stage(folder, 350), Client(), concurrency=4)
-    assert staged(folder) == [call_id(number) for number in range(350)]
 
 
 def test_an_error_costs_no_response_that_is_paid_for(folder: ObjectStoragePath) -> None:

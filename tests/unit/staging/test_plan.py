@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, DetailRule, Known, Wanted
+from airflow_provider_talkpilot.staging.choices import ColumnChoices
+from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wanted
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 
@@ -24,18 +26,18 @@ wanted = st.builds(
     st.booleans(),
 )
 known = st.builds(Known, ids, versions, days, st.booleans(), st.booleans(), st.booleans())
-rules = st.builds(
-    DetailRule,
+options = st.builds(
+    EnrichOptions,
     st.sampled_from(["until_complete", "every_version"]),
     max_age=st.integers(0, 4).map(lambda days: timedelta(days=days)),
-    pause=st.integers(0, 4).map(lambda days: timedelta(days=days)),
-    needs_score=st.booleans(),
-    needs_transcript=st.booleans(),
+    choices=st.sampled_from([None, "final_score", "transcript"]).map(
+        lambda dropped: ColumnChoices({dropped: "drop"} if dropped else {})
+    ),
 )
 
 
 def model(
-    calls: list[Wanted], details: list[Known], rule: DetailRule
+    calls: list[Wanted], details: list[Known], options: EnrichOptions
 ) -> list[tuple[str, datetime | None]]:
     """Which details to request, each with the newest version that a list row showed."""
     newest: dict[str, Wanted] = {}
@@ -50,64 +52,61 @@ def model(
         had = latest.get(detail.id)
         if had is None or detail.fetched_at > had.fetched_at:
             latest[detail.id] = detail._replace(loaded=detail.loaded or bool(had and had.loaded))
+    drops, every_version = options.choices.drops, options.details == "every_version"
     missing = []
     for call in newest.values():
         have = latest.get(call.id)
-        if call.purged and ((have and have.loaded) or not rule.needs_score):
+        if call.purged and ((have and have.loaded) or drops("final_score")):
             is_missing = False
         elif have is None or (
-            (rule.details == "every_version" or call.purged)
+            (every_version or call.purged)
             and (call.version and (have.version is None or call.version > have.version))
         ):
             is_missing = True
         else:
-            young = call.created_at > NOW - rule.max_age
-            rested = have.fetched_at <= NOW - rule.pause
-            lacks_transcript = rule.details == "until_complete" and not have.transcribed
-            incomplete = (rule.needs_score and not have.scored) or (
-                rule.needs_transcript and lacks_transcript
-            )
-            is_missing = incomplete and young and rested
+            young = call.created_at > NOW - options.max_age
+            rested = have.fetched_at <= NOW - timedelta(days=1)
+            lacks_score = not have.scored and not drops("final_score")
+            lacks_transcript = not (have.transcribed or every_version or drops("transcript"))
+            is_missing = (lacks_score or lacks_transcript) and young and rested
         if is_missing:
             missing.append((call.id, call.version))
     return missing
 
 
-@given(st.lists(wanted), st.lists(known), rules)
-def test_against_the_model(calls: list[Wanted], details: list[Known], rule: DetailRule) -> None:
-    with DetailPlan(rule, NOW) as plan:
+@given(st.lists(wanted), st.lists(known), options)
+def test_against_the_model(
+    calls: list[Wanted], details: list[Known], options: EnrichOptions
+) -> None:
+    with DetailPlan(options, NOW) as plan:
         plan.want(calls)
         plan.know(details)
         found = list(plan.missing())
-        assert [(call.id, call.version) for call in found] == model(calls, details, rule)
+        assert [(call.id, call.version) for call in found] == model(calls, details, options)
         assert plan.to_fetch() == len(found)
         assert plan.wanted() == len({call.id for call in calls})
         for call in found:
             assert call.created_at == NOW - timedelta(days=ord(call.id) - 97)
-
-
-@given(st.lists(wanted, min_size=1), rules)
-def test_nothing_is_missing_once_it_is_known(calls: list[Wanted], rule: DetailRule) -> None:
-    with DetailPlan(rule, NOW) as plan:
-        plan.want(calls)
-        plan.know(Known(c.id, c.version, NOW, True, True) for c in list(plan.missing()))
+        # Once they are known, nothing is missing.
+        later = NOW + timedelta(microseconds=1)
+        plan.know(Known(call.id, call.version, later, True, True) for call in found)
         assert plan.to_fetch() == 0
 
 
 def test_a_purge_needs_no_detail_where_the_table_has_one() -> None:
     """Each day has some thousand purges by retention: a request each would be most of the cost."""
     version = datetime(2026, 3, 16, tzinfo=UTC)
-    purged = [Wanted(each, "agent", version, NOW, purged=True) for each in "abc"]
-    with DetailPlan(now=NOW) as plan:
+    purged = [Wanted(id_, "agent", version, NOW, purged=True) for id_ in "abc"]
+    with DetailPlan(EnrichOptions(), NOW) as plan:
         plan.want(purged)
-        # What is only staged is of before the purge, and the table will not take it.
+        # What is only staged was fetched before the purge, and the table refuses it.
         plan.know([Known(c, version, version, True, True, loaded=c == "a") for c in "ab"])
         assert [call.id for call in plan.missing()] == ["b", "c"]
 
 
 def test_the_times_are_kept_to_the_microsecond() -> None:
     version = datetime(2026, 3, 16, 1, 2, 3, 456789, tzinfo=UTC)
-    with DetailPlan(DetailRule("every_version"), now=NOW) as plan:
+    with DetailPlan(EnrichOptions("every_version"), NOW) as plan:
         plan.want([Wanted("a", "agent", version, version)])
         plan.know([Known("a", version - timedelta(microseconds=1), NOW, True, True)])
         [call] = plan.missing()

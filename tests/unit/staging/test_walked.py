@@ -1,10 +1,11 @@
-"""What a walk says of staged rows, against a model that is plain enough to be right."""
+"""What a walk proves about staged rows, against a model that is plain enough to be right."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 
 START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
 WALKED = datetime(2026, 3, 20, tzinfo=UTC)
+BEFORE = WALKED - timedelta(days=1)
 # Agent "a" is named "A" in the walk, "b" as it is, and "x" is not walked.
 IDS = ["a1", "a2", "a3", "b1", "b2", "x1"]
 STARTS = {"a3": START - timedelta(microseconds=1), "b2": END, "a1": START}
@@ -38,29 +40,16 @@ def write(folder: ObjectStoragePath, kind: str, records: Iterable[Row]) -> list[
 
 
 def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, WalksManifest]:
-    """A walk of agents a and b; ``calls`` and ``rejects`` are records."""
+    """A walk of agents a and b; ``calls`` are its rows, ``rejected`` the rejects of agent a."""
     folder = parse_uri(f"file://{place}")
-    calls, rejects = fields.pop("calls", ()), fields.pop("rejects", ())
+    parts, rejected = write(folder, "calls", fields.pop("calls", ())), fields.pop("rejected", 0)
     agents = [
-        AgentWalk(
-            agent_id=agent_id,
-            calls=0,
-            rejected=sum(reject["agent_id"] == agent_id for reject in rejects),
-            began_at=WALKED,
-            walked_at=WALKED,
-        )
-        for agent_id in ("A", "b")
+        AgentWalk(agent_id=name, calls=0, rejected=count, began_at=WALKED, walked_at=WALKED)
+        for name, count in (("A", rejected), ("b", 0))
     ]
-    manifest = WalksManifest(
-        start=START,
-        end=END,
-        agents=agents,
-        parts=write(folder, "calls", calls),
-        rejects=write(folder, "rejects", rejects),
-        started_at=WALKED,
-        **fields,
+    return folder, WalksManifest(
+        start=START, end=END, agents=agents, parts=parts, started_at=WALKED, **fields
     )
-    return folder, manifest
 
 
 @given(
@@ -94,77 +83,36 @@ def test_states(
             assert calls.state(row(call_id, is_purged=purged), read_at) is expected
 
 
-@pytest.fixture
-def before() -> datetime:
-    return WALKED - timedelta(days=1)
-
-
-def test_rejected_records_are_there(tmp_path: Any, before: datetime) -> None:
-    rejects = [
-        {"agent_id": "A", "reason": "", "record": row("a1", is_purged=True)},
-        {"agent_id": "A", "reason": "", "record": row("a2")},
-    ]
-    folder, manifest = walked(str(tmp_path), rejects=rejects)
+def test_a_reject_hides_which_calls_of_its_agent_are_gone(tmp_path: Path) -> None:
+    """It may be any of them. Of other agents they are still seen."""
+    folder, manifest = walked(str(tmp_path), rejected=1)
     with WalkedCalls(folder, manifest) as calls:
-        assert calls.state(row("a1"), before) is CallState.PURGED
-        assert calls.state(row("a2"), before) is CallState.SAME
-        assert calls.state(row("aX"), before) is CallState.GONE
-
-
-@pytest.mark.parametrize("record", [{"is_purged": True}, {"id": 5}, None, "text", []], ids=repr)
-def test_a_record_without_an_id_hides_which_calls_are_gone(
-    tmp_path: Any, before: datetime, record: Any
-) -> None:
-    """Of its agent; of the others it is still seen."""
-    rejects = [{"agent_id": "A", "reason": "", "record": record}]
-    folder, manifest = walked(str(tmp_path), rejects=rejects)
-    with WalkedCalls(folder, manifest) as calls:
-        assert calls.state(row("a1"), before) is CallState.SAME
-        assert calls.state(row("b1"), before) is CallState.GONE
-
-
-def test_rejects_that_were_deleted_hide_which_calls_are_gone(
-    tmp_path: Any, before: datetime
-) -> None:
-    rejects = [{"agent_id": "A", "reason": "", "record": row("a1")}]
-    folder, manifest = walked(str(tmp_path), rejects=rejects)
-    (tmp_path / manifest.rejects[0].name).unlink()
-    with WalkedCalls(folder, manifest) as calls:
-        assert calls.state(row("a1"), before) is CallState.SAME
-        assert calls.state(row("b1"), before) is CallState.GONE
+        assert calls.state(row("a1"), BEFORE) is CallState.SAME
+        assert calls.state(row("b1"), BEFORE) is CallState.GONE
 
 
 @pytest.mark.parametrize(
-    "odd",
+    ("record", "state"),
     [
-        {},
-        {"id": None},
-        {"id": 5},
-        row("a1", detail_found=False),
-        row("a1") | {"created_at": None},
-        row("a1") | {"created_at": "yesterday"},
-        row("a1") | {"agent_id": None},
+        ({}, CallState.SAME),
+        ({"id": None}, CallState.SAME),
+        ({"id": 5}, CallState.SAME),
+        (row("a1", detail_found=False), CallState.SAME),
+        (row("a1") | {"created_at": None}, CallState.SAME),
+        (row("a1") | {"created_at": "yesterday"}, CallState.SAME),
+        (row("a1") | {"agent_id": None}, CallState.SAME),
+        (row("a1") | {"created_at": "2026-03-16 00:00:00+00"}, CallState.GONE),
+        # Without a zone it is in UTC, as in a call.
+        (row("a1") | {"created_at": "2026-03-16T00:00:00"}, CallState.GONE),
     ],
     ids=repr,
 )
-def test_records_that_tell_too_little_stay(tmp_path: Any, before: datetime, odd: Row) -> None:
-    folder, manifest = walked(str(tmp_path))
-    with WalkedCalls(folder, manifest) as calls:
-        assert calls.state(row("a1"), before) is CallState.GONE
-        assert calls.state(odd, before) is CallState.SAME
+def test_a_reject_is_read_as_it_came(tmp_path: Path, record: Row, state: CallState) -> None:
+    with WalkedCalls(*walked(str(tmp_path))) as calls:
+        assert calls.state(record, BEFORE) is state
 
 
-@pytest.mark.parametrize("created_at", ["2026-03-16 00:00:00+00", "2026-03-16T00:00:00"])
-def test_a_rejected_record_has_its_moment_as_it_came(
-    tmp_path: Any, before: datetime, created_at: str
-) -> None:
-    """Without a zone it is in UTC, as in a call."""
-    folder, manifest = walked(str(tmp_path))
-    with WalkedCalls(folder, manifest) as calls:
-        assert calls.state(row("a1") | {"created_at": created_at}, before) is CallState.GONE
-
-
-def test_parts_that_lack_a_row_say_nothing(tmp_path: Any) -> None:
+def test_parts_that_lack_a_row_prove_nothing(tmp_path: Path) -> None:
     folder, manifest = walked(str(tmp_path), calls=[row("a1"), row("a2")])
     manifest.parts[0].rows += 1
     with pytest.raises(ManifestError, match="do not hold what their manifest says"):
