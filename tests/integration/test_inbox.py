@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_talkpilot.sandbox import Sandbox, StorageEmulator
 from tests.integration.chain import Chain, age, local
@@ -116,6 +117,12 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
 
     calls = chain.summaries()
     chain.performance(calls)
+    # The first try ends after it staged the transcripts. They count all the same.
+    sandbox.faults.add("status", kind="detail", status=401, times=100)
+    with pytest.raises(AirflowFailException, match="401"):
+        chain.enrich(calls)
+    sandbox.faults.clear()
+    sandbox.reset_counters()
     details = chain.enrich(calls)
     chain.load(str(details.returned))
     assert sorted(requested(sandbox)) == sorted(living(chain) - arrived)

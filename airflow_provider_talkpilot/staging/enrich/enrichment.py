@@ -116,7 +116,7 @@ def _start(folder: ObjectStoragePath, lists: WalksManifest) -> DetailsManifest:
         started_at=datetime.now(UTC),
     )
     before = load_checkpoint(folder, "details")
-    kept = {"requests", "fetched", "drift", "recordings", "started_at"}
+    kept = {"requests", "fetched", "by_webhook", "drift", "recordings", "started_at"}
     return manifest.model_copy(update=before.model_dump(include=kept) if before else {})
 
 
@@ -147,8 +147,10 @@ def _fetch_missing(
             manifest.parts = _take_over(own, elsewhere, plan, writer)
             if not options.every_version:
                 events = _stage_events(folder, lists, plan, writer, options.choices)
-                manifest.by_webhook = sum(part.rows for part in events)
+                manifest.by_webhook += sum(part.rows for part in events)
                 manifest.parts += events
+                if events:
+                    manifest.save_checkpoint(folder)  # the next try counts them too
             progress = Progress(_log_plan(manifest, plan, options, client.quota))
             batches = DetailBatches(client, folder, manifest, writer, rejects, options)
             with log_group("Details, as they come"):

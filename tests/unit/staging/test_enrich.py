@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient, prefetch
-from airflow_provider_talkpilot.api.errors import ConnectionFailedError, InvalidRecordError
+from airflow_provider_talkpilot.api.errors import InvalidRecordError
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich import details
@@ -242,30 +242,3 @@ def test_details_that_cannot_be_copied_are_not_taken_for_staged(
             enrich(calls, client)
     assert enrich(calls, client).rows == 30
     assert client.requests["detail"] == 0
-
-
-def test_an_error_costs_no_response_that_is_paid_for(folder: ObjectStoragePath) -> None:
-    """Every result is staged, also of requests in flight; nothing more is requested."""
-    failing, concurrency = 40, 16
-
-    class Failing(Client):
-        def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
-            number = int(call_id[-12:])
-            if number == failing:
-                self.requests["detail"] += 1
-                self.quota.record_failure(permit)
-                raise ConnectionFailedError("No response.")
-            # In flight when the work ends.
-            assert number < failing or self.quota.closed.wait(10)
-            return super().call(agent_id, call_id, permit)
-
-    client, calls = Failing(), stage(folder, 500)
-    with pytest.raises(ConnectionFailedError, match="No response"):
-        enrich(calls, client, concurrency=concurrency)
-    in_flight = client.requests["detail"] - failing
-    assert 1 <= in_flight <= concurrency
-    assert len(staged(folder)) == client.requests["detail"] - 1
-
-    again = Client()
-    assert enrich(calls, again).rows == 500
-    assert again.requests["detail"] == 500 - (client.requests["detail"] - 1)
