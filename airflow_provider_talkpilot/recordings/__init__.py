@@ -1,1 +1,1 @@
-"""Recordings: fetched when their address is met, archived, and forgotten with their calls."""
+"""Recordings: fetched with their calls' details, archived, and deleted with their calls."""

@@ -1,4 +1,4 @@
-"""No detail is requested that is known: whatever ended, was deleted, or changed in between."""
+"""No detail that is known is requested again, whatever fails or is deleted in between."""
 
 from __future__ import annotations
 
@@ -21,122 +21,106 @@ from tests.support.windows import long_window
 CALLS = 46
 
 
-def details_requested(chain: Chain) -> int:
-    """Detail requests since the last time."""
-    requested = chain.sandbox.counters["detail"]
-    chain.sandbox.reset_counters()
-    return requested
-
-
 def forget_staging(chain: Chain) -> None:
     shutil.rmtree(local(chain.staging_uri))
 
 
-def age_details(chain: Chain, days: int) -> None:
-    """As if the table's details had been fetched some days earlier."""
-    chain.bigquery.query(
-        f"UPDATE `{chain.table}` SET detail_synced_at ="
-        f" TIMESTAMP_SUB(detail_synced_at, INTERVAL {days} DAY) WHERE TRUE"
-    ).result()
+@pytest.fixture
+def until_complete(chain: Chain) -> None:
+    chain.enrich_options["details"] = "until_complete"
 
 
-def test_the_warehouse_knows_what_staging_forgot(chain: Chain) -> None:
-    chain.run()
-    assert details_requested(chain) == CALLS
+def test_what_staging_or_the_table_has_is_not_requested(chain: Chain) -> None:
+    calls = chain.summaries()
+    chain.enrich(calls)
+    assert chain.details_requested() == CALLS
+    chain.load(str(chain.enrich(calls).returned))
     forget_staging(chain)
     _, details = chain.run()
-    assert details_requested(chain) == 0
+    assert chain.details_requested() == 0
     assert details.endswith(".json")
     chain.assert_table_is_truth()
 
 
-def test_staging_knows_what_was_never_loaded(chain: Chain) -> None:
-    calls = chain.summaries()
-    chain.enrich(calls)
-    assert details_requested(chain) == CALLS
-    chain.load(str(chain.enrich(calls).returned))
-    assert details_requested(chain) == 0
-    chain.assert_table_is_truth()
-
-
+@pytest.mark.usefixtures("until_complete")
 def test_no_edit_of_staff_costs_a_detail_that_is_complete(
     chain: Chain, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chain.enrich_options["details"] = "until_complete"
     chain.run()
-    details_requested(chain)
     before = {row["id"]: row for row in chain.rows(own_times=True)}
-    calls = chain.sandbox.truth(*chain.interval)
-    for call in calls:
+    for call in chain.truth():
         chain.sandbox.edit(call["id"], done=not call["done"], note="called back")
     forget_staging(chain)
+    chain.details_requested()
     caplog.clear()
     chain.run()
-    assert details_requested(chain) == 0
+    assert chain.details_requested() == 0
     assert "until each has its transcript and score: 46 call(s), 46 known, 0 to" in caplog.text
-    truth = {call["id"]: call for call in chain.sandbox.truth(*chain.interval)}
+    truth = {call["id"]: call for call in chain.truth()}
     for row in chain.rows(own_times=True):
         assert (row["note"], row["done"]) == ("called back", truth[row["id"]]["done"])
         same = "transcript", "transcript_raw", "final_score", "detail_synced_at"
         assert [row[name] for name in same] == [before[row["id"]][name] for name in same]
 
 
+@pytest.mark.usefixtures("until_complete")
 def test_a_purge_needs_no_detail_to_empty_what_is_complete(chain: Chain) -> None:
-    chain.enrich_options["details"] = "until_complete"
     chain.run()
-    purged = next(c["id"] for c in chain.sandbox.truth(*chain.interval) if c["transcript"])
-    chain.sandbox.purge(purged)
-    details_requested(chain)
+    chain.sandbox.purge(next(call["id"] for call in chain.truth() if call["transcript"]))
+    chain.details_requested()
     chain.run()
-    assert details_requested(chain) == 0
+    assert chain.details_requested() == 0
     chain.assert_table_is_truth()
 
 
+@pytest.mark.usefixtures("until_complete")
 def test_a_call_out_of_the_trash_gets_the_detail_that_it_lacked(chain: Chain) -> None:
-    chain.enrich_options["details"] = "until_complete"
-    restored = next(c for c in chain.sandbox.truth(*chain.interval) if c["transcript"])["id"]
+    restored = next(call["id"] for call in chain.truth() if call["transcript"])
     chain.sandbox.soft_delete(restored)
     chain.run()
     chain.bigquery.query(  # as if its detail had been gone then
         f"UPDATE `{chain.table}` SET transcript = IF(TRUE, [], transcript), final_score = NULL "
         f"WHERE id = '{restored}'"
     ).result()
-    details_requested(chain)
     chain.sandbox.restore(restored)
     forget_staging(chain)
+    chain.details_requested()
     chain.run()
-    assert details_requested(chain) == 1
+    assert chain.details_requested() == 1
     chain.assert_table_is_truth()
 
 
-def test_a_late_score_is_looked_for_once_a_day_unless_that_is_turned_off(chain: Chain) -> None:
-    chain.enrich_options["details"] = "until_complete"
+@pytest.mark.usefixtures("until_complete")
+def test_a_late_score_is_requested_once_a_day_unless_that_is_turned_off(chain: Chain) -> None:
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     chain.sandbox.reset(days=1, start=yesterday, calls_per_day=CALLS)
     chain.interval = yesterday.isoformat(), (yesterday + dt.timedelta(days=1)).isoformat()
     chain.run()
-    details_requested(chain)
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     late = [call for call in truth if call["final_score"] is None]
     lacking = [c for c in truth if c["transcript"] in (None, "[]") and not c["is_purged"]]
     # A score need not move updated_at.
     chain.sandbox.score(late[0]["id"], 7, bump=False)
     forget_staging(chain)
+    chain.details_requested()
     chain.run()
-    assert details_requested(chain) == 0
+    assert chain.details_requested() == 0
 
-    age_details(chain, 1)
+    chain.bigquery.query(  # as if the details had been requested a day earlier
+        f"UPDATE `{chain.table}` SET detail_synced_at ="
+        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 1 DAY) WHERE TRUE"
+    ).result()
     forget_staging(chain)
     chain.enrich(chain.summaries(), rescore_days=0)
-    assert details_requested(chain) == 0
+    assert chain.details_requested() == 0
     chain.run()
-    assert details_requested(chain) == len({call["id"] for call in late + lacking})
+    assert chain.details_requested() == len({call["id"] for call in late + lacking})
     chain.assert_table_is_truth()
 
 
 def test_a_call_that_vanishes_before_its_detail(chain: Chain) -> None:
     calls = chain.summaries()
-    gone = chain.sandbox.truth(*chain.interval)[10]["id"]
+    gone = chain.truth()[10]["id"]
     chain.sandbox.erase(gone)
     ended = chain.enrich(calls)
     assert ended.xcoms["summary"]["vanished"] == 1
@@ -157,14 +141,13 @@ def test_a_key_that_dies_half_way(chain: Chain) -> None:
 
     sandbox.before_request = break_key
     with pytest.raises(AirflowFailException, match="401"):
-        chain.enrich(calls, concurrency=2)
+        chain.enrich(calls, concurrency=8)
     sandbox.before_request = None
-    stopped_after = details_requested(chain)
-    assert stopped_after < CALLS, "it stopped at once"
+    assert chain.details_requested() < CALLS, "it stopped at once"
 
     sandbox.settings.api_keys[sandbox.api_key] = good
     chain.load(str(chain.enrich(calls).returned))
-    assert details_requested(chain) == CALLS - 20, "what was fetched before is not fetched again"
+    assert chain.details_requested() == CALLS - 20, "fetched details are not requested again"
     chain.assert_table_is_truth()
 
 
@@ -176,15 +159,15 @@ def test_two_runs_at_once_do_no_harm(chain: Chain) -> None:
     for manifest in manifests:
         chain.load(manifest)
     chain.assert_table_is_truth()
-    details_requested(chain)
+    chain.details_requested()
     chain.run()
-    assert details_requested(chain) == 0
+    assert chain.details_requested() == 0
 
 
 class TestDeferral:
     @pytest.fixture(autouse=True)
     def _hour_of_thirty(self, chain: Chain) -> None:
-        # The extraction costs 3. The quota comes back only when a test says so.
+        # The extraction costs 3 requests. The quota comes back only when a test resets it.
         chain.sandbox.settings.patch(
             requests_per_minute=60, requests_per_hour=30, hour_seconds=long_window()
         )
@@ -200,14 +183,14 @@ class TestDeferral:
         resume_at = deferred.value.trigger.moment
         assert before < resume_at < before + dt.timedelta(hours=1)
         refused = chain.sandbox.counters["refused"]
-        assert chain.sandbox.counters["detail"] - refused == 27, "all of the hour was used"
+        assert chain.sandbox.counters["detail"] - refused == 27, "the whole hour was used"
         # The hour's end comes without notice. At the pace of 60 a minute one is in flight then.
         assert refused == 1
 
         chain.reset_quota()
         chain.sandbox.settings.requests_per_hour = None
         ended = chain.enrich(calls, method="execute_complete", deferrable=True)
-        assert details_requested(chain) == CALLS + refused, "nothing was fetched twice"
+        assert chain.details_requested() == CALLS + refused, "nothing was fetched twice"
         assert ended.xcoms["summary"]["requests"] == {"detail": CALLS + refused}
         chain.load(str(ended.returned))
         chain.assert_table_is_truth()
@@ -227,7 +210,7 @@ class TestDeferral:
 
 
 class TestStopped:
-    """A task that is cancelled or runs out of time leaves what it fetched, and ends soon."""
+    """A task that is cancelled or runs out of time keeps the details it fetched, and ends soon."""
 
     def test_out_of_time_in_the_middle_of_requests(self, chain: Chain) -> None:
         calls = chain.summaries()
@@ -238,7 +221,7 @@ class TestStopped:
         accepted = chain.sandbox.counters["detail"]
         assert accepted < CALLS
         chain.load(str(chain.enrich(calls).returned))
-        assert details_requested(chain) == CALLS, "what was in flight was kept too"
+        assert chain.details_requested() == CALLS, "requests in flight were kept too"
         chain.assert_table_is_truth()
 
     def test_out_of_time_while_waiting_for_the_quota(self, chain: Chain) -> None:
@@ -255,9 +238,9 @@ class TestStopped:
         with pytest.raises(AirflowTaskTimeout), timeout(seconds=300):
             chain.enrich(calls)
         chain.sandbox.before_request = None
-        assert details_requested(chain) == 20
+        assert chain.details_requested() == 20
         chain.sandbox.settings.requests_per_minute = None
         chain.reset_quota()
         chain.load(str(chain.enrich(calls).returned))
-        assert details_requested(chain) == CALLS - 20
+        assert chain.details_requested() == CALLS - 20
         chain.assert_table_is_truth()

@@ -1,4 +1,4 @@
-"""Transcripts that came by webhook: no request for them, and no trace once they must be gone."""
+"""Transcripts that came by webhook cost no request, and leave the inbox with their calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_talkpilot.sandbox import Sandbox, StorageEmulator
+from airflow_provider_talkpilot.sandbox import StorageEmulator
 from tests.integration.chain import Chain, age, local
 from tests.support.deliveries import AGENT, CALL_ENDED, SECRET, body_of
 from tests.support.receivers import PROGRAM, Receiver, running
@@ -41,7 +41,7 @@ def in_folder(chain: Chain) -> Iterator[Receiver]:
 
 
 def deliver(chain: Chain, receiver: Receiver, **settings: Any) -> set[str]:
-    """Send the webhooks of the chain's calls; give the ids of calls whose transcript arrived."""
+    """Send the webhooks of the chain's calls; return the ids of calls whose transcript arrived."""
     sandbox, chain.enrich_options = chain.sandbox, {"details": "until_complete"}
     for agent_id in sandbox.store.agent_ids:
         sandbox.edit_agent(agent_id, post_call_webhook_url=receiver.url)
@@ -50,13 +50,11 @@ def deliver(chain: Chain, receiver: Receiver, **settings: Any) -> set[str]:
     arrived = {d.id for d in sent if d.event != "call_started" and d.statuses[-1:] == (200,)}
     # In spring a call without a word had no transcript.
     is_list = settings.get("webhooks") != "call.completed"
-    calls = sandbox.truth(*chain.interval)
-    taken = {call["id"] for call in calls if not call["is_purged"] and (is_list or has_words(call))}
-    return arrived & taken
+    return arrived & living(chain) & {c["id"] for c in chain.truth() if is_list or has_words(c)}
 
 
 def has_words(call: Row) -> bool:
-    """Whether the call's webhook has any words."""
+    """Return whether the call's webhook has any words."""
     try:
         return bool(json.loads(call["transcript"] or "[]"))
     except ValueError:
@@ -64,25 +62,24 @@ def has_words(call: Row) -> bool:
 
 
 def with_words(chain: Chain, arrived: set[str]) -> set[str]:
-    truth = chain.sandbox.truth(*chain.interval)
-    return {call["id"] for call in truth if has_words(call)} & arrived
+    return {call["id"] for call in chain.truth() if has_words(call)} & arrived
 
 
 def living(chain: Chain) -> set[str]:
-    """Of a purged call nothing is missing: its score came with its record."""
-    return {call["id"] for call in chain.sandbox.truth(*chain.interval) if not call["is_purged"]}
+    """Return the calls that are not purged. A purged call's score comes with its record."""
+    return {call["id"] for call in chain.truth() if not call["is_purged"]}
 
 
-def requested(sandbox: Sandbox) -> list[str]:
-    """The ids of calls whose detail was requested."""
-    return [each.path.rpartition("/")[2] for each in sandbox.requests if each.kind == "detail"]
+def requested(chain: Chain) -> list[str]:
+    """Return the calls whose detail was requested, each as often as it was."""
+    requests = chain.sandbox.requests
+    return sorted(r.path.rpartition("/")[2] for r in requests if r.kind == "detail")
 
 
 def assert_table_is_truth(chain: Chain, by_webhook: set[str]) -> None:
-    """As the API has it; and those calls have turns, their own words among them."""
-    wanted = expected_rows(chain.sandbox.truth(*chain.interval))
-    silent, by_webhook = by_webhook, with_words(chain, by_webhook)
-    silent = silent - by_webhook
+    """Check that the table equals the API, and that calls by webhook have turns as well."""
+    wanted, silent = expected_rows(chain.truth()), by_webhook
+    by_webhook = with_words(chain, by_webhook)
     found = table_rows(chain.bigquery, chain.table)
     for row in found:
         turns, is_by_webhook = row.pop("turns"), row["id"] in by_webhook
@@ -103,7 +100,7 @@ def assert_table_is_truth(chain: Chain, by_webhook: set[str]) -> None:
             row |= {"detail_updated_at": None, "detail_synced_at": None}
         if row["id"] in by_webhook:
             row["transcript_source"] = "webhook"
-        elif row["id"] in silent:  # of one, the API has words that are no JSON
+        elif row["id"] in silent:  # of one of these, the API has words that are no JSON
             row |= {"transcript_raw": None, "transcript_source": None}
     assert_equal_rows(found, wanted)
 
@@ -112,7 +109,7 @@ def assert_table_is_truth(chain: Chain, by_webhook: set[str]) -> None:
 def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver: Receiver) -> None:
     chain, sandbox = anywhere, anywhere.sandbox
     arrived = deliver(chain, receiver, **LOST)
-    truth = sandbox.truth(*chain.interval)
+    truth = chain.truth()
     assert len(truth) * 0.6 < len(arrived) < len(truth)
 
     calls = chain.summaries()
@@ -125,7 +122,7 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
     sandbox.reset_counters()
     details = chain.enrich(calls)
     chain.load(str(details.returned))
-    assert sorted(requested(sandbox)) == sorted(living(chain) - arrived)
+    assert requested(chain) == sorted(living(chain) - arrived)
     assert details.xcoms["summary"]["by_webhook"] == len(arrived)
     assert_table_is_truth(chain, arrived)
     chain.clean(str(details.returned), calls)
@@ -137,21 +134,21 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
     calls = chain.summaries()
     details = chain.enrich(calls)
     chain.load(str(details.returned))
-    assert requested(sandbox) == []
+    assert requested(chain) == []
 
 
 def test_by_webhook_alone_costs_no_detail(chain: Chain, in_folder: Receiver) -> None:
     arrived = deliver(chain, in_folder, **LOST)
     calls = chain.summaries()
     chain.load(str(chain.enrich(calls, details="by_webhook").returned))
-    assert requested(chain.sandbox) == []
+    assert requested(chain) == []
     assert {row["id"] for row in chain.rows() if row["transcript"]} == with_words(chain, arrived)
 
     # The daily DAG makes it whole.
     calls = chain.summaries()
     chain.performance(calls)
     chain.load(str(chain.enrich(calls).returned))
-    assert {*requested(chain.sandbox)} == living(chain) - arrived
+    assert requested(chain) == sorted(living(chain) - arrived)
     assert_table_is_truth(chain, arrived)
 
 
@@ -160,7 +157,7 @@ def test_what_came_in_spring_is_taken_too(chain: Chain, in_folder: Receiver) -> 
     arrived = deliver(chain, in_folder, webhooks="call.completed", **LOST)
     chain.run()
     rows = {row["id"]: row for row in chain.rows()}
-    for call in chain.sandbox.truth(*chain.interval):
+    for call in chain.truth():
         row, source = rows[call["id"]], rows[call["id"]]["transcript_source"]
         if call["id"] in arrived:
             assert source == "webhook"
@@ -182,7 +179,7 @@ def test_what_the_api_says_later_wins(chain: Chain, in_folder: Receiver) -> None
     rows = {row["id"]: row for row in chain.rows()}
     assert rows[changed]["transcript"] == [{"role": "agent", "text": "Berichtigt."}]
     assert rows[changed]["transcript_source"] == "api"
-    # Nobody else knows the tools and times.
+    # Only webhooks have the tools and times.
     assert {call_id: row["turns"] for call_id, row in rows.items()} == turns
     chain.sandbox.purge(changed)
     chain.summaries()
@@ -194,33 +191,33 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     def inbox() -> list[Path]:
         return [path for path in (local(chain.staging_uri) / "inbox").rglob("*") if path.is_file()]
 
+    def call_of(path: Path) -> str:
+        return str(json.loads(path.read_text("utf-8"))["call_id"])
+
     def calls_in_inbox() -> set[str]:
-        return {json.loads(path.read_text("utf-8"))["call_id"] for path in inbox()}
+        return {call_of(path) for path in inbox()}
 
     deliver(chain, in_folder, **SENT)
     calls, details = chain.run()
     every = calls_in_inbox()
     assert len(every) > 40
-    # Loaded: all of them, and nothing else needs them.
+    # They are loaded, so no other task needs them.
     chain.clean(details, calls)
     assert inbox() == []
 
-    # They are delivered again, late: those of calls that are purged or gone leave at once.
+    # They are delivered again. Events of calls that are purged or gone are deleted at once.
     deliver(chain, in_folder)
-    truth = {call["call_id"]: call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    truth = {call["call_id"]: call["id"] for call in chain.truth()}
     purged, erased = itertools.islice(sorted(every), 2)
     chain.sandbox.purge(truth[purged])
     chain.sandbox.erase(truth[erased])
-    two_hours = [
-        path for path in inbox() if json.loads(path.read_text("utf-8"))["call_id"] == erased
-    ]
-    age(*two_hours, by=2 * HOUR)
+    age(*(path for path in inbox() if call_of(path) == erased), by=2 * HOUR)
     calls = chain.summaries()
     chain.clean(calls)
     assert every - calls_in_inbox() >= {purged, erased}
     assert len(calls_in_inbox()) > 30
 
-    # What belongs to no call expires, and what is left of a kill.
+    # Events of no call, and the unfinished files of a kill, expire.
     folder = local(chain.staging_uri) / "inbox" / AGENT / "2026-03-01"
     folder.mkdir(parents=True)
     for name in ("call_x-0123456789abcdef.json", ".call_x-0123456789abcdef.json.01234567"):
@@ -239,7 +236,7 @@ def test_a_day_of_5000_calls_costs_its_lists_and_records(chain: Chain) -> None:
     settings = {"TALKPILOT_WEBHOOK_SECRET": SECRET, "TALKPILOT_WEBHOOK_RATE": "100000"}
     with running(PROGRAM, chain.staging_uri, settings) as receiver:
         arrived = deliver(chain, receiver, webhook_secret=SECRET)
-    truth = chain.sandbox.truth(*chain.interval)
+    truth = chain.truth()
     assert len(truth) == 5000
     assert arrived == living(chain)
     for edited in (False, True):
@@ -251,7 +248,7 @@ def test_a_day_of_5000_calls_costs_its_lists_and_records(chain: Chain) -> None:
         chain.performance(calls)
         details = chain.enrich(calls)
         chain.load(str(details.returned))
-        assert requested(chain.sandbox) == []
+        assert requested(chain) == []
         assert chain.sandbox.counters.total() <= 105
         if not edited:
             assert_table_is_truth(chain, arrived)

@@ -1,4 +1,4 @@
-"""Recordings: archived once beside their rows, and gone before the rows are emptied."""
+"""Recordings are archived once, and deleted before their rows are emptied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from airflow_provider_talkpilot.staging.columns import RECORDING
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, Kill, local, names
+from tests.integration.chain import Chain, Kill, local, names, staged_files
 from tests.support.jobs import Death
 from tests.support.tables import Row
 
@@ -40,9 +40,9 @@ class Recorded:
         chain.load_options = {"recordings_uri": uri}
 
     def objects(self) -> dict[str, bytes]:
-        """The content of every object, by its path without the bucket's connection."""
+        """Return the content of every object, by its path without the bucket's connection."""
         read = parse_uri(self.uri).fs.cat_file
-        # What a killed task was writing in a folder is hidden, and not whole.
+        # The unfinished files of a killed task are hidden.
         found = [name for name in names(self.uri) if "/." not in name]
         return {name.lstrip("/"): read(name) for name in found}
 
@@ -50,35 +50,41 @@ class Recorded:
         return {row["id"]: row for row in self.chain.rows(own_times=True)}
 
     def staged(self, **options: Any) -> list[Row]:
-        """Extract and enrich; gives the staged details."""
+        """Extract and enrich; return the staged details."""
         calls = str(self.chain.extract().returned)
         path = parse_uri(str(self.chain.enrich(calls, **options).returned))
         parts = load_manifest(path).parts
         return [row for part in parts for row in read_records(path.parent / part.name)]
 
     def audio(self) -> Counter[str]:
-        """How often each recording was requested since the last time."""
+        """Return how often each recording was requested since the last time."""
         found = Counter(r.path for r in self.sandbox.requests if r.kind == "audio")
         self.sandbox.reset_counters()
         return found
 
     def assert_archive_is_table(self) -> list[Row]:
-        """Each object has its row, and each row that says so its object; gives those rows."""
+        """Check that objects and archived rows belong to each other; return these rows."""
         archived = [row for row in self.rows().values() if row["recording_uri"]]
         objects = self.objects()
         for row in archived:
             content = objects.pop(row["recording_uri"].partition("://")[2].lstrip("/"))
             assert row["recording_status"] == "archived"
             assert row["recording_archived_at"] is not None
-            assert (row["recording_bytes"], row["recording_sha256"], row["recording_type"]) == (
-                len(content),
-                sha256(content).hexdigest(),
-                "audio/wav",
-            )
+            assert row["recording_bytes"] == len(content)
+            assert row["recording_sha256"] == sha256(content).hexdigest()
+            assert row["recording_type"] == "audio/wav"
             day = f"{row['created_at']:%Y/%m/%d}"
             assert row["recording_uri"].endswith(f"/{row['agent_id']}/{day}/{row['id']}.wav")
         assert not objects, "objects without a row"
         return archived
+
+    def run_then_lose_two(self) -> tuple[Row, Row]:
+        """Archive all, then purge a call and erase another at TalkPilot; return their rows."""
+        self.chain.run()
+        purged, erased, *_ = self.assert_archive_is_table()
+        self.sandbox.purge(purged["id"])
+        self.sandbox.erase(erased["id"])
+        return purged, erased
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +104,7 @@ def s3() -> Iterator[Any]:
 def s3_bucket(s3: Any) -> str:
     """A URI in an empty bucket of S3 that keeps versions.
 
-    Airflow's Amazon provider, which is not here, would give the same file system.
+    Airflow's Amazon provider, which is not installed here, makes the same file system.
     """
     name = f"test-{uuid4().hex[:12]}"
     s3.mkdir(name)
@@ -108,17 +114,17 @@ def s3_bucket(s3: Any) -> str:
     return f"s3://{name}@{name}/recordings"
 
 
-@pytest.fixture(params=["folder", "bucket", "s3_bucket"])
-def anywhere(chain: Chain, request: pytest.FixtureRequest, tmp_path: Path) -> Recorded:
-    """The archive in a folder, or in a bucket."""
-    if request.param == "folder":
-        return Recorded(chain, (tmp_path / "recordings").as_uri())
-    return Recorded(chain, request.getfixturevalue(request.param))
-
-
 @pytest.fixture
 def recorded(chain: Chain, tmp_path: Path) -> Recorded:
     return Recorded(chain, (tmp_path / "recordings").as_uri())
+
+
+@pytest.fixture(params=["folder", "bucket", "s3_bucket"])
+def anywhere(recorded: Recorded, request: pytest.FixtureRequest) -> Recorded:
+    """The archive in a folder, or in a bucket."""
+    if request.param == "folder":
+        return recorded
+    return Recorded(recorded.chain, request.getfixturevalue(request.param))
 
 
 @pytest.mark.both_eras
@@ -138,10 +144,9 @@ def test_recordings_are_archived_beside_their_rows(
     assert audio
     assert not any(request.key_prefix for request in audio)
     storage = urlsplit(recorded.sandbox.storage_url).netloc
-    staged = [local(recorded.chain.staging_uri)]
-    text = "".join(p.read_text() for root in staged for p in root.rglob("*") if p.is_file())
+    text = "".join(path.read_text() for path in staged_files(recorded.chain.staging_uri))
     assert storage not in text + log_of() + caplog.text + str(recorded.rows())
-    # What is there is neither fetched nor requested again.
+    # Archived recordings are not fetched again, and their details not requested.
     recorded.sandbox.reset_counters()
     recorded.chain.run()
     assert recorded.sandbox.counters["audio"] == recorded.sandbox.counters["detail"] == 0
@@ -229,32 +234,22 @@ def test_known_details_are_requested_for_recordings_by_choice_alone(
 
 
 def test_a_purge_and_an_erasure_delete_the_recordings(anywhere: Recorded) -> None:
-    recorded = anywhere
+    recorded, lost = anywhere, anywhere.run_then_lose_two()
     recorded.chain.run()
-    purged, erased, *_ = recorded.assert_archive_is_table()
-    recorded.sandbox.purge(purged["id"])
-    recorded.sandbox.erase(erased["id"])
-
-    recorded.chain.run()
-    for each in (purged, erased):
-        row = recorded.rows()[each["id"]]
-        assert all(row[name] is None for name in RECORDING)
+    for row in lost:
+        assert all(recorded.rows()[row["id"]][name] is None for name in RECORDING)
     recorded.assert_archive_is_table()
 
 
 def test_a_load_killed_between_a_recording_and_its_row(recorded: Recorded, kill: Kill) -> None:
-    chain = recorded.chain
-    chain.run()
-    purged, erased, *_ = recorded.assert_archive_is_table()
-    recorded.sandbox.purge(purged["id"])
-    recorded.sandbox.erase(erased["id"])
-    calls = chain.extract().returned
+    lost = recorded.run_then_lose_two()
+    calls = str(recorded.chain.extract().returned)
     between = Death("airflow_provider_talkpilot.bigquery.load:forget_recordings", after=True)
     kill("load", calls, death=between)
-    for each in (purged, erased):
-        assert not any(each["id"] in name for name in recorded.objects())
-        assert recorded.rows()[each["id"]] == each
-    chain.load(calls)
+    for row in lost:
+        assert not any(row["id"] in name for name in recorded.objects())
+        assert recorded.rows()[row["id"]] == row
+    recorded.chain.load(calls)
     assert len(recorded.assert_archive_is_table()) > 20
 
 
@@ -262,17 +257,12 @@ def test_a_recording_that_came_after_its_purge_was_loaded_goes_with_the_next_loa
     recorded: Recorded,
 ) -> None:
     """A task had its address before, and was killed before it staged the detail."""
-    chain = recorded.chain
-    chain.run()
-    purged, erased, *_ = recorded.assert_archive_is_table()
-    paths = [local(row["recording_uri"]) for row in (purged, erased)]
+    paths = [local(row["recording_uri"]) for row in recorded.run_then_lose_two()]
     contents = [path.read_bytes() for path in paths]
-    recorded.sandbox.purge(purged["id"])
-    recorded.sandbox.erase(erased["id"])
-    calls = chain.summaries()
+    calls = recorded.chain.summaries()
     for path, content in zip(paths, contents, strict=True):
         path.write_bytes(content)
-    assert chain.load(calls).returned["recordings_deleted"] == 2
+    assert recorded.chain.load(calls).returned["recordings_deleted"] == 2
     recorded.assert_archive_is_table()
 
 

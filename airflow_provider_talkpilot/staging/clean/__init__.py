@@ -1,1 +1,1 @@
-"""Cleaning: what was loaded, purged or forgotten leaves staging."""
+"""Cleaning: deletes from staging what is loaded, purged or abandoned."""

@@ -1,1 +1,1 @@
-"""Enrichment: the details of the calls that an extraction staged."""
+"""Enrichment: fetches the details of the calls that an extraction staged."""
