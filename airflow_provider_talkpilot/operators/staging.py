@@ -87,7 +87,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         """Clean staging."""
         with airflow_errors():
             manifests = [parse_uri(uri) for uri in self.manifest_uris]
-            counts = clean_staging(
+            counts: dict[str, Any] = clean_staging(
                 parse_uri(self.staging_uri), manifests, keep=self.keep, max_age=self.max_age
             )
         scopes = {scope_of(path.parent) for path in manifests}
