@@ -66,7 +66,7 @@ TURNS = (
 )
 
 
-def test_to_drop(chain: Chain) -> None:
+def test_a_loaded_column_is_dropped(chain: Chain) -> None:
     chain.run()
     run(chain, TURNS)
     columns = {"transcript": "drop"}
@@ -83,7 +83,7 @@ def test_to_drop(chain: Chain) -> None:
     assert_refused(chain, {}, "transcript (drop there, keep now)")
 
 
-def test_to_a_new_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loaded_column_gets_a_new_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_secret(monkeypatch, SECRET[::-1])
     columns = {"phone_number": "hash"}
     chain.extract_options["columns"] = columns
@@ -104,7 +104,9 @@ def test_to_a_new_secret(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     [({"phone_number": "hash", "note": "drop"}, False), ({"transcript": "drop"}, True)],
     ids=["of lists", "of details"],
 )
-def test_to_keep(chain: Chain, columns: dict[str, str], of_details: bool) -> None:
+def test_a_dropped_or_hashed_column_is_kept_again(
+    chain: Chain, columns: dict[str, str], of_details: bool
+) -> None:
     chain.extract_options["columns"] = columns
     chain.run()
     assert_refused(chain, {}, "keep now")

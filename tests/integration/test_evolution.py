@@ -98,7 +98,7 @@ def test_a_key_column_cannot_be_added(chain: Chain) -> None:
         chain.summaries()
 
 
-def test_a_dataset_that_remembers_for_long_is_named_once_a_run(
+def test_long_time_travel_is_warned_of_once_a_run(
     chain: Chain, caplog: pytest.LogCaptureFixture
 ) -> None:
     chain.bigquery.create_dataset(chain.table.rpartition(".")[0])

@@ -165,7 +165,9 @@ def test_a_late_row_breaks_the_walk_of_its_slice_alone(chain: Chain, thousand: s
 
 
 @pytest.mark.parametrize("request_number", [3, 11])
-def test_killed_in_the_middle(chain: Chain, thousand: str, kill: Kill, request_number: int) -> None:
+def test_a_killed_walk_goes_on_after_its_finished_slices(
+    chain: Chain, thousand: str, kill: Kill, request_number: int
+) -> None:
     """Finished slices are not walked again."""
     sandbox = chain.sandbox
     until, spent = DAY.start, 0

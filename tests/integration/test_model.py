@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from airflow_provider_talkpilot.sandbox import Sandbox
-from tests.integration.chain import DAY, Chain, Interval, day
+from tests.integration.chain import Chain, Interval, day
 from tests.support.jobs import Death, Jobs
 from tests.support.tables import (
     ABOUT_PEOPLE,
@@ -61,15 +61,7 @@ class Warehouse(RuleBasedStateMachine):
     def __init__(self, sandbox: Sandbox, bigquery: Client, jobs: Jobs, folder: Path) -> None:
         super().__init__()
         self.sandbox, self.jobs = sandbox, jobs
-        sandbox.reset(
-            days=DAYS,
-            start=DAY,
-            agents=2,
-            calls_per_day=5,
-            unparsable_transcripts=2,
-            requests_per_minute=None,
-            requests_per_hour=None,
-        )
+        sandbox.reset(days=DAYS, calls_per_day=5)
         name = uuid4().hex[:12]
         self.chain = Chain(sandbox, bigquery, f"demo.model_{name}.calls", (folder / name).as_uri())
         self.walks: list[str] = []

@@ -60,7 +60,7 @@ def test_a_list_that_moves_once(
     chain.assert_table_is_truth(details=False)
 
 
-def test_when_the_walk_began_that_was_whole(chain: Chain, long_list: list[Row]) -> None:
+def test_the_manifest_has_the_times_of_the_whole_walk(chain: Chain, long_list: list[Row]) -> None:
     """The manifest has no moment of the broken walk before."""
     sandbox, moments = chain.sandbox, list[datetime]()
     sandbox.scripts.add("erase", after=2, call_id=long_list[0]["id"])

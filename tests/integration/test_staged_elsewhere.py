@@ -99,7 +99,7 @@ def move_to_another_connection(chain: Chain) -> None:
     ],
     ids=["torn", "of another connection", "with other columns"],
 )
-def test_of_no_use(
+def test_staged_details_that_cannot_be_used_are_requested_again(
     two_days: Chain, columns: dict[str, str], change: Callable[[Chain], None]
 ) -> None:
     stage_details(two_days, BOTH, columns=columns)

@@ -85,7 +85,7 @@ def test_a_machine_without_a_temporary_folder(
         assert len(str(caught.value).splitlines()) == 1
 
 
-def test_other_work_stages_elsewhere_and_has_another_scope(chain: Chain) -> None:
+def test_other_work_has_another_folder_and_scope(chain: Chain) -> None:
     agents, phone = chain.sandbox.store.agent_ids, "+4915112345678"
     folders, scopes = set(), set()
     options: list[tuple[dict[str, Any], Any, list[str]]] = [

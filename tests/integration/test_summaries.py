@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from tests.integration.chain import Chain
 
 
-def test_the_tasks_of_an_interval_tell_one_scope_and_interval_and_their_manifests(
+def test_the_tasks_of_an_interval_have_one_scope_and_their_manifests(
     chain: Chain,
 ) -> None:
     extract = chain.extract()
@@ -37,7 +37,7 @@ def test_the_tasks_of_an_interval_tell_one_scope_and_interval_and_their_manifest
         assert [summary.get(name) for name in names] == more
 
 
-def test_a_task_that_fails_has_told_which_work_it_did(chain: Chain) -> None:
+def test_a_failed_task_has_told_its_work(chain: Chain) -> None:
     unknown = str(uuid4())
     xcoms: dict[str, Any] = {}
     with pytest.raises(AirflowFailException):
