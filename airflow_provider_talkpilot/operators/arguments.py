@@ -75,7 +75,8 @@ class Argument(Generic[Value]):
         if value in (None, "None") and not self._may_be_missing and (task := _xcom_task(before)):
             raise TalkPilotTaskFailError(
                 f"{self._name} is nothing: the task {task} that gives it was skipped, was marked "
-                "as succeeded, or its XCom is gone. Clear that task, so that it runs again."
+                "as succeeded, has do_xcom_push=False, or its XCom is gone. Clear that task, so "
+                "that it runs again and pushes one."
             )
         if value is None and isinstance(before, str):
             value = "None"  # the same as where templates render to text
@@ -131,6 +132,11 @@ def read_name(name: str, value: Any) -> str:
     """Read a text that must not be empty. Native rendering can make a number of a name."""
     if not is_given(value):
         raise ConfigurationError(f"{name} is empty: give a text.")
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        raise ConfigurationError(
+            f"{name} is a list: give one text. The output of a mapped task is a list; map this "
+            f"task too, with expand({name}=…)."
+        )
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give a text.")
     return str(value).strip()

@@ -110,7 +110,7 @@ def test_text_and_objects_mean_the_same(
         (read_agents, ([], (), "[]", " [ ] "), "it is an empty list.* out for the default"),
         (optional(read_agents), ("None", " None "), "it is the text None: its template found noth"),
         (read_accounts, ([], "[]"), "it is an empty list"),
-        (read_accounts, (["a@b", ""], [None], [["a@b"]]), "it is (empty|of type)"),
+        (read_accounts, (["a@b", ""], [None], [["a@b"]]), "it is (empty|a list)"),
         (read_days, (10**9, "36501", "7.5", True, "0"), "a whole number of days, 1 to 36,500"),
         (read_uri, NOTHING, "it is empty: give a text"),
         (
@@ -119,7 +119,8 @@ def test_text_and_objects_mean_the_same(
             "it is no JSON object: write such as",
         ),
         (read_flag, ("maybe", 2, [True]), "it is .* give true or false"),
-        (read_text, (True, ["x"], {"x": 1}), "it is of type .* give a text"),
+        (read_text, (True, {"x": 1}), "it is of type .* give a text"),
+        (read_text, (["x"], ("x", "y")), r"it is a list: .* map this task too, with expand\(it="),
     ],
 )
 def test_a_value_that_means_nothing_is_an_error(
