@@ -149,15 +149,19 @@ def create_views(
             has_performance=has_performance,
             has_agents=has_agents,
         )
-        view, columns = existing[name] or Table(str(view_id)), VIEWS[name].columns
+        columns = VIEWS[name].columns or (*own, _AGENT_NAME)
+        view = existing[name] or Table(str(view_id))
         view.view_query, view.description = sql, VIEWS[name].description
         view.labels = {**view.labels, **LABELS, _TABLE_LABEL: _label(target)}
         if existing[name]:
-            view = client.update_table(view, ["view_query", "description", "labels"])
+            client.update_table(view, ["view_query", "description", "labels"])
         else:
-            view = client.create_table(view)
-        # BigQuery accepts descriptions of columns only now, and drops them with a new query.
-        view.schema = _columns_of_view(columns or (*own, _AGENT_NAME))
+            client.create_table(view)
+        # BigQuery accepts descriptions of columns only now, and drops them with a new query. The
+        # types must be those that it derived from the query; an emulator may not have derived any.
+        view = client.get_table(str(view_id))
+        is_derived = [field.name for field in view.schema] == [field.name for field in columns]
+        view.schema = _described(view.schema if is_derived else columns, columns)
         client.update_table(view, ["schema"])
         log.info("%s the view %s.", "Updated" if existing[name] else "Created", view_id)
     return {name: str(view_id) for name, view_id in ids.items()}
@@ -198,18 +202,22 @@ def _find_own_view(client: Client, view_id: TableId, target: TableId) -> Table |
     return view
 
 
-def _columns_of_view(fields: Iterable[SchemaField]) -> list[SchemaField]:
-    """Return fields of tables as a view has them: it requires none, and has no policy tags."""
-    return [
-        SchemaField(
-            field.name,
-            field.field_type,
-            "REPEATED" if field.mode == "REPEATED" else "NULLABLE",
-            description=field.description,
-            fields=_columns_of_view(field.fields),
-        )
-        for field in fields
-    ]
+def _described(
+    fields: Iterable[SchemaField], described: Iterable[SchemaField]
+) -> list[SchemaField]:
+    """Return the fields as a view has them, with the descriptions of fields of the same names."""
+    by_name = {field.name: field for field in described}
+    result = []
+    for field in fields:
+        like, resource = by_name.get(field.name, field), field.to_api_repr()
+        if like.description:
+            resource["description"] = like.description
+        if field.mode == "REQUIRED":  # a view requires no column
+            resource["mode"] = "NULLABLE"
+        if field.fields:
+            resource["fields"] = [f.to_api_repr() for f in _described(field.fields, like.fields)]
+        result.append(SchemaField.from_api_repr(resource))
+    return result
 
 
 def _label(target: TableId) -> str:
