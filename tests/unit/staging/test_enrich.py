@@ -95,20 +95,6 @@ def staged(folder: ObjectStoragePath) -> list[str]:
     return [row["id"] for row in rows(folder, "details")]
 
 
-def test_a_detail_that_does_not_fit_holds_nothing_back(folder: ObjectStoragePath) -> None:
-    calls = stage(folder, 150)
-    with pytest.raises(TooManyRejectsError, match=r"^1 record\(s\).*0 allowed.*rejects-.*max_rej"):
-        enrich(calls, Client(bad=range(1)), concurrency=1)
-    [reject] = rows(folder, "rejects")
-    assert (reject["agent_id"], reject["reason"]) == (AGENT_ID, "final_score: no")
-    assert reject["record"]["id"] == call_id(0)
-    assert "audio_file_url" not in reject["record"]
-
-    again = Client()
-    assert enrich(calls, again).rows == 150
-    assert again.requests["detail"] == 1, "the others are staged"
-
-
 def test_an_api_that_changed_gets_no_more_requests(folder: ObjectStoragePath) -> None:
     client = Client(bad=range(500))
     with pytest.raises(TooManyRejectsError):

@@ -14,8 +14,6 @@ from airflow_provider_talkpilot.staging.parts import Part
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
-
-
 PART = Part(name="p", rows=3, bytes=10, sha256="0" * 64)
 
 
@@ -23,14 +21,6 @@ def manifest(**fields: Any) -> WalksManifest:
     walk = AgentWalk(agent_id="a", calls=3, began_at=START, walked_at=END)
     usual = {"start": START, "end": END, "agents": [walk], "parts": [PART], "started_at": END}
     return WalksManifest.model_validate(usual | fields)
-
-
-def test_a_saved_manifest_is_read_back(tmp_path: Path) -> None:
-    saved = manifest(parts=[PART, PART], rejects=[PART])
-    path = saved.save(parse_uri(tmp_path.as_uri()))
-    assert load_manifest(path) == saved
-    assert saved.digest[:16] in path.name
-    assert (saved.rows, saved.rejected) == (6, 3)
 
 
 def test_each_content_has_its_own_digest() -> None:

@@ -81,18 +81,6 @@ def test_a_public_name_lacks_the_digest_of_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "some/20260316T000000Z_20260317T000000Z",
-        "all/2026-03-16_2026-03-17",
-        "all/20260317T000000Z_20260316T000000Z",
-    ],
-)
-def test_folders_that_are_not_ours(name: str) -> None:
-    assert Folder.parse(parse_uri(f"file:///staging/dag/talkpilot_default/{name}")) is None
-
-
-@pytest.mark.parametrize(
     ("given", "name"),
     [
         (FileName("part", "rejects", SHA256, 7), "rejects-00007-0123456789abcdef.jsonl"),
@@ -111,11 +99,7 @@ def test_names_are_read_as_they_were_made(given: FileName, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("README", ".README.01234567", "calls-99999.jsonl", "rejects-checkpoint.json"),
-        *("calls-00000-0123456789ABCDEF.jsonl", "calls-00000-0123456789abcdef.jsonl.bak"),
-        "calls-checkpoint-0123456789abcdef.json",
-    ],
+    [".README.01234567", "rejects-checkpoint.json", "calls-checkpoint-0123456789abcdef.json"],
 )
 def test_files_that_are_not_ours(name: str) -> None:
     assert FileName.parse(name) is None

@@ -93,17 +93,6 @@ def test_against_the_model(
         assert plan.to_fetch() == 0
 
 
-def test_a_purge_needs_no_detail_where_the_table_has_one() -> None:
-    """Each day has some thousand purges by retention: a request each would be most of the cost."""
-    version = datetime(2026, 3, 16, tzinfo=UTC)
-    purged = [Wanted(id_, "agent", version, NOW, purged=True) for id_ in "abc"]
-    with DetailPlan(EnrichOptions(), NOW) as plan:
-        plan.want(purged)
-        # What is only staged was fetched before the purge, and the table refuses it.
-        plan.know([Known(c, version, version, True, True, loaded=c == "a") for c in "ab"])
-        assert [call.id for call in plan.missing()] == ["b", "c"]
-
-
 def test_the_times_are_kept_to_the_microsecond() -> None:
     version = datetime(2026, 3, 16, 1, 2, 3, 456789, tzinfo=UTC)
     with DetailPlan(EnrichOptions("every_version"), NOW) as plan:
