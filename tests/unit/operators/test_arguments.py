@@ -14,11 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseO
 from airflow.providers.common.compat.sdk import AirflowException as AnyAirflowException
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.errors import (
-    ConfigurationError,
-    IntervalError,
-    ServerError,
-)
+from airflow_provider_talkpilot.api.errors import ConfigurationError, ServerError
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotArgumentError,
@@ -53,11 +49,7 @@ from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOpera
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
 from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor
-from airflow_provider_talkpilot.staging.errors import (
-    ColumnChoiceError,
-    ManifestError,
-    StagingError,
-)
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, ManifestError, StagingError
 from tests.support.tasks import TaskInstance
 
 A, B = "7b0a2f0c-0000-4000-8000-000000000001", "7b0a2f0c-0000-4000-8000-000000000002"
@@ -157,12 +149,6 @@ def test_intervals(context: Any, start: Any, end: Any) -> None:
     interval = read_interval(context, start, end)
     assert interval == WHOLE
     assert type(interval.start) is datetime
-
-
-@pytest.mark.parametrize("context", [{}, {"data_interval_start": None, "data_interval_end": None}])
-def test_a_run_without_an_interval(context: Any) -> None:
-    with pytest.raises(IntervalError, match="data_interval_start and data_interval_end"):
-        read_interval(context, None, None)
 
 
 EXTRACT = (TalkPilotExtractCallsOperator, {"staging_uri": "file:///tmp/x"})
@@ -328,12 +314,17 @@ def test_the_secret_is_the_password_of_the_connection(monkeypatch: pytest.Monkey
     ("connection", "cure"),
     [
         (None, "no connection .*openssl rand -hex 32"),
-        ({"conn_type": "generic"}, "needs 32 at least"),
-        ({"conn_type": "generic", "password": SECRET[:31]}, "needs 32 at least"),
+        *(
+            (
+                {"conn_type": "generic", "password": password},
+                "needs 32 at least.*openssl rand -hex 32.*hash_conn_id",
+            )
+            for password in (None, SECRET[:31], SECRET[:31] + "\n", " " * 64)
+        ),
     ],
 )
 def test_there_is_no_secret(
-    monkeypatch: pytest.MonkeyPatch, connection: dict[str, str] | None, cure: str
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, str | None] | None, cure: str
 ) -> None:
     if connection:
         monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_HASH", json.dumps(connection))
