@@ -10,9 +10,8 @@ import sqlglot
 from sqlglot import exp
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.views import VIEWS
-from airflow_provider_talkpilot.staging.columns import COLUMNS, Source, names
+from airflow_provider_talkpilot.staging.columns import Source, names
 from tests.support.docs import DOCS, code
 from tests.unit.bigquery import test_googlesql as googlesql
 
@@ -98,17 +97,3 @@ def test_every_column_is_inserted_and_updated(kind: str, sources: tuple[Source, 
     updated = set(re.findall(r"^  (\w+) = ", sql, re.MULTILINE))
     assert set(names(*sources)) - set(names(Source.KEY)) <= updated
     assert "created_at" not in updated, "a call stays in its partition"
-
-
-def test_the_target_has_every_staged_column() -> None:
-    target = {field.name: field for field in target_schema()}
-    for kind in googlesql.KINDS:
-        for field in staging_schema(kind):
-            if field.name not in ("detail_found", "drift", "detail_drift"):
-                assert target[field.name] == field
-
-
-def test_columns_are_described_once_each() -> None:
-    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
-    assert all(column.description.endswith(".") or "…" in column.description for column in COLUMNS)
-    assert "audio_file_url" not in {column.name for column in COLUMNS}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from jinja2 import UndefinedError
 
 from airflow_provider_talkpilot.bigquery.statements import render
-from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.staging.columns import COLUMNS
 from tests.unit.bigquery.test_googlesql import TARGET
 
@@ -19,17 +16,6 @@ def sql_of(name: str, columns: list[str] = ALL) -> str:
     return render(
         f"view_{name}", target=TARGET, columns=columns, has_agents=False, has_performance=False
     )
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_the_columns_are_those_described(name: str) -> None:
-    view = VIEWS[name]
-    clauses = re.search(r"^SELECT\n(.*?)^FROM ", sql_of(name), re.MULTILINE | re.DOTALL)
-    assert clauses
-    lines = re.split(r",\n(?=  \S)", clauses[1].strip())
-    selected = re.findall(r"(\w+)`?$", "\n".join(line.strip() for line in lines), re.MULTILINE)
-    assert selected == ([column.name for column in view.columns] or [*ALL, "agent_name"])
-    assert all(column.description.endswith((".", "…")) for column in view.columns)
 
 
 def test_filters_on_a_view_prune_partitions() -> None:

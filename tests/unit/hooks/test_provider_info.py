@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -52,18 +51,6 @@ def test_airflow_finds_the_provider() -> None:
     ]
     assert entry.load()() == get_provider_info()
     assert get_provider_info()["versions"] == [__version__]
-
-
-def test_every_module_and_class_exists() -> None:
-    info = get_provider_info()
-    for kind in ("hooks", "operators", "sensors", "triggers"):
-        for group in info[kind]:
-            for module in group["python-modules"]:
-                importlib.import_module(module)
-    names = [connection["hook-class-name"] for connection in info["connection-types"]]
-    for name in names + info["extra-links"]:
-        module, _, attribute = name.rpartition(".")
-        assert hasattr(importlib.import_module(module), attribute)
 
 
 def test_the_behaviour_of_the_form_fits_airflow_2() -> None:
