@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -34,14 +34,23 @@ class Api:
         return self.get(f"/agents/{agent or self.agent}/calls", **query)
 
     def rows(self, agent: str | None = None, **query: Any) -> list[dict[str, Any]]:
-        """All rows of a list, page by page."""
+        """All calls of an agent that its list has."""
+        return self._pages(lambda page: self.calls(agent, limit=100, page=page, **query))
+
+    def records(self) -> list[dict[str, Any]]:
+        """All performance records of the first agent."""
+        path = f"/agents/{self.agent}/performance"
+        return self._pages(lambda page: self.get(path, limit=25, page=page))
+
+    @staticmethod
+    def _pages(get: Callable[[int], httpx.Response]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for page in range(1, 1000):
-            body = self.calls(agent, limit=100, page=page, **query).json()
+            body = get(page).json()
             rows += body["data"]
             if page >= body["pagination"]["pages"]:
-                break
-        return rows
+                return rows
+        raise AssertionError("the list does not end")
 
     def detail(self, call_id: str, agent: str | None = None) -> httpx.Response:
         return self.get(f"/agents/{agent or self.agent}/calls/{call_id}")

@@ -31,21 +31,9 @@ SHARED = {
 }
 
 
-def records(api: Any, agent: str | None = None, **query: Any) -> list[dict[str, Any]]:
-    """All records of an agent, page by page."""
-    rows: list[dict[str, Any]] = []
-    for page in range(1, 100):
-        path = f"/agents/{agent or api.agent}/performance"
-        body = api.get(path, limit=25, page=page, **query).json()
-        rows += body["data"]
-        if page >= body["pagination"]["pages"]:
-            return rows
-    raise AssertionError("the list does not end")
-
-
 def test_one_record_a_call_with_its_data(api: Any) -> None:
     truth = api.truth()
-    found = records(api)
+    found = api.records()
     assert len(found) == len(truth) == 60
     assert all(record.keys() == FIELDS for record in found)
     assert not {record["id"] for record in found} & {row["id"] for row in truth}
@@ -66,7 +54,7 @@ def test_one_record_a_call_with_its_data(api: Any) -> None:
 
 def test_a_single_record_has_the_transcript(api: Any) -> None:
     call = next(row for row in api.truth() if row["transcript"] and len(row["transcript"]) > 400)
-    record = next(one for one in records(api) if one["call_id"] == call["call_id"])
+    record = next(one for one in api.records() if one["call_id"] == call["call_id"])
     path = f"/agents/{api.agent}/performance"
     body = api.get(f"{path}/{record['id']}").json()
     assert {name: body[name] for name in record} == record
@@ -84,7 +72,7 @@ def test_what_happens_to_a_call_happens_to_its_record(api: Any) -> None:
     call = next(row for row in api.truth() if row["phone_number"] and row["final_score"] is None)
 
     def record() -> Any:
-        return next((one for one in records(api) if one["call_id"] == call["call_id"]), None)
+        return next((one for one in api.records() if one["call_id"] == call["call_id"]), None)
 
     before = record()
     assert before["caller_phone"] == call["phone_number"]
