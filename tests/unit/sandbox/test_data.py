@@ -41,9 +41,7 @@ def test_kinds_of_calls(calls: list[dict[str, Any]]) -> None:
     purged = [row for row in calls if row["is_purged"]]
     assert purged
     assert all(row["transcript"] is None and row["phone_number"] is None for row in purged)
-    assert any(row["deleted_at"] for row in calls)
     assert any(row["customer_name"] is None and row["done"] is None for row in calls)
-    assert any(row["final_score"] is None for row in calls)
     scores = [row["final_score"] for row in calls if row["final_score"] is not None]
     assert {int(score) for score in scores} == set(range(1, 11))
     assert all(1 <= score <= 10 and round(score, 1) == score for score in scores)
@@ -54,7 +52,6 @@ def test_kinds_of_calls(calls: list[dict[str, Any]]) -> None:
     assert {"user_hangup", "call_transfer", "agent_hangup"} < reasons
     assert {"unknown", "busy", "no_answer", "dial_error"} < reasons
     assert any(row["done"] is False for row in calls)
-    assert any(len(row["created_at"]) == 27 for row in calls)
     assert all(row["updated_at"] > row["created_at"] for row in calls)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
-from airflow_provider_talkpilot.sandbox import Sandbox, SandboxSettings
+from airflow_provider_talkpilot.sandbox import SandboxSettings
 from airflow_provider_talkpilot.sandbox.api.faults import Faults
 
 
@@ -48,13 +47,6 @@ def test_kind_times_and_after(api: Any) -> None:
     assert api.sandbox.counters["faults"] == 2
 
 
-def test_connection_cut_in_mid_body(api: Any) -> None:
-    api.sandbox.faults.add("cut", kind="agents")
-    with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without sending complete"):
-        api.get("/agents")
-    assert api.get("/agents").status_code == 200
-
-
 def test_rows_with_wrong_shape(api: Any) -> None:
     for fault, kind in (("no_pagination", "any"), ("no_id", "calls"), ("wrong_type", "detail")):
         api.sandbox.faults.add(fault, kind=kind)
@@ -65,13 +57,6 @@ def test_rows_with_wrong_shape(api: Any) -> None:
     assert isinstance(api.detail(call_id).json()["duration"], str)
     assert api.sandbox.faults.waiting == []
     assert all("id" in row for row in api.calls().json()["data"]), "kept rows are not spoilt"
-
-
-def test_slow_response(api: Any) -> None:
-    with Sandbox() as other:  # of its own: the response comes late, when another test runs
-        other.faults.add("slow", seconds=30)
-        with pytest.raises(httpx.ReadTimeout):
-            api.http.get(f"{other.base_url}/health", timeout=0.2)
 
 
 def test_random_faults_repeat_with_the_seed_and_end(api: Any) -> None:
@@ -87,17 +72,6 @@ def test_random_faults_repeat_with_the_seed_and_end(api: Any) -> None:
     assert max(map(len, streaks)) == 3
     api.sandbox.settings.random_fault_rate = 1.0
     assert api.sandbox.faults.take("other") is None
-
-
-def test_a_scripted_change_moves_a_list_between_two_pages(api: Any) -> None:
-    before = api.rows(include_deleted="true")
-    api.sandbox.scripts.add("soft_delete", after=1, call_id=before[0]["id"])
-    shown = [api.calls(page=page).json() for page in (1, 2)]
-    assert [body["pagination"]["total"] for body in shown] == [57, 56]
-    api.sandbox.scripts.add("erase", after=2, call_id=before[1]["id"])
-    totals = [api.calls(include_deleted="true").json()["pagination"]["total"] for _ in range(3)]
-    assert totals == [60, 60, 59]
-    assert api.sandbox.scripts.waiting == []
 
 
 def test_a_hook_or_a_script_that_fails_shows_why(api: Any) -> None:

@@ -89,13 +89,6 @@ def test_filters(api: Any) -> None:
     assert still_open in {row["id"] for row in api.rows(done="true")}
 
 
-def test_truth_is_what_the_api_has(api: Any) -> None:
-    for expected in api.truth():
-        detail = api.detail(expected["id"]).json()
-        assert detail.pop("audio_file_url") is None or not expected["is_purged"]
-        assert detail == expected
-
-
 @pytest.mark.parametrize(
     ("query", "fields"),
     [
