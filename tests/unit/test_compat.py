@@ -28,12 +28,7 @@ def test_a_text_is_rendered_with_the_names_of_airflows_templates(
     native: bool, template: str, expected: str
 ) -> None:
     macros = {"number": lambda: "+4930", "params": "hidden by the context"}
-    dag = DAG(
-        "d",
-        schedule=None,
-        user_defined_macros=macros,
-        render_template_as_native_obj=native,
-    )
+    dag = DAG("d", schedule=None, user_defined_macros=macros, render_template_as_native_obj=native)
     context: Any = {"params": {"number": "+4931"}}
     assert render_text(BaseOperator(task_id="t", dag=dag), template, context) == expected
 

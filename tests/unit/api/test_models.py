@@ -132,10 +132,7 @@ def test_numbers_that_a_json_column_cannot_hold_become_texts() -> None:
         (b'\xef\xbb\xbf{"t":1}', {"t": 1}),
         (b'{"t":NaN,"u":-Infinity}', {"t": "NaN", "u": "-Infinity"}),
         (b'{"t":123456789012345678901234567890}', {"t": 123456789012345678901234567890}),
-        (
-            '{"t":"zwei\u2028Zeilen, Größe"}'.encode(),
-            {"t": "zwei\u2028Zeilen, Größe"},
-        ),
+        ('{"t":"zwei\u2028Zeilen, Größe"}'.encode(), {"t": "zwei\u2028Zeilen, Größe"}),
     ],
 )
 def test_bodies_that_are_nearly_json_are_read_all_the_same(body: bytes, value: Any) -> None:

@@ -14,11 +14,7 @@ from airflow_provider_talkpilot.bigquery.load import LoadResult
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage import assets
 from airflow_provider_talkpilot.lineage.assets import announce
-from airflow_provider_talkpilot.staging.manifests import (
-    AgentWalk,
-    DetailsManifest,
-    WalksManifest,
-)
+from airflow_provider_talkpilot.staging.manifests import AgentWalk, DetailsManifest, WalksManifest
 from airflow_provider_talkpilot.staging.names import Kind
 from airflow_provider_talkpilot.staging.parts import Part
 from airflow_provider_talkpilot.staging.storage import parse_uri

@@ -22,11 +22,7 @@ API = ("talkpilot://abc.supabase.co", "functions/v1/api/v1")
 
 
 def test_a_task_that_uses_the_hook_reads_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = {
-        "conn_type": "talkpilot",
-        "host": BASE_URL,
-        "password": fake_api_key("lineage"),
-    }
+    connection = {"conn_type": "talkpilot", "host": BASE_URL, "password": fake_api_key("lineage")}
     collector = sdk.HookLineageCollector()
     # Airflow itself collects only if OpenLineage is turned on.
     monkeypatch.setattr(sdk, "get_hook_lineage_collector", lambda: collector)

@@ -31,11 +31,7 @@ FOLDER = "https://console.cloud.google.com/storage/browser/bucket/talk%20pilot/x
 @pytest.mark.parametrize(
     ("link", "xcom", "url"),
     [
-        (
-            BigQueryTableLink(),
-            RETURNED,
-            TABLE,
-        ),
+        (BigQueryTableLink(), RETURNED, TABLE),
         (BigQueryJobLink(), RETURNED, JOB.format("talkpilot-merge-1-0")),
         (BigQueryJobLink(), RETURNED | {"merge_job_id": None}, JOB.format("talkpilot-load-1-0")),
         (StagingLink(), "gs://bucket/talk pilot/x/m.json", FOLDER),

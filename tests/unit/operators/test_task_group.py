@@ -10,10 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, task_group
 
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
-from airflow_provider_talkpilot.operators.task_group import (
-    TalkPilotCallsTaskGroup,
-    clean_behind,
-)
+from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup, clean_behind
 
 UPSTREAM = {
     "extract_calls": set(),
