@@ -1,4 +1,4 @@
-"""Enrichment: one bad detail holds nothing back, and what waits is staged meanwhile."""
+"""Enrichment: what waits is staged meanwhile, and a kill costs at most a batch."""
 
 from __future__ import annotations
 
