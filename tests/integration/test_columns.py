@@ -17,14 +17,7 @@ from airflow_provider_talkpilot.staging.choices import Hasher
 from tests.integration.chain import Chain, local, staged_files
 from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs
-from tests.support.tables import (
-    DROPPABLE,
-    HASHABLE,
-    Row,
-    assert_equal_rows,
-    expected_rows,
-    tables,
-)
+from tests.support.tables import DROPPABLE, HASHABLE, Row, assert_equal_rows, expected_rows, tables
 
 pytestmark = pytest.mark.slow
 

@@ -13,24 +13,12 @@ import pytest
 from google.cloud.bigquery import Client
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.integration.chain import Chain, Interval, day
 from tests.support.jobs import Death, Jobs
-from tests.support.tables import (
-    ABOUT_PEOPLE,
-    SET,
-    Row,
-    assert_equal_rows,
-    expected_rows,
-    tables,
-)
+from tests.support.tables import ABOUT_PEOPLE, SET, Row, assert_equal_rows, expected_rows, tables
 
 pytestmark = pytest.mark.slow
 

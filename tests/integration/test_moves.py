@@ -44,11 +44,7 @@ def test_a_soft_delete_moves_nothing(
     ids=str,
 )
 def test_a_list_that_moves_once(
-    chain: Chain,
-    long_list: list[Row],
-    change: dict[Any, Any],
-    after: int,
-    requests: list[int],
+    chain: Chain, long_list: list[Row], change: dict[Any, Any], after: int, requests: list[int]
 ) -> None:
     for name, where in change.items():
         call = {"agent_id": long_list[0]["agent_id"], "created_at": where}

@@ -13,16 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sensors.calls import TRIGGER_GRACE
-from tests.integration.sensing import (
-    Connect,
-    calls_of,
-    defer,
-    finish,
-    fire,
-    poke,
-    resume,
-    spent,
-)
+from tests.integration.sensing import Connect, calls_of, defer, finish, fire, poke, resume, spent
 from tests.support.windows import long_window
 
 pytestmark = pytest.mark.usefixtures("connect")

@@ -11,9 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from tests.integration.chain import Chain
 
 
-def test_the_tasks_of_an_interval_have_one_scope_and_their_manifests(
-    chain: Chain,
-) -> None:
+def test_the_tasks_of_an_interval_have_one_scope_and_their_manifests(chain: Chain) -> None:
     extract = chain.extract()
     calls = extract.returned
     load = chain.load(calls)

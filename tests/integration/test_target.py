@@ -122,10 +122,7 @@ def test_jobs_run_where_an_existing_dataset_is(chain: Chain, set_google: Google)
     ids=["forgets days", "by another column", "by month"],
 )
 def test_a_table_that_forgets_days_or_costs_more_is_named_once_a_run(
-    chain: Chain,
-    caplog: pytest.LogCaptureFixture,
-    partitioning: TimePartitioning,
-    warning: str,
+    chain: Chain, caplog: pytest.LogCaptureFixture, partitioning: TimePartitioning, warning: str
 ) -> None:
     create(chain, partitioning)
     with caplog.at_level(logging.WARNING):

@@ -201,12 +201,7 @@ def test_an_empty_table(chain: Chain) -> None:
 
 def described(fields: list[SchemaField]) -> dict[str, Any]:
     return {
-        field.name: (
-            field.field_type,
-            field.mode,
-            field.description,
-            described(list(field.fields)),
-        )
+        field.name: (field.field_type, field.mode, field.description, described(list(field.fields)))
         for field in fields
     }
 

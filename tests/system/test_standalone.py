@@ -18,14 +18,7 @@ from tests.support.personal import found_in, secrets_of
 from tests.support.tables import assert_equal_rows, expected_rows, spared_of
 from tests.system.conftest import DAY, SCARCE_CALLS, Services, scarce_sandbox
 from tests.system.rest import Standalone, run_of
-from tests.system.running import (
-    DAG,
-    REPOSITORY,
-    SHIPPED_DAGS,
-    Airflow,
-    avoid_midnight,
-    eventually,
-)
+from tests.system.running import DAG, REPOSITORY, SHIPPED_DAGS, Airflow, avoid_midnight, eventually
 
 pytestmark = [pytest.mark.airflow3, pytest.mark.slow]
 
