@@ -86,9 +86,6 @@ def connect(connect: Connect) -> Connect:
     return partial(connect, extra={"tries": 2})
 
 
-# The base URL
-
-
 def test_no_server_listens(chain: Chain, fails: Fails, connect: Connect) -> None:
     with held_port() as port:
         for host in (f"http://127.0.0.1:{port}/v1", "https://no-such-project.invalid/v1"):
@@ -115,9 +112,6 @@ def test_a_connection_that_cannot_work(chain: Chain, fails: Fails, connect: Conn
     assert not chain.sandbox.counters
 
 
-# The key
-
-
 def test_the_key_is_refused(chain: Chain, fails: Fails, connect: Connect) -> None:
     calls = chain.extract().returned
     connect(password=chain.sandbox.add_key("refused", active=False))
@@ -140,9 +134,6 @@ def test_named_agents_need_no_permission_for_agents(chain: Chain, connect: Conne
     connect(password=chain.sandbox.add_key("narrow", permissions=["calls:read"]))
     calls = chain.extract(agent_ids=chain.sandbox.store.agent_ids)
     assert calls.xcoms["summary"]["calls"] == 46
-
-
-# The agents
 
 
 @pytest.mark.parametrize("era", ["spring", "now"])
@@ -190,9 +181,6 @@ def test_a_key_that_can_see_no_agent(
     assert "The key can see no agent, so there are no calls." in caplog.text
 
 
-# Something in front of TalkPilot
-
-
 @pytest.mark.parametrize(
     ("status", "body", "kind", "message"),
     [
@@ -229,9 +217,6 @@ def test_refused_in_front_of_talkpilot(
                 task()
 
 
-# The interval
-
-
 def test_the_interval_cannot_be_read(chain: Chain, fails: Fails) -> None:
     chain.sandbox.reset_counters()
     for interval, cure in (
@@ -242,9 +227,6 @@ def test_the_interval_cannot_be_read(chain: Chain, fails: Fails) -> None:
         with fails(FAIL, cure):
             chain.extract(interval=interval)
     assert not chain.sandbox.counters
-
-
-# Staging
 
 
 def test_staging_in_a_bucket_that_is_missing(chain: Chain, fails: Fails, bucket: str) -> None:
@@ -280,9 +262,6 @@ def test_the_disk_is_full(chain: Chain, jobs: Jobs, task: str, file_bytes: int) 
     chain.assert_table_is_truth()
 
 
-# What is staged
-
-
 def test_the_manifest_is_none(chain: Chain, fails: Fails) -> None:
     calls = str(chain.extract().returned)
     for content in ("", '{"version":2}', None):
@@ -310,9 +289,6 @@ def test_a_part_is_not_what_the_manifest_says(chain: Chain, fails: Fails, harm: 
     if harm != "altered":
         with fails(FAIL, part.name, "again"):
             chain.enrich(calls)
-
-
-# BigQuery
 
 
 def test_bigquery_is_down(chain: Chain, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:

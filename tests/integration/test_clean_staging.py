@@ -32,9 +32,6 @@ def test_mapped_tasks_with_choices_and_a_selection(chain: Chain) -> None:
     assert names(chain.staging_uri) == []
 
 
-# Work that is not done
-
-
 def test_a_failed_run_expires(chain: Chain) -> None:
     calls = str(chain.extract(dag_id="other").returned)
     chain.enrich(calls, dag_id="other")
@@ -77,9 +74,6 @@ def test_a_long_enrichment_does_not_expire_while_it_is_at_work(chain: Chain) -> 
     age(*(path for path in before if path != checkpoint))
     chain.clean()
     assert staged_files(chain.staging_uri) == before
-
-
-# Whose files
 
 
 def test_files_of_others_are_never_touched(chain: Chain, tmp_path: Path) -> None:
@@ -159,9 +153,6 @@ def test_what_cannot_be_read_is_left_alone_and_the_rest_is_cleaned(
     assert "no manifest of this version" in caplog.text
 
 
-# Two at once
-
-
 def test_two_runs_of_an_interval_at_once(chain: Chain) -> None:
     """Each cleans its own, whichever comes first."""
     sandbox = chain.sandbox
@@ -229,8 +220,6 @@ def test_one_cleans_while_the_other_plans(chain: Chain, monkeypatch: pytest.Monk
     chain.assert_table_is_truth()
 
 
-# Any number of times
-
 STORAGE = "airflow_provider_talkpilot.staging.storage"
 DEATHS = [
     *(Death(f"{STORAGE}:delete", call=number) for number in (1, 4, 6)),
@@ -252,9 +241,6 @@ def test_clean_killed(chain: Chain, kill: Kill, death: Death) -> None:
     chain.clean(*manifests)
     assert names(chain.staging_uri) == []
     chain.assert_table_is_truth()
-
-
-# What comes after
 
 
 def test_what_is_cleaned_cannot_be_loaded_and_the_message_says_what_to_do(chain: Chain) -> None:

@@ -110,9 +110,6 @@ def staged_texts(chain: Chain) -> list[str]:
     return [str(path) + path.read_text() for path in staged_files(chain.staging_uri)]
 
 
-# The table
-
-
 @pytest.mark.parametrize("columns", [EVERY_HASH, EVERY_DROP], ids=["hash all", "drop all"])
 def test_the_table_is_the_truth_but_for_the_choices(chain: Chain, columns: dict[str, str]) -> None:
     plant(chain, columns)
@@ -185,9 +182,6 @@ def test_details_with_nothing_to_bring_are_not_requested(chain: Chain) -> None:
     assert_table_is_chosen(chain, columns, details=False)
 
 
-# What is written on the way
-
-
 def test_nothing_is_seen_on_the_way(chain: Chain, jobs: Jobs) -> None:
     """Neither in logs at DEBUG, XComs, rendered fields and staged files, nor in staging tables."""
     plant(chain, EVERY_HASH)
@@ -253,9 +247,6 @@ def test_rejects_hold_what_was_chosen(chain: Chain) -> None:
     assert not gone & record.keys()
 
 
-# Staging of other choices
-
-
 def test_a_walk_under_other_choices_is_not_continued(chain: Chain) -> None:
     plant(chain, EVERY_HASH)
     chain.sandbox.faults.add("conflict", kind="calls", after=1, times=20)
@@ -288,9 +279,6 @@ def test_enriching_under_other_choices_or_with_another_secret(
     for same in (CHOICES, json.dumps(CHOICES), None, ""):
         chain.enrich(calls, columns=same)
     assert chain.sandbox.counters["detail"] == CALLS
-
-
-# A table that was made under other choices
 
 
 def test_changed_choices(chain: Chain) -> None:

@@ -226,9 +226,6 @@ def test_rejects(chain: Chain) -> None:
     assert names(chain.staging_uri) == []
 
 
-# Beside runs that are at work
-
-
 def purge_elsewhere(chain: Chain, caller: Caller) -> None:
     """Purge or erase the caller; then another DAG walks, loads and cleans."""
     caller.leave()
@@ -314,8 +311,6 @@ def test_a_walk_that_was_interrupted_goes_on(chain: Chain) -> None:
     chain.load(calls)
     chain.assert_table_is_truth(details=False)
 
-
-# Killed, torn, unfinished
 
 STORAGE = "airflow_provider_talkpilot.staging.storage"
 
