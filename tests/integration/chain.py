@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 from google.cloud.bigquery import Client
 
 from airflow_provider_talkpilot.api import Interval as WalkInterval
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
@@ -105,9 +108,14 @@ class Chain:
         self.load(calls)
         return calls
 
-    def run(self) -> tuple[str, str]:
-        """Run all four tasks; return the manifests of calls and details."""
+    def run(self, *, performance: bool = False) -> tuple[str, str]:
+        """Run all tasks but the last; return the manifests of calls and details.
+
+        :param performance: whether to read performance records, too.
+        """
         calls = self.summaries()
+        if performance:
+            self.performance(calls)
         details = str(self.enrich(calls).returned)
         self.load(details)
         return calls, details
@@ -118,6 +126,18 @@ class Chain:
         ledger = parse_uri(self.staging_uri) / "_quota"
         if ledger.exists():
             ledger.rmdir(recursive=True)
+
+    def forget_staging(self) -> None:
+        """Delete all that is staged in a folder: only the table knows the details then."""
+        shutil.rmtree(local(self.staging_uri))
+
+    def age_details(self, days: int = 2) -> None:
+        """Make the table's details some days older, and delete what is staged."""
+        self.bigquery.query(
+            f"UPDATE `{self.table}` SET detail_synced_at ="
+            f" TIMESTAMP_SUB(detail_synced_at, INTERVAL {days} DAY) WHERE TRUE"
+        ).result()
+        self.forget_staging()
 
     def truth(self) -> list[Row]:
         """Return the calls that the API has in the chain's interval."""
@@ -162,6 +182,36 @@ class Chain:
 def local(uri: str) -> Path:
     """Return the path of a file:// URI."""
     return Path(urlsplit(uri).path)
+
+
+def assert_message(
+    error: tuple[type[BaseException], str], kind: type[TalkPilotTaskError], *words: str
+) -> None:
+    """Check an exception. Its message is one line with these words, and has no secret."""
+    assert issubclass(error[0], kind), error
+    is_final = issubclass(error[0], TalkPilotTaskFailError)
+    assert is_final == (kind is TalkPilotTaskFailError), error
+    assert len(error[1].splitlines()) == 1, error[1]
+    assert "tp_live_" not in error[1].replace("tp_live_ and 32 hex digits", ""), error[1]
+    assert "unsaid" not in error[1], error[1]
+    for word in words:
+        assert word in error[1]
+
+
+def refused(
+    task: Callable[[], object],
+    *words: str,
+    kind: type[TalkPilotTaskError] = TalkPilotTaskFailError,
+) -> str:
+    """Check that a task fails, with these words in its message; return the message.
+
+    :param kind: TalkPilotTaskError if the next try can succeed.
+    """
+    with pytest.raises(TalkPilotTaskError) as caught:
+        task()
+    message = str(caught.value)
+    assert_message((type(caught.value), message), kind, *words)
+    return message
 
 
 def staged_files(uri: str) -> list[Path]:

@@ -15,7 +15,7 @@ from google.cloud.bigquery import DEFAULT_RETRY, Client
 from google.cloud.exceptions import NotFound
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
-from tests.integration.chain import Chain, local, staged_files
+from tests.integration.chain import Chain, assert_message, local, staged_files
 from tests.integration.sensing import Connect
 from tests.support.jobs import Jobs
 from tests.support.ports import held_port
@@ -49,27 +49,13 @@ def state_of(bigquery: Client, table: str) -> Any:
         return []  # a load makes the table before anything else
 
 
-def assert_message(
-    error: tuple[type[BaseException], str], kind: type[BaseException], *cures: str
-) -> None:
-    """The exception is right. Its message is one line with the cure, and has no secret."""
-    assert issubclass(error[0], kind), error
-    assert issubclass(error[0], FAIL) == (kind is FAIL), error
-    assert error[1]
-    assert len(error[1].splitlines()) == 1, error[1]
-    assert "tp_live_" not in error[1].replace("tp_live_ and 32 hex digits", ""), error[1]
-    assert "unsaid" not in error[1], error[1]
-    for cure in cures:
-        assert cure in error[1]
-
-
 @pytest.fixture
 def fails(chain: Chain) -> Fails:
     """Check that a task fails as expected, loads nothing, and loses nothing that was staged."""
     chain.extract(start="2026-03-17", end="2026-03-17T12:00:00")
 
     @contextmanager
-    def fails(kind: type[BaseException], *cures: str) -> Iterator[None]:
+    def fails(kind: type[TalkPilotTaskError], *cures: str) -> Iterator[None]:
         staged, rows = contents(chain.staging_uri), state_of(chain.bigquery, chain.table)
         with pytest.raises(Exception) as caught:  # noqa: PT011 - its type is checked below
             yield
@@ -206,7 +192,7 @@ def test_refused_in_front_of_talkpilot(
     connect: Connect,
     status: int,
     body: bytes,
-    kind: type[BaseException],
+    kind: type[TalkPilotTaskError],
     message: str,
 ) -> None:
     calls = chain.extract().returned

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from google.cloud.bigquery import DEFAULT_RETRY
 
 from airflow_provider_talkpilot.bigquery import jobs
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
-from tests.integration.chain import Chain
-from tests.integration.test_bad_input import assert_message
+from tests.integration.chain import Chain, refused
 from tests.support.bigquery_gateway import Gateway
 from tests.unit.api.raw_server import RawServer
 
@@ -19,7 +19,7 @@ LATER, NEVER = TalkPilotTaskError, TalkPilotTaskFailError
 # Google's messages quote the values that caused an error.
 RECORD = "Ms Secret, +49 30 123456"
 
-REFUSED = [
+REFUSED: list[tuple[str, str, type[TalkPilotTaskError], str]] = [
     ("accessDenied", "Permission bigquery.tables.updateData denied on table", NEVER,
      "lacks bigquery.tables.updateData"),
     ("accessDenied", "User has no permission to access policy tag x", NEVER, "Fine-Grained Reader"),
@@ -52,16 +52,14 @@ REFUSED = [
 def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names Google's reason, and quotes nothing of its message."""
     monkeypatch.setattr(jobs, "BUSY_SECONDS", 0)
-    manifest = chain.extract().returned
-    for reason, message, kind, cure in REFUSED:
-        gateway.fail(MERGE, (reason, f"{message} {RECORD}"))
-        with pytest.raises(TalkPilotTaskError) as caught:
-            chain.load(manifest)
-        assert_message((type(caught.value), str(caught.value)), kind, f"({reason} at query)", cure)
-        assert "Secret" not in str(caught.value)
+    load = partial(chain.load, chain.extract().returned)
+    for reason, text, kind, cure in REFUSED:
+        gateway.fail(MERGE, (reason, f"{text} {RECORD}"))
+        message = refused(load, f"({reason} at query)", cure, kind=kind)
+        assert "Secret" not in message
         # The emulator has run the merge that the gateway shows as refused.
         chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
-    chain.load(manifest)
+    load()
     chain.assert_table_is_truth(details=False)
 
 
@@ -82,9 +80,7 @@ def test_a_submitted_job_that_is_never_found(
     monkeypatch.setattr(jobs, "FIND_SECONDS", 0)
     manifest = chain.extract().returned
     gateway.hidden, gateway.hidden_for = MERGE, 100
-    with pytest.raises(TalkPilotTaskError) as caught:
-        chain.load(manifest)
-    assert_message((type(caught.value), str(caught.value)), LATER, "409 duplicate", "next try")
+    refused(lambda: chain.load(manifest), "409 duplicate", "next try", kind=LATER)
     gateway.hidden = "-"
     chain.load(manifest)
     chain.assert_table_is_truth(details=False)
@@ -105,7 +101,7 @@ def test_a_request_that_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     status: int,
     reason: str,
-    kind: type[BaseException],
+    kind: type[TalkPilotTaskError],
 ) -> None:
     monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
     calls = chain.extract().returned
@@ -114,12 +110,9 @@ def test_a_request_that_is_refused(
     json_type = {"Content-Type": "application/json"}
     with RawServer(json.dumps(body).encode(), status, json_type) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
-        for task, options in (
-            (chain.load, {"manifest_uri": calls}),
-            (chain.enrich, {"manifest_uri": calls}),
-            (chain.extract, {"table": chain.table}),
+        for task in (
+            lambda: chain.load(calls),
+            lambda: chain.enrich(calls),
+            lambda: chain.extract(table=chain.table),
         ):
-            with pytest.raises(TalkPilotTaskError) as caught:
-                task(**options)
-            error = type(caught.value), str(caught.value)
-            assert_message(error, kind, f"{status} ({reason})", "'google_cloud_default'")
+            refused(task, f"{status} ({reason})", "'google_cloud_default'", kind=kind)

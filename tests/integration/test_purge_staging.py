@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
 from airflow_provider_talkpilot.sandbox.api.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, Kill, age, day, local, names, staged_files
+from tests.integration.chain import Chain, Kill, age, day, local, names, refused, staged_files
 from tests.support.jobs import Death
 
 pytestmark = pytest.mark.slow
@@ -30,7 +32,7 @@ class Caller:
     def __init__(self, chain: Chain, state: str, number: int = 5) -> None:
         self.chain, self.state = chain, state
         self.name = f"Zaphod-{uuid4().hex}"
-        self.call_id = chain.sandbox.truth(*chain.interval)[number]["id"]
+        self.call_id = chain.truth()[number]["id"]
         chain.sandbox.edit(
             self.call_id,
             customer_name=self.name,
@@ -88,26 +90,24 @@ def test_a_failed_run_of_another_dag(anywhere: Chain) -> None:
     for caller in callers:
         assert len(caller.files()) == 2
         caller.leave()
-    chain.sandbox.reset_counters()
+    chain.spent()
     # The failed run's details are used again, but for the one of the purged call.
     assert clean_run(chain) == {"loaded": 5, "purged": 2, "expired": 0}
     assert [caller.files() for caller in callers] == [[], []]
     assert len(names(chain.staging_uri)) == files
-    spent = chain.sandbox.counters
-    assert (spent["agents"], spent["calls"], spent["detail"]) == (1, 2, 1)
+    assert chain.spent() == {"agents": 1, "calls": 2, "detail": 1}
     chain.assert_table_is_truth()
 
-    chain.sandbox.reset_counters()
     chain.load(failed)
     chain.load(str(chain.enrich(failed, dag_id="failed").returned))
-    assert chain.sandbox.counters["detail"] == 0
+    assert chain.details_requested() == 0
     chain.assert_table_is_truth()
 
     chain.table += "_2"
     chain.load(failed)
     rows = {row["id"]: row for row in chain.rows()}
     assert not any(caller.name in str(rows) for caller in callers)
-    assert rows.keys() == {call["id"] for call in chain.sandbox.truth(*chain.interval)}
+    assert rows.keys() == {call["id"] for call in chain.truth()}
     assert rows[callers[0].call_id]["is_purged"] is True
     chain.load(str(chain.enrich(failed, dag_id="failed").returned))
     assert "My name is" not in str(chain.rows())
@@ -115,12 +115,11 @@ def test_a_failed_run_of_another_dag(anywhere: Chain) -> None:
 
 def test_every_folder_that_can_hold_the_call(chain: Chain) -> None:
     """Other DAGs, agents, intervals that overlap, selections, and other connections."""
-    sandbox, agents = chain.sandbox, chain.sandbox.store.agent_ids
     chain.interval = "2026-03-16T00:00:00", "2026-03-16T12:00:00"
     caller = Caller(chain, "purged")
     for options in (
         {"dag_id": "another"},
-        {"agent_ids": agents},
+        {"agent_ids": chain.sandbox.store.agent_ids},
         {"start": "2026-03-15", "end": "2026-03-18"},
         {"start": "2026-03-16", "end": "2026-03-16T12:00:00.000001"},
         {"search": "Zaphod"},
@@ -128,10 +127,10 @@ def test_every_folder_that_can_hold_the_call(chain: Chain) -> None:
         chain.enrich(str(chain.extract(**options).returned), table=None)
     assert len(caller.files()) == 10
     caller.leave()
-    spent = sandbox.counters["detail"]
+    chain.spent()
     clean_run(chain)
     assert caller.files() == []
-    assert sandbox.counters["detail"] - spent == 1
+    assert chain.details_requested() == 1
     chain.assert_table_is_truth()
 
 
@@ -142,9 +141,9 @@ def test_an_earlier_run_of_the_same_folder(chain: Chain, state: str, keep: bool)
     calls = str(chain.extract().returned)
     chain.enrich(calls)
     caller.leave()
-    chain.sandbox.reset_counters()
+    chain.spent()
     manifests = chain.run()
-    assert chain.sandbox.counters["detail"] == (1 if state == "purged" else 0)
+    assert chain.details_requested() == (1 if state == "purged" else 0)
     chain.assert_table_is_truth()
     chain.clean(*manifests, keep=keep)
     # TalkPilot keeps the name of a purged call, and so does the walk that is kept.
@@ -156,8 +155,7 @@ def test_an_earlier_run_of_the_same_folder(chain: Chain, state: str, keep: bool)
 
 def test_without_versions_too(chain: Chain) -> None:
     """Without ``updated_at`` in the API, a staged detail from before the purge counts as known."""
-    sandbox = chain.sandbox
-    sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
+    chain.sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
     caller = Caller(chain, "purged")
     chain.enrich(str(chain.extract().returned))
     caller.leave()
@@ -170,8 +168,9 @@ def test_without_versions_too(chain: Chain) -> None:
 def test_only_what_it_must_is_taken_out(chain: Chain) -> None:
     """Files about which the walk proves nothing stay as they are, byte for byte."""
     sandbox, agents = chain.sandbox, chain.sandbox.store.agent_ids
-    first = next(c for c in sandbox.truth(*chain.interval) if c["agent_id"] == agents[0])
-    second = next(c for c in sandbox.truth(*chain.interval) if c["agent_id"] == agents[1])
+    first, second = (
+        next(call for call in chain.truth() if call["agent_id"] == agent) for agent in agents
+    )
     tomorrow = sandbox.truth(*day(1))[3]
     for options in ({}, {"interval": day(1)}, {"agent_ids": agents[1:]}):
         stage(chain, "another", **options)
@@ -208,7 +207,7 @@ def test_rejects(chain: Chain) -> None:
     sandbox = chain.sandbox
     sandbox.reset(days=1)
     first = sandbox.store.agents[0]["id"]
-    agents = [call["agent_id"] for call in sandbox.truth(*chain.interval)]
+    agents = [call["agent_id"] for call in chain.truth()]
     position = max(number for number, agent in enumerate(agents) if agent == first)
     faults: list[tuple[str, FaultName]] = [("one", "no_start"), ("two", "no_id")]
     for dag_id, fault in faults:
@@ -236,7 +235,7 @@ def purge_elsewhere(chain: Chain, caller: Caller) -> None:
 
 def of_the_first_agent(chain: Chain, state: str) -> Caller:
     """Return a caller of the agent that is walked first."""
-    agent_ids = [call["agent_id"] for call in chain.sandbox.truth(*chain.interval)]
+    agent_ids = [call["agent_id"] for call in chain.truth()]
     return Caller(chain, state, agent_ids.index(chain.sandbox.store.agents[0]["id"]))
 
 
@@ -245,8 +244,7 @@ def test_while_another_run_fetches_details(
     chain: Chain, monkeypatch: pytest.MonkeyPatch, state: str, number: int
 ) -> None:
     """It ends with all calls that are left, and requests no detail twice."""
-    sandbox = chain.sandbox
-    sandbox.reset(days=1, calls_per_day=120)
+    chain.sandbox.reset(days=1, calls_per_day=120)
     caller = Caller(chain, state, number)
     calls = str(chain.extract(dag_id="slow").returned)
     flush, times = DetailBatches.flush, list[DetailBatches]()
@@ -273,8 +271,7 @@ def test_while_another_run_fetches_details(
 
 def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of an unfinished walk is rewritten: the walk fails, and the next try walks again."""
-    sandbox = chain.sandbox
-    sandbox.reset(agents=6)
+    chain.sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
     caller = of_the_first_agent(chain, "erased")
     save, times = WalksManifest.save_checkpoint, list[str]()
@@ -287,9 +284,8 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch) 
             purge_elsewhere(chain, caller)
 
     monkeypatch.setattr(WalksManifest, "save_checkpoint", save_and_purge)
-    with pytest.raises(AirflowException, match="The next try walks again") as raised:
-        chain.extract(dag_id="slow")
-    assert not isinstance(raised.value, AirflowFailException)
+    walk = partial(chain.extract, dag_id="slow")
+    refused(walk, "The next try walks again", kind=TalkPilotTaskError)
     assert caller.files() == []
     chain.clean(*chain.run())
     chain.assert_table_is_truth()
@@ -331,13 +327,13 @@ def test_killed_and_done_again(
     failed = stage(chain)
     caller.leave()
     manifests = chain.run()
-    chain.sandbox.reset_counters()
+    chain.spent()
     kill("clean", *manifests, keep=True, death=Death(f"{STORAGE}:{function}", call=call))
     chain.clean(*manifests)
     assert caller.files() == []
     chain.load(failed)
     chain.load(chain.enrich(failed, dag_id="failed").returned)
-    assert chain.sandbox.counters["detail"] == 0
+    assert chain.details_requested() == 0
     chain.assert_table_is_truth()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from google.cloud.bigquery import LoadJob
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
-from tests.integration.chain import Chain, names
+from tests.integration.chain import Chain, names, refused
 
 TEXT = (
     'Größe "42"\\ \u2028 LS \u2029 PS \x85 NEL \x0b VT \x0c FF \x1c FS \r\n CRLF \n LF \t TAB '
@@ -73,16 +73,13 @@ def test_a_machine_without_a_temporary_folder(
     chain.load(calls)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/tmp"])
-    tasks: list[Callable[[], object]] = [
-        chain.extract,
-        lambda: chain.load(calls),
-        lambda: chain.load(details),
-        lambda: chain.enrich(calls),
-    ]
-    for task in tasks:
-        with pytest.raises(TalkPilotTaskError, match="set TMPDIR on all workers") as caught:
-            task()
-        assert len(str(caught.value).splitlines()) == 1
+    for task in (
+        partial(chain.extract),
+        partial(chain.load, calls),
+        partial(chain.load, details),
+        partial(chain.enrich, calls),
+    ):
+        refused(task, "set TMPDIR on all workers", kind=TalkPilotTaskError)
 
 
 def test_other_work_has_another_folder_and_scope(chain: Chain) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.cloud.bigquery import Dataset, Table, TimePartitioning
+from google.cloud.bigquery import Dataset, TimePartitioning
 from google.cloud.exceptions import NotFound
 
-from airflow_provider_talkpilot.bigquery.schema import target_schema
-from airflow_provider_talkpilot.exceptions import TalkPilotTaskFailError
-from tests.integration.chain import Chain
+from tests.integration.chain import Chain, refused
+from tests.integration.test_evolution import create_table
 from tests.support.bigquery_gateway import Gateway
 from tests.support.tables import tables
 
@@ -33,22 +32,6 @@ def set_google(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
 
     connect()
     return connect
-
-
-def create(chain: Chain, partitioning: TimePartitioning) -> None:
-    """Create a target table as other software may have done."""
-    chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
-    table = Table(chain.table, schema=target_schema())
-    table.time_partitioning = partitioning
-    chain.bigquery.create_table(table)
-
-
-def refused(task: Callable[[], Any], *words: str) -> None:
-    with pytest.raises(TalkPilotTaskFailError) as caught:
-        task()
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert all(word in message for word in words), message
 
 
 def refused_by_all(chain: Chain, *words: str) -> None:
@@ -124,9 +107,8 @@ def test_jobs_run_where_an_existing_dataset_is(chain: Chain, set_google: Google)
 def test_a_table_that_forgets_days_or_costs_more_is_named_once_a_run(
     chain: Chain, caplog: pytest.LogCaptureFixture, partitioning: TimePartitioning, warning: str
 ) -> None:
-    create(chain, partitioning)
-    with caplog.at_level(logging.WARNING):
-        chain.run()
+    create_table(chain, partitioning=partitioning)
+    chain.run()
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     [line] = [line for line in warnings if chain.table in line]
     assert warning.format(chain.table) in line
@@ -134,7 +116,8 @@ def test_a_table_that_forgets_days_or_costs_more_is_named_once_a_run(
 
 
 def test_days_that_the_table_no_longer_keeps_cost_no_request(chain: Chain) -> None:
-    create(chain, TimePartitioning(field="created_at", expiration_ms=2 * DAY_MS))
+    two_days = TimePartitioning(field="created_at", expiration_ms=2 * DAY_MS)
+    create_table(chain, partitioning=two_days)
     refused_by_all(chain, "after 2 days", f"ALTER TABLE `{chain.table}`", "a later start")
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
@@ -151,7 +134,7 @@ def test_days_that_the_table_no_longer_keeps_cost_no_request(chain: Chain) -> No
 def test_a_view_or_another_object_as_the_target(
     chain: Chain, gateway: Gateway, kind: str, statement: str
 ) -> None:
-    create(chain, TimePartitioning(field="created_at"))
+    create_table(chain)
     chain.bigquery.query(statement.format(chain.table)).result()
     chain.table = f"{chain.table}_2"
     if kind == "EXTERNAL":  # the emulator calls these tables, too
