@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,14 +14,10 @@ from airflow.providers.common.compat.sdk import (
     timeout,
 )
 
-from tests.integration.chain import Chain, local
+from tests.integration.chain import Chain
 from tests.support.windows import long_window
 
 CALLS = 46
-
-
-def forget_staging(chain: Chain) -> None:
-    shutil.rmtree(local(chain.staging_uri))
 
 
 @pytest.fixture
@@ -35,7 +30,7 @@ def test_what_staging_or_the_table_has_is_not_requested(chain: Chain) -> None:
     chain.enrich(calls)
     assert chain.details_requested() == CALLS
     chain.load(str(chain.enrich(calls).returned))
-    forget_staging(chain)
+    chain.forget_staging()
     _, details = chain.run()
     assert chain.details_requested() == 0
     assert details.endswith(".json")
@@ -50,7 +45,7 @@ def test_no_edit_of_staff_costs_a_detail_that_is_complete(
     before = {row["id"]: row for row in chain.rows(own_times=True)}
     for call in chain.truth():
         chain.sandbox.edit(call["id"], done=not call["done"], note="called back")
-    forget_staging(chain)
+    chain.forget_staging()
     chain.details_requested()
     caplog.clear()
     chain.run()
@@ -83,7 +78,7 @@ def test_a_call_out_of_the_trash_gets_the_detail_that_it_lacked(chain: Chain) ->
         f"WHERE id = '{restored}'"
     ).result()
     chain.sandbox.restore(restored)
-    forget_staging(chain)
+    chain.forget_staging()
     chain.details_requested()
     chain.run()
     assert chain.details_requested() == 1
@@ -101,16 +96,12 @@ def test_a_late_score_is_requested_once_a_day_unless_that_is_turned_off(chain: C
     lacking = [c for c in truth if c["transcript"] in (None, "[]") and not c["is_purged"]]
     # A score need not move updated_at.
     chain.sandbox.score(late[0]["id"], 7, bump=False)
-    forget_staging(chain)
+    chain.forget_staging()
     chain.details_requested()
     chain.run()
     assert chain.details_requested() == 0
 
-    chain.bigquery.query(  # as if the details had been requested a day earlier
-        f"UPDATE `{chain.table}` SET detail_synced_at ="
-        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 1 DAY) WHERE TRUE"
-    ).result()
-    forget_staging(chain)
+    chain.age_details(days=1)
     chain.enrich(chain.summaries(), rescore_days=0)
     assert chain.details_requested() == 0
     chain.run()

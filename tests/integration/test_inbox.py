@@ -131,9 +131,7 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
     sandbox.reset_counters()
     for call in truth:
         sandbox.edit(call["id"], done=True, note="erledigt")
-    calls = chain.summaries()
-    details = chain.enrich(calls)
-    chain.load(str(details.returned))
+    chain.run()
     assert requested(chain) == []
 
 
@@ -145,9 +143,7 @@ def test_by_webhook_alone_costs_no_detail(chain: Chain, in_folder: Receiver) -> 
     assert {row["id"] for row in chain.rows() if row["transcript"]} == with_words(chain, arrived)
 
     # The daily DAG makes it whole.
-    calls = chain.summaries()
-    chain.performance(calls)
-    chain.load(str(chain.enrich(calls).returned))
+    chain.run(performance=True)
     assert requested(chain) == sorted(living(chain) - arrived)
     assert_table_is_truth(chain, arrived)
 
@@ -244,10 +240,7 @@ def test_a_day_of_5000_calls_costs_its_lists_and_records(chain: Chain) -> None:
         for call in truth if edited else ():
             chain.sandbox.edit(call["id"], done=True, note="erledigt")
         chain.sandbox.reset_counters()
-        calls = chain.summaries()
-        chain.performance(calls)
-        details = chain.enrich(calls)
-        chain.load(str(details.returned))
+        chain.run(performance=True)
         assert requested(chain) == []
         assert chain.sandbox.counters.total() <= 105
         if not edited:

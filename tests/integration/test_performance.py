@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -18,8 +17,8 @@ from airflow_provider_talkpilot.staging.manifests import WalksManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import performance_row
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, local
-from tests.integration.test_columns import SECRET, age_details, hashed, keep_secret
+from tests.integration.chain import Chain
+from tests.integration.test_columns import SECRET, hashed, keep_secret
 from tests.support.tables import Row, tables
 
 PERSONAL = (
@@ -139,13 +138,11 @@ def test_records_and_scores_are_the_truth_for_a_request_an_agent(chain: Chain) -
 
 def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
     chain.enrich_options = {"rescore_days": 10_000, "details": "until_complete"}
-    calls = chain.summaries()
-    chain.performance(calls)
-    chain.load(str(chain.enrich(calls).returned))
+    chain.run(performance=True)
     unscored = [call for call in living(chain) if call["final_score"] is None]
     assert unscored
     chain.spent()
-    age_details(chain)
+    chain.age_details()
     for call in unscored:
         chain.sandbox.score(call["id"], 9, bump=False)
     calls = chain.summaries()
@@ -162,9 +159,7 @@ def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None
     """TalkPilot does not say that the two are the same."""
     chain.sandbox.settings.performance_score_shift = 0.25
     late = next(call for call in living(chain) if call["final_score"] is None)
-    calls = chain.summaries()
-    chain.performance(calls)
-    chain.load(str(chain.enrich(calls).returned))
+    calls, _ = chain.run(performance=True)
     chain.performance(calls)
     # Of a purged call no detail is requested: it keeps the record's.
     own = {call["id"]: call["final_score"] for call in living(chain)}
@@ -190,7 +185,7 @@ def test_a_purged_call_costs_a_detail_for_its_score_alone(chain: Chain, has_scor
     assert chain.details_requested() == len(every) - (len(purged) if has_scores else 0)
     chain.load(str(details.returned))
     assert scores(chain) == true_scores(chain)
-    shutil.rmtree(local(chain.staging_uri))
+    chain.forget_staging()
     chain.enrich(chain.summaries())
     assert chain.details_requested() == 0
 
@@ -199,14 +194,11 @@ def test_a_late_score_comes_with_a_detail_where_the_record_has_none(chain: Chain
     """TalkPilot does not say that a record gets the score of its call."""
     chain.sandbox.settings.performance_score_shift = None
     chain.enrich_options = {"rescore_days": 10_000, "details": "until_complete"}
-    chain.performance(chain.summaries())
-    chain.load(str(chain.enrich(chain.summaries()).returned))
+    chain.run(performance=True)
     late = next(call["id"] for call in living(chain) if call["final_score"] is None)
     chain.sandbox.score(late, 7, bump=False)
-    age_details(chain)
-    calls = chain.summaries()
-    chain.performance(calls)
-    chain.load(str(chain.enrich(calls).returned))
+    chain.age_details()
+    chain.run(performance=True)
     assert scores(chain)[late] == 7
 
 

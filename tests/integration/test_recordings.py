@@ -198,7 +198,7 @@ def test_what_the_bucket_has_is_not_fetched_again(recorded: Recorded) -> None:
     before = {row["id"]: row for row in recorded.assert_archive_is_table()}
     assert max(recorded.audio().values()) == 1
     recorded.chain.bigquery.delete_table(recorded.chain.table)
-    shutil.rmtree(local(recorded.chain.staging_uri))
+    recorded.chain.forget_staging()
     recorded.chain.run()
     again = {path.rpartition("/")[2].removesuffix(".wav") for path in recorded.audio()}
     assert not again & before.keys()
@@ -214,23 +214,18 @@ def test_known_details_are_requested_for_recordings_by_choice_alone(
     caplog.set_level("INFO")
     chain = recorded.chain
     chain.load(str(chain.enrich(chain.summaries(), recordings_uri=None).returned))
-    chain.bigquery.query(
-        f"UPDATE `{chain.table}` SET detail_synced_at ="
-        " TIMESTAMP_SUB(detail_synced_at, INTERVAL 2 DAY) WHERE TRUE"
-    ).result()
-    shutil.rmtree(local(chain.staging_uri))
-    recorded.sandbox.reset_counters()
+    chain.age_details()
+    chain.spent()
     chain.run()
-    assert recorded.sandbox.counters["detail"] == 0
+    assert chain.details_requested() == 0
     wanted = sum(not row["is_purged"] for row in recorded.rows().values())
     chain.enrich_options["recordings_backfill"] = True
     chain.run()
-    assert recorded.sandbox.counters["detail"] == wanted
+    assert chain.details_requested() == wanted
     assert f"Of these, {wanted} for their recording alone." in caplog.text
     assert recorded.assert_archive_is_table()
-    recorded.sandbox.reset_counters()
     chain.run()
-    assert recorded.sandbox.counters["detail"] == 0
+    assert chain.details_requested() == 0
 
 
 def test_a_purge_and_an_erasure_delete_the_recordings(anywhere: Recorded) -> None:
@@ -298,26 +293,26 @@ def test_a_purge_reaches_a_recording_that_the_table_does_not_know(
 
 
 def test_recordings_are_kept_for_so_many_days(recorded: Recorded) -> None:
-    recorded.chain.run()
+    chain = recorded.chain
+    chain.run()
     archived = recorded.assert_archive_is_table()
-    calls = str(recorded.chain.extract().returned)
-    loaded = recorded.chain.load(calls, recordings_keep_days=10_000).returned
-    assert loaded["recordings_deleted"] == 0
-    loaded = recorded.chain.load(calls, recordings_keep_days=30).returned
-    assert loaded["recordings_deleted"] == len(archived)
+    calls = str(chain.extract().returned)
+    for days, deleted in ((10_000, 0), (30, len(archived))):
+        loaded = chain.load(calls, recordings_keep_days=days).returned
+        assert loaded["recordings_deleted"] == deleted
     assert recorded.objects() == {}
     rows = recorded.rows()
     for row in archived:
         kept = rows[row["id"]]
         assert (kept["recording_status"], kept["recording_uri"]) == ("deleted", None)
         assert kept["phone_number"] == row["phone_number"]
-    recorded.sandbox.reset_counters()
-    shutil.rmtree(local(recorded.chain.staging_uri))
-    recorded.chain.bigquery.delete_table(recorded.chain.table)
-    recorded.chain.enrich_options["recordings_keep_days"] = 30
-    recorded.chain.run()
-    assert recorded.sandbox.counters["detail"] == len(rows)
-    assert recorded.sandbox.counters["audio"] == 0
+    chain.spent()
+    chain.forget_staging()
+    chain.bigquery.delete_table(chain.table)
+    chain.enrich_options["recordings_keep_days"] = 30
+    chain.run()
+    spent = chain.spent()
+    assert (spent["detail"], spent.get("audio", 0)) == (len(rows), 0)
     assert recorded.objects() == {}
 
 

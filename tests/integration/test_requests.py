@@ -12,15 +12,14 @@ from tests.support.tables import spared_of
 
 
 def test_a_day(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    sandbox.reset(calls_per_day=202)
+    chain.sandbox.reset(calls_per_day=202)
     calls = chain.extract()
     # 101 calls of each agent, and its first call of the next day, within the margin: 2 pages.
     assert chain.spent() == {"agents": 1, "calls": 4}
     chain.load(calls.returned)
     assert chain.spent() == {}
     details = chain.enrich(calls.returned)
-    assert Counter(request.path for request in sandbox.requests).most_common(1)[0][1] == 1
+    assert Counter(request.path for request in chain.sandbox.requests).most_common(1)[0][1] == 1
     assert chain.spent() == {"detail": 202}
     chain.load(details.returned)
     assert chain.spent() == {}
@@ -31,24 +30,19 @@ def test_a_day(chain: Chain) -> None:
 
 def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
     """Only lists and performance records are read again: no detail and no score is missing."""
-    sandbox = chain.sandbox
-    sandbox.reset(calls_per_day=202)
+    chain.sandbox.reset(calls_per_day=202)
     chain.enrich_options["details"] = "until_complete"
-
-    def run() -> dict[str, int]:
-        calls = chain.summaries()
-        chain.performance(calls)
-        chain.load(str(chain.enrich(calls).returned))
-        return chain.spent()
 
     # A purged call has no transcript, and its performance record has the score.
     spared = spared_of(chain.truth())
     lists = {"agents": 1, "calls": 4, "performance": 4}
-    assert run() == {**lists, "detail": 202 - len(spared)}
+    chain.run(performance=True)
+    assert chain.spent() == {**lists, "detail": 202 - len(spared)}
     chain.assert_table_is_truth(spared=spared)
     for call in chain.truth():
-        sandbox.edit(call["id"], done=not call["done"], note="called back")
-    assert run() == lists
+        chain.sandbox.edit(call["id"], done=not call["done"], note="called back")
+    chain.run(performance=True)
+    assert chain.spent() == lists
     truth = {call["id"]: call for call in chain.truth()}
     same = "note", "done", "final_score", "call_summary"
     for row in chain.rows():
