@@ -11,9 +11,10 @@ import pytest
 from airflow_provider_talkpilot.__main__ import main
 from airflow_provider_talkpilot.staging.storage import list_entries, parse_uri
 from tests.integration.chain import Chain
+from tests.integration.sensing import Connect
 
 Run = Callable[..., tuple[int, str]]
-KEY, VARIABLE = "AIRFLOW_CONN_TALKPILOT_DEFAULT", "AIRFLOW_VAR_TALKPILOT_"
+VARIABLE = "AIRFLOW_VAR_TALKPILOT_"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -84,6 +85,7 @@ def test_nothing_is_missing(chain: Chain, run: Run) -> None:
 def test_what_is_missing_is_named_with_its_cure(
     chain: Chain,
     run: Run,
+    connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
     rights: dict[str, Any],
     variables: dict[str, str],
@@ -91,7 +93,7 @@ def test_what_is_missing_is_named_with_its_cure(
 ) -> None:
     chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
     key = chain.sandbox.add_key("wanting", **rights)
-    monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": key}))
+    connect(password=key)
     for name, value in variables.items():
         monkeypatch.setenv(f"{VARIABLE}{name}", value)
     code, out = run("check", "--json")
@@ -102,7 +104,7 @@ def test_what_is_missing_is_named_with_its_cure(
 
 
 def test_without_a_connection_or_a_key_the_rest_is_checked(
-    chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch
+    chain: Chain, run: Run, connect: Connect
 ) -> None:
     code, out = run("check", "--json", "--conn-id", "nowhere", "--gcp-conn-id", "neither")
     found = findings(out)
@@ -111,21 +113,21 @@ def test_without_a_connection_or_a_key_the_rest_is_checked(
     assert states == {"connection": "missing", "staging": "ok", "table": "missing"}
     assert "docs/connection.md" in found["connection"][1]
     assert not chain.sandbox.counters
-    wrong = "tp_live_" + "0" * 32
-    monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": wrong}))
+    connect(password="tp_live_" + "0" * 32)
     assert "unknown, inactive or expired" in findings(run("check", "--json")[1])["agents"][1]
 
 
-def test_a_note_is_not_missing(chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_is_not_missing(
+    chain: Chain, run: Run, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = chain.sandbox.add_key("calls alone", permissions=["agents:read", "calls:read"])
-    fields = {**chain.sandbox.connection, "password": key, "login": "me"}
-    monkeypatch.setenv(KEY, json.dumps(fields))
+    connect(password=key, login="me")
     code, out = run("check")
     assert code == 0
     notes = [line.split()[1] for line in out.splitlines() if line.startswith("note")]
     assert notes == ["connection", "performance"]
-    key = chain.sandbox.add_key("named", permissions=["calls:read", "performance:read"])
-    monkeypatch.setenv(KEY, json.dumps({**chain.sandbox.connection, "password": key}))
+    rights = ["calls:read", "performance:read"]
+    connect(password=chain.sandbox.add_key("named", permissions=rights))
     monkeypatch.setenv(f"{VARIABLE}AGENT_IDS", json.dumps(chain.sandbox.store.agent_ids))
     assert findings(run("check", "--json")[1])["agents"][0] == "note"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -48,9 +47,7 @@ def drifted(rows: list[Row], drift: dict[str, Any]) -> list[Row]:
 
 
 def assert_table_is_drifted(chain: Chain, drift: dict[str, Any], **expected: Any) -> None:
-    truth = chain.truth()
-    assert truth
-    assert_equal_rows(chain.rows(), drifted(expected_rows(truth, **expected), drift))
+    assert_equal_rows(chain.rows(), drifted(expected_rows(chain.truth(), **expected), drift))
 
 
 def test_two_loads_widen_an_int64_table_at_once(chain: Chain) -> None:
@@ -69,20 +66,11 @@ def test_two_loads_widen_an_int64_table_at_once(chain: Chain) -> None:
     assert (row_of(chain, first)["final_score"], row_of(chain, second)["final_score"]) == (7.5, 7)
 
 
-def test_the_rest_of_the_row_loads(chain: Chain) -> None:
-    chain.sandbox.settings.patch(extra_list_fields=DRIFT, extra_detail_fields=DRIFT)
-    calls = chain.summaries()
-    assert_table_is_drifted(chain, DRIFT, details=False)
-    chain.load(chain.enrich(calls).returned)
-    assert_table_is_drifted(chain, DRIFT)
-
-
 def test_drift_is_counted_and_logged_once(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
     drift = {"duration": "ninety seconds", "note": {"text": "Kim called."}}
     chain.sandbox.settings.patch(extra_list_fields=drift, extra_detail_fields={"done": "yes"})
-    with caplog.at_level(logging.WARNING):
-        extracted = chain.extract()
-        enriched = chain.enrich(extracted.returned)
+    extracted = chain.extract()
+    enriched = chain.enrich(extracted.returned)
     total = len(chain.truth())
     for outcome, counts in (
         (extracted, {"duration": total, "note": total}),
@@ -90,21 +78,21 @@ def test_drift_is_counted_and_logged_once(chain: Chain, caplog: pytest.LogCaptur
     ):
         assert outcome.xcoms["summary"]["drift"] == counts
         assert load_manifest(parse_uri(outcome.returned)).drift == counts
-    lines = [r.getMessage() for r in caplog.records if "does not fit" in r.getMessage()]
+    lines = [line for line in caplog.messages if "does not fit" in line]
     found = [re.findall(rf"^{total} call.s. .* a value of (\w+)", line) for line in lines]
     assert found == [["duration"], ["note"], ["done"]]
     assert "ninety" not in caplog.text
     assert "Kim" not in caplog.text
 
 
-def test_drift_leaves_when_the_api_is_mended(chain: Chain) -> None:
+def test_the_rest_of_the_row_loads_and_drift_leaves_when_the_api_is_mended(chain: Chain) -> None:
     settings, unknown = chain.sandbox.settings, {"mood": ["glad"]}
-    settings.patch(
-        extra_list_fields=DRIFT | unknown, extra_detail_fields={**DRIFT, "final_score": "?"}
-    )
-    chain.run()
-    rows = expected_rows(chain.truth(), extra=unknown)
-    assert_equal_rows(chain.rows(), drifted(rows, {**DRIFT, "final_score": "?"}))
+    of_details = DRIFT | {"final_score": "?"}
+    settings.patch(extra_list_fields=DRIFT | unknown, extra_detail_fields=of_details)
+    calls = chain.summaries()
+    assert_table_is_drifted(chain, DRIFT, details=False, extra=unknown)
+    chain.load(chain.enrich(calls).returned)
+    assert_table_is_drifted(chain, of_details, extra=unknown)
     settings.patch(extra_list_fields=unknown, extra_detail_fields={})
     for call in chain.truth():
         chain.sandbox.edit(call["id"])
@@ -178,8 +166,7 @@ def test_the_agent_is_the_one_whose_list_has_the_call(chain: Chain) -> None:
     odd = {"agent_id": "no id"}
     chain.sandbox.settings.patch(extra_list_fields=odd, extra_detail_fields=odd)
     chain.run()
-    truth = chain.truth()
-    assert_equal_rows(chain.rows(), expected_rows(truth, extra=odd))
+    chain.assert_table_is_truth(extra=odd)
 
 
 def test_timestamps_in_the_form_of_postgres(chain: Chain) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -240,10 +239,9 @@ def test_a_table_that_expires_is_named_once_a_run(
     table = chain.bigquery.get_table(chain.table)
     table.expires = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
     chain.bigquery.update_table(table, ["expires"])
-    with caplog.at_level(logging.WARNING):
-        chain.load(calls)
-        chain.load(chain.enrich(calls).returned)
-    [line] = [r.getMessage() for r in caplog.records if "deletes the table" in r.getMessage()]
+    chain.load(calls)
+    chain.load(chain.enrich(calls).returned)
+    [line] = [line for line in caplog.messages if "deletes the table" in line]
     assert "on 2099-01-01 with all its calls" in line
     assert f"ALTER TABLE `{chain.table}` SET OPTIONS (expiration_timestamp = NULL)" in line
 
