@@ -95,18 +95,6 @@ def test_purged_stays_purged(chain: Chain) -> None:
     chain.assert_table_is_truth()
 
 
-def test_soft_deleted_and_restored(chain: Chain) -> None:
-    call = live_call(chain)
-    chain.run()
-    chain.sandbox.soft_delete(call["id"])
-    chain.run()
-    assert row_of(chain, call)["deleted_at"]
-    chain.assert_table_is_truth()
-    chain.sandbox.restore(call["id"])
-    chain.run()
-    chain.assert_table_is_truth()
-
-
 def test_rows_that_an_earlier_version_doubled(chain: Chain) -> None:
     """The newest row of each call stays, with the users' own columns."""
     chain.run()

@@ -83,19 +83,6 @@ def test_an_interval_within_one_that_was_run(chain: Chain) -> None:
     chain.assert_table_is_truth(day())
 
 
-def test_only_changed_calls_are_requested_again(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    chain.run()
-    live = [call["id"] for call in chain.truth() if not call["is_purged"]]
-    sandbox.edit(live[0], note="changed")
-    sandbox.score(live[1], 7)
-    sandbox.insert_late(sandbox.store.agent_ids[1], "2026-03-16T10:00:00Z")
-    chain.spent()
-    chain.run()
-    assert chain.spent() == {"agents": 1, "calls": 2, "detail": 3}
-    chain.assert_table_is_truth()
-
-
 def test_details_turned_off_cost_nothing(chain: Chain) -> None:
     calls = chain.summaries()
     chain.spent()

@@ -86,7 +86,7 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
     sandbox.insert_late(sandbox.store.agent_ids[1], f"{day(3)[0]}T23:59:59.999Z")
     assert resync.run(DAYS) == [(midnight(0), midnight(DAYS - 1))], "not the newest day"
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
-    assert dict(sandbox.counters) == {
+    assert chain.spent() == {
         "agents": 2,  # to choose the days, and to walk
         "calls": lists(chain, 0, DAYS - 1),
         "detail": 4,  # the purged call's is in the table
@@ -94,10 +94,9 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
     assert json.loads(resync.done)["look_backs"] == {"90": day(DAYS - 1)[0]}
 
     # At once again, by hand: this costs the lists alone.
-    sandbox.reset_counters()
     before = chain.rows()
     resync.run(DAYS, start=day(0)[0], end=day(DAYS - 1)[0])
-    assert dict(sandbox.counters) == {"agents": 1, "calls": lists(chain, 0, DAYS - 1)}
+    assert chain.spent() == {"agents": 1, "calls": lists(chain, 0, DAYS - 1)}
     assert chain.rows() == before
 
 
@@ -106,15 +105,14 @@ def test_the_days_after(chain: Chain, resync: Resync) -> None:
     """A second run of the day does nothing. The next day's run reads three days, not older ones."""
     sandbox = chain.sandbox
     resync.run(DAYS)
-    sandbox.reset_counters()
+    chain.spent()
     with pytest.raises(AirflowSkipException, match="Nothing is due"):
         resync.run(DAYS)
-    assert dict(sandbox.counters) == {"agents": 1}, "the retention may have changed"
+    assert chain.spent() == {"agents": 1}, "the retention may have changed"
 
     before = sandbox.truth(*day(0))
     sandbox.edit(alive(chain, 0)[0], note="waits for the week")
     sandbox.edit(alive(chain, 2)[0], note="arrives")
-    sandbox.reset_counters()
     assert resync.run(DAYS + 1) == [(midnight(DAYS - 3), midnight(DAYS))]
     later = sandbox.truth(day(1)[0], day(DAYS - 1)[1])
     assert_equal_rows(chain.rows(), expected_rows([*before, *later]))
@@ -179,11 +177,10 @@ def test_a_purge_by_retention_arrives_for_list_requests_alone(
     for old in range(DAYS):
         number = old + PURGED_AFTER
         sandbox.purge_by_retention(midnight(number))
-        sandbox.reset_counters()
         intervals = kept_nine_days.run(number, look_backs=SHORT)
         assert intervals[0] == (midnight(old), midnight(old + 1)), "the day that became old enough"
         # The look-back reads a day without calls, for one page of each agent.
-        assert dict(sandbox.counters) == {"agents": 2, "calls": lists(chain, old, old + 1) + 2}
+        assert chain.spent() == {"agents": 2, "calls": lists(chain, old, old + 1) + 2}
         found = {row["id"]: row for row in chain.rows()}
         for call in sandbox.truth(*day(old)):
             assert found[call["id"]]["is_purged"]

@@ -20,9 +20,8 @@ TEXT = (
 
 
 def test_texts_survive_unchanged(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    call_id = sandbox.insert_late(
-        sandbox.store.agent_ids[0],
+    call_id = chain.sandbox.insert_late(
+        chain.sandbox.store.agent_ids[0],
         "2026-03-16T11:11:11.111111Z",
         note=TEXT,
         customer_name=TEXT[::-1],

@@ -36,26 +36,24 @@ def test_pages_of_an_empty_list(chain: Chain) -> None:
 
 @pytest.mark.parametrize(("in_list", "in_detail"), [(True, False), (False, True), (False, False)])
 def test_without_updated_at(chain: Chain, in_list: bool, in_detail: bool) -> None:
-    sandbox = chain.sandbox
-    sandbox.settings.patch(list_has_updated_at=in_list, detail_has_updated_at=in_detail)
+    chain.sandbox.settings.patch(list_has_updated_at=in_list, detail_has_updated_at=in_detail)
     calls = chain.summaries()
     chain.assert_table_is_truth(details=False, list_has_version=in_list)
 
     chain.load(chain.enrich(calls).returned)
     chain.assert_table_is_truth(list_has_version=in_list, detail_has_version=in_detail)
-    spent = sandbox.counters["detail"]
+    chain.spent()
     before = chain.rows()
 
     chain.run()
-    assert sandbox.counters["detail"] == spent, "no version shows a change: nothing to fetch again"
+    assert chain.details_requested() == 0, "no version shows a change: nothing to fetch again"
     assert chain.rows() == before
 
 
 def test_an_edit_arrives_without_updated_at(chain: Chain) -> None:
-    sandbox = chain.sandbox
-    sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
+    chain.sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
     chain.run()
-    sandbox.edit(chain.truth()[5]["id"], note="edited later")
+    chain.sandbox.edit(chain.truth()[5]["id"], note="edited later")
     chain.run()
     chain.assert_table_is_truth(list_has_version=False, detail_has_version=False)
 
