@@ -77,7 +77,7 @@ def test_a_loaded_column_is_dropped(chain: Chain) -> None:
     chain.extract_options["columns"] = columns
     chain.run()
     assert_table_is_chosen(chain, columns)
-    assert chain.sandbox.counters["detail"] == CALLS, "each was fetched once, before"
+    assert chain.details_requested() == CALLS, "each was fetched once, before"
     assert_refused(chain, {}, "transcript (drop there, keep now)")
 
 
@@ -94,7 +94,7 @@ def test_a_loaded_column_gets_a_new_secret(chain: Chain, monkeypatch: pytest.Mon
     run(chain, label, Hasher(SECRET).fingerprint)
     chain.run()
     assert_table_is_chosen(chain, columns)
-    assert chain.sandbox.counters["detail"] == CALLS
+    assert chain.details_requested() == CALLS
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_a_dropped_or_hashed_column_is_kept_again(
     # The table still has the scores of purged calls.
     spared = spared_of(truth)
     chain.assert_table_is_truth(spared=spared)
-    assert chain.sandbox.counters["detail"] == CALLS + len(truth) - len(spared)
+    assert chain.details_requested() == CALLS + len(truth) - len(spared)

@@ -155,7 +155,7 @@ def test_a_dropped_score_is_not_requested_again(chain: Chain) -> None:
     chain.run()
     # A purged call has no transcript.
     spared = [call for call in chain.truth() if call["is_purged"]]
-    assert chain.sandbox.counters["detail"] == CALLS - len(spared)
+    assert chain.details_requested() == CALLS - len(spared)
     assert_table_is_chosen(chain, {"final_score": "drop"}, spared=spared)
 
 
@@ -166,7 +166,7 @@ def test_details_with_nothing_to_bring_are_not_requested(chain: Chain) -> None:
     for given in ({}, {"columns": columns}):
         with pytest.raises(Skipped, match="transcript and final_score"):
             chain.enrich(calls, **given)
-    assert chain.sandbox.counters["detail"] == 0
+    assert chain.details_requested() == 0
     assert_table_is_chosen(chain, columns, details=False)
 
 
@@ -241,11 +241,11 @@ def test_a_walk_under_other_choices_is_not_continued(chain: Chain) -> None:
         chain.extract()
     chain.sandbox.faults.clear()
     [checkpoint] = local(chain.staging_uri).rglob("calls-checkpoint.json")
-    chain.sandbox.reset_counters()
+    chain.spent()
 
     chain.extract_options["columns"] = EVERY_HASH
     calls = str(chain.extract().returned)
-    assert chain.sandbox.counters["calls"] == 2, "both agents"
+    assert chain.spent()["calls"] == 2, "both agents"
     assert local(calls).parent != checkpoint.parent
     assert_unseen(*(path.read_text() for path in local(calls).parent.iterdir()))
 
@@ -260,25 +260,25 @@ def test_enriching_under_other_choices_or_with_another_secret(
     for secret, cure in ((SECRET[::-1], "the same secret"), (None, "openssl rand -hex 32")):
         keep_secret(monkeypatch, secret)
         refused(lambda: chain.enrich(calls), cure)
-    assert chain.sandbox.counters["detail"] == 0
+    assert chain.details_requested() == 0
     keep_secret(monkeypatch)
     for same in (CHOICES, json.dumps(CHOICES), None, ""):
         chain.enrich(calls, columns=same)
-    assert chain.sandbox.counters["detail"] == CALLS
+    assert chain.details_requested() == CALLS
 
 
 def test_changed_choices(chain: Chain) -> None:
     chain.extract_options["columns"] = {"note": "drop"}
     chain.run()
     rows = chain.rows(own_times=True)
-    chain.sandbox.reset_counters()
+    chain.spent()
     # Changes that must not arrive.
     chain.sandbox.edit(live_calls(chain)[0]["id"], employee="somebody else")
 
     calls = str(chain.extract(columns={"note": "hash"}).returned)
     for task in (chain.load, chain.enrich):
         refused(partial(task, calls), "note (drop there, hash-", "docs/privacy-columns.md")
-    assert chain.sandbox.counters["detail"] == 0, "not spent on what cannot be loaded"
+    assert chain.details_requested() == 0, "not spent on what cannot be loaded"
     assert chain.rows(own_times=True) == rows
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
