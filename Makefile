@@ -23,14 +23,14 @@ STRICT_ENOUGH := import sys; sys.exit(not (3, 13) <= sys.version_info < (3, 15))
 PYTHON_STRICT ?= $(shell for p in $(STRICT_CANDIDATES); do \
     $$p -c '$(STRICT_ENOUGH)' 2>/dev/null && echo $$p && exit; done; echo '>=3.13,<3.15')
 # Some of all that loads and merges, in two minutes; more: make test-strict STRICT_TESTS=tests/...
-STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load_of_calls_killed \
+STRICT_TESTS = $(addprefix tests/integration/test_,strict.py kills.py::test_load_killed \
     load_cost.py::test_one_load_job_and_one_merge \
     load_cost.py::test_a_row_of_other_software_costs_a_second_look \
     $(addprefix loads.py::test_,details_before_calls purged_stays_purged) \
     details.py::test_a_call_that_vanishes_before_its_detail \
     equality.py::test_an_empty_interval_makes_an_empty_table \
     staging.py::test_a_bucket_is_loaded_by_bigquery_itself \
-    unsaid.py::test_unknown_fields_of_both)
+    unsaid.py::test_unknown_fields)
 
 UV := .venv/bin/uv --quiet
 # Trust whom the system trusts, as pip does: a company's proxy, say.
