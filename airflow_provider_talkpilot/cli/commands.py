@@ -35,7 +35,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_text,
 )
 from airflow_provider_talkpilot.operators.performance import MODES
-from airflow_provider_talkpilot.staging.choices import DROP
+from airflow_provider_talkpilot.staging.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.enrich.options import RULES
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
@@ -215,7 +215,7 @@ def _print_plan(options: Namespace) -> None:
     records = one_of(MODES)("performance", get_variable("talkpilot_performance")) != "off"
     rule = one_of(RULES)("details", get_variable("talkpilot_details"))
     columns = read_choices("columns", get_variable("talkpilot_columns"))
-    drops_details = {columns.get("transcript"), columns.get("final_score")} == {DROP}
+    fetches_details = rule != "by_webhook" and details_are_wanted(columns)
     calls = pages = rows = size = 0
     with TalkPilotHook(options.conn_id).get_conn() as client:
         if agents is None:
@@ -233,7 +233,7 @@ def _print_plan(options: Namespace) -> None:
         "agents": lists_of_agents,
         "calls": pages,
         "performance": pages * records,
-        "details": 0 if drops_details or rule == "by_webhook" else calls,
+        "details": calls * fetches_details,
     }
     total = sum(requests.values())
     seconds = seconds_for(total, minute, hour)

@@ -95,7 +95,7 @@ class ColumnChoices:
     @property
     def details_are_wanted(self) -> bool:
         """Whether anything that only details have is kept."""
-        return not {"transcript", "final_score"} <= self._dropped
+        return details_are_wanted(self._choices)
 
     def drops(self, name: str) -> bool:
         return name in self._dropped
@@ -164,6 +164,11 @@ class ColumnChoices:
 
     def __str__(self) -> str:
         return describe(self.recorded)
+
+
+def details_are_wanted(choices: Mapping[str, str]) -> bool:
+    """Return whether choices for columns keep anything that only details have."""
+    return not all(choices.get(name) == DROP for name in ("transcript", "final_score"))
 
 
 def checked_choices(choices: Mapping[str, str]) -> dict[str, str]:

@@ -76,9 +76,7 @@ BY_OTHERS = [
     Case(503, BOOT_ERROR, Server, AT_ONCE, "BOOT_ERROR: Worker failed to boot.", "may work"),
     Case(511, PLAIN_PAGE, Blocked, NEVER, "511: Sign in to the guest network.", "HTTPS_PROXY"),
     Case(546, LIMIT, Server, AT_ONCE, "546: WORKER_LIMIT: out of memory.", "may work later"),
-    Case(
-        540, json_of(message="Project paused"), Blocked, NEVER, "540: Project paused.", "stopped it"
-    ),
+    Case(540, PAUSED, Blocked, NEVER, "540: Project paused.", "stopped it"),
     Case(500, json_of(message=USEFUL), Server, AT_ONCE, f"500: {USEFUL}.", "may work later"),
     Case(200, json_of(error="is down"), Unreadable, AT_ONCE, "is down", "base URL"),
     Case(200, b"", Unreadable, AT_ONCE, "no JSON, 0 bytes, ", "the base URL"),
