@@ -45,8 +45,6 @@ with DAG(
             table=TABLE,
             agent_ids=agent_ids,
             clean=False,
-            # BigQuery allows few statements to change one table at once.
-            loads_at_once=2,
         )
 
     clean_behind(some_agents.expand(agent_ids=agents()), staging_uri=STAGING)

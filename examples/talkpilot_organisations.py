@@ -43,8 +43,9 @@ with DAG(
             table=TABLE,
             talkpilot_conn_id=talkpilot_conn_id,
             clean=False,
-            # BigQuery allows few statements to change one table at once.
-            loads_at_once=2,
+            # Loads take turns. Details do not: a task that waits for its key's quota must not hold
+            # back another key.
+            task_arguments={"enrich_calls": {"max_active_tis_per_dag": None}},
         )
 
     one_each = one_organisation.expand(talkpilot_conn_id=organisations())

@@ -196,7 +196,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             manifest_uri=self.extract_calls.output,
             performance=performance,
             **requests,
-            **google,
+            **target,
         )
         self.load_performance = task(
             TalkPilotLoadCallsOperator,

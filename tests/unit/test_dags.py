@@ -14,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AssetAlias
 
 DAGS = Path(__file__).parents[2] / "dags"
+EXAMPLES = DAGS.with_name("examples")
 FILES = sorted(DAGS.glob("*.py"))
 RESYNC, DAILY = "talkpilot_resync_calls", "talkpilot_calls_to_bigquery"
 LOCATION = "talkpilot_bigquery_location"
@@ -101,3 +102,13 @@ def test_the_tasks_of_the_newest_day_start_first() -> None:
         assert task.priority_weight == 1
     for task_id in (*LOADS, "enrich_calls"):
         assert load(DAILY).get_task(task_id).max_active_tis_per_dag == 1
+
+
+def test_organisations_do_not_wait_for_each_others_quota() -> None:
+    """Airflow 3.3 counts a task that is deferred among those that run at once."""
+    example = runpy.run_path(str(EXAMPLES / "talkpilot_organisations.py"))
+    tasks = {task.task_id: task for task in example["one_each"].iter_tasks()}
+    for task_id in ("extract_calls", "extract_performance", "enrich_calls"):
+        assert tasks[task_id].max_active_tis_per_dag is None
+    for task_id in ("load_performance", *LOADS):
+        assert tasks[task_id].max_active_tis_per_dag == 1, "the first events of two may collide"
