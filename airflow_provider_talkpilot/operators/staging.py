@@ -52,7 +52,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     that this task deleted.
 
     :param staging_uri: root of staging, as the extract task has it. (templated)
-    :param manifest_uris: what the extract and enrich tasks returned:
+    :param manifest_uris: what all tasks that staged returned, such as
         ``[extract.output, enrich.output]``. The value of a skipped task may be missing. (templated)
     :param keep: keep what is loaded and what expires; what is purged is deleted all the same.
         (templated)

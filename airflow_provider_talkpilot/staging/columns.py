@@ -155,7 +155,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "erased_at", "TIMESTAMP", Source.LOAD, "When a load found that the call is gone.", Is.NEEDED
     ),
-    Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, came from TalkPilot.", Is.NEEDED),
+    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values.", Is.NEEDED),
 )
 
 _LATENCY = {
@@ -245,7 +245,7 @@ AGENTS: tuple[Column, ...] = (
     Column("settings", "JSON", _L, "All else that TalkPilot's list tells of it.", Is.NEEDED),
     Column("prompt", "STRING", _L, "The prompt, if you chose to keep it.", Is.NEEDED),
     Column("greeting", "STRING", _L, "The greeting, if you chose to keep it.", Is.NEEDED),
-    Column("synced_at", "TIMESTAMP", _L, "When the row, as it is, was read.", Is.NEEDED),
+    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values.", Is.NEEDED),
 )
 """The columns of the table of agents, whose name ends in ``_agents``."""
 

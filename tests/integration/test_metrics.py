@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_talkpilot.operators import requests
 from tests.integration.chain import Chain
+from tests.support.docs import read, section, table
 from tests.support.windows import long_window
 
 Counted = Counter[str]
@@ -31,10 +33,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 def test_a_day(chain: Chain, counted: Counted) -> None:
-    chain.run()
-    calls = len(chain.truth())
-    requests = {f"talkpilot.requests.{kind}": count for kind, count in chain.spent().items()}
-    assert counted == requests | {"talkpilot.calls": calls, "talkpilot.details": calls}
+    chain.run(performance=True)
+    calls, spent = len(chain.truth()), chain.spent()
+    requests = {f"talkpilot.requests.{kind}": count for kind, count in spent.items()}
+    details = {"talkpilot.details": spent["detail"]}
+    assert counted == requests | details | {"talkpilot.calls": calls, "talkpilot.performance": calls}
+    told = {name: tags for name, _, tags in table(section(read("quota"), "Metrics"))}
+    assert set(re.findall(r"`(\w+)`", told["talkpilot.requests"].partition("(")[2])) == {*spent}
+    assert told.keys() == {"talkpilot.requests", "talkpilot.refused", *counted} - requests.keys()
 
 
 def test_a_deferral_counts_what_was_spent_before_it_and_no_more(
