@@ -36,8 +36,8 @@ def test_a_day(chain: Chain, counted: Counted) -> None:
     chain.run(performance=True)
     calls, spent = len(chain.truth()), chain.spent()
     requests = {f"talkpilot.requests.{kind}": count for kind, count in spent.items()}
-    details = {"talkpilot.details": spent["detail"]}
-    assert counted == requests | details | {"talkpilot.calls": calls, "talkpilot.performance": calls}
+    staged = {"calls": calls, "performance": calls, "details": spent["detail"]}
+    assert counted == requests | {f"talkpilot.{kind}": count for kind, count in staged.items()}
     told = {name: tags for name, _, tags in table(section(read("quota"), "Metrics"))}
     assert set(re.findall(r"`(\w+)`", told["talkpilot.requests"].partition("(")[2])) == {*spent}
     assert told.keys() == {"talkpilot.requests", "talkpilot.refused", *counted} - requests.keys()
