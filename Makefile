@@ -100,7 +100,7 @@ setup: .venv/.ready .venv-2.11/.ready ## Make .venv (Airflow 3.3) and .venv-2.11
 	@touch $@
 
 # Not made where it cannot be: its tests are then left out. --no-deps, for the lock holds a DuckDB
-# that the emulator does not ask for.
+# that the emulator does not require.
 .venv-strict/.locked: requirements/strict-emulator.txt | .venv/.locked
 	$(call step,setup,the stricter BigQuery emulator into .venv-strict (half a minute))
 	@rm -rf .venv-strict

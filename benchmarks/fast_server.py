@@ -21,7 +21,7 @@ _ROW = (
     '"note":"","duration":%d,"done":true,"general_success":true,'
     '"disconnection_reason":"user_hangup","is_purged":false%s}'
 )
-_SUMMARY = "The caller asked about an order and was told the day on which it arrives. " * 4
+_SUMMARY = "The caller called about an order and was told the day on which it arrives. " * 4
 _DETAIL = ',"transcript":"[]","audio_file_url":null,"final_score":7'
 
 

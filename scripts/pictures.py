@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def picture_connection(visit: Visit, shown: Show, folder: Path) -> None:
-    """Take the form, filled in; its options; and the answer of the test button."""
+    """Take the form, filled in; its options; and the result of the test button."""
     key = shown.sandbox.api_key
     fields = {"Base URL": EXAMPLE_URL, "Port": "443", "API key": key}
     form = visit.new_connection(CONNECTION, fields)

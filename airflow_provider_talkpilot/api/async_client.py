@@ -46,7 +46,7 @@ class AsyncTalkPilotClient(BaseClient):
     async def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
     ) -> AsyncIterator[RecordPage[Call]]:
-        """As :meth:`TalkPilotClient.walk_calls`, but it requests no page ahead."""
+        """As :meth:`TalkPilotClient.walk_calls`, but it requests one page after the other."""
         walk = call_walk(agent_id, interval, filters)
         yield walk.read_page(await self.fetch(walk.request()))
         for request in walk.further_requests():

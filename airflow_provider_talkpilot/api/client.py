@@ -90,8 +90,8 @@ class TalkPilotClient(BaseClient):
     ) -> Iterator[RecordPage[Call]]:
         """Walk an agent's calls of an interval (``calls:read``), soft-deleted ones included.
 
-        Lazy: the client requests the first page when the caller reads it, and a few pages ahead
-        from then on. Only a walk that ends without an error was whole. If it raises an error,
+        Lazy: the client requests the first page when the caller reads it, and prefetches a few
+        pages from then on. Only a walk that ends without an error was whole. If it raises an error,
         discard the pages that came before.
 
         :param interval: which calls, by ``created_at``.

@@ -1,7 +1,7 @@
 """How many calls of an interval are done, found out with few requests.
 
 The first page of a list has the number of all calls in ``total``. TalkPilot's documentation leaves
-two questions open, and the count is right under every answer:
+two questions open, and the count is right in either case:
 
 - ``done=false`` may or may not list calls whose ``done`` is null. So the calls that are not done
   are counted as all calls less those that ``done=true`` lists.

@@ -29,7 +29,7 @@ from pydantic import (
 from airflow_provider_talkpilot.api.interval import read_moment
 
 INT64 = range(-(2**63), 2**63)
-# The field with the recording's address. Whoever has the address can listen to the recording.
+# The field with the recording's address. It is a credential: it opens the recording.
 RECORDING = "audio_file_url"
 
 _uuid = TypeAdapter(UUID)

@@ -68,7 +68,7 @@ _CURES_BY_REASON = {
     "accessDenied": "Give the Google account the permissions that docs/deployment.md lists.",
     "accessNotConfigured": "Enable the BigQuery API in the project.",
     "billingNotEnabled": _BILLING,
-    "blocked": "Google has blocked the project: ask Google's support.",
+    "blocked": "Google has blocked the project: write to Google's support.",
     "bytesBilledLimitExceeded": "It would read more than maximum_bytes_billed allows: raise that, "
     "or load a shorter interval.",
     "quotaExceeded": "A quota of the project is used up: raise it in the Google Cloud console, or "

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CALL_STARTED, CALL_ENDED, CALL_COMPLETED = "call_started", "call_ended", "call.completed"
 """The events that the inbox takes; TalkPilot sent the last one until summer 2026."""
 
-# Whoever has one of these addresses can hear the recording or read the call's log.
+# These addresses are credentials: they open the recording or the call's log.
 _CREDENTIALS = frozenset(
     {"recording_url", "recording_multi_channel_url", "public_log_url", "audio_file_url"}
 )

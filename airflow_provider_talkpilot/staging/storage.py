@@ -75,8 +75,8 @@ def normal_uri(uri: str, name: str = "staging URI") -> str:
     folders = [folder for folder in path.split("/") if folder]
     is_local, cure = scheme in _LOCAL, ""
     if not rest or bool(bucket) == is_local or scheme in _WEB or not _SCHEME.fullmatch(scheme):
-        # A relative folder is another one for every worker. Nobody can write to a bucket by its
-        # address in a browser.
+        # A relative folder is another one for every worker. The address of a bucket in a browser
+        # cannot be written to.
         cure = "its shape is gs://bucket/folder, or /folder for a folder that all workers share"
     elif any(folder in (".", "..") or folder.startswith("~") for folder in folders):
         cure = "write the whole path, without ., .. and ~"

@@ -162,7 +162,7 @@ def bucket(
 def gcsfs_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A staging URI in an empty bucket, through gcsfs's default class.
 
-    That class asks a gRPC service, which no emulator has, whether the bucket is flat. It is.
+    That class reads from a gRPC service, which no emulator has, whether the bucket is flat. It is.
     """
     extended = pytest.importorskip("gcsfs.extended_gcsfs")
 

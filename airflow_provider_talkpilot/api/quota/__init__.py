@@ -6,8 +6,8 @@ under sliding ones (docs.talkpilot.io, guides/rate-limiting).
 
 A client acquires a *permit* from :class:`Quota` before each request. The request is *in flight*
 until the client gives the permit back with ``record_response``, ``record_failure`` or
-``record_refusal``. Quota asks the :class:`~.limits.Minute` and the :class:`~.limits.Hour` how long
-the request must wait; the longer wait counts. Both look at the same requests:
+``record_refusal``. The :class:`~.limits.Minute` and the :class:`~.limits.Hour` each tell Quota how
+long the request must wait; the longer wait counts. Both look at the same requests:
 
 - :class:`~.traffic.Traffic` has the requests in flight, and those of the other processes. Each
   process writes the number of its requests to the *ledger*, in *slots* of ten seconds.

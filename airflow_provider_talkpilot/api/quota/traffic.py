@@ -71,7 +71,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _clock_skew(headers: Mapping[str, str], now: float) -> float:
-    """Return the seconds by which our clock is ahead of the server's; 0 for a small difference."""
+    """Return the seconds from the server's clock to ours; 0 for a small difference."""
     try:
         skew = now - parsedate_to_datetime(headers["Date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError):

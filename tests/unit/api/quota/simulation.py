@@ -32,7 +32,7 @@ class Server:
     :param offset: seconds after a round minute at which fixed windows end.
     :param rounding: makes a whole number of a window's end.
     :param counts_refused: whether a refused request uses up quota.
-    :param clock_ahead: seconds by which its clock is ahead of the world's.
+    :param clock_skew: seconds from the world's clock to its own.
     """
 
     windows: Windows = "sliding"
@@ -41,7 +41,7 @@ class Server:
     offset: float = 0.0
     rounding: Callable[[float], float] = math.ceil
     counts_refused: bool = False
-    clock_ahead: float = 0.0
+    clock_skew: float = 0.0
     accepted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     _in_minute: deque[float] = field(default_factory=deque)
@@ -61,9 +61,9 @@ class Server:
         headers = {
             "X-RateLimit-Limit": str(self.per_minute),
             "X-RateLimit-Remaining": str(max(0, self.per_minute - len(self._in_minute))),
-            "X-RateLimit-Reset": str(self.rounding(self._end(MINUTE, now) + self.clock_ahead)),
+            "X-RateLimit-Reset": str(self.rounding(self._end(MINUTE, now) + self.clock_skew)),
             "Date": format_datetime(
-                datetime.fromtimestamp(now + self.clock_ahead, UTC), usegmt=True
+                datetime.fromtimestamp(now + self.clock_skew, UTC), usegmt=True
             ),
         }
         if is_refused:

@@ -87,7 +87,7 @@ servers = st.builds(
     counts_refused=st.booleans(),
     offset=st.sampled_from([0.0, 0.4, 17.3, 42.0]),
     rounding=st.sampled_from([math.ceil, math.floor, float]),
-    clock_ahead=st.sampled_from([0.0, -0.7, 0.7, -30.0, 30.0]),
+    clock_skew=st.sampled_from([0.0, -0.7, 0.7, -30.0, 30.0]),
 )
 
 
