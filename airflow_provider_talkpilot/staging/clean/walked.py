@@ -49,8 +49,8 @@ class WalkedCalls(Scratch):
             )
         # A selection does not show which calls are gone. Nor does an agent's walk with a reject:
         # that may be any call. The load reads a walk in the same way.
-        self._walked_at = {
-            agent.agent_id.lower(): agent.walked_at
+        self._began_at = {
+            agent.agent_id.lower(): agent.began_at
             for agent in walk.agents
             if not walk.selection and not agent.rejected
         }
@@ -87,8 +87,8 @@ class WalkedCalls(Scratch):
 
     def _is_gone(self, row: Row, read_at: datetime | None) -> bool:
         """Return whether the walk would have the row's call, if TalkPilot still had it."""
-        walked_at = self._walked_at.get(str(row.get("agent_id")).lower())
-        if read_at is None or walked_at is None or read_at >= walked_at:
+        began_at = self._began_at.get(str(row.get("agent_id")).lower())
+        if read_at is None or began_at is None or read_at >= began_at:
             return False
         try:
             return read_moment(row.get("created_at")) in self.walk.interval

@@ -20,8 +20,9 @@ from airflow_provider_talkpilot.staging.parts import Part, PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC)
-WALKED = datetime(2026, 3, 20, tzinfo=UTC)
-BEFORE = WALKED - timedelta(days=1)
+# Between the two, the walk can have passed the place of a call that came late.
+BEGAN, ENDED = datetime(2026, 3, 20, tzinfo=UTC), datetime(2026, 3, 20, 1, tzinfo=UTC)
+BEFORE = BEGAN - timedelta(days=1)
 # Agent "a" is named "A" in the walk, "b" as it is, and "x" is not walked.
 IDS = ["a1", "a2", "a3", "b1", "b2", "x1"]
 STARTS = {"a3": START - timedelta(microseconds=1), "b2": END, "a1": START}
@@ -44,11 +45,11 @@ def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, WalksManifest]
     folder = parse_uri(f"file://{place}")
     parts, rejected = write(folder, "calls", fields.pop("calls", ())), fields.pop("rejected", 0)
     agents = [
-        AgentWalk(agent_id=name, calls=0, rejected=count, began_at=WALKED, walked_at=WALKED)
+        AgentWalk(agent_id=name, calls=0, rejected=count, began_at=BEGAN, walked_at=ENDED)
         for name, count in (("A", rejected), ("b", 0))
     ]
     return folder, WalksManifest(
-        start=START, end=END, agents=agents, parts=parts, started_at=WALKED, **fields
+        start=START, end=END, agents=agents, parts=parts, started_at=BEGAN, **fields
     )
 
 
@@ -66,7 +67,7 @@ def test_states(
     seconds: int | None,
     selection: bool,
 ) -> None:
-    read_at = None if seconds is None else WALKED + timedelta(seconds=seconds)
+    read_at = None if seconds is None else BEGAN + timedelta(seconds=seconds)
     if call_id in walk:
         expected = CallState.PURGED if walk[call_id] and not purged else CallState.SAME
     else:
