@@ -30,7 +30,7 @@ from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_sc
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
 from airflow_provider_talkpilot.staging.columns import Source, names
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -68,7 +68,7 @@ def main(rows: int) -> None:
     print(f"the load task                      {task:8.2f} s    ratio {task / bare:.2f}")
 
 
-def _staged(folder: Path, rows: int) -> tuple[bytes, WalksManifest, ObjectStoragePath]:
+def _staged(folder: Path, rows: int) -> tuple[bytes, ListManifest, ObjectStoragePath]:
     """Make one day's rows as text, and as parts with their manifest."""
     path = interval_folder(
         parse_uri(folder.as_uri()),
@@ -85,8 +85,8 @@ def _staged(folder: Path, rows: int) -> tuple[bytes, WalksManifest, ObjectStorag
         part = writer.flush()
     if part is None:
         raise ValueError("at least one row is needed")
-    walk = AgentWalk(agent_id=AGENT, calls=rows, began_at=now, walked_at=now)
-    manifest = WalksManifest(
+    walk = WalkedAgent(agent_id=AGENT, calls=rows, began_at=now, ended_at=now)
+    manifest = ListManifest(
         start=DAY.start, end=DAY.end, agents=[walk], parts=[part], started_at=now
     )
     manifest.save(path)

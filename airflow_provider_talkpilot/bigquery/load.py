@@ -33,7 +33,7 @@ from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_ta
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
 from airflow_provider_talkpilot.staging.choices import DROP
-from airflow_provider_talkpilot.staging.manifests import DetailsManifest, Manifest, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
 
 log = logging.getLogger(__name__)
@@ -119,8 +119,8 @@ class Load:
     ) -> None:
         self._client, self._folder, self._manifest = client, folder, manifest
         self._target, self._options = target, options or LoadOptions()
-        self._walk: WalksManifest | None = None
-        if isinstance(manifest, WalksManifest) and manifest.is_whole_interval:
+        self._walk: ListManifest | None = None
+        if isinstance(manifest, ListManifest) and manifest.is_whole_interval:
             self._walk = manifest  # no other manifest tells which calls are gone
         self._jobs = Jobs(
             client,
@@ -186,7 +186,7 @@ class Load:
         location = self._options.location
         self._jobs.location = ensure_dataset(self._client, target, location, warn=warn)
         table = self._ensure_table(target, "calls", warn=warn)
-        if warn and isinstance(manifest, WalksManifest) and manifest.listed:
+        if warn and isinstance(manifest, ListManifest) and manifest.listed:
             agents = self._ensure_table(target.agents, "agents")
             load_agents(self._client, self._jobs, agents, target, manifest.listed)
         if manifest.kind == "performance" and manifest.parts:
@@ -223,7 +223,7 @@ class Load:
                 staged_rows=self._manifest.rows,
                 doubles=total(balances, "doubles"),
                 gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
-                erased_at=walk.walked_at if walk else None,
+                erased_at=walk.ended_at if walk else None,
             )
             merge = self._jobs.change(merge_name, statement, counts)
             counts = {name: int(merge.labels.get(name, count)) for name, count in counts.items()}
@@ -236,7 +236,7 @@ class Load:
                 balances = self._look()
         if walk and self._has_performance:
             # In every run: a run that was killed after its merge has not done it.
-            statement = self._render("purge_performance", now=walk.walked_at)
+            statement = self._render("purge_performance", now=walk.ended_at)
             self._jobs.change(self._staging.job_name("purge"), statement, deferrable=False)
         return LoadResult(
             rows=self._manifest.rows,

@@ -10,7 +10,7 @@ from google.cloud.bigquery import ArrayQueryParameter
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def total(balances: Sequence[Balance], *counts: str) -> int:
     return sum(getattr(balance, count) for balance in balances for count in counts)
 
 
-def agent_parameters(manifest: WalksManifest | None) -> list[ArrayQueryParameter]:
+def agent_parameters(manifest: ListManifest | None) -> list[ArrayQueryParameter]:
     """Return the query parameters ``walked_agents`` and ``whole_agents``.
 
     A record that failed validation is a call that TalkPilot has and the parts lack. So if an agent
@@ -107,7 +107,7 @@ def agent_parameters(manifest: WalksManifest | None) -> list[ArrayQueryParameter
 
 
 def require_few_gone(
-    balances: Sequence[Balance], walk: WalksManifest, target: TableId, limit: ErasureLimit
+    balances: Sequence[Balance], walk: ListManifest, target: TableId, limit: ErasureLimit
 ) -> None:
     """Stop before an erasure of live calls that looks like a bad walk.
 
@@ -135,9 +135,7 @@ def require_few_gone(
     )
 
 
-def reconcile(
-    balances: Sequence[Balance], walk: WalksManifest, target: TableId, erased: int
-) -> int:
+def reconcile(balances: Sequence[Balance], walk: ListManifest, target: TableId, erased: int) -> int:
     """Check that the target has each call of the walk once, and none that is gone; log the counts.
 
     :param balances: from after the merge.

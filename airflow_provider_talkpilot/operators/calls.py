@@ -38,7 +38,7 @@ from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptio
 from airflow_provider_talkpilot.staging.enrich.plan import Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -247,7 +247,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
-        calls = WalksManifest.load(path)
+        calls = ListManifest.load(path)
         choices, archive = self._read_choices(calls), self._archive(client)
         if not choices.details_are_wanted and archive is None:
             raise AirflowSkipException(
@@ -295,7 +295,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
         )
 
-    def _known(self, calls: WalksManifest) -> Iterator[Known]:
+    def _known(self, calls: ListManifest) -> Iterator[Known]:
         """Yield the details that the target table has."""
         if not self.table:
             return
@@ -308,7 +308,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             )
 
 
-def _breakdown(manifest: WalksManifest) -> dict[str, Any]:
+def _breakdown(manifest: ListManifest) -> dict[str, Any]:
     """Count the calls by agent and by day; leave long lists out."""
     counts: dict[str, Any] = {}
     if len(manifest.agents) <= SUMMARY_ENTRIES:

@@ -9,7 +9,7 @@ from airflow_provider_talkpilot.operators.arguments import Argument, one_of
 from airflow_provider_talkpilot.operators.requests import TalkPilotFollowingOperator
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
@@ -40,7 +40,7 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
 
     def _spend(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
-        calls = WalksManifest.load(path)
+        calls = ListManifest.load(path)
         choices = self._read_choices(calls)
         agents = [walk.agent_id for walk in calls.agents]
         if self.performance == "off" or calls.selection:

@@ -47,7 +47,7 @@ from airflow_provider_talkpilot.staging.choices import (
 )
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
-from airflow_provider_talkpilot.staging.manifests import AnyManifest, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
 from airflow_provider_talkpilot.staging.names import Kind, ledger_folder, root_of, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -255,7 +255,7 @@ class TalkPilotFollowingOperator(TalkPilotStagingOperator):
     def _staging_root(self) -> ObjectStoragePath:
         return root_of(self._calls_path.parent)
 
-    def _read_choices(self, calls: WalksManifest) -> ColumnChoices:
+    def _read_choices(self, calls: ListManifest) -> ColumnChoices:
         """Return the choices for columns; they must be those of the calls."""
         columns = choices_of(calls.columns) if self.columns is None else self.columns
         choices = column_choices(columns, self.hash_conn_id)

@@ -28,7 +28,7 @@ class DayCount(BaseModel):
     purged: int = 0
 
 
-class AgentWalk(BaseModel):
+class WalkedAgent(BaseModel):
     """The whole walk of one agent; of a long list, the slices walked so far.
 
     :param agent_id: the agent.
@@ -37,7 +37,7 @@ class AgentWalk(BaseModel):
     :param walks: how many walks it took until one was whole; of slices, the most of one slice.
     :param began_at: when the whole walk began; of slices, that of the first. A call that was read
         before this moment, and is not in this walk, is gone from the API.
-    :param walked_at: when the whole walk ended; of slices, that of the last.
+    :param ended_at: when the whole walk ended; of slices, that of the last.
     :param until: the end of the last slice that was walked, if others are left.
     """
 
@@ -46,10 +46,10 @@ class AgentWalk(BaseModel):
     rejected: int = 0
     walks: int = 1
     began_at: datetime
-    walked_at: datetime
+    ended_at: datetime
     until: datetime | None = None
 
-    def joined(self, later: AgentWalk) -> AgentWalk:
+    def joined(self, later: WalkedAgent) -> WalkedAgent:
         """Join this walk with the walk of the next slice."""
         return later.model_copy(
             update={
@@ -159,7 +159,7 @@ class Manifest(BaseModel):
         return False
 
 
-class WalksManifest(Manifest):
+class ListManifest(Manifest):
     """What an extraction staged: list rows of calls, or performance records.
 
     :param agents: the walks, one an agent; none if the key may not read performance records.
@@ -169,7 +169,7 @@ class WalksManifest(Manifest):
     """
 
     kind: Literal["calls", "performance"] = "calls"
-    agents: list[AgentWalk] = Field(default_factory=list)
+    agents: list[WalkedAgent] = Field(default_factory=list)
     days: dict[date, DayCount] = Field(default_factory=dict)
     listed: list[dict[str, Any]] = Field(default_factory=list)
     walk_pages: int = 0
@@ -187,7 +187,7 @@ class WalksManifest(Manifest):
         return len(self.agents)
 
     @property
-    def unfinished(self) -> AgentWalk | None:
+    def unfinished(self) -> WalkedAgent | None:
         """The walk with slices left; only the last one of a checkpoint can have some."""
         return self.agents[-1] if self.agents and self.agents[-1].until else None
 
@@ -199,12 +199,12 @@ class WalksManifest(Manifest):
     @property
     def began_at(self) -> datetime:
         """When the first walk began. Rows read later cannot prove that a call is gone."""
-        return min((walk.began_at for walk in self.agents), default=self.started_at)
+        return min((walked.began_at for walked in self.agents), default=self.started_at)
 
     @property
-    def walked_at(self) -> datetime:
+    def ended_at(self) -> datetime:
         """When the last walk ended."""
-        return max((walk.walked_at for walk in self.agents), default=self.started_at)
+        return max((walked.ended_at for walked in self.agents), default=self.started_at)
 
 
 class DetailsManifest(Manifest):
@@ -225,7 +225,7 @@ class DetailsManifest(Manifest):
     recordings: dict[str, int] = {}
 
 
-AnyManifest = WalksManifest | DetailsManifest
+AnyManifest = ListManifest | DetailsManifest
 _FILE: TypeAdapter[AnyManifest] = TypeAdapter(Annotated[AnyManifest, Field(discriminator="kind")])
 
 

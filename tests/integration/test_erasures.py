@@ -12,7 +12,7 @@ import pytest
 from google.cloud.bigquery import Client, QueryJob
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, refused
 from tests.integration.test_loads import live_call
@@ -70,9 +70,9 @@ def test_a_call_that_comes_back(chain: Chain, tmp_path: Path) -> None:
     chain.run()
     before = chain.rows()
     seen_only = parse_uri(str(chain.extract(agent_ids=[seen]).returned))
-    walk = WalksManifest.load(seen_only)
+    walk = ListManifest.load(seen_only)
     now = datetime.now(UTC)
-    walk.agents.append(AgentWalk(agent_id=hidden, calls=0, began_at=now, walked_at=now))
+    walk.agents.append(WalkedAgent(agent_id=hidden, calls=0, began_at=now, ended_at=now))
     path = walk.save(seen_only.parent)
     chain.load(str(path), confirm_erasure=True)
     assert sum(row["erased_at"] is not None for row in chain.rows()) == len(gone)

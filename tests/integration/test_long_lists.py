@@ -20,7 +20,7 @@ from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.extract import extraction
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, slices_of
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, Kill, listed, local, pages
@@ -66,10 +66,10 @@ def cost(sandbox: Sandbox, agent_id: str, interval: Interval) -> int:
     return sum(number for _, number in walked(sandbox, agent_id, interval))
 
 
-def staged(path: object) -> tuple[WalksManifest, list[str]]:
+def staged(path: object) -> tuple[ListManifest, list[str]]:
     """Return a manifest, and the ids of its rows."""
     uri = parse_uri(str(path))
-    manifest = WalksManifest.load(uri)
+    manifest = ListManifest.load(uri)
     return manifest, [
         row["id"] for part in manifest.parts for row in read_records(uri.parent / part.name)
     ]
@@ -86,7 +86,7 @@ def checkpoint(chain: Chain) -> Path:
 
 def unfinished(chain: Chain) -> tuple[str, dt.datetime]:
     """Return the agent whose walk is unfinished, and the moment that it has reached."""
-    saved = WalksManifest.model_validate_json(checkpoint(chain).read_text())
+    saved = ListManifest.model_validate_json(checkpoint(chain).read_text())
     [walk] = [(walk.agent_id, walk.until) for walk in saved.agents if walk.until]
     return walk
 
@@ -186,7 +186,7 @@ def test_a_killed_walk_goes_on_after_its_finished_slices(
     [walk] = manifest.agents
     assert walk.calls == 1_000
     assert (walk.began_at < killed_at) == (until > DAY.start)
-    assert walk.walked_at > killed_at
+    assert walk.ended_at > killed_at
     chain.load(calls)
     chain.assert_table_is_truth(details=False)
 

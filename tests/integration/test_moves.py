@@ -9,7 +9,7 @@ import pytest
 from google.cloud.exceptions import NotFound
 
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, local, refused
 from tests.support.tables import Row
@@ -61,11 +61,11 @@ def test_the_manifest_has_the_times_of_the_whole_walk(chain: Chain, long_list: l
     sandbox, moments = chain.sandbox, list[datetime]()
     sandbox.scripts.add("erase", after=2, call_id=long_list[0]["id"])
     sandbox.before_request = lambda kind, _: moments.append(datetime.now(UTC))
-    [walk] = WalksManifest.load(parse_uri(str(chain.extract().returned))).agents
+    [walk] = ListManifest.load(parse_uri(str(chain.extract().returned))).agents
     agents, first, *broken, whole, second, last = moments
     assert walk.walks == 2
     assert walk.began_at is not None
-    assert max(agents, first, *broken) < walk.began_at < whole < second < last < walk.walked_at
+    assert max(agents, first, *broken) < walk.began_at < whole < second < last < walk.ended_at
 
 
 @pytest.mark.parametrize("moving", ["total", "rows"])

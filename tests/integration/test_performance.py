@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_talkpilot.api import PerformanceRecord
 from airflow_provider_talkpilot.sandbox.calls.performance import RED_FLAGS
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import performance_row
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -88,14 +88,14 @@ def true_scores(chain: Chain) -> dict[str, float | None]:
 
 def stage(chain: Chain, calls: str, *records: Row) -> str:
     """Stage records that the sandbox does not have, as an extraction does."""
-    folder, walked = parse_uri(calls).parent, WalksManifest.load(parse_uri(calls))
+    folder, walked = parse_uri(calls).parent, ListManifest.load(parse_uri(calls))
     now = datetime.now(UTC)
     with PartWriter(folder, "performance") as writer:
         made = (performance_row(PerformanceRecord.read(record), now) for record in records)
         writer.write(map(KEEP_ALL.performance_row, made))
         part = writer.flush()
     assert part
-    manifest = WalksManifest(
+    manifest = ListManifest(
         kind="performance",
         parts=[part],
         agents=walked.agents,

@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.sandbox.api.faults import FaultName
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.errors import StagingError
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, Kill, age, day, local, names, refused, staged_files
 from tests.support.jobs import Death
@@ -274,16 +274,16 @@ def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch) 
     chain.sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
     caller = of_the_first_agent(chain, "erased")
-    save, times = WalksManifest.save_checkpoint, list[str]()
+    save, times = ListManifest.save_checkpoint, list[str]()
 
-    def save_and_purge(manifest: WalksManifest, folder: Any) -> None:
+    def save_and_purge(manifest: ListManifest, folder: Any) -> None:
         save(manifest, folder)
         times.append(manifest.kind)
         if len(times) == 3:
             assert len(caller.files()) == 1
             purge_elsewhere(chain, caller)
 
-    monkeypatch.setattr(WalksManifest, "save_checkpoint", save_and_purge)
+    monkeypatch.setattr(ListManifest, "save_checkpoint", save_and_purge)
     walk = partial(chain.extract, dag_id="slow")
     refused(walk, "The next try walks again", kind=TalkPilotTaskError)
     assert caller.files() == []

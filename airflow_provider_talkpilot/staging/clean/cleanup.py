@@ -24,7 +24,7 @@ from airflow_provider_talkpilot.staging.errors import storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days
 from airflow_provider_talkpilot.staging.inventory import find_folders, list_files, skip_errors
 from airflow_provider_talkpilot.staging.manifests import (
-    WalksManifest,
+    ListManifest,
     load_manifest,
     read_manifest,
 )
@@ -66,7 +66,7 @@ def clean_staging(
         manifest = load_manifest(path) if storage.size(path) is not None else None
         if manifest is None:
             log.info("%s is cleaned already.", path)
-        elif isinstance(manifest, WalksManifest) and manifest.kind == "calls":
+        elif isinstance(manifest, ListManifest) and manifest.kind == "calls":
             has_details = any(
                 other.is_same(folder) and path.name.startswith("details") for other, path in loaded
             )

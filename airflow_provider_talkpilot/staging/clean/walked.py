@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.scratch import Scratch
 
@@ -33,7 +33,7 @@ class WalkedCalls(Scratch):
     :raises ManifestError: when the parts are not what the manifest says.
     """
 
-    def __init__(self, folder: ObjectStoragePath, walk: WalksManifest) -> None:
+    def __init__(self, folder: ObjectStoragePath, walk: ListManifest) -> None:
         super().__init__(
             "CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER, call_id TEXT) WITHOUT ROWID;"
             "CREATE INDEX by_call_id ON calls (call_id)"
@@ -96,7 +96,7 @@ class WalkedCalls(Scratch):
             return False
 
 
-def _rows(folder: ObjectStoragePath, walk: WalksManifest) -> Iterator[tuple[str, bool, str | None]]:
+def _rows(folder: ObjectStoragePath, walk: ListManifest) -> Iterator[tuple[str, bool, str | None]]:
     for part in walk.parts:
         for row in read_records(folder / part.name):
             yield row["id"], row.get("is_purged") is True, row.get("call_id")

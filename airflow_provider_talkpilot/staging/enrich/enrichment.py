@@ -25,7 +25,7 @@ from airflow_provider_talkpilot.staging.inbox import find_events
 from airflow_provider_talkpilot.staging.inventory import find_related, list_parts, skip_errors
 from airflow_provider_talkpilot.staging.manifests import (
     DetailsManifest,
-    WalksManifest,
+    ListManifest,
     load_checkpoint,
 )
 from airflow_provider_talkpilot.staging.names import root_of
@@ -60,7 +60,7 @@ def enrich_calls(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     *,
-    known: Callable[[WalksManifest], Iterable[Known]] | None = None,
+    known: Callable[[ListManifest], Iterable[Known]] | None = None,
     options: EnrichOptions | None = None,
 ) -> tuple[DetailsManifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
@@ -79,7 +79,7 @@ def enrich_calls(
     :raises StagingError: when other runs deleted staged details again and again.
     """
     options, folder = options or EnrichOptions(), calls.parent
-    lists = WalksManifest.load(calls)
+    lists = ListManifest.load(calls)
     require_same_choices(options.choices, lists.columns)
     start = _start(folder, lists)
     for _ in range(PLANS):
@@ -105,7 +105,7 @@ def enrich_calls(
     return manifest, manifest.save(folder)
 
 
-def _start(folder: ObjectStoragePath, lists: WalksManifest) -> DetailsManifest:
+def _start(folder: ObjectStoragePath, lists: ListManifest) -> DetailsManifest:
     """Create an empty manifest, with the counts of an interrupted try."""
     manifest = DetailsManifest(
         start=lists.start,
@@ -124,7 +124,7 @@ def _fetch_missing(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     manifest: DetailsManifest,
-    known: Callable[[WalksManifest], Iterable[Known]] | None,
+    known: Callable[[ListManifest], Iterable[Known]] | None,
     options: EnrichOptions,
 ) -> None:
     """Plan, then fetch the missing details. All staged details go into the manifest.
@@ -133,7 +133,7 @@ def _fetch_missing(
     """
     folder = calls.parent
     # Read it anew for each plan: a purge may have rewritten the lists too.
-    lists = WalksManifest.load(calls)
+    lists = ListManifest.load(calls)
     with DetailPlan(options) as plan:
         plan.want(map(Wanted.of_row, _rows(folder, lists)))
         # List parts before the query of the warehouse. If another run loads and cleans one during
@@ -157,7 +157,7 @@ def _fetch_missing(
                 batches.fetch(plan.missing(), progress)
 
 
-def _rows(folder: ObjectStoragePath, lists: WalksManifest) -> Iterator[dict[str, Any]]:
+def _rows(folder: ObjectStoragePath, lists: ListManifest) -> Iterator[dict[str, Any]]:
     for part in lists.parts:
         yield from read_records(folder / part.name)
 
@@ -222,7 +222,7 @@ def _read_own(path: ObjectStoragePath) -> tuple[Part | None, list[dict[str, Any]
 
 def _stage_events(
     folder: ObjectStoragePath,
-    lists: WalksManifest,
+    lists: ListManifest,
     plan: DetailPlan,
     writer: PartWriter,
     choices: ColumnChoices,

@@ -21,7 +21,7 @@ from airflow_provider_talkpilot.staging.choices import warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, Walker
 from airflow_provider_talkpilot.staging.manifests import (
-    WalksManifest,
+    ListManifest,
     delete_checkpoint,
     load_checkpoint,
 )
@@ -41,7 +41,7 @@ MOST_NAMED = 20
 
 def extract_calls(
     client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan
-) -> tuple[WalksManifest, ObjectStoragePath]:
+) -> tuple[ListManifest, ObjectStoragePath]:
     """Walk every agent and stage the list rows.
 
     Goes on from the checkpoint that an interrupted try left in the folder. Walks a long list in
@@ -74,7 +74,7 @@ def extract_calls(
 
 def extract_performance(
     client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan, *, required: bool = False
-) -> tuple[WalksManifest, ObjectStoragePath]:
+) -> tuple[ListManifest, ObjectStoragePath]:
     """Walk every agent and stage the performance records, as :func:`extract_calls` does.
 
     If the key lacks the permission ``performance:read``, or the API has no such records, the first
@@ -106,7 +106,7 @@ def _extract(
     kind: Literal["calls", "performance"],
     agents: Sequence[str],
     listed: Sequence[dict[str, Any]] = (),
-) -> tuple[WalksManifest, ObjectStoragePath]:
+) -> tuple[ListManifest, ObjectStoragePath]:
     agents = list(dict.fromkeys(agents))
     manifest = _resume(folder, kind, agents) or _start(plan, kind)
     manifest.listed = list(listed)
@@ -115,7 +115,7 @@ def _extract(
         PartWriter(folder, "rejects", first=len(manifest.rejects)) as rejects,
         log_group("Lists, agent by agent"),
     ):
-        Walker(client, folder, plan, manifest, parts, rejects).walk(agents)
+        Walker(client, folder, plan, manifest, parts, rejects).walk_agents(agents)
     if not manifest.is_whole(folder):
         raise StagingError(
             f"Parts of {plan.interval} were deleted while the rest was walked: calls in them were "
@@ -133,10 +133,10 @@ def _extract(
 
 def _resume(
     folder: ObjectStoragePath, kind: Literal["calls", "performance"], agents: Sequence[str]
-) -> WalksManifest | None:
+) -> ListManifest | None:
     """Read the unfinished work of an earlier try, if it is recent and its parts are stored."""
     checkpoint = load_checkpoint(folder, kind)
-    if not isinstance(checkpoint, WalksManifest) or checkpoint.worked_at is None:
+    if not isinstance(checkpoint, ListManifest) or checkpoint.worked_at is None:
         return None
     is_recent = datetime.now(UTC) - checkpoint.worked_at < CHECKPOINT_AGE
     # The rows of a half-walked agent can only be used if the run still walks that agent.
@@ -145,8 +145,8 @@ def _resume(
     return checkpoint if is_recent and is_possible and checkpoint.is_whole(folder) else None
 
 
-def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> WalksManifest:
-    return WalksManifest(
+def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> ListManifest:
+    return ListManifest(
         kind=kind,
         start=plan.interval.start,
         end=plan.interval.end,

@@ -23,7 +23,7 @@ from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, RecordPage
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, DayCount, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import DayCount, ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row, performance_row
 
@@ -100,23 +100,23 @@ class Walker:
         client: TalkPilotClient,
         folder: ObjectStoragePath,
         plan: ExtractPlan,
-        manifest: WalksManifest,
+        manifest: ListManifest,
         parts: PartWriter,
         rejects: PartWriter,
     ) -> None:
         self._client, self._folder, self._plan, self._manifest = client, folder, plan, manifest
         self._parts, self._rejects = parts, rejects
         self._requests_before = Counter(manifest.requests)
-        self._pages = self._walks = 0  # pages read and walks finished by this try
+        self._pages_read = self._walks_finished = 0  # by this try
         self._saved_at = time.monotonic()
 
-    def walk(self, agents: Sequence[str]) -> None:
+    def walk_agents(self, agents: Sequence[str]) -> None:
         """Walk the agents that are left; first the one whose walk was interrupted.
 
         Whatever error ends the work, finished walks are staged before the error leaves.
         """
         manifest = self._manifest
-        done = {walk.agent_id for walk in manifest.agents if walk.until is None}
+        done = {walked.agent_id for walked in manifest.agents if walked.until is None}
         left = [agent_id for agent_id in agents if agent_id not in done]
         if unfinished := manifest.unfinished:
             left.sort(key=lambda agent_id: agent_id != unfinished.agent_id)
@@ -131,7 +131,7 @@ class Walker:
             for agent_id in left:
                 self._walk_agent(agent_id)
         except QuotaExhaustedError:
-            if self._pages and not self._walks:
+            if self._pages_read and not self._walks_finished:
                 # A walk of this length would never end if others leave us few requests an hour.
                 pages = manifest.walk_pages
                 manifest.walk_pages = min(pages, max(FEWEST_PAGES, pages // 2))
@@ -139,7 +139,7 @@ class Walker:
             self._save()
             raise
         except BaseException:
-            if self._walks:
+            if self._walks_finished:
                 self._save()
             raise
         self._save()
@@ -152,37 +152,37 @@ class Walker:
         while left:
             interval = left.pop(0)
             try:
-                walk = self._walk(agent_id, interval)
+                walked = self._walk_until_whole(agent_id, interval)
             except NotFoundError as error:
                 if manifest.kind == "calls" or not manifest.agents or manifest.unfinished:
                     raise
                 # The agent was deleted after its calls were walked.
                 log.warning("An agent's performance records are left out: %s", error)
                 return
-            if isinstance(walk, list):
-                left[:0] = walk
+            if isinstance(walked, list):
+                left[:0] = walked
                 continue
             if manifest.unfinished:
-                walk = manifest.agents.pop().joined(walk)
-            walk.until = interval.end if left else None
-            manifest.agents.append(walk)
-            self._walks += 1
+                walked = manifest.agents.pop().joined(walked)
+            walked.until = interval.end if left else None
+            manifest.agents.append(walked)
+            self._walks_finished += 1
             if self._parts.bytes >= PART_BYTES or time.monotonic() - self._saved_at >= PART_SECONDS:
                 self._save()
 
-    def _walk(self, agent_id: str, interval: Interval) -> AgentWalk | list[Interval]:
+    def _walk_until_whole(self, agent_id: str, interval: Interval) -> WalkedAgent | list[Interval]:
         """Walk an interval of one agent until a walk is whole; drop the rows of the others.
 
         :return: the walk; or, if the list is long, the slices of the interval.
         """
         quota = self._client.quota
         max_wait = quota.max_wait
-        for walks in range(1, WALKS + 1):
+        for attempt in range(1, WALKS + 1):
             try:
                 with self._parts.all_or_nothing(), self._rejects.all_or_nothing():
-                    return self._walk_once(agent_id, interval, walks)
+                    return self._walk_once(agent_id, interval, attempt)
             except WalkMovedError as error:
-                if walks == WALKS:
+                if attempt == WALKS:
                     raise
                 log.info("%s Walking it again.", error)
             finally:
@@ -190,19 +190,19 @@ class Walker:
         raise AssertionError("unreachable")
 
     def _walk_once(
-        self, agent_id: str, interval: Interval, walks: int
-    ) -> AgentWalk | list[Interval]:
+        self, agent_id: str, interval: Interval, attempt: int
+    ) -> WalkedAgent | list[Interval]:
         """Walk once and write the rows; if the list is long, return its slices instead."""
         manifest, choices = self._manifest, self._plan.choices
         began_at = datetime.now(UTC)
-        walk = AgentWalk(
-            agent_id=agent_id, calls=0, walks=walks, began_at=began_at, walked_at=began_at
+        walked = WalkedAgent(
+            agent_id=agent_id, calls=0, walks=attempt, began_at=began_at, ended_at=began_at
         )
         # Copies, which count only once the walk is known to be whole.
         days, drift = deepcopy(manifest.days), Counter(manifest.drift)
         reason = manifest.reject_reason
         for number, page in enumerate(self._pages_of(agent_id, interval)):
-            self._pages += 1
+            self._pages_read += 1
             if number == 0 and page.total > manifest.walk_pages * PAGE_LIMIT:
                 slices = slices_of(interval, page.total, manifest.walk_pages)
                 if len(slices) > 1:
@@ -217,8 +217,8 @@ class Walker:
                 day.calls += 1
                 day.purged += isinstance(record, Call) and bool(record.is_purged)
                 drift.update(record.drift.keys())
-            walk.calls += len(page.records)
-            walk.rejected += len(page.rejects)
+            walked.calls += len(page.records)
+            walked.rejected += len(page.rejects)
             self._parts.write(
                 choices.row(call_row(record, now))
                 if isinstance(record, Call)
@@ -228,9 +228,9 @@ class Walker:
             for reject in page.rejects:
                 reason = reason or reject.reason
                 self._rejects.write([choices.reject(agent_id, reject.reason, reject.record)])
-        walk.walked_at = datetime.now(UTC)
+        walked.ended_at = datetime.now(UTC)
         manifest.days, manifest.drift, manifest.reject_reason = days, dict(drift), reason
-        return walk
+        return walked
 
     def _pages_of(self, agent_id: str, interval: Interval) -> Iterator[RecordPage[Any]]:
         if self._manifest.kind == "calls":
@@ -247,6 +247,6 @@ class Walker:
         manifest.requests = dict(self._requests_before + self._client.requests)
         manifest.save_checkpoint(self._folder)
         self._saved_at = time.monotonic()
-        if (walk := manifest.unfinished) and walk.until:
-            calls, until = f"{walk.calls:,}", format_utc(walk.until)
+        if (walked := manifest.unfinished) and walked.until:
+            calls, until = f"{walked.calls:,}", format_utc(walked.until)
             log.info("%s row(s) of an agent staged, up to %s.", calls, until)

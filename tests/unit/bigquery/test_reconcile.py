@@ -9,12 +9,12 @@ import pytest
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.reconcile import Balance, reconcile
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.manifests import WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import Part
 
 TARGET = TableId.parse("demo.calls.calls")
 DAY = datetime(2026, 3, 16, tzinfo=UTC)
-WALK = WalksManifest(
+WALK = ListManifest(
     start=DAY,
     end=DAY + timedelta(days=1),
     started_at=DAY,

@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.bigquery.load import LoadResult
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.lineage import assets
 from airflow_provider_talkpilot.lineage.assets import announce
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, DetailsManifest, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.names import Kind
 from airflow_provider_talkpilot.staging.parts import Part
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -33,11 +33,11 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module(module).OutletEventAccessors()
 
 
-def manifest(kind: Kind = "calls", **fields: Any) -> WalksManifest | DetailsManifest:
+def manifest(kind: Kind = "calls", **fields: Any) -> ListManifest | DetailsManifest:
     now = datetime(2026, 3, 17, 1, tzinfo=UTC)
-    walks = [AgentWalk(agent_id=name, calls=3, began_at=now, walked_at=now) for name in "ab"]
+    walks = [WalkedAgent(agent_id=name, calls=3, began_at=now, ended_at=now) for name in "ab"]
     agents = {"agents": walks} if kind == "calls" else {"agent_count": 2}
-    return (WalksManifest if kind == "calls" else DetailsManifest)(
+    return (ListManifest if kind == "calls" else DetailsManifest)(
         start=datetime(2026, 3, 16, tzinfo=UTC),
         end=datetime(2026, 3, 17, tzinfo=UTC),
         parts=[Part(name="x", rows=6, bytes=1, sha256="")],

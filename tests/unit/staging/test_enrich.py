@@ -26,7 +26,7 @@ from airflow_provider_talkpilot.staging.enrich.details import (
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
-from airflow_provider_talkpilot.staging.manifests import DetailsManifest, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.support.waiting import wait_until
@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> ObjectStoragePath:
 
 def stage(folder: ObjectStoragePath, count: int) -> ObjectStoragePath:
     """What an extract task leaves behind."""
-    manifest = WalksManifest(start=START, end=START + timedelta(days=1), started_at=START)
+    manifest = ListManifest(start=START, end=START + timedelta(days=1), started_at=START)
     with PartWriter(folder, "calls") as writer:
         writer.write(
             {"id": call_id(number), "agent_id": AGENT_ID, "created_at": START}

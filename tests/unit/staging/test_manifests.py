@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest, load_manifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent, load_manifest
 from airflow_provider_talkpilot.staging.parts import Part
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -17,10 +17,10 @@ START, END = datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC
 PART = Part(name="p", rows=3, bytes=10, sha256="0" * 64)
 
 
-def manifest(**fields: Any) -> WalksManifest:
-    walk = AgentWalk(agent_id="a", calls=3, began_at=START, walked_at=END)
+def manifest(**fields: Any) -> ListManifest:
+    walk = WalkedAgent(agent_id="a", calls=3, began_at=START, ended_at=END)
     usual = {"start": START, "end": END, "agents": [walk], "parts": [PART], "started_at": END}
-    return WalksManifest.model_validate(usual | fields)
+    return ListManifest.model_validate(usual | fields)
 
 
 def test_each_content_has_its_own_digest() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
 from airflow_provider_talkpilot.staging.errors import ManifestError
-from airflow_provider_talkpilot.staging.manifests import AgentWalk, WalksManifest
+from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -40,15 +40,15 @@ def write(folder: ObjectStoragePath, kind: str, records: Iterable[Row]) -> list[
     return [part] if part else []
 
 
-def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, WalksManifest]:
+def walked(place: str, **fields: Any) -> tuple[ObjectStoragePath, ListManifest]:
     """A walk of agents a and b; ``calls`` are its rows, ``rejected`` the rejects of agent a."""
     folder = parse_uri(f"file://{place}")
     parts, rejected = write(folder, "calls", fields.pop("calls", ())), fields.pop("rejected", 0)
     agents = [
-        AgentWalk(agent_id=name, calls=0, rejected=count, began_at=BEGAN, walked_at=ENDED)
+        WalkedAgent(agent_id=name, calls=0, rejected=count, began_at=BEGAN, ended_at=ENDED)
         for name, count in (("A", rejected), ("b", 0))
     ]
-    return folder, WalksManifest(
+    return folder, ListManifest(
         start=START, end=END, agents=agents, parts=parts, started_at=BEGAN, **fields
     )
 
