@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
@@ -11,7 +12,8 @@ import tenacity
 
 from airflow_provider_talkpilot.api.exchange import Request, run_async
 from airflow_provider_talkpilot.api.http import transport
-from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
+from airflow_provider_talkpilot.api.http.base import BaseClient
+from airflow_provider_talkpilot.api.http.responses import read_object
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail, Health
 from airflow_provider_talkpilot.api.quota import Permit
@@ -59,16 +61,18 @@ class AsyncTalkPilotClient(BaseClient):
 
     async def fetch(self, request: Request) -> dict[str, Any]:
         """Send a request; as :meth:`TalkPilotClient.fetch`."""
+        return await self._retrying(self._fetch_once, request)
 
-        async def send(url: str) -> Sent:
+    async def _fetch_once(self, request: Request) -> dict[str, Any]:
+        url, sent = request.url(self.base_url), Counter[str]()
+        while True:
             permit = self.quota.try_acquire()
             while not isinstance(permit, Permit):
                 await asyncio.sleep(permit)
                 permit = self.quota.try_acquire()
             with self._sending(request, permit):
-                return permit, await self._http.get(url)
-
-        async def attempt() -> dict[str, Any]:
-            return await run_async(send, self._attempts(request))
-
-        return await self._retrying(attempt)
+                response = await self._http.get(url)
+            next_url = self._next_url(url, permit, response, sent)
+            if next_url is None:
+                return read_object(response)
+            url = next_url

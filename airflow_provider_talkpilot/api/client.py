@@ -13,6 +13,7 @@ Usable without Airflow::
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Self
@@ -22,7 +23,8 @@ import tenacity
 
 from airflow_provider_talkpilot.api.exchange import Request, run
 from airflow_provider_talkpilot.api.http import transport
-from airflow_provider_talkpilot.api.http.base import BaseClient, Sent
+from airflow_provider_talkpilot.api.http.base import BaseClient
+from airflow_provider_talkpilot.api.http.responses import read_object
 from airflow_provider_talkpilot.api.interval import Interval
 from airflow_provider_talkpilot.api.models import (
     Agent,
@@ -72,7 +74,7 @@ class TalkPilotClient(BaseClient):
         """Close the connections, and write to the ledger what was spent."""
         self._is_closed = True
         self._close_idle()
-        self.quota.exchange(is_last=True)
+        self.quota.sync_ledger(is_last=True)
 
     def health(self) -> Health:
         """Fetch the API's health; needs no valid key."""
@@ -136,14 +138,19 @@ class TalkPilotClient(BaseClient):
         :return: the response's JSON object.
         :raises TalkPilotError: the typed error of what went wrong.
         """
-        permits = [permit] if permit else []
+        permits = iter([permit] if permit else [])
+        return self._retrying(lambda: self._fetch_once(request, next(permits, None)))
 
-        def send(url: str) -> Sent:
-            permit = permits.pop() if permits else self.quota.acquire()
+    def _fetch_once(self, request: Request, permit: Permit | None) -> dict[str, Any]:
+        url, sent = request.url(self.base_url), Counter[str]()
+        while True:
+            permit = permit or self.quota.acquire()
             with self._sending(request, permit):
-                return permit, self._send(url)
-
-        return self._retrying(lambda: run(send, self._attempts(request)))
+                response = self._send(url)
+            next_url, permit = self._next_url(url, permit, response, sent), None
+            if next_url is None:
+                return read_object(response)
+            url = next_url
 
     def _send(self, url: str) -> httpx.Response:
         try:

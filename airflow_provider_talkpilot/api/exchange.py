@@ -1,8 +1,8 @@
 """Requests, and work that needs several of them, written once for both clients.
 
-The client for threads and the client for event loops do the same work: they read page after page,
-follow redirects, and check responses. Only the way they wait differs. So this work is written as
-generators, called *exchanges*. An exchange yields a request, receives the response, and goes on.
+The client for threads and the client for event loops do the same work: they read page after page
+and check what came. Only the way they wait differs. So this work is written as generators, called
+*exchanges*. An exchange yields a request, receives the response, and goes on.
 It sends nothing itself; :func:`run` and :func:`run_async` do that with a client's ``fetch``::
 
     def count_agents() -> Exchange[int]:
@@ -23,8 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-Out = TypeVar("Out")
-In = TypeVar("In")
 Result = TypeVar("Result")
 
 
@@ -49,29 +47,29 @@ Exchange = Generator[Request, dict[str, Any], Result]
 """Yields requests, receives the JSON object of each response, and returns a result."""
 
 
-def run(send: Callable[[Out], In], exchange: Generator[Out, In, Result]) -> Result:
+def run(fetch: Callable[[Request], dict[str, Any]], exchange: Exchange[Result]) -> Result:
     """Run an exchange to its end.
 
-    :param send: sends what the exchange yields, and returns the response.
+    :param fetch: sends a request, and returns the JSON object of the response.
     :return: what the exchange returns.
     """
     try:
         request = next(exchange)
         while True:
-            request = exchange.send(send(request))
+            request = exchange.send(fetch(request))
     except StopIteration as stop:
         result: Result = stop.value
         return result
 
 
 async def run_async(
-    send: Callable[[Out], Awaitable[In]], exchange: Generator[Out, In, Result]
+    fetch: Callable[[Request], Awaitable[dict[str, Any]]], exchange: Exchange[Result]
 ) -> Result:
     """As :func:`run`, in an event loop."""
     try:
         request = next(exchange)
         while True:
-            request = exchange.send(await send(request))
+            request = exchange.send(await fetch(request))
     except StopIteration as stop:
         result: Result = stop.value
         return result

@@ -32,7 +32,7 @@ class StagedLedger:
         self._others: dict[str, LedgerEntry] = {}  # by file, as last read
         self._has_failed = False
 
-    def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
+    def sync(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
         """Write the process's own entry, and return the others' entries of the last hour.
 
         A process that has neither sent nor waited writes nothing. If the storage fails, this logs a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from airflow_provider_talkpilot.api.http.address import (
     origin,
     require_uuid,
 )
-from airflow_provider_talkpilot.api.http.responses import error_of, read_object
 from airflow_provider_talkpilot.api.models import (
     CallDetail,
     Health,
@@ -41,7 +40,6 @@ SENT_AGAIN = (errors.ServerError, errors.ConnectionFailedError, errors.Unreadabl
 HEALTH = Request("health", "health")
 
 Model = TypeVar("Model", bound=TalkPilotModel)
-Sent = tuple[Permit, httpx.Response]
 
 
 class BaseClient:
@@ -110,30 +108,29 @@ class BaseClient:
             self.quota.record_failure(permit)
             raise
 
-    def _attempts(self, request: Request) -> Generator[str, Sent, dict[str, Any]]:
-        """Yield the URLs to send a request to; return the JSON object of the last response.
+    def _next_url(
+        self, url: str, permit: Permit, response: httpx.Response, sent: Counter[str]
+    ) -> str | None:
+        """Return where to send the same request again; None if it has its response.
 
-        After a refusal, which the quota waits out, it is the same URL again. After a redirect on
-        the API's own host, it is the new URL.
+        After a refusal, which the quota waits out, it is the same URL. After a redirect on the
+        API's own host, it is the new URL.
+
+        :param sent: how often either was the case, of this request.
         """
-        url, refusals, redirects = request.url(self.base_url), 0, 0
-        while True:
-            permit, response = yield url
-            if response.status_code == 429:
-                with self._counting:
-                    self.refused += 1
-                self.quota.record_refusal(permit, response.headers)
-                refusals += 1
-                if refusals == REFUSALS_OF_ONE_REQUEST:
-                    raise error_of(response)
-                continue
-            self.quota.record_response(permit, response.headers)
-            redirect = response.next_request
-            is_ours = redirect is not None and origin(redirect.url) == origin(response.url)
-            if not redirect or not is_ours or redirects == REDIRECTS:
-                return read_object(response)
-            redirects += 1
-            url = str(redirect.url)
+        if response.status_code == 429:
+            with self._counting:
+                self.refused += 1
+            self.quota.record_refusal(permit, response.headers)
+            sent["refusals"] += 1
+            return None if sent["refusals"] == REFUSALS_OF_ONE_REQUEST else url
+        self.quota.record_response(permit, response.headers)
+        redirect = response.next_request
+        is_ours = redirect is not None and origin(redirect.url) == origin(response.url)
+        if not redirect or not is_ours or sent["redirects"] == REDIRECTS:
+            return None
+        sent["redirects"] += 1
+        return str(redirect.url)
 
     def _health(self) -> Exchange[Health]:
         return self._read(Health, HEALTH, (yield HEALTH))

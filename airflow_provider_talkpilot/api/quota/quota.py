@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # A wait is logged if it is longer, and ends more than SILENT_SECONDS after the last logged one.
 SHORT_WAIT, SILENT_SECONDS = 5.0, 600.0
-EXCHANGE_SECONDS = 10.0
+SYNC_SECONDS = 10.0
 # Servers send `Retry-After: 0`, or none; to retry at once would waste requests.
 RETRY_AFTER_FLOOR = 1.0
 RETRY_AFTER_CEILING = 3900.0
@@ -95,7 +95,7 @@ class Quota:
         self.closed = threading.Event()
         self._clock = clock or Clock()
         self._ledger = ledger
-        self._exchanging = threading.Lock()
+        self._syncing = threading.Lock()
         self._writer = uuid4().hex
         self._changed = threading.Condition()  # guards all that follows
         self._traffic = Traffic()
@@ -105,7 +105,7 @@ class Quota:
         self._refused_in_a_row = 0
         self._has_waited = False  # a request waited for the quota since the last entry
         self._slot_seconds = hour / HOUR_SLOTS
-        self._exchange_at = 0.0
+        self._sync_at = 0.0
         self._silent_until = 0.0
 
     @property
@@ -122,7 +122,7 @@ class Quota:
         """
         started = self._clock.now()
         while True:
-            self.exchange()
+            self.sync_ledger()
             with self._changed:
                 now = self._clock.now()
                 wait = self._permit_or_wait(now)
@@ -138,7 +138,7 @@ class Quota:
                         resume_at=resume_at,
                     )
                 # What other processes spend can change the wait.
-                self._clock.wait(self._changed, min(wait, self._exchange_seconds))
+                self._clock.wait(self._changed, min(wait, self._sync_seconds))
 
     def try_acquire(self) -> Permit | float:
         """As :meth:`acquire`, without waiting; an event loop may call it if there is no ledger.
@@ -146,7 +146,7 @@ class Quota:
         :return: the permit, or the seconds after which to try again.
         :raises ClosedError: when :meth:`close` was called.
         """
-        self.exchange()
+        self.sync_ledger()
         with self._changed:
             wait = self._permit_or_wait(self._clock.now())
             return PATIENCE if wait is None else wait
@@ -191,28 +191,28 @@ class Quota:
         with self._changed:
             self._changed.notify_all()
 
-    def exchange(self, *, is_last: bool = False) -> None:
+    def sync_ledger(self, *, is_last: bool = False) -> None:
         """Write to the ledger what was spent here, and read what others spent, every ten seconds.
 
         :param is_last: this process sends nothing more; write at once.
         """
         if self._ledger is None:
             return
-        with self._exchanging:
+        with self._syncing:
             with self._changed:
                 now = self._clock.now()
-                if now < self._exchange_at and not is_last:
+                if now < self._sync_at and not is_last:
                     return
-                self._exchange_at = now + self._exchange_seconds
+                self._sync_at = now + self._sync_seconds
                 entry = self._entry(now, is_closed=is_last)
             # Without the lock: other threads record responses while the storage is slow.
-            others = self._ledger.exchange(entry)
+            others = self._ledger.sync(entry)
             with self._changed:
                 self._learn(others, self._clock.now())
 
     @property
-    def _exchange_seconds(self) -> float:
-        return min(EXCHANGE_SECONDS, self._slot_seconds)
+    def _sync_seconds(self) -> float:
+        return min(SYNC_SECONDS, self._slot_seconds)
 
     def _permit_or_wait(self, now: float) -> Permit | float | None:
         """Return a permit, or the seconds to wait; None to wait for a response."""

@@ -121,7 +121,7 @@ class LedgerEntry(BaseModel):
 class Ledger(Protocol):
     """Where the processes of a connection write how many requests they sent."""
 
-    def exchange(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
+    def sync(self, own: LedgerEntry) -> Sequence[LedgerEntry]:
         """Replace the entry of this process; return the entries of the others.
 
         Never raises: without the ledger, the key is refused a few requests more.

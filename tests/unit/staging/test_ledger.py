@@ -29,30 +29,30 @@ def entry(writer: str, requests: int, *, at: float = NOW, closed: bool = False) 
 
 def test_each_process_reads_what_the_others_wrote_last(tmp_path: Path) -> None:
     one, two = ledger(tmp_path), ledger(tmp_path)
-    assert list(one.exchange(entry("one", 5))) == []
-    assert list(two.exchange(entry("two", 7))) == [entry("one", 5)]
-    one.exchange(entry("one", 6))
-    assert list(two.exchange(entry("two", 7))) == [entry("one", 6)]
+    assert list(one.sync(entry("one", 5))) == []
+    assert list(two.sync(entry("two", 7))) == [entry("one", 5)]
+    one.sync(entry("one", 6))
+    assert list(two.sync(entry("two", 7))) == [entry("one", 6)]
 
 
 def test_a_process_that_sent_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
-    ledger(tmp_path).exchange(entry("one", 0))
+    ledger(tmp_path).sync(entry("one", 0))
     assert list(tmp_path.rglob("*.*")) == []
 
 
 def test_a_file_older_than_an_hour_is_deleted(tmp_path: Path) -> None:
-    ledger(tmp_path).exchange(entry("old", 5, at=NOW - 3700, closed=True))
-    ledger(tmp_path).exchange(entry("late", 5, at=NOW - 3500, closed=True))
-    others = ledger(tmp_path).exchange(entry("new", 1))
+    ledger(tmp_path).sync(entry("old", 5, at=NOW - 3700, closed=True))
+    ledger(tmp_path).sync(entry("late", 5, at=NOW - 3500, closed=True))
+    others = ledger(tmp_path).sync(entry("new", 1))
     assert [other.writer for other in others] == ["late"]
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["late", "new"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"writer": 1}'])
 def test_a_torn_file_hides_no_other(tmp_path: Path, content: str) -> None:
-    ledger(tmp_path).exchange(entry("good", 5))
+    ledger(tmp_path).sync(entry("good", 5))
     (tmp_path / "torn.json").write_text(content)
-    others = ledger(tmp_path).exchange(entry("own", 1))
+    others = ledger(tmp_path).sync(entry("own", 1))
     assert [other.writer for other in others] == ["good"]
 
 
@@ -63,6 +63,6 @@ def test_storage_that_fails_is_logged_once_and_stops_nothing(
     (tmp_path / "file").write_text("in the way of the folder")
     broken = ledger(tmp_path / "file")
     for _ in range(3):
-        assert list(broken.exchange(entry("own", 1))) == []
+        assert list(broken.sync(entry("own", 1))) == []
     assert len(caplog.records) == 1
     assert "refused" in caplog.text

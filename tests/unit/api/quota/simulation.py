@@ -18,7 +18,7 @@ from airflow_provider_talkpilot.api.quota import Clock, LedgerEntry, Permit
 
 START = 1_770_000_000.0
 MINUTE, HOUR = 60.0, 3600.0
-EXCHANGE_SECONDS = 10.0
+SYNC_SECONDS = 10.0
 THREADS = 8
 
 Windows = Literal["fixed", "sliding"]
@@ -98,7 +98,7 @@ class SharedLedger:
     def __init__(self) -> None:
         self.entries: dict[str, LedgerEntry] = {}
 
-    def exchange(self, own: LedgerEntry) -> list[LedgerEntry]:
+    def sync(self, own: LedgerEntry) -> list[LedgerEntry]:
         self.entries[own.writer] = LedgerEntry.model_validate_json(own.model_dump_json())
         return [entry for entry in self.entries.values() if entry.writer != own.writer]
 
@@ -170,12 +170,12 @@ class World:
 
     def _work(self, process: Process) -> None:
         if process.work == 0 or self.now >= START + process.ends:
-            process.quota.exchange(is_last=True)
+            process.quota.sync_ledger(is_last=True)
             return
         while process.work > process.busy and process.busy < THREADS:
             permit = process.quota.try_acquire()
             if not isinstance(permit, Permit):
-                self._wake(process, self.now + min(max(permit, 1e-6), EXCHANGE_SECONDS))
+                self._wake(process, self.now + min(max(permit, 1e-6), SYNC_SECONDS))
                 return
             self._send(process, permit)
 

@@ -348,7 +348,7 @@ def test_a_gateways_refusal_says_nothing_about_the_quota(clock: SimulatedClock) 
         clock.time = START + seconds
         quota.record_refusal(acquire(quota), {"Retry-After": str(retry_after)})
         assert wait_of(quota) == pytest.approx(retry_after, abs=0.5)
-        quota.exchange(is_last=True)
+        quota.sync_ledger(is_last=True)
         (entry,) = ledger.entries.values()
         assert entry.refused_at is None
 
