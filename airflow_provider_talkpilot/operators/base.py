@@ -83,24 +83,24 @@ class TalkPilotBigQueryOperator(BaseOperator):
         return bigquery_client(self.gcp_conn_id, self.location, self.impersonation_chain)
 
 
-def push_summary(
-    context: Context,
-    kind: str,
-    *,
-    scope: str,
-    interval: Interval | None = None,
-    manifest: object = None,
-    **figures: Any,
-) -> None:
-    """Push the XCom ``summary``: what a task works on and what it did; docs/api.md has the entries.
+class Summary:
+    """The XCom ``summary``: what a task works on and what it did; docs/api.md has the entries.
 
     A task pushes it when it knows its work, so that running and failed tasks have one too. It
     pushes it again, with figures, when the work is done.
     """
-    summary: dict[str, Any] = {"kind": kind, "scope": scope}
-    if interval is not None:
-        bounds = {"start": interval.start.isoformat(), "end": interval.end.isoformat()}
-        summary["interval"] = bounds
-    if manifest is not None:
-        summary["manifest"] = str(manifest)
-    context["ti"].xcom_push(key="summary", value=summary | figures)
+
+    def __init__(self, context: Context, **entries: Any) -> None:
+        self._context, self._entries = context, entries
+
+    def push(
+        self, *, interval: Interval | None = None, manifest: object = None, **entries: Any
+    ) -> None:
+        """Push all entries so far, and these."""
+        if interval is not None:
+            bounds = {"start": interval.start.isoformat(), "end": interval.end.isoformat()}
+            entries["interval"] = bounds
+        if manifest is not None:
+            entries["manifest"] = str(manifest)
+        self._entries |= entries
+        self._context["ti"].xcom_push(key="summary", value=dict(self._entries))

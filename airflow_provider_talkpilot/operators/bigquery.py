@@ -26,9 +26,9 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_uri,
 )
 from airflow_provider_talkpilot.operators.base import (
+    Summary,
     TalkPilotBigQueryOperator,
     airflow_errors,
-    push_summary,
 )
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.names import connection_of, scope_of
@@ -148,16 +148,15 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
             target, path = TableId.parse(self.table), parse_uri(self.manifest_uri)
             manifest = load_manifest(path)
             options = self._options(resumed_job)
-            entries: dict[str, Any] = {
-                "scope": scope_of(path.parent),
-                "interval": manifest.interval,
-                "manifest": path,
-                "manifest_kind": manifest.kind,
-                "connection_id": connection_of(path.parent),
-                "selection": manifest.selection,
-                "table": str(target),
-            }
-            push_summary(context, "load", **entries)
+            summary = Summary(context, kind="load", table=str(target))
+            summary.push(
+                scope=scope_of(path.parent),
+                interval=manifest.interval,
+                manifest=path,
+                manifest_kind=manifest.kind,
+                connection_id=connection_of(path.parent),
+                selection=manifest.selection,
+            )
             with self.warehouse() as client:
                 load = self._running = Load(client, path.parent, manifest, target, options)
                 try:
@@ -166,7 +165,7 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
                     self._defer(job.job_id, client.project, job.location)
         self._lineage = partial(loaded_lineage, path, manifest, target, result)
         announce(context, self.outlets, path, manifest, target, result)
-        push_summary(context, "load", **entries, **asdict(result))
+        summary.push(**asdict(result))
         return asdict(result) | {
             "manifest_uri": str(path),
             "table": str(target),

@@ -39,7 +39,7 @@ from airflow_provider_talkpilot.staging.enrich.plan import Known
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import ListManifest
-from airflow_provider_talkpilot.staging.names import interval_folder
+from airflow_provider_talkpilot.staging.names import interval_folder, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     def _staging_root(self) -> ObjectStoragePath:
         return parse_uri(self.staging_uri)
 
-    def _spend(self, client: TalkPilotClient, context: Context) -> str:
+    def _work(self, client: TalkPilotClient, context: Context) -> str:
         phone_number = self._rendered("phone_number", context)
         search = self._rendered("search", context)
         plan = ExtractPlan(
@@ -137,11 +137,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         entries: dict[str, Any] = {"selection": sorted(plan.filters.active())}
         if plan.agent_ids is None or len(plan.agent_ids) <= SUMMARY_ENTRIES:
             entries["agent_ids"] = plan.agent_ids
-        self._begin(context, "calls", folder, plan.interval, **entries)
+        self._summary.push(kind="calls", scope=scope_of(folder), interval=plan.interval, **entries)
         manifest, path = extract_calls(client, folder, plan)
         self._count("calls", manifest.rows)
         return self._finish(
-            context,
             client,
             manifest,
             path,
@@ -245,7 +244,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             raise AirflowSkipException("Details are turned off for this run.")
         return super()._run(context)
 
-    def _spend(self, client: TalkPilotClient, context: Context) -> str:
+    def _work(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
         calls = ListManifest.load(path)
         choices, archive = self._read_choices(calls), self._archive(client)
@@ -262,7 +261,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             choices=choices,
             archive=archive,
         )
-        self._begin(context, "details", path.parent, calls.interval, rule=self.details)
+        self._summary.push(
+            kind="details", scope=scope_of(path.parent), interval=calls.interval, rule=self.details
+        )
         self._check_target(calls.interval, calls.columns)
         manifest, path = enrich_calls(client, path, known=self._known, options=options)
         self._count("details", manifest.fetched)
@@ -270,7 +271,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             counts = (f"{number:,} {status}" for status, number in manifest.recordings.items())
             self.log.info("Recordings: %s.", ", ".join(counts))
         return self._finish(
-            context,
             client,
             manifest,
             path,

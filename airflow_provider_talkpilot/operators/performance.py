@@ -10,6 +10,7 @@ from airflow_provider_talkpilot.operators.requests import TalkPilotFollowingOper
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import ListManifest
+from airflow_provider_talkpilot.staging.names import scope_of
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context
@@ -38,7 +39,7 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
         super().__init__(**kwargs)
         self.performance = performance
 
-    def _spend(self, client: TalkPilotClient, context: Context) -> str:
+    def _work(self, client: TalkPilotClient, context: Context) -> str:
         path = self._calls_path
         calls = ListManifest.load(path)
         choices = self._read_choices(calls)
@@ -48,7 +49,7 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
             is_off = self.performance == "off"
             why = "they are turned off" if is_off else "a selection has none of its own"
             self.log.info("No performance records are read: %s.", why)
-        self._begin(context, "performance", path.parent, calls.interval)
+        self._summary.push(kind="performance", scope=scope_of(path.parent), interval=calls.interval)
         if agents:
             self._check_target(calls.interval, choices.recorded)
         plan = ExtractPlan(
@@ -61,5 +62,5 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
         manifest, path = extract_performance(client, path.parent, plan, required=is_required)
         self._count("performance", manifest.rows)
         return self._finish(
-            context, client, manifest, path, agents=len(manifest.agents), records=manifest.rows
+            client, manifest, path, agents=len(manifest.agents), records=manifest.rows
         )

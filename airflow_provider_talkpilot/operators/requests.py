@@ -34,9 +34,9 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_uri,
 )
 from airflow_provider_talkpilot.operators.base import (
+    Summary,
     TalkPilotBigQueryOperator,
     airflow_errors,
-    push_summary,
 )
 from airflow_provider_talkpilot.staging.choices import (
     HASH,
@@ -48,7 +48,7 @@ from airflow_provider_talkpilot.staging.choices import (
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
-from airflow_provider_talkpilot.staging.names import Kind, ledger_folder, root_of, scope_of
+from airflow_provider_talkpilot.staging.names import ledger_folder, root_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         self.talkpilot_conn_id = talkpilot_conn_id
         self.deferrable = checked("deferrable", deferrable, bool)
         self.defer_after = checked("defer_after", defer_after, timedelta, gt=timedelta(0))
-        self._connection_figures: dict[str, Any] = {}
 
     def execute(self, context: Context) -> Any:
         """Do the work, or do what the quota allows and defer."""
@@ -108,9 +107,10 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
                         "requests_per_hour": client.quota.per_hour,
                         DASHBOARD_KEY: dashboard_url,
                     }
-                    self._connection_figures = {k: v for k, v in figures.items() if v is not None}
+                    known = {name: value for name, value in figures.items() if value is not None}
+                    self._summary = Summary(context, **known)
                     try:
-                        return self._spend(client, context)
+                        return self._work(client, context)
                     finally:
                         for kind, number in sorted(client.requests.items()):
                             self._count("requests", number, kind=kind)
@@ -122,7 +122,7 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         raise AssertionError("defer() raises")
 
     @abstractmethod
-    def _spend(self, client: TalkPilotClient, context: Context) -> Any:
+    def _work(self, client: TalkPilotClient, context: Context) -> Any:
         """Do the work; return what the task returns."""
 
     def _staging_root(self) -> ObjectStoragePath | None:
@@ -178,7 +178,6 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         self.hash_conn_id = hash_conn_id
         self.table = table
         self.max_rejects = checked("max_rejects", max_rejects, int, ge=0)
-        self._summary: dict[str, Any] = {}
 
     def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
         """Refuse what no load could bring into the table, before a request is sent."""
@@ -189,22 +188,8 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         with self.warehouse() as client:
             check_target(client, TableId.parse(self.table), self.location, interval, columns)
 
-    def _begin(
-        self,
-        context: Context,
-        kind: Kind,
-        folder: ObjectStoragePath,
-        interval: Interval,
-        **entries: Any,
-    ) -> None:
-        """Push the summary of the work that begins, with more entries of its own."""
-        self._summary = {"kind": kind, "scope": scope_of(folder), "interval": interval}
-        self._summary |= self._connection_figures | entries
-        push_summary(context, **self._summary)
-
     def _finish(
         self,
-        context: Context,
         client: TalkPilotClient,
         manifest: AnyManifest,
         path: ObjectStoragePath,
@@ -220,9 +205,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
             manifest.agent_count,
             f"{sum(manifest.requests.values()):,}",
         )
-        push_summary(
-            context,
-            **self._summary,
+        self._summary.push(
             manifest=path,
             requests=manifest.requests,
             rejected=manifest.rejected,

@@ -22,7 +22,6 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_staging,
     read_table,
 )
-from airflow_provider_talkpilot.operators.base import push_summary
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.resync.days import (
     DEFAULT_RETENTION,
@@ -117,7 +116,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     def _staging_root(self) -> ObjectStoragePath | None:
         return parse_uri(self.staging_uri) if self.staging_uri else None
 
-    def _spend(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
+    def _work(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
         if self.start or self.end:
             interval = read_interval(context, self.start, self.end)
             chosen, done = [ChosenInterval(interval, self.agent_ids, "by hand")], ""
@@ -126,14 +125,12 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
             done = str(state)
         for each in chosen:
             self.log.info("Reading again %s.", each)
-        push_summary(
-            context,
-            "resync",
+        self._summary.push(
+            kind="resync",
             scope=scope_name(self.talkpilot_conn_id, self.agent_ids),
             done=done,
             intervals=[{"reason": each.reason, **_bounds(each)} for each in chosen],
             requests=dict(client.requests),
-            **self._connection_figures,
         )
         return [{**_bounds(each), "agent_ids": each.agents or ""} for each in chosen]
 

@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_list,
     read_staging,
 )
-from airflow_provider_talkpilot.operators.base import airflow_errors, push_summary
+from airflow_provider_talkpilot.operators.base import Summary, airflow_errors
 from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
 from airflow_provider_talkpilot.staging.names import scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -91,5 +91,6 @@ class TalkPilotCleanStagingOperator(BaseOperator):
                 parse_uri(self.staging_uri), manifests, keep=self.keep, max_age=self.max_age
             )
         scopes = {scope_of(path.parent) for path in manifests}
-        push_summary(context, "clean", scope=scopes.pop() if len(scopes) == 1 else "", **counts)
+        scope = scopes.pop() if len(scopes) == 1 else ""
+        Summary(context).push(kind="clean", scope=scope, **counts)
         return counts
