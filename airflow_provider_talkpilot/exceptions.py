@@ -1,16 +1,22 @@
 """The exceptions that tasks raise: subclasses of Airflow's own, so that Airflow handles them.
 
-The attribute ``error`` has the typed error behind one, see
-:mod:`airflow_provider_talkpilot.api.errors`. The hook's methods raise the typed errors themselves.
+The attribute ``error`` has the typed error behind one. The hook's methods raise the typed errors
+themselves.
 """
 
 from __future__ import annotations
 
+from airflow_provider_talkpilot.api.errors import TalkPilotError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.compat import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
 )
+from airflow_provider_talkpilot.staging.errors import StagingError
+
+TYPED_ERRORS = (TalkPilotError, StagingError, BigQueryLoadError)
+"""The errors of the API, of staging and of BigQuery; the message of each is one line."""
 
 
 class TalkPilotTaskError(AirflowException):

@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from airflow_provider_talkpilot.api.checks import check_value, require_uuid
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError, WalkMovedError
 from airflow_provider_talkpilot.api.exchange import Exchange, Request
-from airflow_provider_talkpilot.api.http.address import check_value, require_uuid
 from airflow_provider_talkpilot.api.interval import Interval, format_utc, read_moment
 from airflow_provider_talkpilot.api.models import (
     Agent,
@@ -31,7 +31,8 @@ from airflow_provider_talkpilot.api.models import (
 )
 
 PAGE_LIMIT = 100
-AGENT_WALKS = 3
+WALKS = 3
+"""How often a list is walked at most, if it changes while it is read."""
 
 Model = TypeVar("Model", bound=TalkPilotModel)
 Record = TypeVar("Record", Call, PerformanceRecord)
@@ -253,7 +254,7 @@ def performance_walk(agent_id: str, interval: Interval) -> IntervalWalk[Performa
 
 def list_agents() -> Exchange[list[Agent]]:
     """Fetch the list of agents, up to three times if it changes; see ``TalkPilotClient.agents``."""
-    for _ in range(AGENT_WALKS - 1):
+    for _ in range(WALKS - 1):
         with suppress(WalkMovedError):
             return (yield from Walk("agents", "agents").read_all(Agent))
     return (yield from Walk("agents", "agents").read_all(Agent))

@@ -17,14 +17,13 @@ from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     NotFoundError,
     PermissionDeniedError,
-    TalkPilotError,
 )
 from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, call_walk
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import get_variable, read_settings_as_server
+from airflow_provider_talkpilot.exceptions import TYPED_ERRORS
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     one_of,
@@ -37,12 +36,10 @@ from airflow_provider_talkpilot.operators.arguments import (
 from airflow_provider_talkpilot.operators.performance import MODES
 from airflow_provider_talkpilot.staging.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.enrich.options import RULES
-from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
 from airflow_provider_talkpilot.staging.progress import PER_HOUR, PER_MINUTE, duration, seconds_for
 from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_text, remove_if_empty
 
-ERRORS = (TalkPilotError, StagingError, BigQueryLoadError)
 OK, NOTE, MISSING = "ok", "note", "missing"
 # Google's library retries for ten minutes.
 _GOOGLE_SECONDS = 20.0
@@ -75,7 +72,7 @@ def _part(findings: list[Finding], part: str) -> Iterator[Callable[..., None]]:
 
     try:
         yield add
-    except ERRORS as error:
+    except TYPED_ERRORS as error:
         add(str(error), MISSING)
 
 
@@ -203,7 +200,7 @@ def plan(options: Namespace) -> None:
     read_settings_as_server()
     try:
         _print_plan(options)
-    except ERRORS as error:
+    except TYPED_ERRORS as error:
         sys.exit(str(error))
 
 

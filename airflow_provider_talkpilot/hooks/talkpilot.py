@@ -30,7 +30,7 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
-from airflow_provider_talkpilot.api.walk import Walk
+from airflow_provider_talkpilot.api.walk import WALKS, Walk
 from airflow_provider_talkpilot.compat import (
     AirflowNotFoundException,
     BaseHook,
@@ -44,9 +44,6 @@ from airflow_provider_talkpilot.hooks.connection import (
     read_fields,
     widgets,
 )
-
-_WALKS = 3
-"""How often a list is read at most, if it changes while it is read."""
 
 
 class TalkPilotHook(BaseHook):
@@ -150,7 +147,7 @@ class TalkPilotHook(BaseHook):
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(WalkMovedError),
-        stop=tenacity.stop_after_attempt(_WALKS),
+        stop=tenacity.stop_after_attempt(WALKS),
         reraise=True,
     )
     def _whole_walk(self, agent_id: str, interval: Interval, filters: CallFilters) -> list[Call]:

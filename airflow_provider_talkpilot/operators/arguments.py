@@ -24,15 +24,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from airflow_provider_talkpilot.api import Interval, require_uuid
-from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError, TalkPilotError
-from airflow_provider_talkpilot.api.http.address import check_value
+from airflow_provider_talkpilot.api.checks import check_value
+from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalError
 from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import XComArg
-from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError, TalkPilotTaskFailError
+from airflow_provider_talkpilot.exceptions import (
+    TYPED_ERRORS,
+    TalkPilotArgumentError,
+    TalkPilotTaskFailError,
+)
 from airflow_provider_talkpilot.staging.choices import checked_choices
-from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.storage import normal_uri
 
 if TYPE_CHECKING:
@@ -277,7 +279,7 @@ def _argument_errors() -> Iterator[None]:
     """Raise our errors as the error of an argument."""
     try:
         yield
-    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
+    except TYPED_ERRORS as error:
         raise TalkPilotArgumentError(str(error), error) from None
 
 

@@ -7,18 +7,20 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.errors import QuotaExhaustedError, TalkPilotError
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.compat import BaseOperator
-from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
+from airflow_provider_talkpilot.exceptions import (
+    TYPED_ERRORS,
+    TalkPilotTaskError,
+    TalkPilotTaskFailError,
+)
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     read_accounts,
     read_name,
     read_text,
 )
-from airflow_provider_talkpilot.staging.errors import StagingError
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -38,7 +40,7 @@ def airflow_errors() -> Iterator[None]:
         yield
     except QuotaExhaustedError:
         raise  # no failure: operators defer
-    except (TalkPilotError, StagingError, BigQueryLoadError) as error:
+    except TYPED_ERRORS as error:
         kind = TalkPilotTaskError if error.retryable else TalkPilotTaskFailError
         raise kind(str(error), error) from None
 

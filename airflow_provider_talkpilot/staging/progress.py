@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from airflow_provider_talkpilot.api.quota.limits import DEFAULT_LIMIT
+
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 30.0
 # TalkPilot's default limits: docs.talkpilot.io, guides/rate-limiting.
-PER_MINUTE, PER_HOUR = 60, 1000
+PER_MINUTE, PER_HOUR = 60, DEFAULT_LIMIT
 
 
 @contextmanager

@@ -1,16 +1,13 @@
-"""Checks of the base URL, the key, ids and options, before a client sends any request."""
+"""Checks of the base URL and the key, before a client sends any request."""
 
 from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Any
 
 import httpx
-from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_talkpilot.api.errors import ConfigurationError
-from airflow_provider_talkpilot.api.models import read_uuid
 from airflow_provider_talkpilot.api.redaction import holds_key, plain, quoted
 
 BASE_URL_SHAPE = "https://api.talkpilot.io/v1"
@@ -66,32 +63,6 @@ def checked_base_url(base_url: str) -> str:
 def origin(url: httpx.URL) -> str:
     """Return scheme, host and port: the API key goes only to addresses with the same ones."""
     return f"{url.scheme}://{url.netloc.decode()}"
-
-
-def require_uuid(name: str, value: object) -> str:
-    """Return a UUID as the API writes it; see :func:`read_uuid`.
-
-    :raises ConfigurationError: when it is no UUID: it must not become part of a URL.
-    """
-    try:
-        return read_uuid(str(value))
-    except ValueError:
-        raise ConfigurationError(
-            f"The {name} {plain(value)!r} is no UUID: copy it from TalkPilot's dashboard or from "
-            "the list of agents."
-        ) from None
-
-
-def check_value(name: str, value: object, kind: Any, **bounds: Any) -> None:
-    """Check a value's type, strictly, and its bounds, which are those of :func:`pydantic.Field`.
-
-    :raises ConfigurationError: when it does not fit; the message does not show the value.
-    """
-    try:
-        TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
-    except ValidationError as error:
-        reasons = "; or ".join(detail["msg"] for detail in error.errors(include_url=False))
-        raise ConfigurationError(f"{name} cannot be used: {reasons}.") from None
 
 
 def checked_key(api_key: str) -> str:

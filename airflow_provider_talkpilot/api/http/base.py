@@ -13,15 +13,14 @@ import tenacity
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api import errors
+from airflow_provider_talkpilot.api.checks import check_value, require_uuid
 from airflow_provider_talkpilot.api.exchange import Exchange, Request
 from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.address import (
     CHECK_HOST,
-    check_value,
     checked_base_url,
     checked_key,
     origin,
-    require_uuid,
 )
 from airflow_provider_talkpilot.api.models import (
     CallDetail,

@@ -30,7 +30,7 @@ LIVE_SLOTS = 3
 # TalkPilot's limit of the hour, unless the key has another: docs.talkpilot.io,
 # guides/rate-limiting.
 DEFAULT_LIMIT = 1000
-# A refusal after this part of the limit is explained by the requests that are known.
+# A refusal is expected once this part of the limit is spent.
 EXPLAINED = 0.8
 # The others' requests are known by the slot only. So this part of a recounted limit is used.
 SAFE = 0.97

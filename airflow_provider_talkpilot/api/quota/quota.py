@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from airflow_provider_talkpilot.api.checks import check_value
 from airflow_provider_talkpilot.api.errors import ClosedError, QuotaExhaustedError
-from airflow_provider_talkpilot.api.http.address import check_value
 from airflow_provider_talkpilot.api.quota.limits import LIVE_SLOTS, Hour, Minute
 from airflow_provider_talkpilot.api.quota.traffic import (
     HOUR_SLOTS,

@@ -20,7 +20,7 @@ from airflow_provider_talkpilot.api.errors import (
     WalkMovedError,
 )
 from airflow_provider_talkpilot.api.interval import format_utc
-from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, RecordPage
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, WALKS, RecordPage
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.manifests import DayCount, ListManifest, WalkedAgent
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 # Clients of object storage upload up to 50 MB from memory, twice over: a part is smaller.
 PART_BYTES = 16 * 1024 * 1024
 PART_SECONDS = 60.0
-WALKS = 3
 # A list of fewer pages is never cut, however little quota is left.
 FEWEST_PAGES = 4
 # A walk reads a second more on each side. A shorter slice would be little else.
