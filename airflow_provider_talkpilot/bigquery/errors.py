@@ -61,6 +61,8 @@ _CURES_BY_MESSAGE = {
     r"|\b(views?|external tables?|snapshots?)\b.{0,80}\bnot (allowed|supported)"
     r"|not (allowed|supported)\b.{0,80}\b(views?|external tables?|snapshots?)\b": "The target is "
     "no table whose rows can be changed: name another one.",
+    "different locations": "BigQuery loads only from a bucket where the dataset is: stage in a "
+    "bucket of the dataset's location (for the shipped DAGs, the Variable talkpilot_staging_uri).",
     r"\bpolicy tag": "Give the Google account the role Fine-Grained Reader on the policy tags of "
     "the table's columns.",
 }
@@ -75,7 +77,7 @@ _CURES_BY_REASON = {
     "clear the task when it is free again.",
     "resourcesExceeded": "That is too much at once: load a shorter interval.",
 }
-_PERMISSION = re.compile(r"\b(?:bigquery|cloudkms|datacatalog)\.\w+\.\w+\b")
+_PERMISSION = re.compile(r"\b(?:bigquery|cloudkms|datacatalog|storage)\.\w+\.\w+\b")
 
 
 def cause_of(items: Iterable[Mapping[str, Any]], message: str | None) -> Cause:

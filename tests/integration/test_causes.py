@@ -22,6 +22,10 @@ RECORD = "Ms Secret, +49 30 123456"
 REFUSED: list[tuple[str, str, type[TalkPilotTaskError], str]] = [
     ("accessDenied", "Permission bigquery.tables.updateData denied on table", NEVER,
      "lacks bigquery.tables.updateData"),
+    ("accessDenied", "a@b does not have storage.objects.list access", NEVER,
+     "lacks storage.objects.list"),
+    ("invalid", "Cannot read and write in different locations: source: US, destination: EU", NEVER,
+     "bucket of the dataset's location"),
     ("accessDenied", "User has no permission to access policy tag x", NEVER, "Fine-Grained Reader"),
     ("billingNotEnabled", "DML queries are not allowed in the free tier", NEVER, "enable billing"),
     ("accessDenied", "Billing has not been enabled for this project.", NEVER, "enable billing"),
