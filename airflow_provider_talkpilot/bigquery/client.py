@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api.http.transport import certificate_hint
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
@@ -23,6 +24,9 @@ from airflow_provider_talkpilot.compat import (
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
     from google.cloud.bigquery import Client
+
+# Google's library waits for each response without an end. BigQuery itself gives up after 4 minutes.
+RESPONSE_SECONDS = 300.0
 
 _TRANSIENT = {408, 409, 412, 429}
 _CORRECT_CREDENTIALS = "Correct it, or the machine's default credentials."
@@ -112,7 +116,10 @@ def _make_client(
         field = "project"
         if not project:
             raise ValueError("no project")
-        return hook.get_client(project_id=project, location=location)
+        client = hook.get_client(project_id=project, location=location)
+        session = client._http  # noqa: SLF001 (the library has no setting for all requests)
+        session.request = partial(_request, session.request)
+        return client
     except (GoogleAPICallError, RetryError, RequestException, TransportError):
         raise  # the network's fault, and not the connection's
     except AirflowNotFoundException:
@@ -123,6 +130,11 @@ def _make_client(
             ValueError) as error:  # fmt: skip
         fault = _fault_of_connection(error, field)
     raise BigQueryLoadError(f"The Google Cloud connection {gcp_conn_id!r} {fault}")
+
+
+def _request(send: Callable[..., Any], *args: Any, timeout: Any = None, **options: Any) -> Any:
+    """Send a request; the library sends it again if no response comes."""
+    return send(*args, timeout=timeout or RESPONSE_SECONDS, **options)
 
 
 def _fault_of_connection(error: Exception, field: str) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from google.cloud.bigquery import DEFAULT_RETRY
 
-from airflow_provider_talkpilot.bigquery import jobs
+from airflow_provider_talkpilot.bigquery import client, jobs
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError, TalkPilotTaskFailError
 from tests.integration.chain import Chain, refused
 from tests.support.bigquery_gateway import Gateway
@@ -64,6 +64,16 @@ def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.Mo
         # The emulator has run the merge that the gateway shows as refused.
         chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE TRUE").result()
     load()
+    chain.assert_table_is_truth(details=False)
+
+
+def test_a_response_that_never_comes(
+    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = chain.extract().returned
+    monkeypatch.setattr(client, "RESPONSE_SECONDS", 5)
+    gateway.hold_back("BEGIN TRANSACTION", times=1)
+    assert chain.load(manifest).returned["changed"] == 46
     chain.assert_table_is_truth(details=False)
 
 

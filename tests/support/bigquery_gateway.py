@@ -40,7 +40,7 @@ class Gateway:
         self.looked_at: list[str] = []
         self.cancelled: list[str] = []
         self._failing, self._errors = "-", list[tuple[str, str]]()
-        self._held_back, self._is_open = list[bytes](), Event()
+        self._held_back, self._is_open, self._times = list[bytes](), Event(), 0
         self._configurations: dict[str, Any] = {}
         self._failed: dict[str, tuple[str, str]] = {}
 
@@ -51,9 +51,9 @@ class Gateway:
         reading = [query for query in queries if "CREATE TABLE" not in query["query"]]
         return {int(query.get("maximumBytesBilled", 0)) for query in reading}
 
-    def hold_back(self, *words: str) -> None:
-        """Let requests that have all these words wait until :meth:`open`."""
-        self._held_back = [word.encode() for word in words]
+    def hold_back(self, *words: str, times: int = 1_000) -> None:
+        """Let the next requests that have all these words wait until :meth:`open`."""
+        self._held_back, self._times = [word.encode() for word in words], times
 
     def open(self) -> None:
         """Let the requests pass that wait."""
@@ -61,7 +61,8 @@ class Gateway:
 
     def wait(self, body: bytes) -> None:
         """Wait if this request is held back."""
-        if self._held_back and all(word in body for word in self._held_back):
+        if self._times and all(word in body for word in self._held_back):
+            self._times -= 1
             self._is_open.wait(HELD_BACK_SECONDS)
 
     def fail(self, jobs: str, *errors: tuple[str, str]) -> None:
