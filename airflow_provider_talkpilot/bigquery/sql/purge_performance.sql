@@ -16,6 +16,8 @@ USING (
   WHERE {{ around('R', 1) }}
     AND R.call_id IS NOT NULL
     AND (L.call_id IS NULL OR (NOT L.is_live AND R.purged_at IS NULL))
+  -- A merge fails if two rows of S have one id: a record can be there twice.
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY R.id ORDER BY R.synced_at DESC) = 1
 ) AS S
 ON T.id = S.id
   AND {{ around('T', 1) }}
