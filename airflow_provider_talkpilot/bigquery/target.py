@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from google.api_core.exceptions import Conflict, NotFound
+from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import (
     Client,
     Dataset,
@@ -177,10 +177,8 @@ def ensure_table(
             table.clustering_fields = clustering
         table.description = _DESCRIPTIONS[kind]
         log.info("Creating the table %s.", table_id)
-        try:
-            return _without_expiration(client, client.create_table(table))
-        except Conflict:  # another task was faster
-            table = client.get_table(str(table_id))
+        # Another load, or a request of ours whose response was lost, may have created it.
+        table = _without_expiration(client, client.create_table(table, exists_ok=True))
     changes = _changes_for_load(table, kind, manifest.interval, manifest.columns)
     if warn:
         _warn_of_expiration(table)

@@ -193,7 +193,19 @@ def test_the_staging_table_of_a_killed_load_expires(chain: Chain, kill: Kill) ->
     assert tables(chain.bigquery, chain.table) == ["calls"]
 
 
-def test_new_tables_do_not_expire_whatever_the_dataset_says(chain: Chain) -> None:
+@pytest.mark.parametrize("is_sent_twice", [False, True])
+def test_new_tables_do_not_expire_whatever_the_dataset_says(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, is_sent_twice: bool
+) -> None:
+    """Google's library sends a request again whose response was lost: then the table exists."""
+    create = Client.create_table
+
+    def create_twice(client: Client, *args: Any, **options: Any) -> Table:
+        create(client, *args, **options)
+        return create(client, *args, **options)
+
+    if is_sent_twice:
+        monkeypatch.setattr(Client, "create_table", create_twice)
     dataset = Dataset(chain.table.rpartition(".")[0])
     dataset.default_table_expiration_ms = dataset.default_partition_expiration_ms = 86_400_000
     chain.bigquery.create_dataset(dataset)
