@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.cloud.bigquery import Dataset, TimePartitioning
+from google.cloud.bigquery import Dataset, SchemaField, TimePartitioning
 from google.cloud.exceptions import NotFound
 
+from airflow_provider_talkpilot.bigquery.schema import target_schema
 from tests.integration.chain import Chain, refused
 from tests.integration.test_evolution import create_table
 from tests.support.bigquery_gateway import Gateway
@@ -120,6 +121,18 @@ def test_days_that_the_table_no_longer_keeps_cost_no_request(chain: Chain) -> No
     create_table(chain, partitioning=two_days)
     refused_by_all(chain, "after 2 days", f"ALTER TABLE `{chain.table}`", "a later start")
     assert tables(chain.bigquery, chain.table) == ["calls"]
+
+
+def test_rows_without_an_id_are_no_calls(chain: Chain) -> None:
+    """Other software can insert them into a user's own table that requires no id."""
+    create_table(chain, [SchemaField("id", "STRING"), *target_schema()[1:]])
+    for _ in range(2):
+        chain.bigquery.query(
+            f"INSERT INTO `{chain.table}` (created_at) VALUES (TIMESTAMP '2026-03-16 12:00:00+00')"
+        ).result()
+    chain.run()
+    chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE id IS NULL").result()
+    chain.assert_table_is_truth()
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,12 @@ PARTITION BY T.id
       T.detail_synced_at DESC NULLS LAST, T.synced_at DESC
 {%- endmacro -%}
 
-{#- Constants, because BigQuery skips partitions only by constants. -#}
+{#- Constants, because BigQuery skips partitions only by constants. A row without an id, which only
+    other software inserts, is no call. -#}
 {%- macro in_interval() -%}
 T.created_at >= TIMESTAMP '{{ start }}'
   AND T.created_at < TIMESTAMP '{{ end }}'
+  AND T.id IS NOT NULL
 {%- endmacro -%}
 
 {#- Whether TalkPilot no longer has a call that the walk lacks. A row that was read after the walk began
