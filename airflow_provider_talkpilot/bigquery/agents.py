@@ -12,8 +12,8 @@ from airflow_provider_talkpilot.bigquery.jobs import Jobs
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 
-# A request has at most 10 MB, and an agent with its prompt can have some kB.
-_BATCH = 500
+# A request has at most 10 MB, and an agent with its prompts can have 100 kB.
+_BATCH = 50
 _COMPARED = "organization_id", "name", "prompt", "greeting", "settings"
 
 
