@@ -27,7 +27,7 @@ LABELS = {"source": "talkpilot"}
 
 Job = TypeVar("Job", LoadJob, QueryJob)
 
-_ATTEMPTS = 100
+_ATTEMPTS = 1_000
 _CANCEL_SECONDS = 10.0
 # A deferral itself takes about as long: a job that is done sooner is not worth one.
 SECONDS_BEFORE_DEFERRAL = 5.0

@@ -120,6 +120,15 @@ def test_a_job_that_an_earlier_try_left_running(
     assert count(bigquery, counter) == 1
 
 
+def test_a_job_that_was_tried_often(bigquery: Client, counter: str) -> None:
+    """Four tries of a task take so many ids while a user's statement holds the table for hours."""
+    name = counter.replace(".", "-")
+    for number in range(122):
+        bigquery.query("SELECT 1", job_id=f"{name}-{number}", job_retry=None).result()
+    job = run_job(bigquery, name, lambda job_id: insert(bigquery, counter, job_id))
+    assert (job.job_id, count(bigquery, counter)) == (f"{name}-122", 1)
+
+
 def changes(chain: Chain, job_id: str) -> tuple[int, int, int]:
     """Return how many rows of the target a merge inserted, updated and deleted."""
     job = chain.bigquery.get_job(job_id)
