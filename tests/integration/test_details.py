@@ -70,19 +70,35 @@ def test_a_purge_needs_no_detail_to_empty_what_is_complete(chain: Chain) -> None
 
 @pytest.mark.usefixtures("until_complete")
 def test_a_call_out_of_the_trash_gets_the_detail_that_it_lacked(chain: Chain) -> None:
-    restored = next(call["id"] for call in chain.truth() if call["transcript"])
-    chain.sandbox.soft_delete(restored)
-    chain.run()
-    chain.bigquery.query(  # as if its detail had been gone then
-        f"UPDATE `{chain.table}` SET transcript = IF(TRUE, [], transcript), final_score = NULL "
-        f"WHERE id = '{restored}'"
-    ).result()
-    chain.sandbox.restore(restored)
+    """TalkPilot has the detail of one of three calls in its trash, and none of the others."""
+    chain.sandbox.reset(days=1, agents=1, calls_per_day=3)
+    unknown = {"mood": "glad"}
+    chain.sandbox.settings.patch(extra_list_fields=unknown, extra_detail_fields=unknown)
+    for call in chain.truth():
+        chain.sandbox.soft_delete(call["id"])
+    chain.sandbox.faults.add("status", kind="detail", status=404, times=2)
+    calls = str(chain.extract().returned)
+    details = str(chain.enrich(calls, concurrency=1).returned)
+    chain.load(details)
+    assert len(chain.rows()) == 1, "a detail that TalkPilot lacks makes no row"
+    for manifest in (calls, details):
+        chain.load(manifest)
+    for row, call in zip(chain.rows(), chain.truth(), strict=True):
+        listed = {name: call[name] for name in ("note", "call_id", "phone_number")}
+        assert row | listed | {"extra": unknown} == row
     chain.forget_staging()
-    chain.details_requested()
+    chain.spent()
     chain.run()
-    assert chain.details_requested() == 1
-    chain.assert_table_is_truth()
+    assert chain.details_requested() == 0, "once is enough"
+
+    for call in chain.truth():
+        chain.sandbox.restore(call["id"])
+    chain.forget_staging()
+    chain.run()
+    assert chain.details_requested() == 2
+    for row, call in zip(chain.rows(), chain.truth(), strict=True):
+        assert (row["final_score"], row["deleted_at"]) == (call["final_score"], None)
+        assert row["transcript_source"] == "api"
 
 
 @pytest.mark.usefixtures("until_complete")
