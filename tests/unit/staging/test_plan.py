@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.staging.choices import ColumnChoices
@@ -13,9 +14,10 @@ from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wa
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 
-ids = st.sampled_from("abcde")
-days = st.integers(0, 8).map(lambda days: NOW - timedelta(days=days))
-versions = st.none() | st.integers(1, 4).map(lambda day: datetime(2026, 3, day, tzinfo=UTC))
+# Few values, so that calls, their details and the bounds meet often.
+ids = st.sampled_from("ab")
+days = st.integers(0, 3).map(lambda days: NOW - timedelta(days=days))
+versions = st.none() | st.integers(1, 2).map(lambda day: datetime(2026, 3, day, tzinfo=UTC))
 # One agent and one start a call, as the API has it.
 wanted = st.builds(
     lambda call, version, purged: Wanted(
@@ -25,11 +27,12 @@ wanted = st.builds(
     versions,
     st.booleans(),
 )
-known = st.builds(Known, ids, versions, days, st.booleans(), st.booleans(), st.booleans())
+known = st.builds(Known, ids, versions, days, *[st.booleans()] * 5)
 options = st.builds(
     EnrichOptions,
     st.sampled_from(["until_complete", "every_version"]),
-    max_age=st.integers(0, 4).map(lambda days: timedelta(days=days)),
+    max_age=st.integers(0, 3).map(lambda days: timedelta(days=days)),
+    recordings=st.booleans(),
     choices=st.sampled_from([None, "final_score", "transcript"]).map(
         lambda dropped: ColumnChoices({dropped: "drop"} if dropped else {})
     ),
@@ -38,8 +41,10 @@ options = st.builds(
 
 def model(
     calls: list[Wanted], details: list[Known], options: EnrichOptions
-) -> list[tuple[str, datetime | None]]:
-    """Which details to request, each with the newest version that a list row showed."""
+) -> list[tuple[str, datetime | None, bool]]:
+    """Which details to request, each with the newest version that a list row showed, and whether
+    the recording is archived.
+    """
     newest: dict[str, Wanted] = {}
     for call in calls:
         before = newest.setdefault(call.id, call)
@@ -51,7 +56,9 @@ def model(
     for detail in details:
         had = latest.get(detail.id)
         if had is None or detail.fetched_at > had.fetched_at:
-            latest[detail.id] = detail._replace(loaded=detail.loaded or bool(had and had.loaded))
+            flags = "loaded", "recorded", "archived"
+            kept = {name: getattr(detail, name) or bool(getattr(had, name, 0)) for name in flags}
+            latest[detail.id] = detail._replace(**kept)
     drops, every_version = options.choices.drops, options.details == "every_version"
     missing = []
     for call in newest.values():
@@ -68,13 +75,17 @@ def model(
             rested = have.fetched_at <= NOW - timedelta(days=1)
             lacks_score = not have.scored and not drops("final_score")
             lacks_transcript = not (have.transcribed or every_version or drops("transcript"))
-            is_missing = (lacks_score or lacks_transcript) and young and rested
+            lacks_recording = options.recordings and not (have.recorded or call.purged)
+            is_missing = rested and (
+                ((lacks_score or lacks_transcript) and young) or lacks_recording
+            )
         if is_missing:
-            missing.append((call.id, call.version))
+            missing.append((call.id, call.version, bool(have and have.archived)))
     return missing
 
 
-@given(st.lists(wanted), st.lists(known), options)
+@settings(max_examples=500)
+@given(st.lists(wanted, min_size=1, max_size=3), st.lists(known, min_size=1, max_size=6), options)
 def test_against_the_model(
     calls: list[Wanted], details: list[Known], options: EnrichOptions
 ) -> None:
@@ -82,7 +93,10 @@ def test_against_the_model(
         plan.want(calls)
         plan.know(details)
         found = list(plan.missing())
-        assert [(call.id, call.version) for call in found] == model(calls, details, options)
+        wanted = model(calls, details, options)
+        assert [(call.id, call.version, call.archived) for call in found] == wanted
+        without = model(calls, details, replace(options, recordings=False))
+        assert plan.for_recordings() == len(wanted) - len(without)
         assert plan.to_fetch() == len(found)
         assert plan.wanted() == len({call.id for call in calls})
         for call in found:
