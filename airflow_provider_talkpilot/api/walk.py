@@ -148,7 +148,7 @@ class Walk:
             row_id = row.get("id") if isinstance(row, dict) else None
             self._rows += 1
             # Each row without an id counts as a distinct one.
-            self._ids.add(hash(str(row_id).lower() if row_id is not None else self._rows))
+            self._ids.add(hash(self._rows if row_id is None else str(row_id)))
         if not rows and self._rows < total:
             raise self._moved(
                 f"page {self._pages} is empty, and only {self._rows} of {total} rows had come"

@@ -160,10 +160,8 @@ def find_events(
         ]
 
     def read(pair: tuple[dict[str, Any], list[ObjectStoragePath]]) -> Event | None:
-        call, paths = pair
-        events = [event for path in paths if (event := read_event(path))]
-        of_call = [event for event in events if event.call_id == call["call_id"]]
-        return max(of_call, key=_length, default=None)
+        events = (event for path in pair[1] if (event := read_event(path)))
+        return max(events, key=_length, default=None)
 
     pairs = ((call, paths) for call in calls if (paths := look_up(call)))
     with ThreadPoolExecutor(_READERS) as threads:

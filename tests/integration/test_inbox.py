@@ -213,16 +213,21 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     assert every - calls_in_inbox() >= {purged, erased}
     assert len(calls_in_inbox()) > 30
 
-    # Events of no call, and the unfinished files of a kill, expire.
-    folder = local(chain.staging_uri) / "inbox" / AGENT / "2026-03-01"
-    folder.mkdir(parents=True)
-    for name in ("call_x-0123456789abcdef.json", ".call_x-0123456789abcdef.json.01234567"):
-        folder.joinpath(name).write_bytes(body_of(CALL_ENDED))
+    # Events of no call, and the unfinished files of a kill, expire, under a wrong day too.
+    folder = local(chain.staging_uri) / "inbox" / AGENT
+    paths = [
+        folder / day / name
+        for day in ("2026-03-01", "2999-01-01")
+        for name in ("call_x-0123456789abcdef.json", ".call_x-0123456789abcdef.json.01234567")
+    ]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body_of(CALL_ENDED))
     chain.clean()
-    assert len(list(folder.iterdir())) == 2
-    age(*folder.iterdir())
-    assert chain.clean().returned["expired"] >= 2
-    assert not folder.exists()
+    assert all(path.exists() for path in paths)
+    age(*paths)
+    assert chain.clean().returned["expired"] >= len(paths)
+    assert not any(path.parent.exists() for path in paths)
 
 
 @pytest.mark.slow

@@ -285,9 +285,10 @@ def test_a_purge_reaches_a_recording_that_the_table_does_not_know(
     details = str(chain.enrich(chain.summaries()).returned)
     name = next(iter(recorded.objects()))
     recorded.sandbox.purge(name.rpartition("/")[2].removesuffix(".wav"))
-    chain.load(str(chain.extract().returned), recordings_uri=recorded.uri if knows else None)
+    root = recorded.uri if knows else None
+    chain.load(str(chain.extract().returned), recordings_uri=root)
     assert (name in recorded.objects()) != knows
-    chain.load(details)
+    chain.load(details, recordings_uri=root)
     assert name not in recorded.objects()
     recorded.assert_archive_is_table()
 

@@ -64,6 +64,7 @@ def test_without_id_or_start_it_is_no_call_and_says_why(wrong: dict[str, Any], f
         ("duration", 1.5, ...),
         ("duration", 2**63, str(2**63)),
         ("duration", float("nan"), "NaN"),
+        ("final_score", float("inf"), "Infinity"),
         ("final_score", "8/10", ...),
         ("final_score", False, ...),
         ("customer_name", {"first": "Kim"}, ...),

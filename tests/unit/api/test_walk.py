@@ -68,6 +68,11 @@ ROW = {"id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f", "created_at": "2026-03-16T1
             "2 rows, and 1 different",
         ),
         (
+            {"data": [ROW, {**ROW, "id": "another"}], "pagination": {"total": 1}},
+            errors.WalkMovedError,
+            "1 rows, and 2 different",
+        ),
+        (
             {"data": [], "pagination": {"total": 5}},
             errors.WalkMovedError,
             "page 1 is empty, and only 0 of 5",
@@ -87,13 +92,15 @@ def test_a_page_that_does_not_prove_a_whole_walk(
 def test_rejects_are_kept_with_a_reason_and_without_values(
     sandbox: Sandbox, client: TalkPilotClient, agent: str, fault: Any, says: str
 ) -> None:
-    sandbox.faults.add(fault, kind="calls", after=1)
+    sandbox.faults.add(fault, kind="calls", after=1, times=2)
     pages = list(client.walk_calls(agent, DAY))
-    (reject,) = [reject for page in pages for reject in page.rejects]
-    assert reject.reason.startswith(says)
-    for value in map(str, reject.record.values()):
-        assert len(value) < 8 or value not in reject.reason
-    assert sum(len(page.records) for page in pages) == len(truth(sandbox)) - 1
+    rejects = [reject for page in pages for reject in page.rejects]
+    assert len(rejects) == 2
+    for reject in rejects:
+        assert reject.reason.startswith(says)
+        for value in map(str, reject.record.values()):
+            assert len(value) < 8 or value not in reject.reason
+    assert sum(len(page.records) for page in pages) == len(truth(sandbox)) - 2
 
 
 def test_a_reject_of_the_next_interval_is_not_ours(
