@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.compat import AssetAlias, TaskGroup
 from airflow_provider_talkpilot.exceptions import TalkPilotArgumentError
-from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import checked
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.operators.calls import (
@@ -15,7 +14,6 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotExtractCallsOperator,
 )
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
-from airflow_provider_talkpilot.operators.requests import HASH_CONN_ID
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         end: str | XComArg | None = None,
         agent_ids: Sequence[str] | str | XComArg | None = None,
         columns: dict[str, str] | str | None = None,
-        hash_conn_id: str = HASH_CONN_ID,
+        hash_conn_id: str | None = None,
         enrich: bool | str = True,
         performance: str = "auto",
         details: str = "until_complete",
@@ -122,8 +120,8 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         policy_tags: dict[str, str] | str | None = None,
         clean: bool = True,
         keep_staged: bool | str = False,
-        talkpilot_conn_id: str | XComArg = TalkPilotHook.default_conn_name,
-        gcp_conn_id: str = "google_cloud_default",
+        talkpilot_conn_id: str | XComArg | None = None,
+        gcp_conn_id: str | None = None,
         location: str | None = None,
         impersonation_chain: str | Sequence[str] | None = None,
         deferrable: bool = True,
@@ -137,6 +135,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         checked("assets", assets, tuple[str, str])
         checked("task_arguments", task_arguments, dict[str, dict[str, Any]] | None)
         super().__init__(group_id, **kwargs)
+        place: dict[str, Any] = {"dag": self.dag, "task_group": self}
         target: dict[str, Any] = {
             "table": table,
             "gcp_conn_id": gcp_conn_id,
@@ -161,8 +160,10 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         overrides = dict(task_arguments or {})
 
         def task(kind: type[BaseOperator], task_id: str, doc_md: str, **arguments: Any) -> Any:
-            arguments |= {"task_group": self, "doc_md": doc_md} | overrides.pop(task_id, {})
-            return kind(task_id=task_id, **arguments)
+            # What is not given comes from default_args, or is the operator's default.
+            given = {name: value for name, value in arguments.items() if value is not None}
+            given |= {"doc_md": doc_md, **place, **overrides.pop(task_id, {})}
+            return kind(task_id=task_id, **given)
 
         self.extract_calls = task(
             TalkPilotExtractCallsOperator,
@@ -235,7 +236,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         self.load_calls >> self.load_details
         if clean:
             cleaning: dict[str, Any] = {"staging_uri": staging_uri, "keep_staged": keep_staged}
-            cleaning |= {"task_group": self} | overrides.pop("clean_staging", {})
+            cleaning |= place | overrides.pop("clean_staging", {})
             self.clean_staging = clean_behind(self, **cleaning)
         if overrides:
             raise TalkPilotArgumentError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -66,6 +67,27 @@ def test_every_argument_is_passed_to_the_tasks_that_have_it(dag: Any) -> None:
             assert getattr(task, name, given[name]) == given[name], (task.task_id, name)
     assert dag.get_task("enrich_calls").enabled is False
     assert dag.get_task("clean_staging").keep is True
+
+
+def test_what_is_not_given_comes_from_default_args(dag: Any) -> None:
+    """Else a DAG of one organisation would silently use another's key, project and columns."""
+    given: dict[str, Any] = {
+        "columns": {"note": "drop"},
+        "hash_conn_id": "secret",
+        "talkpilot_conn_id": "talkpilot_north",
+        "gcp_conn_id": "google_north",
+        "location": "EU",
+        "impersonation_chain": "loader@project.iam.gserviceaccount.com",
+    }
+    TalkPilotCallsTaskGroup(default_args=given, **PLACES)
+    for task, name in itertools.product(dag.tasks, given):
+        assert getattr(task, name, given[name]) == given[name], (task.task_id, name)
+
+
+def test_the_dag_can_be_an_argument() -> None:
+    dag = DAG("given", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
+    TalkPilotCallsTaskGroup("group", dag=dag, **PLACES)
+    assert {*dag.task_ids} == {f"group.{name}" for name in (*UPSTREAM, "clean_staging")}
 
 
 def test_arguments_of_a_single_task(dag: Any) -> None:
