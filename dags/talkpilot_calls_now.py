@@ -34,8 +34,10 @@ with DAG(
         location="{{ var.value.get('talkpilot_bigquery_location', '') }}",
         agent_ids="{{ var.value.get('talkpilot_agent_ids', '') }}",
         # TalkPilot lists a call when it has ended, by its start. The daily DAG brings longer ones.
-        start="{{ data_interval_end - macros.timedelta(hours=1) }}",
-        end="{{ data_interval_end }}",
+        # A manual run without a date has no interval; extract_calls then says what to do.
+        start="{% if data_interval_end is defined %}"
+        "{{ data_interval_end - macros.timedelta(hours=1) }}{% endif %}",
+        end="{{ data_interval_end | default('') }}",
         # This DAG requests only lists. Transcripts come from webhooks.
         details="by_webhook",
         performance="off",

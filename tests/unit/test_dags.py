@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AssetAlias
 
+from airflow_provider_talkpilot.api.errors import IntervalError
+from airflow_provider_talkpilot.operators.arguments import read_interval
+
 DAGS = Path(__file__).parents[2] / "dags"
 EXAMPLES = DAGS.with_name("examples")
 FILES = sorted(DAGS.glob("*.py"))
@@ -47,6 +50,14 @@ def test_reading_the_files_imports_nothing_heavy() -> None:
         "assert not {'google.cloud.bigquery', 'numpy', 'pandas'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code, *map(str, FILES)], check=True)
+
+
+def test_a_manual_run_without_a_date_has_no_interval() -> None:
+    """Airflow 3 leaves the interval out of the context."""
+    task = load("talkpilot_calls_now").get_task("extract_calls")
+    bounds = [task.render_template(bound, {}) for bound in (task.start, task.end)]
+    with pytest.raises(IntervalError, match="This run has no data interval"):
+        read_interval({}, *bounds)
 
 
 @pytest.mark.parametrize("name", [DAILY, RESYNC])
