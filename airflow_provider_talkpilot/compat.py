@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     )
 
 IS_AIRFLOW_3: bool = AIRFLOW_V_3_0_PLUS
+# Airflow also says that a connection is not defined when it cannot read where connections are.
+IF_IT_EXISTS = "If it exists, Airflow's database or secrets backend failed: the next try may work."
 
 # Where to look for Airflow's names. The first module has all of them since common-compat 1.12, but
 # Airflow 2.11.0 and 3.0 came with older versions, which lack that module.

@@ -20,18 +20,18 @@ class TalkPilotError(Exception):
 
 
 class ConfigurationError(TalkPilotError):
-    """A base URL, a key, an id or an option can never work."""
+    """A base URL, a key, an id or an option cannot work.
 
-
-class IntervalError(ConfigurationError):
-    """The interval is missing, reversed, of zero length, or not over yet.
-
-    :param retryable: whether it only is not over yet, and will be soon.
+    :param retryable: whether it may work soon without any change.
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class IntervalError(ConfigurationError):
+    """The interval is missing, reversed, of zero length, or not over yet."""
 
 
 class ApiError(TalkPilotError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_talkpilot.api.http.transport import certificate_hint
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
 from airflow_provider_talkpilot.compat import (
+    IF_IT_EXISTS,
     AirflowException,
     AirflowNotFoundException,
     unread_connection,
@@ -123,9 +124,13 @@ def _make_client(
     except (GoogleAPICallError, RetryError, RequestException, TransportError):
         raise  # the network's fault, and not the connection's
     except AirflowNotFoundException:
-        if unread := unread_connection(gcp_conn_id):
-            raise BigQueryLoadError(unread) from None
-        fault = "does not exist: create it, or correct gcp_conn_id."
+        unread = unread_connection(gcp_conn_id)
+        raise BigQueryLoadError(
+            unread
+            or f"The Google Cloud connection {gcp_conn_id!r} does not exist: create it, or correct "
+            f"gcp_conn_id. {IF_IT_EXISTS}",
+            retryable=not unread,
+        ) from None
     except (AirflowException, GoogleAuthError, AttributeError, LookupError, OSError, TypeError,
             ValueError) as error:  # fmt: skip
         fault = _fault_of_connection(error, field)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.api.errors import ConfigurationError, QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import (
+    IF_IT_EXISTS,
     AirflowNotFoundException,
     BaseHook,
     Stats,
@@ -45,7 +46,6 @@ from airflow_provider_talkpilot.staging.choices import (
     choices_of,
     require_same_choices,
 )
-from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
 from airflow_provider_talkpilot.staging.names import ledger_folder, root_of
@@ -251,16 +251,19 @@ def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> Colu
 
     :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
         of its logs.
-    :raises ColumnChoiceError: when a column is hashed and there is no secret.
+    :raises ConfigurationError: when a column is hashed and there is no such connection.
+    :raises ColumnChoiceError: when its secret is too short.
     """
     if HASH not in choices.values():
         return ColumnChoices(choices)
     try:
         secret = BaseHook.get_connection(str(hash_conn_id)).password
     except AirflowNotFoundException:
-        raise ColumnChoiceError(
-            unread_connection(str(hash_conn_id))
+        unread = unread_connection(str(hash_conn_id))
+        raise ConfigurationError(
+            unread
             or f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
-            "one, of any type, whose password is what openssl rand -hex 32 prints."
+            f"one, of any type, whose password is what openssl rand -hex 32 prints. {IF_IT_EXISTS}",
+            retryable=not unread,
         ) from None
     return ColumnChoices(choices, Hasher(secret or ""))

@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.api.exchange import run
 from airflow_provider_talkpilot.compat import BaseSensorOperator, PokeReturnValue, conf
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotSensorTimeoutError,
+    TalkPilotTaskError,
     TalkPilotTaskFailError,
 )
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
@@ -152,9 +153,11 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
         :raises TalkPilotSensorTimeoutError: when the time was up.
         :raises TalkPilotTaskFailError: when the user must change something first.
+        :raises TalkPilotTaskError: when the next try can succeed.
         """
         if event["status"] == "timeout":
             raise TalkPilotSensorTimeoutError(event["message"])
         if event["status"] == "error":
-            raise TalkPilotTaskFailError(event["message"])
+            kind = TalkPilotTaskError if event.get("retryable") else TalkPilotTaskFailError
+            raise kind(event["message"])
         return {"calls": event["calls"], "done": event["done"]}

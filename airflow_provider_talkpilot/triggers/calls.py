@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.done import DoneWatch, Progress
-from airflow_provider_talkpilot.api.errors import TalkPilotError
+from airflow_provider_talkpilot.api.errors import ConfigurationError, TalkPilotError
 from airflow_provider_talkpilot.api.exchange import run_async
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 
@@ -24,7 +24,8 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
 
     It waits after a refusal (429) as long as TalkPilot says. When the network or the server fails,
     it checks again after ``poke_interval``. The event's ``status`` is ``success`` (with the counts
-    ``calls`` and ``done``), ``timeout`` or ``error`` (with a ``message``).
+    ``calls`` and ``done``), ``timeout`` or ``error`` (both with a ``message``). An error says
+    whether it is ``retryable``.
 
     :param talkpilot_conn_id: the TalkPilot connection; the key itself stays in it.
     :param start: first moment of the interval, ISO 8601 in UTC.
@@ -70,7 +71,7 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
             message = f"The sensor has timed out. Its last check: {self._last_check}."
             return {"status": "timeout", "message": message}
         except TalkPilotError as error:
-            return {"status": "error", "message": str(error)}
+            return {"status": "error", "message": str(error), "retryable": error.retryable}
         return {"status": "success", "calls": progress.calls, "done": progress.done}
 
     async def _until_done(self, watch: DoneWatch) -> Progress:
@@ -81,7 +82,8 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
                 async with await hook.get_async_conn() as client:
                     progress = await run_async(client.fetch, watch.check())
             except TalkPilotError as error:
-                if not error.retryable:
+                # The worker has found the connection, so the triggerer may lack it for ever.
+                if not error.retryable or isinstance(error, ConfigurationError):
                     raise
                 self.log.warning("%s The sensor checks again in %.0f s.", error, self.poke_interval)
             else:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.sensors.calls import TRIGGER_GRACE
+from tests.integration.chain import refused
 from tests.integration.sensing import Connect, calls_of, defer, finish, fire, poke, resume, spent
 from tests.support.windows import long_window
 
@@ -73,6 +75,17 @@ def test_the_trigger_continues_after_a_failure_of_the_server(
     sandbox.faults.add(fault, kind="calls", times=3)
     assert fire(trigger)["status"] == "success"
     assert log_of().count("checks again in 0 s.") == 3
+
+
+def test_a_triggerer_that_finds_no_connection(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sensor's next try tells whether the connection is there."""
+    finish(sandbox, but=1)
+    _, trigger = defer()
+    monkeypatch.delenv("AIRFLOW_CONN_TALKPILOT_DEFAULT")
+    event = fire(trigger)
+    refused(lambda: resume(event), "no TalkPilot connection", kind=TalkPilotTaskError)
 
 
 @pytest.mark.slow
