@@ -251,8 +251,8 @@ def read_interval(context: Context, start: Any, end: Any) -> Interval:
     if first is None or last is None:
         raise IntervalError(
             "This run has no data interval (it was triggered by hand, by REST or by an asset "
-            "without one): trigger it with data_interval_start and data_interval_end, or with the "
-            "params start and end."
+            "without one): trigger it with logical_date, data_interval_start and "
+            "data_interval_end, or with the params start and end."
         )
     return Interval.parse(first, last)
 
