@@ -98,7 +98,7 @@ def _make_client(
     from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
     from airflow.providers.google.common.hooks.base_google import get_field
     from google.api_core.exceptions import GoogleAPICallError, RetryError
-    from google.auth.exceptions import GoogleAuthError, TransportError
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
     from requests.exceptions import RequestException
 
     field = "extra"  # the field of the connection that is read; empty for none
@@ -133,8 +133,11 @@ def _make_client(
         ) from None
     except (AirflowException, GoogleAuthError, AttributeError, LookupError, OSError, TypeError,
             ValueError) as error:  # fmt: skip
-        fault = _fault_of_connection(error, field)
-    raise BigQueryLoadError(f"The Google Cloud connection {gcp_conn_id!r} {fault}")
+        raise BigQueryLoadError(
+            f"The Google Cloud connection {gcp_conn_id!r} {_fault_of_connection(error, field)}",
+            # In a new pod of Kubernetes, the server of default credentials starts late.
+            retryable=not field and isinstance(error, DefaultCredentialsError),
+        ) from None
 
 
 def _request(send: Callable[..., Any], *args: Any, timeout: Any = None, **options: Any) -> Any:

@@ -347,7 +347,5 @@ def test_the_google_connection_cannot_be_used(
             elif {*extra} & {"impersonation_chain", "quota_project_id"}:
                 patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(adc))
             for task in tasks if extra is None else [load]:
-                with fails(
-                    RETRY if extra is None else FAIL, "connection 'google_cloud_default'", message
-                ):
+                with fails(FAIL if extra else RETRY, "connection 'google_cloud_default'", message):
                     task()
