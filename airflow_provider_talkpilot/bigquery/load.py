@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ from airflow_provider_talkpilot.bigquery.agents import load_agents
 from airflow_provider_talkpilot.bigquery.jobs import Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import tagged_like
 from airflow_provider_talkpilot.bigquery.reconcile import (
-    Balance,
+    Comparison,
     ErasureLimit,
     agent_parameters,
     reconcile,
@@ -70,7 +70,7 @@ class LoadResult:
     """What a load did.
 
     :param rows: rows staged and loaded.
-    :param changed: rows of the target inserted or updated, and doubled ones deleted.
+    :param changed: rows of the target inserted or updated, and duplicates deleted.
     :param erased: rows of the target that were emptied, because their calls are gone.
     :param purged: calls of the walk that TalkPilot purged since the target last read them.
     :param live: the interval's live calls in the target; None if the manifest does not have all
@@ -203,15 +203,16 @@ class Load:
         """Merge the staging table into the target; check that the target equals the walk."""
         walk, target, merge = self._walk, self._target, None
         rows = count_rows(self._client, target) if walk else 0
-        balances = self._look()
+        agents = self._compare()
         if walk:
-            require_few_gone(balances, walk, target, self._options.erasure_limit)
+            require_few_gone(agents, walk, target, self._options.erasure_limit)
+        before = total(agents)
         counts = {
-            "changed": total(balances, "missing", "changed", "doubles"),
-            "erased": total(balances, "gone", "gone_from_trash"),
-            "purged": total(balances, "purged") if walk else 0,
+            "changed": before.missing + before.changed + before.duplicates,
+            "erased": before.to_erase,
+            "purged": before.purged if walk else 0,
         }
-        self._delete_lost_recordings(balances)
+        self._delete_lost_recordings(before)
         # A task that resumes after its merge finds nothing to do, and reads the counts from the
         # labels of the merge.
         merge_name = self._staging.job_name("merge")
@@ -221,19 +222,19 @@ class Load:
             statement = self._render(
                 "merge",
                 staged_rows=self._manifest.rows,
-                doubles=total(balances, "doubles"),
-                gone_agents=[b.agent_id for b in balances if b.gone or b.gone_from_trash],
+                duplicates=before.duplicates,
+                gone_agents=[agent.agent_id for agent in agents if agent.to_erase],
                 erased_at=walk.ended_at if walk else None,
             )
             merge = self._jobs.change(merge_name, statement, counts)
             counts = {name: int(merge.labels.get(name, count)) for name, count in counts.items()}
-            # The merge inserts what is missing and deletes the doubles. If the table now has just
-            # that many rows, no other software interfered, and a second look is saved.
-            rows += total(balances, "missing") - total(balances, "doubles")
+            # The merge inserts what is missing and deletes duplicates. If the table now has just
+            # that many rows, no other software interfered, and a second comparison is saved.
+            rows += before.missing - before.duplicates
             if walk and count_rows(self._client, target) == rows:
-                balances = [balance.after_merge() for balance in balances]
+                agents = [agent.expected_after_merge() for agent in agents]
             elif walk:
-                balances = self._look()
+                agents = self._compare()
         if walk and self._has_performance:
             # In every run: a run that was killed after its merge has not done it.
             statement = self._render("purge_performance", now=walk.ended_at)
@@ -243,7 +244,7 @@ class Load:
             changed=counts["changed"],
             erased=counts["erased"],
             purged=counts["purged"],
-            live=reconcile(balances, walk, target, counts["erased"]) if walk else None,
+            live=reconcile(agents, walk, target, counts["erased"]) if walk else None,
             merge_job_id=merge.job_id if merge else None,
         )
 
@@ -256,7 +257,7 @@ class Load:
         rows = self._manifest.rows
         return LoadResult(rows=rows, changed=rows, merge_job_id=merge.job_id)
 
-    def _delete_lost_recordings(self, before: Sequence[Balance]) -> None:
+    def _delete_lost_recordings(self, before: Comparison) -> None:
         """Delete the recordings of calls whose rows the merge will empty, or has emptied before.
 
         It comes before the merge: if the task is killed between the two, the next try finds the
@@ -264,10 +265,10 @@ class Load:
         """
         manifest = self._manifest
         is_staged = isinstance(manifest, DetailsManifest) and "archived" in manifest.recordings
-        lost = total(before, "purged", "gone", "gone_from_trash", "forgotten")
+        lost = before.purged + before.to_erase + before.emptied_before
         archive = self._options.recordings is not None
         # The archive can have a recording that no row names: it is found by the call's id.
-        if is_staged or total(before, "recorded") or (lost and archive):
+        if is_staged or before.recordings_to_delete or (lost and archive):
             values = {"staged_rows": manifest.rows, "archive": archive}
             self._delete_recordings(self._render("lost_recordings", **values))
 
@@ -286,10 +287,10 @@ class Load:
         self._recordings_deleted += forget_recordings(recordings, self._options.recordings)
         return int(rows.total_rows or 0)
 
-    def _look(self) -> list[Balance]:
+    def _compare(self) -> list[Comparison]:
         """Compare what is staged with the target, by agent."""
-        job = self._jobs.query(self._render("look"), agent_parameters(self._walk))
-        return [Balance(**dict(row)) for row in job.result()]
+        job = self._jobs.query(self._render("compare"), agent_parameters(self._walk))
+        return [Comparison(**dict(row)) for row in job.result()]
 
     def _render(self, name: str, **values: object) -> str:
         interval = self._manifest.interval

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 
 from google.cloud.bigquery import ArrayQueryParameter
 
@@ -16,18 +16,6 @@ log = logging.getLogger(__name__)
 
 # An error names so many agents, and counts the others.
 _NAMED = 5
-
-# Counts that must be 0 after a merge, and why they may not be, though loads never run at the same
-# time.
-_DIFFERENCES = (
-    (("missing",), "are missing", "deleted since, by other software or because partitions expire"),
-    (
-        ("gone", "gone_from_trash"),
-        "are too many",
-        "written since, by the load of an older walk or by other software",
-    ),
-    (("doubles",), "are there twice", "inserted since, by other software"),
-)
 
 
 @dataclass(frozen=True)
@@ -47,46 +35,72 @@ class ErasureLimit:
 
 
 @dataclass(frozen=True)
-class Balance:
-    """One agent's calls of an interval: the walk beside the target.
+class Comparison:
+    """One agent's calls of an interval, or all agents': the walk beside the target.
 
+    :param agent_id: the agent; empty for all of them.
     :param staged: calls of the walk.
     :param live: calls of the walk that the target has and that are not erased there.
     :param missing: calls of the walk that the target lacks.
     :param changed: rows of the target that differ from a newer staged row.
-    :param doubles: rows of the target beside the newest row of their call.
+    :param duplicates: rows of the target beside the newest row of their call.
     :param gone: live calls of the target that TalkPilot no longer has.
     :param gone_from_trash: likewise, calls that the target last saw soft-deleted.
-    :param others: calls that the target got from another load since the walk began.
+    :param loaded_since: calls that the target got from another load since the walk began.
     :param purged: calls that are purged in the walk, and not yet in the target.
-    :param recorded: calls that are purged or gone, and have a recording in the target.
-    :param forgotten: calls that are purged or erased in the target already.
-    :param returned: calls of the walk that are erased in the target, and come back.
+    :param recordings_to_delete: calls that are purged or gone, and have a recording in the target.
+    :param emptied_before: calls that are purged or erased in the target already.
+    :param reappeared: calls of the walk that are erased in the target, and come back.
     """
 
-    agent_id: str
+    agent_id: str = ""
     staged: int = 0
     live: int = 0
     missing: int = 0
     changed: int = 0
-    doubles: int = 0
+    duplicates: int = 0
     gone: int = 0
     gone_from_trash: int = 0
-    others: int = 0
+    loaded_since: int = 0
     purged: int = 0
-    recorded: int = 0
-    forgotten: int = 0
-    returned: int = 0
+    recordings_to_delete: int = 0
+    emptied_before: int = 0
+    reappeared: int = 0
 
-    def after_merge(self) -> Balance:
-        """Return the balance as the merge leaves it: the target has every call of the walk."""
-        live = self.live + self.missing + self.returned
-        return Balance(self.agent_id, staged=self.staged, live=live, others=self.others)
+    @property
+    def to_erase(self) -> int:
+        """Calls of the target that TalkPilot no longer has."""
+        return self.gone + self.gone_from_trash
+
+    def expected_after_merge(self) -> Comparison:
+        """Return what the merge leaves: the target has every call of the walk."""
+        live = self.live + self.missing + self.reappeared
+        return Comparison(self.agent_id, self.staged, live, loaded_since=self.loaded_since)
 
 
-def total(balances: Sequence[Balance], *counts: str) -> int:
-    """Sum counts over all agents."""
-    return sum(getattr(balance, count) for balance in balances for count in counts)
+_Count = Callable[[Comparison], int]
+
+# Counts that must be 0 after a merge, and why they may not be, though loads never run at the same
+# time.
+_DIFFERENCES: list[tuple[_Count, str, str]] = [
+    (
+        lambda calls: calls.missing,
+        "are missing",
+        "deleted since, by other software or because partitions expire",
+    ),
+    (
+        lambda calls: calls.to_erase,
+        "are too many",
+        "written since, by the load of an older walk or by other software",
+    ),
+    (lambda calls: calls.duplicates, "are there twice", "inserted since, by other software"),
+]
+
+
+def total(agents: Sequence[Comparison]) -> Comparison:
+    """Sum the counts over all agents."""
+    counts = [astuple(agent)[1:] for agent in agents]
+    return Comparison("", *map(sum, zip(*counts, strict=True)))
 
 
 def agent_parameters(manifest: ListManifest | None) -> list[ArrayQueryParameter]:
@@ -107,27 +121,29 @@ def agent_parameters(manifest: ListManifest | None) -> list[ArrayQueryParameter]
 
 
 def require_few_gone(
-    balances: Sequence[Balance], walk: ListManifest, target: TableId, limit: ErasureLimit
+    agents: Sequence[Comparison], walk: ListManifest, target: TableId, limit: ErasureLimit
 ) -> None:
     """Stop before an erasure of live calls that looks like a bad walk.
 
     A call that was moved to the trash and emptied out of it between two walks counts as live,
     because the table never saw it in the trash.
 
-    :param balances: from before the merge.
+    :param agents: each agent's comparison, from before the merge.
     :param walk: the manifest of the walk.
     :param target: the table, for the message.
     :param limit: how many calls may be gone.
     :raises BigQueryLoadError: when more are gone, and no person has confirmed it.
     """
-    gone, trash = total(balances, "gone"), total(balances, "gone_from_trash")
-    calls = total(balances, "gone", "live", "others")
+    all_agents = total(agents)
+    gone, trash = all_agents.gone, all_agents.gone_from_trash
+    calls = gone + all_agents.live + all_agents.loaded_since
     if limit.confirmed or gone <= limit.rows or gone <= limit.share * calls:
         return
+    largest = _largest(agents, lambda calls: calls.gone)
     raise BigQueryLoadError(
         f"{gone:,} of the {calls:,} call(s) that {target} has of {walk.interval} are gone from "
         f"TalkPilot and were not in its trash before, more than {limit.share:.0%} of them "
-        f"({_largest(balances, 'gone')}); {trash:,} more are gone from the trash, which may be. "
+        f"({largest}); {trash:,} more are gone from the trash, which may be. "
         "Nothing was changed. Look in TalkPilot's dashboard whether they were erased, or moved to "
         "the trash and emptied. If so, run the interval again and confirm it: the DAG's param "
         "confirm_erasure, or confirm_erasure=True on the load task. If not, check the API key's "
@@ -135,22 +151,25 @@ def require_few_gone(
     )
 
 
-def reconcile(balances: Sequence[Balance], walk: ListManifest, target: TableId, erased: int) -> int:
+def reconcile(
+    agents: Sequence[Comparison], walk: ListManifest, target: TableId, erased: int
+) -> int:
     """Check that the target has each call of the walk once, and none that is gone; log the counts.
 
-    :param balances: from after the merge.
+    :param agents: each agent's comparison, from after the merge.
     :param walk: the manifest of the walk.
     :param target: the table, for the messages.
     :param erased: how many rows the merge has emptied, for the log.
     :return: the interval's live calls in the target.
     :raises BigQueryLoadError: when a call is missing, gone or there twice; a load may be repeated.
     """
+    all_agents = total(agents)
     problems = [
-        f"{number:,} {what} ({_largest(balances, *counts)}), {why}"
-        for counts, what, why in _DIFFERENCES
-        if (number := total(balances, *counts))
+        f"{number:,} {what} ({_largest(agents, count)}), {why}"
+        for count, what, why in _DIFFERENCES
+        if (number := count(all_agents))
     ]
-    staged, live = total(balances, "staged"), total(balances, "live", "others")
+    staged, live = all_agents.staged, all_agents.live + all_agents.loaded_since
     # It may be less than walk.rows: a call that moved from one agent to another is staged twice.
     if walk.rows and not staged:
         problems.append(
@@ -175,10 +194,10 @@ def reconcile(balances: Sequence[Balance], walk: ListManifest, target: TableId, 
     return live
 
 
-def _largest(balances: Sequence[Balance], *counts: str) -> str:
+def _largest(agents: Sequence[Comparison], count: _Count) -> str:
     """Name the agents with the largest counts."""
-    by_agent = [(total([balance], *counts), balance.agent_id) for balance in balances]
-    by_agent = sorted((pair for pair in by_agent if pair[0]), reverse=True)
+    counts = ((count(agent), agent.agent_id) for agent in agents)
+    by_agent = sorted((pair for pair in counts if pair[0]), reverse=True)
     named = [f"agent {agent_id}: {number:,}" for number, agent_id in by_agent[:_NAMED]]
     if more := len(by_agent) - len(named):
         named.append(f"{more} more agent(s)")

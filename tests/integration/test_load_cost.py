@@ -41,14 +41,14 @@ def jobs_started(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_one_load_job_and_one_merge(
     chain: Chain, jobs_started: Counter[str], agents: int, calls: int, pytestconfig: pytest.Config
 ) -> None:
-    # One look tells what is to be done, and then the table's number of rows, that it was done. The
-    # sandbox's emulator does not count rows that statements insert: there it looks again.
-    looks = 2 if pytestconfig.getoption("bigquery") == "sandbox" else 1
+    # A comparison tells what is to be done, and then the table's number of rows, that it was done.
+    # The sandbox's emulator does not count rows that statements insert: there it compares again.
+    comparisons = 2 if pytestconfig.getoption("bigquery") == "sandbox" else 1
     chain.sandbox.reset(days=1, agents=agents, calls_per_day=calls)
     calls_manifest = chain.extract().returned
     chain.load(calls_manifest)
     # New agents are merged.
-    started = {"load job": 1, "CREATE": 1, "BEGIN": 1, "SELECT": looks, "MERGE": 1}
+    started = {"load job": 1, "CREATE": 1, "BEGIN": 1, "SELECT": comparisons, "MERGE": 1}
     assert jobs_started == started
 
     details = chain.enrich(calls_manifest).returned

@@ -20,8 +20,8 @@ NOW = "2026-03-20 00:00:00+00"
 @pytest.mark.parametrize(
     ("statement", "kind"),
     [
-        ("look", "calls"),
-        ("look", "details"),
+        ("compare", "calls"),
+        ("compare", "details"),
         ("merge", "calls"),
         ("merge", "details"),
         ("known_details", "calls"),
@@ -50,7 +50,7 @@ def test_one_day_costs_less_than_two(
             read_before=NOW,
             erased_at=NOW,
             staged_rows=0,
-            doubles=0,
+            duplicates=0,
             gone_agents=chain.sandbox.store.agent_ids,
             has_performance=False,
             has_recordings=True,

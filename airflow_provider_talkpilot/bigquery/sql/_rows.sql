@@ -32,7 +32,7 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
     ], ','), '}'], ''), '{}'))
 {%- endmacro -%}
 
-{#- A look does not read these columns, which are most of a table's bytes: they never change alone. -#}
+{#- A comparison does not read these columns, most of a table's bytes: they never change alone. -#}
 {%- set transcripts = ['transcript', 'transcript_raw', 'transcript_source', 'turns']
     + ['recording_uri', 'recording_bytes', 'recording_sha256', 'recording_type'] -%}
 

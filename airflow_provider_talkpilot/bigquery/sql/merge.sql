@@ -8,7 +8,7 @@ BEGIN TRANSACTION;
 -- Every load changes this row. If two loads run at the same time, BigQuery cancels one of them. Without
 -- the row it would let two loads that only insert run side by side, and insert the same calls twice.
 UPDATE `{{ target.lock }}` SET loads = loads + 1 WHERE TRUE;
-{%- if doubles %}
+{%- if duplicates %}
 
 -- Of the rows of one call the newest stays.
 CREATE TEMP TABLE kept AS

@@ -30,16 +30,20 @@ pytestmark = pytest.mark.slow  # the analyzer is WebAssembly: half a minute goes
 DAY = date(2026, 3, 16)
 TARGET = TableId.parse("demo.calls.calls")
 INTERVAL = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=UTC))
-LOOK = {"read_before": INTERVAL.end, "interval": INTERVAL, "has_performance": False}
-MERGE = LOOK | {"erased_at": INTERVAL.end, "staged_rows": 46, "doubles": 0, "gone_agents": []}
+COMPARE = {"read_before": INTERVAL.end, "interval": INTERVAL, "has_performance": False}
+MERGE = COMPARE | {"erased_at": INTERVAL.end, "staged_rows": 46, "duplicates": 0, "gone_agents": []}
 RECORDS = {"has_performance": True}
 KINDS = ("calls", "details")
 STATEMENTS: list[tuple[str, dict[str, Any]]] = [
-    *(("look", LOOK | records | {"kind": kind}) for kind in KINDS for records in ({}, RECORDS)),
+    *(
+        ("compare", COMPARE | records | {"kind": kind})
+        for kind in KINDS
+        for records in ({}, RECORDS)
+    ),
     *(
         ("merge", MERGE | {"kind": kind} | rare)
         for kind in KINDS
-        for rare in ({}, {"doubles": 1, "gone_agents": ["a", "b"]})
+        for rare in ({}, {"duplicates": 1, "gone_agents": ["a", "b"]})
     ),
     ("merge", MERGE | RECORDS | {"kind": "details"}),
     *(("add_column", {"column": column}) for column in COLUMNS if column.mode != "REQUIRED"),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.reconcile import Balance, reconcile
+from airflow_provider_talkpilot.bigquery.reconcile import Comparison, reconcile
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import Part
@@ -23,37 +23,39 @@ WALK = ListManifest(
 
 
 @pytest.mark.parametrize(
-    ("balance", "message"),
+    ("comparison", "message"),
     [
         (
-            Balance("a", staged=46, live=44, missing=2),
+            Comparison("a", staged=46, live=44, missing=2),
             r"Of 46 call\(s\) 2 are missing \(agent a: 2\), deleted since",
         ),
         (
-            Balance("a", staged=46, live=46, gone=1, gone_from_trash=2),
+            Comparison("a", staged=46, live=46, gone=1, gone_from_trash=2),
             "3 are too many .* by the load of an older walk",
         ),
         (
-            Balance("a", staged=46, live=46, doubles=1),
+            Comparison("a", staged=46, live=46, duplicates=1),
             "1 are there twice .* inserted since, by other software",
         ),
-        (Balance("a"), "none is in the staging table, emptied by another load"),
+        (Comparison("a"), "none is in the staging table, emptied by another load"),
     ],
 )
-def test_each_difference_has_its_own_cause(balance: Balance, message: str) -> None:
+def test_each_difference_has_its_own_cause(comparison: Comparison, message: str) -> None:
     with pytest.raises(BigQueryLoadError, match=message) as caught:
-        reconcile([balance], WALK, TARGET, 0)
+        reconcile([comparison], WALK, TARGET, 0)
     assert caught.value.retryable
     assert str(caught.value).count(" since") == 1, "and no other cause"
 
 
 @pytest.mark.parametrize(
-    "balance",
+    "comparison",
     [
-        Balance("a", staged=46, live=43, others=3),
+        Comparison("a", staged=46, live=43, loaded_since=3),
         # A call that is in the lists of two agents is one row.
-        Balance("a", staged=45, live=46),
+        Comparison("a", staged=45, live=46),
     ],
 )
-def test_rows_from_elsewhere_and_calls_in_two_lists_are_no_difference(balance: Balance) -> None:
-    assert reconcile([balance], WALK, TARGET, 0) == 46
+def test_rows_from_elsewhere_and_calls_in_two_lists_are_no_difference(
+    comparison: Comparison,
+) -> None:
+    assert reconcile([comparison], WALK, TARGET, 0) == 46

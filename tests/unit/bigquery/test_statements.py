@@ -32,14 +32,14 @@ QUERIES = [
 
 def filled_in(name: str, kind: str) -> str:
     values = googlesql.MERGE | {"kind": kind, "interval": INTERVAL, "has_recordings": True}
-    return googlesql.filled_in(name, values | {"doubles": 1, "gone_agents": ["a"]})
+    return googlesql.filled_in(name, values | {"duplicates": 1, "gone_agents": ["a"]})
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "times"),
     [
         ("known_details", "", 1),
-        *(("look", kind, 1) for kind in googlesql.KINDS),
+        *(("compare", kind, 1) for kind in googlesql.KINDS),
         *(("merge", kind, 5) for kind in googlesql.KINDS),
     ],
 )
@@ -76,9 +76,9 @@ def test_every_statement_filters_on_the_tables_partition(name: str, sql: str) ->
 
 
 @pytest.mark.parametrize("kind", googlesql.KINDS)
-def test_a_look_leaves_transcripts_out(kind: str) -> None:
+def test_a_comparison_leaves_transcripts_out(kind: str) -> None:
     """Transcripts are most of what is stored, and BigQuery bills whole columns."""
-    assert "transcript" not in filled_in("look", kind)
+    assert "transcript" not in filled_in("compare", kind)
 
 
 @pytest.mark.parametrize(

@@ -2,32 +2,32 @@
     with context -%}
 {% import '_' ~ kind ~ '.sql' as rows with context -%}
 -- Compare what is staged (S) with the target (T), and count by agent what a merge must do. The class
--- Balance in reconcile.py describes each count.
+-- Comparison in reconcile.py describes each count.
 SELECT
   IFNULL(S.agent_id, T.agent_id) AS agent_id,
   COUNTIF(S.id IS NOT NULL) AS staged,
   COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND T.erased_at IS NULL) AS live,
   COUNTIF(T.id IS NULL AND {{ rows.makes_a_row }}) AS missing,
   COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND {{ changes(rows) }}) AS changed,
-  SUM(IFNULL(T.twins, 0)) AS doubles,
+  SUM(IFNULL(T.duplicates, 0)) AS duplicates,
   COUNTIF(S.id IS NULL AND T.is_gone AND T.deleted_at IS NULL) AS gone,
   COUNTIF(S.id IS NULL AND T.is_gone AND T.deleted_at IS NOT NULL) AS gone_from_trash,
   COUNTIF(
     S.id IS NULL AND NOT T.is_gone AND T.erased_at IS NULL
     AND T.agent_id IN UNNEST(@walked_agents)
-  ) AS others,
+  ) AS loaded_since,
   COUNTIF(S.is_purged AND NOT IFNULL(T.is_purged, FALSE)) AS purged,
   COUNTIF(T.recording_archived_at IS NOT NULL AND IF(
     S.id IS NULL, T.is_gone, S.is_purged AND NOT IFNULL(T.is_purged, FALSE)
-  )) AS recorded,
-  COUNTIF(T.is_purged OR T.erased_at IS NOT NULL) AS forgotten,
-  COUNTIF(S.id IS NOT NULL AND T.erased_at IS NOT NULL AND {{ changes(rows) }}) AS returned
+  )) AS recordings_to_delete,
+  COUNTIF(T.is_purged OR T.erased_at IS NOT NULL) AS emptied_before,
+  COUNTIF(S.id IS NOT NULL AND T.erased_at IS NOT NULL AND {{ changes(rows) }}) AS reappeared
 FROM (
   SELECT
     {{ (key_columns + list_columns + detail_columns + ['erased_at'])
       | reject('in', transcripts) | join(', ') }},
     {{ is_gone('@whole_agents') }} AS is_gone,
-    COUNT(*) OVER (PARTITION BY T.id) - 1 AS twins
+    COUNT(*) OVER (PARTITION BY T.id) - 1 AS duplicates
   FROM `{{ target }}` AS T
   WHERE {{ in_interval() }}
   QUALIFY ROW_NUMBER() OVER (
