@@ -237,7 +237,7 @@ class Load:
                 agents = self._compare()
         if walk and self._has_performance:
             # In every run: a run that was killed after its merge has not done it.
-            statement = self._render("purge_performance", now=walk.ended_at)
+            statement = self._render("purge_performance", purged_at=walk.ended_at)
             self._jobs.change(self._staging.job_name("purge"), statement, deferrable=False)
         return LoadResult(
             rows=self._manifest.rows,
@@ -274,7 +274,7 @@ class Load:
 
     def _delete_old_recordings(self, now: datetime, keep: timedelta) -> None:
         """Delete recordings that were kept long enough, then write that into their rows."""
-        bounds = {"before": now - keep, "now": now}
+        bounds = {"began_before": now - keep, "archived_before": now}
         if self._delete_recordings(self._render("old_recordings", **bounds)):
             ensure_lock(self._client, self._jobs, self._target)
             statement = self._render("forget_recordings", **bounds)

@@ -1,23 +1,30 @@
 {#- How list rows change the rows of the target: the newest row of a call wins. Details stay, unless
-    a purge empties them. -#}
-{%- from '_rows.sql' import
-    newest_staged_rows, staged_is_newer, forgets_nothing_forgotten,
-    without, members, members_of, object_of
+    a purge empties them.
+
+    compare.sql and merge.sql read one such file for each kind of parts. It defines, where S is a staged row
+    and T the target's row of the same call:
+      staged_columns, drift_columns: what is read of S; the latter hold the values that did not fit
+      may_insert, inserted_columns: whether S is inserted if there is no T, and with which columns
+      may_change(), updated_columns: whether S may change T, and which of its columns
+      new_value(column): what an updated column gets
+      extra_changes(): whether extra changes; none if it never changes alone -#}
+{%- from '_shared.sql' import
+    staged_is_newer, brings_nothing_back, without, members, members_of, object_of
     with context -%}
-{%- set inserted = key_columns + list_columns -%}
-{%- set staged = inserted -%}
-{%- set drift = ['drift'] -%}
+{%- set inserted_columns = key_columns + list_columns -%}
+{%- set staged_columns = inserted_columns -%}
+{%- set drift_columns = ['drift'] -%}
 {#- A call can move to another agent. -#}
-{%- set updated
+{%- set updated_columns
     = ['agent_id'] + list_columns
     + ['transcript', 'transcript_raw', 'transcript_source', 'turns'] + recording_columns
     + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
-{%- set makes_a_row = 'TRUE' -%}
-{%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
-{%- set now = members(without('S.unknown', detail_drift)) -%}
+{%- set may_insert = 'TRUE' -%}
+{%- set unknown_in_table = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set unknown_in_staging = members(without('S.unknown', detail_drift)) -%}
 
 {%- macro may_change() -%}
-{{ forgets_nothing_forgotten() }}
+{{ brings_nothing_back() }}
   AND {{ staged_is_newer() }}
 {%- endmacro -%}
 
@@ -26,11 +33,11 @@
 IF(
       T.detail_synced_at IS NULL,
       TO_JSON_STRING(T.extra) IS DISTINCT FROM TO_JSON_STRING(S.extra),
-      T.extra IS NULL AND COALESCE({{ now }}, {{ members('S.drift') }}) IS NOT NULL
+      T.extra IS NULL AND COALESCE({{ unknown_in_staging }}, {{ members('S.drift') }}) IS NOT NULL
     )
 {%- endmacro -%}
 
-{%- macro new(column) -%}
+{%- macro new_value(column) -%}
 {%- if column == 'updated_at' -%}
 {#- A detail can have an updated_at that the list row lacks. -#}
 COALESCE(S.updated_at, T.updated_at)
@@ -40,7 +47,8 @@ CASE
     WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
     WHEN T.detail_synced_at IS NULL THEN S.extra
     ELSE {{ object_of([
-      'COALESCE(IF(S.updated_at > T.updated_at, %s, NULL), %s, %s)' % (now, before, now),
+      'COALESCE(IF(S.updated_at > T.updated_at, %s, NULL), %s, %s)'
+        % (unknown_in_staging, unknown_in_table, unknown_in_staging),
       members('S.drift'),
       members_of('T.extra', detail_drift),
     ]) }}

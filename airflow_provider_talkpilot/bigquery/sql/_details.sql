@@ -1,15 +1,14 @@
 {#- How details change the target's rows: of two details of a call the one that was read later wins. The
     other columns change only if the staged row is newer. If TalkPilot has no detail of a version, the row
     gets the time of the request. -#}
-{%- from '_rows.sql' import
-    newest_staged_rows, staged_is_newer, forgets_nothing_forgotten,
-    without, members, members_of, object_of
+{%- from '_shared.sql' import
+    staged_is_newer, brings_nothing_back, without, members, members_of, object_of
     with context -%}
-{%- set inserted = key_columns + list_columns + detail_columns -%}
-{%- set staged = inserted + ['detail_found'] -%}
-{%- set drift = ['drift', 'detail_drift'] -%}
-{%- set updated = list_columns + detail_columns + ['erased_at'] -%}
-{%- set makes_a_row = 'S.detail_found' -%}
+{%- set inserted_columns = key_columns + list_columns + detail_columns -%}
+{%- set staged_columns = inserted_columns + ['detail_found'] -%}
+{%- set drift_columns = ['drift', 'detail_drift'] -%}
+{%- set updated_columns = list_columns + detail_columns + ['erased_at'] -%}
+{%- set may_insert = 'S.detail_found' -%}
 {%- set row_is_newer = '(S.detail_found AND %s)' % staged_is_newer() -%}
 {%- set detail_is_newer =
     '(T.detail_synced_at IS NULL OR S.detail_synced_at >= T.detail_synced_at)' -%}
@@ -18,19 +17,19 @@
       S.recording_archived_at IS NOT NULL
         OR (T.recording_archived_at IS NULL AND S.recording_status IS NOT NULL AND %s),
       S.recording_archived_at > T.recording_archived_at)' % detail_is_newer -%}
-{%- set before = members(without('T.extra', list_drift + detail_drift)) -%}
-{%- set now = members('S.unknown') -%}
+{%- set unknown_in_table = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set unknown_in_staging = members('S.unknown') -%}
 {%- set of_detail = 'IF(%s, %s, %s)'
     % (detail_is_newer, members('S.detail_drift'), members_of('T.extra', detail_drift)) -%}
 
 {%- macro may_change() -%}
-IF(S.detail_found, {{ forgets_nothing_forgotten() }}, T.erased_at IS NULL)
+IF(S.detail_found, {{ brings_nothing_back() }}, T.erased_at IS NULL)
 {%- endmacro -%}
 
 {#- It never changes alone. -#}
 {%- set extra_changes = none -%}
 
-{%- macro new(column) -%}
+{%- macro new_value(column) -%}
 {%- if column == 'extra' -%}
 {#- Unknown fields of the list row, which the detail may lack, stay until the call is purged. A value
     that did not fit leaves with the row that brought it. -#}
@@ -38,7 +37,8 @@ CASE
     WHEN NOT S.detail_found THEN T.extra
     WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
     ELSE {{ object_of([
-      'COALESCE(IF(%s, %s, NULL), %s, %s)' % (staged_is_newer(), now, before, now),
+      'COALESCE(IF(%s, %s, NULL), %s, %s)'
+        % (staged_is_newer(), unknown_in_staging, unknown_in_table, unknown_in_staging),
       'IF(%s, %s, %s)' % (staged_is_newer(), members('S.drift'), members_of('T.extra', list_drift)),
       of_detail,
     ]) }}

@@ -1,4 +1,4 @@
-{% from '_rows.sql' import in_interval, is_gone, newest_staged_rows, forgets_nothing_forgotten
+{% from '_shared.sql' import in_interval, is_gone, newest_staged_rows, brings_nothing_back
     with context -%}
 {% set of_details = ['recording_uri'] if kind == 'details' else [] -%}
 -- Calls whose recordings must be deleted before the merge empties their rows: calls that are purged or
@@ -19,7 +19,7 @@ FULL JOIN {{ newest_staged_rows(key_columns + ['is_purged', 'synced_at'] + of_de
   ON S.id = T.id
 WHERE (S.is_purged AND NOT IFNULL(T.is_purged, FALSE))
 {%- if of_details %}
-  OR (S.recording_uri IS NOT NULL AND T.id IS NOT NULL AND NOT ({{ forgets_nothing_forgotten() }}))
+  OR (S.recording_uri IS NOT NULL AND T.id IS NOT NULL AND NOT ({{ brings_nothing_back() }}))
 {%- endif %}
 {%- if archive %}
   OR T.is_purged

@@ -1,7 +1,7 @@
-{% from '_rows.sql' import in_interval, is_gone, newest_first, newest_staged_rows, changes
+{% from '_shared.sql' import in_interval, is_gone, newest_first, newest_staged_rows, changes
     with context -%}
-{% import '_' ~ kind ~ '.sql' as rows with context -%}
-{% set source = newest_staged_rows(rows.staged, rows.drift) -%}
+{% import '_' ~ kind ~ '.sql' as rules with context -%}
+{% set source = newest_staged_rows(rules.staged_columns, rules.drift_columns) -%}
 -- Bring what is staged into the target: all of it or nothing.
 BEGIN TRANSACTION;
 
@@ -28,18 +28,18 @@ INSERT INTO `{{ target }}` SELECT * FROM kept;
 
 UPDATE `{{ target }}` AS T
 SET
-{%- for column in rows.updated %}
-  {{ column }} = {{ rows.new(column) }}{{ ',' if not loop.last }}
+{%- for column in rules.updated_columns %}
+  {{ column }} = {{ rules.new_value(column) }}{{ ',' if not loop.last }}
 {%- endfor %}
 FROM {{ source }} AS S
 WHERE T.id = S.id
   AND {{ in_interval() }}
-  AND {{ changes(rows) }};
+  AND {{ changes(rules) }};
 
-INSERT INTO `{{ target }}` ({{ rows.inserted | join(', ') }})
-SELECT S.{{ rows.inserted | join(', S.') }}
+INSERT INTO `{{ target }}` ({{ rules.inserted_columns | join(', ') }})
+SELECT S.{{ rules.inserted_columns | join(', S.') }}
 FROM {{ source }} AS S
-WHERE {{ rows.makes_a_row }}
+WHERE {{ rules.may_insert }}
   AND S.id NOT IN (
     SELECT T.id FROM `{{ target }}` AS T WHERE {{ in_interval() }}
   );

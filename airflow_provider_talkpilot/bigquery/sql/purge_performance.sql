@@ -9,7 +9,7 @@ USING (
 {%- for column in columns %}
     {{ 'L.call_id' if column.name == 'call_id' else '%s AS %s' % (emptied('R', column), column.name) }},
 {%- endfor %}
-    COALESCE(R.purged_at, TIMESTAMP '{{ now }}') AS purged_at
+    COALESCE(R.purged_at, TIMESTAMP '{{ purged_at }}') AS purged_at
   FROM `{{ target.performance }}` AS R
   LEFT JOIN {{ calls_around(2) }} AS L
     ON L.call_id = R.call_id

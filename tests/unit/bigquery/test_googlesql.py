@@ -49,7 +49,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     *(("add_column", {"column": column}) for column in COLUMNS if column.mode != "REQUIRED"),
     *(("widen_column", {"column": column}) for column in COLUMNS if column.type == "FLOAT64"),
     ("merge_performance", {"interval": INTERVAL, "kind": "performance", "keeps_scores": True}),
-    ("purge_performance", {"interval": INTERVAL, "now": INTERVAL.end}),
+    ("purge_performance", {"interval": INTERVAL, "purged_at": INTERVAL.end}),
     *(("known_details", {"interval": INTERVAL, "has_recordings": has}) for has in (False, True)),
     ("merge_agents", {}),
     ("create_lock", {}),
@@ -58,8 +58,8 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
         for kind in KINDS
         for archive in (False, True)
     ),
-    ("old_recordings", {"before": INTERVAL.start, "now": INTERVAL.end}),
-    ("forget_recordings", {"before": INTERVAL.start, "now": INTERVAL.end}),
+    ("old_recordings", {"began_before": INTERVAL.start, "archived_before": INTERVAL.end}),
+    ("forget_recordings", {"began_before": INTERVAL.start, "archived_before": INTERVAL.end}),
     ("earliest_call", {"end": DAY}),
     ("unpurged_days", {"intervals": [INTERVAL, INTERVAL]}),
     *(

@@ -33,7 +33,7 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 {%- endmacro -%}
 
 {#- A comparison does not read these columns, most of a table's bytes: they never change alone. -#}
-{%- set transcripts = ['transcript', 'transcript_raw', 'transcript_source', 'turns']
+{%- set not_compared = ['transcript', 'transcript_raw', 'transcript_source', 'turns']
     + ['recording_uri', 'recording_bytes', 'recording_sha256', 'recording_type'] -%}
 
 {#- The score of each call's last performance record, for details that lack a score. -#}
@@ -114,22 +114,22 @@ IF(
 {%- endmacro -%}
 
 {#- What TalkPilot purged or erased never comes back from a row that was read before. -#}
-{%- macro forgets_nothing_forgotten() -%}
+{%- macro brings_nothing_back() -%}
 (IFNULL(S.is_purged, FALSE) OR NOT IFNULL(T.is_purged, FALSE))
   AND (T.erased_at IS NULL OR S.synced_at > T.erased_at)
 {%- endmacro -%}
 
 {#- Whether a staged row S changes the target's row T. A later synced_at alone is no change: otherwise
     each run would write the whole day again.
-    kind: the template of the kind of rows. -#}
-{%- macro changes(kind) -%}
-{{ kind.may_change() }}
+    rules: _calls.sql or _details.sql. -#}
+{%- macro changes(rules) -%}
+{{ rules.may_change() }}
   AND (
-{%- for column in kind.updated if column not in transcripts + ['extra', 'synced_at'] %}
-    {{ 'OR ' if not loop.first }}T.{{ column }} IS DISTINCT FROM {{ kind.new(column) }}
+{%- for column in rules.updated_columns if column not in not_compared + ['extra', 'synced_at'] %}
+    {{ 'OR ' if not loop.first }}T.{{ column }} IS DISTINCT FROM {{ rules.new_value(column) }}
 {%- endfor %}
-{%- if kind.extra_changes %}
-    OR {{ kind.extra_changes() }}
+{%- if rules.extra_changes %}
+    OR {{ rules.extra_changes() }}
 {%- endif %}
   )
 {%- endmacro -%}
