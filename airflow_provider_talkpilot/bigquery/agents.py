@@ -18,18 +18,17 @@ _COMPARED = "organization_id", "name", "prompt", "greeting", "settings"
 
 
 def load_agents(
-    client: Client, jobs: Jobs, table: Table, target: TableId, agents: Sequence[dict[str, Any]]
+    jobs: Jobs, table: Table, target: TableId, agents: Sequence[dict[str, Any]]
 ) -> None:
     """Merge agents into their table; start no job if none has changed.
 
-    :param client: BigQuery.
     :param jobs: runs the statements.
     :param table: the table of agents, as BigQuery has it.
     :param target: the table of calls.
     :param agents: rows, as ``agent_row`` makes them.
     :raises BigQueryLoadError: when a statement failed.
     """
-    changed = list(_changed(client, table, agents))
+    changed = list(_changed(jobs.client, table, agents))
     statement = render("merge_agents", target=target)
     for first in range(0, len(changed), _BATCH):
         texts = [json.dumps(row) for row in changed[first : first + _BATCH]]

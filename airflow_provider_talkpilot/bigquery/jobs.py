@@ -73,37 +73,37 @@ class Jobs:
     """Runs the jobs of one load, one after the other.
 
     :param client: BigQuery.
+    :param location: where they run: where the dataset is.
     :param maximum_bytes_billed: a statement that would read more fails; None for no such limit.
     :param deferrable: whether to raise :class:`JobRunsError` instead of waiting for long.
     :param resumed_job: id of the job that the task deferred for. Its outcome is used, and no new
         job is started in its place.
     """
 
-    location: str | None = None
-    """Where jobs run: where the dataset is."""
     bytes_processed = 0
     """How many bytes the statements have read."""
 
     def __init__(
         self,
         client: Client,
+        location: str | None = None,
         *,
         maximum_bytes_billed: int | None = None,
         deferrable: bool = False,
         resumed_job: str | None = None,
     ) -> None:
-        self._client = client
+        self.client, self.location = client, location
         self._maximum_bytes_billed = maximum_bytes_billed
         self._deferrable, self._resumed_job = deferrable, resumed_job
         self._running: LoadJob | QueryJob | None = None
 
-    def run(
+    def run_job(
         self,
         name: str,
         submit: Callable[[str], Job],
         *,
         deferrable: bool = True,
-        reuse: bool = False,
+        reuse_result: bool = False,
     ) -> Job:
         """Run a job, or wait for it if an earlier try has left it running.
 
@@ -114,16 +114,16 @@ class Jobs:
         :param name: the job's id without its suffix; the same for the same work.
         :param submit: starts the job with the id that it is given.
         :param deferrable: False for a job that the task always waits for.
-        :param reuse: use the result of an earlier job that succeeded, because it still exists.
+        :param reuse_result: use an earlier job that succeeded, because its result still exists.
         :return: the job, done.
         :raises BigQueryLoadError: when it failed.
         :raises JobRunsError: when the task can defer for it.
         """
-        job: Job = _until_its_turn(name)(self._attempt, name, submit, deferrable, reuse)
+        job: Job = _retrying(name)(self._attempt, name, submit, deferrable, reuse_result)
         log.info("The job %s is done.", job.job_id)
         return job
 
-    def change(
+    def run_statement(
         self,
         name: str,
         statement: str,
@@ -131,44 +131,44 @@ class Jobs:
         *,
         deferrable: bool = True,
     ) -> QueryJob:
-        """Run a statement that changes tables, as :meth:`run` does.
+        """Run a statement that changes tables, as :meth:`run_job` does.
 
-        :param name: as in :meth:`run`.
+        :param name: as in :meth:`run_job`.
         :param statement: a statement or a script.
         :param labels: labels of the job, besides our own; their values become texts.
-        :param deferrable: as in :meth:`run`.
+        :param deferrable: as in :meth:`run_job`.
         """
         texts = {name: str(value) for name, value in (labels or {}).items()}
         config = query_config(self._maximum_bytes_billed, labels={**LABELS, **texts})
 
         def submit(job_id: str) -> QueryJob:
-            return self._client.query(
+            return self.client.query(
                 statement,
                 job_id=job_id,
                 location=self.location,
                 job_config=config,
-                job_retry=None,  # run() decides about another attempt
+                job_retry=None,  # run_job() decides about another attempt
             )
 
-        job = self.run(name, submit, deferrable=deferrable)
+        job = self.run_job(name, submit, deferrable=deferrable)
         self.bytes_processed += job.total_bytes_processed or 0
         return job
 
     def query(self, statement: str, parameters: Sequence[ArrayQueryParameter] = ()) -> QueryJob:
         """Run a statement that may run twice, under an id that BigQuery chooses.
 
-        A job that lost to another job on the same table runs again, as in :meth:`run`.
+        A job that lost to another job on the same table runs again, as in :meth:`run_job`.
 
         :raises BigQueryLoadError: when it failed.
         """
         config = query_config(self._maximum_bytes_billed, query_parameters=parameters)
 
         def attempt() -> QueryJob:
-            job = self._client.query(statement, location=self.location, job_config=config)
+            job = self.client.query(statement, location=self.location, job_config=config)
             done: QueryJob = self._wait(job)
             return done
 
-        job = _until_its_turn("of a statement")(attempt)
+        job = _retrying("of a statement")(attempt)
         self.bytes_processed += job.total_bytes_processed or 0
         return job
 
@@ -180,7 +180,7 @@ class Jobs:
                 job.cancel(retry=None, timeout=_CANCEL_SECONDS)
 
     def _attempt(
-        self, name: str, submit: Callable[[str], Job], deferrable: bool, reuse: bool
+        self, name: str, submit: Callable[[str], Job], deferrable: bool, reuse_result: bool
     ) -> Any:
         """Wait for the first job of this name that is not done, or submit the next one."""
         for number in range(_ATTEMPTS):
@@ -191,14 +191,14 @@ class Jobs:
                     return self._wait(submit(job_id), deferrable=deferrable)
                 except Conflict:  # another task has submitted it since
                     job = self._find_submitted(job_id)
-                    return self._wait(job, deferrable=deferrable, is_own=False)
+                    return self._wait(job, deferrable=deferrable, submitted_here=False)
             if job_id == self._resumed_job:
                 self._resumed_job = None  # if it failed, the next attempt is a new job
                 return self._wait(job)
             if job.state != "DONE":
                 log.info("Waiting for the job %s of an earlier try.", job_id)
-                return self._wait(job, deferrable=deferrable, is_own=False)
-            if reuse and not job.error_result:
+                return self._wait(job, deferrable=deferrable, submitted_here=False)
+            if reuse_result and not job.error_result:
                 return job
         raise BigQueryLoadError(
             f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery."
@@ -206,7 +206,7 @@ class Jobs:
 
     def _find(self, job_id: str) -> Any:
         try:
-            return self._client.get_job(job_id, location=self.location)
+            return self.client.get_job(job_id, location=self.location)
         except NotFound:
             return None
 
@@ -227,8 +227,8 @@ class Jobs:
             )
         return job
 
-    def _wait(self, job: Any, *, deferrable: bool = False, is_own: bool = True) -> Any:
-        """Wait for a job; ``is_own`` says whether this try has submitted it."""
+    def _wait(self, job: Any, *, deferrable: bool = False, submitted_here: bool = True) -> Any:
+        """Wait for a job; ``submitted_here`` says whether this try has submitted it."""
         self._running = job
         try:
             if deferrable and self._deferrable:
@@ -237,13 +237,13 @@ class Jobs:
         except TimeoutError:
             raise JobRunsError(str(job.job_id), self.location) from None
         except GoogleAPICallError as error:
-            raise _job_error(job, error, is_own) from None
+            raise _job_error(job, error, submitted_here) from None
         finally:
             self._running = None
         return job
 
 
-def _until_its_turn(name: str) -> tenacity.Retrying:
+def _retrying(name: str) -> tenacity.Retrying:
     """Run a job again that lost to another job on the same table, for a quarter of an hour."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_RunAgainError),
@@ -255,7 +255,7 @@ def _until_its_turn(name: str) -> tenacity.Retrying:
 
 
 def _job_error(
-    job: LoadJob | QueryJob, error: GoogleAPICallError, is_own: bool
+    job: LoadJob | QueryJob, error: GoogleAPICallError, submitted_here: bool
 ) -> BigQueryLoadError:
     """Describe why a job failed: by Google's reasons, because its message can quote a record."""
     items = job.errors or error.errors or []
@@ -266,6 +266,6 @@ def _job_error(
     text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
     if cause.cure:
         return BigQueryLoadError(f"{text} {cause.cure}")
-    cancelled_before = _CANCELLED in cause.reasons and not is_own
+    cancelled_before = _CANCELLED in cause.reasons and not submitted_here
     kind = _RunAgainError if cause.is_passing or cancelled_before else BigQueryLoadError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from google.cloud.bigquery import Client, Table
+from google.cloud.bigquery import Client, QueryJob, Table
 
 from airflow_provider_talkpilot.bigquery.agents import load_agents
 from airflow_provider_talkpilot.bigquery.jobs import Jobs
@@ -21,12 +21,7 @@ from airflow_provider_talkpilot.bigquery.reconcile import (
     total,
 )
 from airflow_provider_talkpilot.bigquery.schema import staging_schema
-from airflow_provider_talkpilot.bigquery.staging_table import (
-    StagingTable,
-    check_parts,
-    count_rows,
-    ensure_lock,
-)
+from airflow_provider_talkpilot.bigquery.staging_table import StagingTable, count_rows, ensure_lock
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table, find_table
@@ -109,6 +104,9 @@ class Load:
     :param options: location, policy tags and limits.
     """
 
+    _jobs: Jobs  # run() makes both
+    _staging: StagingTable
+
     def __init__(
         self,
         client: Client,
@@ -122,12 +120,6 @@ class Load:
         self._walk: ListManifest | None = None
         if isinstance(manifest, ListManifest) and manifest.is_whole_interval:
             self._walk = manifest  # no other manifest tells which calls are gone
-        self._jobs = Jobs(
-            client,
-            maximum_bytes_billed=self._options.maximum_bytes_billed,
-            deferrable=self._options.deferrable,
-            resumed_job=self._options.resumed_job,
-        )
         self._recordings_deleted = 0
 
     def run(self) -> LoadResult:
@@ -140,124 +132,121 @@ class Load:
             afterwards.
         :raises JobRunsError: when the task can defer for a job.
         """
-        manifest, target = self._manifest, self._target
-        check_parts(self._folder, manifest)
-        written = target.performance if manifest.kind == "performance" else target
-        table = self._ensure_tables()
+        manifest, target, options = self._manifest, self._target, self._options
+        manifest.require_parts(self._folder)
+        warn = manifest.kind == "calls" and not options.resumed_job  # once a run
+        location = ensure_dataset(self._client, target, options.location, warn=warn)
+        self._jobs = Jobs(
+            self._client,
+            location,
+            maximum_bytes_billed=options.maximum_bytes_billed,
+            deferrable=options.deferrable,
+            resumed_job=options.resumed_job,
+        )
+        table = self._ensure_tables(warn=warn)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
-            return LoadResult(rows=0, location=self._jobs.location)
-        self._has_performance = find_table(self._client, target.performance) is not None
-        tags = self._options.policy_tags
-        schema = tagged_like(staging_schema(manifest.kind), table.schema, tags)
-        self._staging = StagingTable(self._client, self._folder, manifest, target, schema)
+            return LoadResult(rows=0, location=location)
+        is_performance = manifest.kind == "performance"
+        schema = tagged_like(staging_schema(manifest.kind), table.schema, options.policy_tags)
+        self._staging = StagingTable(self._jobs, self._folder, manifest, target, schema)
         with log_group("BigQuery jobs, one after the other"):
-            load_job = self._staging.fill(self._jobs)
-            result = self._merge_records() if manifest.kind == "performance" else self._merge()
-            if self._walk and self._options.keep_recordings:
-                self._delete_old_recordings(datetime.now(UTC), self._options.keep_recordings)
-            result = replace(
-                result,
-                load_job_id=load_job.job_id if load_job else None,
-                bytes_processed=self._jobs.bytes_processed,
-                location=self._jobs.location,
-                recordings_deleted=self._recordings_deleted,
-            )
+            load_job = self._staging.fill()
+            merge, counts = self._merge_records() if is_performance else self._merge()
+            if self._walk and options.keep_recordings:
+                self._delete_old_recordings(datetime.now(UTC), options.keep_recordings)
             self._staging.drop()
         log.info(
             "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
             manifest.kind.capitalize(),
             manifest.interval,
-            f"{result.rows:,}",
-            f"{result.changed:,}",
-            written,
-            f"{result.bytes_processed:,}",
+            f"{manifest.rows:,}",
+            f"{counts['changed']:,}",
+            target.performance if is_performance else target,
+            f"{self._jobs.bytes_processed:,}",
         )
-        return result
+        return LoadResult(
+            rows=manifest.rows,
+            **counts,
+            load_job_id=load_job.job_id if load_job else None,
+            merge_job_id=merge.job_id if merge else None,
+            bytes_processed=self._jobs.bytes_processed,
+            location=location,
+            recordings_deleted=self._recordings_deleted,
+        )
 
     def cancel(self) -> None:
-        """Cancel the job that runs, from another thread or a signal handler."""
-        self._jobs.cancel()
+        """Cancel the job that runs, if one does, from another thread or a signal handler."""
+        if hasattr(self, "_jobs"):
+            self._jobs.cancel()
 
-    def _ensure_tables(self) -> Table:
-        """Create and check the dataset and the tables; return the table that the rows go to."""
-        manifest, target = self._manifest, self._target
-        warn = manifest.kind == "calls" and not self._options.resumed_job  # once a run
-        location = self._options.location
-        self._jobs.location = ensure_dataset(self._client, target, location, warn=warn)
-        table = self._ensure_table(target, "calls", warn=warn)
+    def _ensure_tables(self, *, warn: bool) -> Table:
+        """Create and check the tables; return the one that the rows go to."""
+        jobs, manifest, target = self._jobs, self._manifest, self._target
+        tags = self._options.policy_tags
+        table = ensure_table(jobs, target, "calls", manifest, tags, warn=warn)
         if warn and isinstance(manifest, ListManifest) and manifest.listed:
-            agents = self._ensure_table(target.agents, "agents")
-            load_agents(self._client, self._jobs, agents, target, manifest.listed)
+            agents = ensure_table(jobs, target.agents, "agents", manifest, tags)
+            load_agents(jobs, agents, target, manifest.listed)
         if manifest.kind == "performance" and manifest.parts:
-            table = self._ensure_table(target.performance, "performance")
+            table = ensure_table(jobs, target.performance, "performance", manifest, tags)
         return table
 
-    def _ensure_table(self, table_id: TableId, kind: str, *, warn: bool = False) -> Table:
-        tags = self._options.policy_tags
-        return ensure_table(
-            self._client, self._jobs, table_id, kind, self._manifest, tags, warn=warn
-        )
-
-    def _merge(self) -> LoadResult:
-        """Merge the staging table into the target; check that the target equals the walk."""
+    def _merge(self) -> tuple[QueryJob | None, dict[str, int]]:
+        """Merge, and check that the target equals the walk; return the job, if any, and counts."""
         walk, target, merge = self._walk, self._target, None
+        has_performance = find_table(self._client, target.performance) is not None
         rows = count_rows(self._client, target) if walk else 0
-        agents = self._compare()
+        agents = self._compare(has_performance)
         if walk:
             require_few_gone(agents, walk, target, self._options.erasure_limit)
-        before = total(agents)
+        all_agents = total(agents)
         counts = {
-            "changed": before.missing + before.changed + before.duplicates,
-            "erased": before.to_erase,
-            "purged": before.purged if walk else 0,
+            "changed": all_agents.missing + all_agents.changed + all_agents.duplicates,
+            "erased": all_agents.to_erase,
+            "purged": all_agents.purged if walk else 0,
         }
-        self._delete_lost_recordings(before)
+        self._delete_lost_recordings(all_agents)
         # A task that resumes after its merge finds nothing to do, and reads the counts from the
         # labels of the merge.
         merge_name = self._staging.job_name("merge")
         is_resumed = (self._options.resumed_job or "").startswith(merge_name)
         if counts["changed"] or counts["erased"] or is_resumed:
-            ensure_lock(self._client, self._jobs, target)
+            ensure_lock(self._jobs, target)
             statement = self._render(
                 "merge",
+                has_performance=has_performance,
                 staged_rows=self._manifest.rows,
-                duplicates=before.duplicates,
+                duplicates=all_agents.duplicates,
                 gone_agents=[agent.agent_id for agent in agents if agent.to_erase],
                 erased_at=walk.ended_at if walk else None,
             )
-            merge = self._jobs.change(merge_name, statement, counts)
+            merge = self._jobs.run_statement(merge_name, statement, counts)
             counts = {name: int(merge.labels.get(name, count)) for name, count in counts.items()}
             # The merge inserts what is missing and deletes duplicates. If the table now has just
             # that many rows, no other software interfered, and a second comparison is saved.
-            rows += before.missing - before.duplicates
+            rows += all_agents.missing - all_agents.duplicates
             if walk and count_rows(self._client, target) == rows:
                 agents = [agent.expected_after_merge() for agent in agents]
             elif walk:
-                agents = self._compare()
-        if walk and self._has_performance:
+                agents = self._compare(has_performance)
+        if walk and has_performance:
             # In every run: a run that was killed after its merge has not done it.
             statement = self._render("purge_performance", purged_at=walk.ended_at)
-            self._jobs.change(self._staging.job_name("purge"), statement, deferrable=False)
-        return LoadResult(
-            rows=self._manifest.rows,
-            changed=counts["changed"],
-            erased=counts["erased"],
-            purged=counts["purged"],
-            live=reconcile(agents, walk, target, counts["erased"]) if walk else None,
-            merge_job_id=merge.job_id if merge else None,
-        )
+            self._jobs.run_statement(self._staging.job_name("purge"), statement, deferrable=False)
+        if walk:
+            counts["live"] = reconcile(agents, walk, target, counts["erased"])
+        return merge, counts
 
-    def _merge_records(self) -> LoadResult:
+    def _merge_records(self) -> tuple[QueryJob, dict[str, int]]:
         """Merge performance records into their table, and their scores into the target."""
-        ensure_lock(self._client, self._jobs, self._target)
+        ensure_lock(self._jobs, self._target)
         keeps_scores = self._manifest.columns.get("final_score") != DROP
         statement = self._render("merge_performance", keeps_scores=keeps_scores)
-        merge = self._jobs.change(self._staging.job_name("merge"), statement)
-        rows = self._manifest.rows
-        return LoadResult(rows=rows, changed=rows, merge_job_id=merge.job_id)
+        merge = self._jobs.run_statement(self._staging.job_name("merge"), statement)
+        return merge, {"changed": self._manifest.rows}
 
-    def _delete_lost_recordings(self, before: Comparison) -> None:
+    def _delete_lost_recordings(self, all_agents: Comparison) -> None:
         """Delete the recordings of calls whose rows the merge will empty, or has emptied before.
 
         It comes before the merge: if the task is killed between the two, the next try finds the
@@ -265,10 +254,10 @@ class Load:
         """
         manifest = self._manifest
         is_staged = isinstance(manifest, DetailsManifest) and "archived" in manifest.recordings
-        lost = before.purged + before.to_erase + before.emptied_before
+        lost = all_agents.purged + all_agents.to_erase + all_agents.emptied_before
         archive = self._options.recordings is not None
         # The archive can have a recording that no row names: it is found by the call's id.
-        if is_staged or before.recordings_to_delete or (lost and archive):
+        if is_staged or all_agents.recordings_to_delete or (lost and archive):
             values = {"staged_rows": manifest.rows, "archive": archive}
             self._delete_recordings(self._render("lost_recordings", **values))
 
@@ -276,9 +265,9 @@ class Load:
         """Delete recordings that were kept long enough, then write that into their rows."""
         bounds = {"began_before": now - keep, "archived_before": now}
         if self._delete_recordings(self._render("old_recordings", **bounds)):
-            ensure_lock(self._client, self._jobs, self._target)
+            ensure_lock(self._jobs, self._target)
             statement = self._render("forget_recordings", **bounds)
-            self._jobs.change(self._staging.job_name("forget"), statement, deferrable=False)
+            self._jobs.run_statement(self._staging.job_name("forget"), statement, deferrable=False)
 
     def _delete_recordings(self, statement: str) -> int:
         """Delete the recordings of the calls that a query finds; return how many calls it found."""
@@ -287,9 +276,10 @@ class Load:
         self._recordings_deleted += forget_recordings(recordings, self._options.recordings)
         return int(rows.total_rows or 0)
 
-    def _compare(self) -> list[Comparison]:
+    def _compare(self, has_performance: bool) -> list[Comparison]:
         """Compare what is staged with the target, by agent."""
-        job = self._jobs.query(self._render("compare"), agent_parameters(self._walk))
+        statement = self._render("compare", has_performance=has_performance)
+        job = self._jobs.query(statement, agent_parameters(self._walk))
         return [Comparison(**dict(row)) for row in job.result()]
 
     def _render(self, name: str, **values: object) -> str:
@@ -300,7 +290,6 @@ class Load:
             target=self._target,
             staging=self._staging.name,
             interval=interval,
-            has_performance=self._has_performance,
             # Without a walk no agent counts as walked, and none of its calls as gone.
             read_before=self._walk.began_at if self._walk else interval.start,
             **values,

@@ -33,28 +33,13 @@ LIFE = timedelta(days=1)
 _COPY_BUFFER = 1 << 20
 
 
-def check_parts(folder: ObjectStoragePath, manifest: Manifest) -> None:
-    """Check that each part has the size that the manifest says.
-
-    :raises ManifestError: when a part is missing or has another size.
-    """
-    for part in manifest.parts:
-        size = storage.size(folder / part.name)
-        if size != part.bytes:
-            raise ManifestError(
-                f"The part {folder / part.name} is not what its manifest says "
-                f"({'gone' if size is None else f'{size} bytes'}, not {part.bytes}): run the "
-                "task that staged it again."
-            )
-
-
 class StagingTable:
     """The rows of a manifest in BigQuery, for a merge to read. BigQuery deletes it after a day.
 
     Its name and those of the jobs follow from the manifest, the target, and the schema with its
     policy tags. So the next try finds what a killed or deferred try has done.
 
-    :param client: BigQuery.
+    :param jobs: runs the job that fills it.
     :param folder: where the manifest's parts are.
     :param manifest: what was staged.
     :param target: the target table.
@@ -63,22 +48,21 @@ class StagingTable:
 
     def __init__(
         self,
-        client: Client,
+        jobs: Jobs,
         folder: ObjectStoragePath,
         manifest: Manifest,
         target: TableId,
         schema: Sequence[SchemaField],
     ) -> None:
-        self._client, self._folder, self._manifest = client, folder, manifest
-        self._schema = schema
+        self._jobs, self._client = jobs, jobs.client
+        self._folder, self._manifest, self._schema = folder, manifest, schema
         content = f"{manifest.digest}/{target}/{[field.to_api_repr() for field in schema]}"
         self._digest = hashlib.sha256(content.encode()).hexdigest()[:24]
         self.name = target.sibling(f"{target.table}_staging_{self._digest}")
 
-    def fill(self, jobs: Jobs) -> LoadJob | None:
+    def fill(self) -> LoadJob | None:
         """Load all parts by one job, unless an earlier try has done it.
 
-        :param jobs: runs the job.
         :return: the job; None if the manifest has no part.
         :raises ManifestError: when a part that is uploaded was altered since it was staged.
         :raises BigQueryLoadError: when the job failed, or loaded another number of rows.
@@ -89,11 +73,8 @@ class StagingTable:
         self._client.create_table(table, exists_ok=True)
         if not self._manifest.parts:
             return None
-        job = jobs.run(
-            self.job_name("load"),
-            lambda job_id: self._submit(job_id, jobs.location),
-            reuse=count_rows(self._client, self.name) == self._manifest.rows,
-        )
+        is_full = count_rows(self._client, self.name) == self._manifest.rows
+        job = self._jobs.run_job(self.job_name("load"), self._submit, reuse_result=is_full)
         if (rows := count_rows(self._client, self.name)) != self._manifest.rows:
             raise BigQueryLoadError(
                 f"{rows} row(s) arrived in {self.name}, and the manifest says "
@@ -110,7 +91,7 @@ class StagingTable:
         """Delete the staging table."""
         self._client.delete_table(str(self.name), not_found_ok=True)
 
-    def _submit(self, job_id: str, location: str | None) -> LoadJob:
+    def _submit(self, job_id: str) -> LoadJob:
         """Start the job. BigQuery itself reads parts in ``gs://``; we upload others."""
         config = LoadJobConfig(
             # Detection would make integers of phone numbers.
@@ -120,6 +101,7 @@ class StagingTable:
             ignore_unknown_values=False,
             labels=LABELS,
         )
+        location = self._jobs.location
         options: dict[str, Any] = {"job_id": job_id, "location": location, "job_config": config}
         if self._folder.protocol in ("gs", "gcs"):
             # BigQuery does not know the Airflow connection id in our paths.
@@ -136,17 +118,17 @@ def count_rows(client: Client, table_id: TableId) -> int:
     return int(table.num_rows or 0) if table else 0
 
 
-def ensure_lock(client: Client, jobs: Jobs, target: TableId) -> None:
+def ensure_lock(jobs: Jobs, target: TableId) -> None:
     """Create the lock table with its one row, if it is missing. Every load changes that row.
 
     :raises BigQueryLoadError: when it cannot be created.
     """
-    if find_table(client, target.lock):
+    if find_table(jobs.client, target.lock):
         return
     try:
         jobs.query(render("create_lock", target=target))
     except BigQueryLoadError:
-        if not find_table(client, target.lock):  # no other load has created it either
+        if not find_table(jobs.client, target.lock):  # no other load has created it either
             raise
 
 

@@ -146,7 +146,6 @@ def require_location(dataset: Dataset, location: str | None) -> None:
 
 
 def ensure_table(
-    client: Client,
     jobs: Jobs,
     table_id: TableId,
     kind: str,
@@ -157,7 +156,6 @@ def ensure_table(
 ) -> Table:
     """Create a table if it is missing; otherwise check it and add what a newer version needs.
 
-    :param client: BigQuery.
     :param jobs: runs the statements that change an older table.
     :param table_id: the table.
     :param kind: which of ``TABLES`` it is.
@@ -168,7 +166,7 @@ def ensure_table(
     :raises BigQueryLoadError: when it is no table, or its columns, the choices for them, their
         policy tags or its expiration do not fit.
     """
-    table = find_table(client, table_id)
+    client, table = jobs.client, find_table(jobs.client, table_id)
     if table is None:
         table = Table(str(table_id), schema=tagged(target_schema(kind), policy_tags))
         table.labels = labels_of(manifest.columns, kind)

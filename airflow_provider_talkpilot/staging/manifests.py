@@ -131,6 +131,17 @@ class Manifest(BaseModel):
         staged = (*self.parts, *self.rejects)
         return all(storage.size(folder / part.name) == part.bytes for part in staged)
 
+    def require_parts(self, folder: ObjectStoragePath) -> None:
+        """Raise :class:`ManifestError` if a part is missing or has another size."""
+        for part in self.parts:
+            size = storage.size(folder / part.name)
+            if size != part.bytes:
+                raise ManifestError(
+                    f"The part {folder / part.name} is not what its manifest says "
+                    f"({'gone' if size is None else f'{size} bytes'}, not {part.bytes}): run the "
+                    "task that staged it again."
+                )
+
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
         """Write it under a name with its digest, then delete the checkpoint; return its path.
 

@@ -53,7 +53,7 @@ def insert(client: Client, counter: str, job_id: str) -> QueryJob:
 
 
 def run_job(client: Client, name: str, submit: Callable[[str], QueryJob]) -> QueryJob:
-    return BigQueryJobs(client).run(name, submit)
+    return BigQueryJobs(client).run_job(name, submit)
 
 
 def left_by_a_killed_load(chain: Chain, kill: Kill, calls: str) -> Table:
