@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api.http.transport import certificate_hint
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, refusal_of
 from airflow_provider_talkpilot.compat import (
     IF_IT_EXISTS,
     AirflowException,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Google's library waits for each response without an end. BigQuery itself gives up after 4 minutes.
 RESPONSE_SECONDS = 300.0
 
-_TRANSIENT = {408, 409, 412, 429}
+_RETRYABLE = {408, 409, 412, 429}
 _CORRECT_CREDENTIALS = "Correct it, or the machine's default credentials."
 # The fields of a Google connection that its credentials can come from.
 _CREDENTIALS = ("key_path", "keyfile_dict", "credential_config_file", "key_secret_name")
@@ -183,15 +183,15 @@ def _fault_of_connection(error: Exception, field: str) -> str:
 def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoadError:
     """Describe why Google refused a request; repeat its message only if it is not about a job."""
     code = int(error.code or 500)
-    cause = cause_of(error.errors, error.message)
-    reasons = ", ".join(cause.reasons) or type(error).__name__
+    refusal = refusal_of(error.errors, error.message)
+    reasons = ", ".join(refusal.reasons) or type(error).__name__
     url = str(getattr(error.response, "url", "/jobs"))
     message = "" if re.search(r"/(jobs|queries)\b", url) else f" {_first_line(error.message)}"
-    cure = cause.cure or "Check the table's project and dataset, and what that connection may do."
+    cure = refusal.cure or "Check the table's project and dataset, and what that connection may do."
     return BigQueryLoadError(
         f"BigQuery responded {code} ({reasons}) to the Google Cloud connection {gcp_conn_id!r}."
         f"{message} {cure}",
-        retryable=cause.is_passing or (not cause.cure and (code in _TRANSIENT or code >= 500)),
+        retryable=refusal.retryable or (not refusal.cure and (code in _RETRYABLE or code >= 500)),
     )
 
 

@@ -21,21 +21,21 @@ class BigQueryLoadError(Exception):
 
 
 @dataclass(frozen=True)
-class Cause:
+class Refusal:
     """Why Google refused something.
 
     :param reasons: Google's own words for it; they never hold data.
     :param cure: what a user must do; empty if that is not known.
-    :param is_passing: whether the same request can succeed in some seconds.
+    :param retryable: whether the same request can succeed in some seconds.
     """
 
     reasons: tuple[str, ...]
     cure: str = ""
-    is_passing: bool = False
+    retryable: bool = False
 
 
 # Source: cloud.google.com/bigquery/docs/error-messages
-_PASSING = {
+_RETRYABLE = {
     "backendError",
     "internalError",
     "jobBackendError",
@@ -51,7 +51,7 @@ _BILLING = (
     "The project has no billing (BigQuery's sandbox), so it may not change rows, and its tables "
     "expire: enable billing in the Google Cloud console."
 )
-# Refusals that do not pass, and whose message says more than their reason.
+# Refusals that no retry helps, and whose message says more than their reason.
 _CURES_BY_MESSAGE = {
     r"\bkms\b|\bcmek\b|cryptokey|noncmekservices": "The encryption key (CMEK) cannot be used: "
     "give BigQuery's service account the role Cloud KMS CryptoKey Encrypter/Decrypter on it, and "
@@ -80,22 +80,22 @@ _CURES_BY_REASON = {
 _PERMISSION = re.compile(r"\b(?:bigquery|cloudkms|datacatalog|storage)\.\w+\.\w+\b")
 
 
-def cause_of(items: Iterable[Mapping[str, Any]], message: str | None) -> Cause:
+def refusal_of(items: Iterable[Mapping[str, Any]], message: str | None) -> Refusal:
     """Find why Google refused something, and what cures it.
 
     :param items: Google's list of errors, each with ``reason`` and ``message``.
     :param message: Google's message, which can quote a record: of its words only the names of
         permissions are repeated.
-    :return: the cause; if it is not known, it has no cure and is not passing.
+    :return: why; if that is not known, there is no cure and it is not retryable.
     """
     items = list(items)
     reasons = tuple(sorted({str(item.get("reason") or "unknown") for item in items}))
     text = " ".join([str(message), *(str(item.get("message")) for item in items)])
-    if _PASSING.intersection(reasons) or _CONFLICT.search(text):
-        return Cause(reasons, is_passing=True)
+    if _RETRYABLE.intersection(reasons) or _CONFLICT.search(text):
+        return Refusal(reasons, retryable=True)
     cures = [cure for words, cure in _CURES_BY_MESSAGE.items() if re.search(words, text.lower())]
     cures += [cure for reason, cure in _CURES_BY_REASON.items() if reason in reasons]
     lacking = sorted(set(_PERMISSION.findall(text)))
     if cures and lacking:
         cures[0] += f" It lacks {', '.join(lacking)}."
-    return Cause(reasons, cures[0] if cures else "")
+    return Refusal(reasons, cures[0] if cures else "")

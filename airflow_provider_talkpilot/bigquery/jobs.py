@@ -19,7 +19,7 @@ from google.cloud.bigquery import (
 )
 from requests.exceptions import RequestException
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, cause_of
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -259,13 +259,13 @@ def _job_error(
 ) -> BigQueryLoadError:
     """Describe why a job failed: by Google's reasons, because its message can quote a record."""
     items = job.errors or error.errors or []
-    cause = cause_of(items, error.message)
+    refusal = refusal_of(items, error.message)
     places = {
         f"{item.get('reason', 'unknown')} at {item.get('location') or 'no place'}" for item in items
     } or {type(error).__name__}
     text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
-    if cause.cure:
-        return BigQueryLoadError(f"{text} {cause.cure}")
-    cancelled_before = _CANCELLED in cause.reasons and not submitted_here
-    kind = _RunAgainError if cause.is_passing or cancelled_before else BigQueryLoadError
+    if refusal.cure:
+        return BigQueryLoadError(f"{text} {refusal.cure}")
+    cancelled_before = _CANCELLED in refusal.reasons and not submitted_here
+    kind = _RunAgainError if refusal.retryable or cancelled_before else BigQueryLoadError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

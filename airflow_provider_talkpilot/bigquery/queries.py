@@ -10,7 +10,7 @@ from google.cloud.bigquery import ArrayQueryParameter, Client, Row
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.jobs import query_config
-from airflow_provider_talkpilot.bigquery.schema import require_same_choices
+from airflow_provider_talkpilot.bigquery.schema import require_table_choices
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import find_table
@@ -40,7 +40,7 @@ def known_details(
     table = find_table(client, target)
     if table is None:
         return
-    require_same_choices(table, columns)
+    require_table_choices(table, columns)
     statement = render(
         "known_details",
         target=target,

@@ -38,7 +38,7 @@ def labels_of(columns: Mapping[str, str], kind: str = "calls") -> dict[str, str]
     return {f"{_LABEL}{name}": choice for name, choice in columns.items() if name in names}
 
 
-def require_same_choices(table: Table, columns: Mapping[str, str], kind: str = "calls") -> None:
+def require_table_choices(table: Table, columns: Mapping[str, str], kind: str = "calls") -> None:
     """Refuse rows that were staged under other choices than the table was made with.
 
     :param table: as BigQuery has it; a table without our labels keeps every column.

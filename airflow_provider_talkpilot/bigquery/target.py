@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, ta
 from airflow_provider_talkpilot.bigquery.schema import (
     changes_to,
     labels_of,
-    require_same_choices,
+    require_table_choices,
     target_schema,
 )
 from airflow_provider_talkpilot.bigquery.statements import render
@@ -204,7 +204,7 @@ def _changes_for_load(
             "one that does not exist, and the load creates it."
         )
     changes = changes_to(table, TABLES[kind])
-    require_same_choices(table, columns, kind)
+    require_table_choices(table, columns, kind)
     kept = _days_kept(table)
     day = interval.start.replace(hour=0, minute=0, second=0, microsecond=0)
     if kept is not None and day + kept <= datetime.now(UTC):

@@ -40,7 +40,7 @@ _REDIRECTS = 3
 _HEAD = 16
 # How storage hosts refuse an address that is dead. Supabase sends 400.
 _DEAD = frozenset({400, 401, 403, 404, 410})
-_PASSING = frozenset({408, 425, 429, *range(500, 600)})
+_RETRYABLE = frozenset({408, 425, 429, *range(500, 600)})
 _TYPE = re.compile(r"(?:audio|video)/[a-z0-9][a-z0-9.+-]{0,60}|application/ogg")
 # How files of audio and video begin: iana.org/assignments/media-types, and each format's document.
 _BEGINNING = re.compile(
@@ -169,7 +169,7 @@ class Fetcher:
     def _read(self, response: httpx.Response, file: IO[bytes]) -> Fetched:
         if response.status_code in _DEAD:
             raise RecordingError("expired")
-        if response.status_code in _PASSING:
+        if response.status_code in _RETRYABLE:
             raise _PassingError("failed")
         if response.status_code != 200:
             raise RecordingError("failed")

@@ -8,7 +8,7 @@ import pytest
 from google.cloud.bigquery import Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
-from airflow_provider_talkpilot.bigquery.schema import labels_of, require_same_choices
+from airflow_provider_talkpilot.bigquery.schema import labels_of, require_table_choices
 from airflow_provider_talkpilot.staging.choices import ColumnChoices, Hasher
 from tests.support.tables import DROPPABLE, HASHABLE
 
@@ -46,9 +46,9 @@ def test_labels_are_ones_that_bigquery_takes() -> None:
 def test_other_choices_are_refused(
     made: dict[str, str], now: dict[str, str], difference: str
 ) -> None:
-    require_same_choices(made_under(made), made)
+    require_table_choices(made_under(made), made)
     with pytest.raises(BigQueryLoadError) as caught:
-        require_same_choices(made_under(made), now)
+        require_table_choices(made_under(made), now)
     message = str(caught.value)
     for part in ("demo.calls.calls", difference, "Nothing was loaded", "docs/privacy-columns.md"):
         assert part in message
