@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.bigquery.schema import require_table_choices
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import find_table
-from airflow_provider_talkpilot.staging.enrich.plan import Known
+from airflow_provider_talkpilot.staging.enrich.plan import KnownDetail
 
 _PAGE_ROWS = 10_000
 
@@ -25,7 +25,7 @@ def known_details(
     interval: Interval,
     columns: Mapping[str, str],
     maximum_bytes_billed: int | None = None,
-) -> Iterator[Known]:
+) -> Iterator[KnownDetail]:
     """Read which calls of an interval have their detail in the table: they need no request.
 
     :param client: BigQuery.
@@ -49,7 +49,7 @@ def known_details(
         has_recordings=any(field.name == "recording_status" for field in table.schema),
     )
     for row in _rows(client, target, statement, maximum_bytes_billed):
-        yield Known(
+        yield KnownDetail(
             row["id"],
             row["detail_updated_at"],
             row["known_since"],

@@ -27,7 +27,7 @@ from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.manifests import Manifest
-from airflow_provider_talkpilot.staging.scratch import temporary_errors, temporary_file
+from airflow_provider_talkpilot.staging.temporary import temporary_errors, temporary_file
 
 LIFE = timedelta(days=1)
 _COPY_BUFFER = 1 << 20

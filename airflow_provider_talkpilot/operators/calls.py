@@ -35,7 +35,7 @@ from airflow_provider_talkpilot.operators.requests import (
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
-from airflow_provider_talkpilot.staging.enrich.plan import Known
+from airflow_provider_talkpilot.staging.enrich.plan import KnownDetail
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
 from airflow_provider_talkpilot.staging.manifests import ListManifest
@@ -295,7 +295,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             allow_loopback=is_loopback(urlsplit(client.base_url).hostname or ""),
         )
 
-    def _known(self, calls: ListManifest) -> Iterator[Known]:
+    def _known(self, calls: ListManifest) -> Iterator[KnownDetail]:
         """Yield the details that the target table has."""
         if not self.table:
             return

@@ -23,7 +23,7 @@ from airflow_provider_talkpilot.recordings.names import (
 )
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import StagingError, storage_errors
-from airflow_provider_talkpilot.staging.scratch import temporary_file
+from airflow_provider_talkpilot.staging.temporary import temporary_file
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ import tenacity
 
 from airflow_provider_talkpilot import __version__
 from airflow_provider_talkpilot.api.http.transport import certificates, unlogged
-from airflow_provider_talkpilot.staging.scratch import temporary_errors
+from airflow_provider_talkpilot.staging.temporary import temporary_errors
 
 Status = Literal["archived", "none", "expired", "too_large", "refused", "failed", "deleted"]
 """What became of a recording: the column ``recording_status``."""

@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.names import FileName
-from airflow_provider_talkpilot.staging.scratch import temporary_errors
+from airflow_provider_talkpilot.staging.temporary import temporary_errors
 
 
 class Part(BaseModel):

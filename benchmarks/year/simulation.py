@@ -26,7 +26,7 @@ from airflow_provider_talkpilot.resync.look_backs import (
     read_after,
     resync_end,
 )
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, KnownDetail, ListedCall
 from benchmarks.year.calls import RETENTION_DAYS, Kind, SimulatedCall, calls_of
 from benchmarks.year.scenario import Details, Lists, Result, Scenario, list_requests
 
@@ -48,7 +48,7 @@ class _Year:
         self._calls: dict[date, list[SimulatedCall]] = {}
         # Changes that the table does not have, by day of the call, oldest first.
         self._unseen: dict[date, list[tuple[datetime, Kind]]] = {}
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, KnownDetail] = {}
         # By simulated call: how many of the calls that it stands for were fetched.
         self._paid: Counter[str] = Counter()
         self._active: list[Lists | Details] = []
@@ -179,7 +179,7 @@ class _Year:
 
     def _receive(self, call: SimulatedCall, now: datetime) -> None:
         if not call.is_erased(now):
-            self._known[call.id] = Known(
+            self._known[call.id] = KnownDetail(
                 call.id, call.version(now), now, call.is_scored(now), transcribed=True, loaded=True
             )
 
@@ -226,12 +226,12 @@ class _Year:
         for call in calls.values():
             is_purged = call.is_purged(details.walked_at)
             if call.id not in self._known and self._comes_without_detail(is_purged):
-                self._known[call.id] = Known(
+                self._known[call.id] = KnownDetail(
                     call.id, call.version(now), now, False, transcribed=True, loaded=True
                 )
         with DetailPlan(self._scenario.options, now) as plan:
-            plan.want(
-                Wanted(
+            plan.add_calls(
+                ListedCall(
                     call.id,
                     AGENT,
                     call.created_at,
@@ -240,13 +240,13 @@ class _Year:
                 )
                 for call in calls.values()
             )
-            plan.know(
+            plan.add_details(
                 self._known[id_]._replace(scored=self._known[id_].scored or self._scenario.records)
                 for id_ in calls
                 if id_ in self._known
             )
-            for wanted in plan.missing():
-                details.todo.append((calls[wanted.id], self._purpose(details, wanted)))
+            for listed, _ in plan.missing():
+                details.todo.append((calls[listed.id], self._purpose(details, listed)))
         details.since = details.planned_at = now
         self._active.append(details)
 
@@ -254,9 +254,9 @@ class _Year:
         """Whether a call needs no detail: a webhook had its transcript, or only a score is left."""
         return self._scenario.records if is_purged else self._scenario.webhooks
 
-    def _purpose(self, details: Details, wanted: Wanted) -> str:
-        known = self._known.get(wanted.id)
-        if known and known.version and wanted.version and known.version >= wanted.version:
+    def _purpose(self, details: Details, listed: ListedCall) -> str:
+        known = self._known.get(listed.id)
+        if known and known.version and listed.version and known.version >= listed.version:
             return "late scores"
         return "details" if details.is_daily else "re-sync details"
 

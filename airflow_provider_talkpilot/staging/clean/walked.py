@@ -12,7 +12,7 @@ from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import read_records
-from airflow_provider_talkpilot.staging.scratch import Scratch
+from airflow_provider_talkpilot.staging.temporary import TemporaryDatabase
 
 Row = dict[str, Any]
 
@@ -25,7 +25,7 @@ class CallState(Enum):
     GONE = "gone"
 
 
-class WalkedCalls(Scratch):
+class WalkedCalls(TemporaryDatabase):
     """The calls of a walk; a context manager.
 
     :param folder: where the walk's parts are.

@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
-from airflow_provider_talkpilot.staging.enrich.plan import Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import ListedCall
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
@@ -73,12 +73,12 @@ class DetailBatches:
         self._spent_before = Counter(manifest.requests)
         self._flushed_at = time.monotonic()
 
-    def fetch(self, missing: Iterator[Wanted], progress: Progress) -> None:
+    def fetch(self, missing: Iterator[tuple[ListedCall, bool]], progress: Progress) -> None:
         """Fetch details and stage them; an error leaves after all results are staged.
 
         Stops early, without an error, when many more records than allowed failed validation.
 
-        :param missing: the calls, in order.
+        :param missing: the calls, in order, each with whether its recording was archived.
         """
         client, most_rejects = self._client, self._options.max_rejects + MOST_ACCIDENTS
         # Prefetch flushes before a longer wait: then a kill in an hour of waiting costs nothing.
@@ -102,7 +102,8 @@ class DetailBatches:
                     self._add(detail)
                 self.flush()
 
-    def _fetch(self, call: Wanted, permit: Permit) -> Detail:
+    def _fetch(self, missing: tuple[ListedCall, bool], permit: Permit) -> Detail:
+        call, is_archived = missing
         choices, archive = self._options.choices, self._options.archive
         try:
             detail = self._client.call(call.agent_id, call.id, permit)
@@ -116,7 +117,7 @@ class DetailBatches:
         except InvalidRecordError as error:
             return Detail(reject=choices.reject(call.agent_id, error.reason, error.record))
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
-        if archive and not call.archived:
+        if archive and not is_archived:
             row |= archive.archive(detail)
         return Detail(row, drift=detail.drift.keys())
 

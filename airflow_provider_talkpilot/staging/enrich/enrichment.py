@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.staging.choices import (
 )
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, KnownDetail, ListedCall
 from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.inbox import find_events
 from airflow_provider_talkpilot.staging.inventory import find_related, list_parts, skip_errors
@@ -60,7 +60,7 @@ def enrich_calls(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     *,
-    known: Callable[[ListManifest], Iterable[Known]] | None = None,
+    known: Callable[[ListManifest], Iterable[KnownDetail]] | None = None,
     options: EnrichOptions | None = None,
 ) -> tuple[DetailsManifest, ObjectStoragePath]:
     """Fetch and stage the details that neither staging nor the warehouse has.
@@ -124,7 +124,7 @@ def _fetch_missing(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
     manifest: DetailsManifest,
-    known: Callable[[ListManifest], Iterable[Known]] | None,
+    known: Callable[[ListManifest], Iterable[KnownDetail]] | None,
     options: EnrichOptions,
 ) -> None:
     """Plan, then fetch the missing details. All staged details go into the manifest.
@@ -135,11 +135,11 @@ def _fetch_missing(
     # Read it anew for each plan: a purge may have rewritten the lists too.
     lists = ListManifest.load(calls)
     with DetailPlan(options) as plan:
-        plan.want(map(Wanted.of_row, _rows(folder, lists)))
+        plan.add_calls(map(ListedCall.of_row, _rows(folder, lists)))
         # List parts before the query of the warehouse. If another run loads and cleans one during
         # the query, the plan notices that it is gone.
         own, elsewhere = list_parts(folder, "details"), _find_elsewhere(folder)
-        plan.know(known(lists) if known else ())
+        plan.add_details(known(lists) if known else ())
         with (
             PartWriter(folder, "details", first=len(own)) as writer,
             PartWriter(folder, "rejects") as rejects,
@@ -191,19 +191,19 @@ def _take_over(
     parts, mixed = list[Part](), list[ObjectStoragePath]()
     for path in own:
         part, rows = _read_own(path)
-        if not all(plan.wants(row["id"]) for row in rows):
+        if not all(plan.has_call(row["id"]) for row in rows):
             mixed.append(path)
-        elif plan.know(map(Known.of_row, rows)) and part:
+        elif plan.add_details(map(KnownDetail.of_row, rows)) and part:
             parts.append(part)
     # Copy last, because the parts above can be copies that an interrupted try made.
     for path in mixed:
         _, rows = _read_own(path)
-        parts += _stage(filter(plan.can_use, rows), plan, writer)
+        parts += _stage(filter(plan.is_usable, rows), plan, writer)
     for path in elsewhere:
         rows = []
         with skip_errors():
             _, rows = read_intact(path) or (None, [])
-        parts += _stage(filter(plan.can_use, rows), plan, writer)
+        parts += _stage(filter(plan.is_usable, rows), plan, writer)
     return parts
 
 
@@ -237,7 +237,7 @@ def _stage_events(
     unknown = (
         row
         for row in _rows(folder, lists)
-        if not row.get("is_purged") and not plan.is_known(row["id"])
+        if not row.get("is_purged") and not plan.has_detail(row["id"])
     )
     details = (
         row | choices.row(detail)
@@ -256,7 +256,7 @@ def _stage_events(
 def _stage(rows: Iterable[dict[str, Any]], plan: DetailPlan, writer: PartWriter) -> list[Part]:
     """Enter details into the plan and stage them as a part; no part where all are known."""
     rows = list(rows)
-    if not plan.know(map(Known.of_row, rows)):
+    if not plan.add_details(map(KnownDetail.of_row, rows)):
         return []
     writer.write(rows)
     part = writer.flush()
@@ -267,13 +267,13 @@ def _log_plan(
     manifest: DetailsManifest, plan: DetailPlan, options: EnrichOptions, quota: Quota
 ) -> int:
     """Log how much there is to do; return how many details to fetch."""
-    wanted, missing = plan.wanted(), plan.to_fetch()
-    known, rule = wanted - missing, RULES[options.details]
+    calls, missing = plan.count_calls(), plan.count_missing()
+    known, rule = calls - missing, RULES[options.details]
     log.info(
         "Details of %s, %s: %s call(s), %s known, %s to fetch.",
-        *(manifest.interval, rule, f"{wanted:,}", f"{known:,}", f"{missing:,}"),
+        *(manifest.interval, rule, f"{calls:,}", f"{known:,}", f"{missing:,}"),
     )
-    if for_recordings := plan.for_recordings():
+    if for_recordings := plan.count_missing_for_recordings():
         log.info("Of these, %s for their recording alone.", f"{for_recordings:,}")
     if manifest.by_webhook:
         log.info("Webhooks brought %s transcript(s), at no request.", f"{manifest.by_webhook:,}")

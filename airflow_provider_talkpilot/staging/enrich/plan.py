@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, Self
 from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
-from airflow_provider_talkpilot.staging.scratch import Scratch
+from airflow_provider_talkpilot.staging.temporary import TemporaryDatabase
 
 PAUSE = timedelta(days=1)
 """A detail is requested again at least this long after its last request."""
 
-# All times are microseconds since 1970. Rows of `wanted` keep the order of the list by their rowid.
+# All times are microseconds since 1970. Rows of `listed` keep the list's order by their rowid.
 _SCHEMA = """
-CREATE TABLE wanted (
+CREATE TABLE listed (
     id TEXT PRIMARY KEY, agent_id TEXT, created_at INTEGER, version INTEGER, deleted INTEGER,
     purged INTEGER
 );
@@ -33,15 +33,17 @@ CREATE TABLE known (
 ) WITHOUT ROWID;
 """
 
-_WANT = """
-INSERT INTO wanted VALUES (?, ?, ?, ?, ?, ?)
+_ADD_CALL = """
+INSERT INTO listed VALUES (:id, :agent_id, :created_at, :version, :deleted, :purged)
 ON CONFLICT (id) DO UPDATE SET
     version = max(coalesce(version, 0), coalesce(excluded.version, 0)),
     purged = max(purged, excluded.purged)
 """
 
-_KNOW = """
-INSERT INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+_ADD_DETAIL = """
+INSERT INTO known VALUES (
+    :id, :version, :fetched_at, :scored, :transcribed, :recorded, :loaded, :archived
+)
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version, fetched_at = excluded.fetched_at, scored = excluded.scored,
     transcribed = excluded.transcribed, recorded = max(recorded, excluded.recorded),
@@ -52,32 +54,31 @@ WHERE excluded.fetched_at > fetched_at
 # A list row without updated_at shows no change: any detail of its call is current. A detail of a
 # purged call that is only staged was fetched before the purge, and the warehouse refuses it.
 _MISSING = """
-SELECT w.id, w.agent_id, w.created_at, w.version, w.deleted, coalesce(k.archived, 0)
-FROM wanted AS w LEFT JOIN known AS k USING (id)
-WHERE NOT (w.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
+SELECT c.id, c.agent_id, c.created_at, c.version, c.deleted, c.purged, coalesce(k.archived, 0)
+FROM listed AS c LEFT JOIN known AS k USING (id)
+WHERE NOT (c.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
   AND (
       k.id IS NULL
-      OR (w.version > coalesce(k.version, 0) AND (:every_version OR w.purged))
+      OR (c.version > coalesce(k.version, 0) AND (:every_version OR c.purged))
       OR (
           ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
-          AND w.created_at > :young_since AND k.fetched_at <= :fetched_before
+          AND c.created_at > :young_since AND k.fetched_at <= :fetched_before
       )
-      OR (:recordings AND NOT k.recorded AND NOT w.purged AND k.fetched_at <= :fetched_before)
+      OR (:recordings AND NOT k.recorded AND NOT c.purged AND k.fetched_at <= :fetched_before)
   )
-ORDER BY w.rowid
+ORDER BY c.rowid
 """
 
 _required = TypeAdapter(datetime).validate_python
 _optional = TypeAdapter(datetime | None).validate_python
 
 
-class Wanted(NamedTuple):
-    """A call whose detail is wanted.
+class ListedCall(NamedTuple):
+    """A call of the list.
 
     :param version: ``updated_at`` of its list row, if the row has one.
     :param deleted: whether its list row says that it is soft-deleted.
     :param purged: whether its list row says that it is purged.
-    :param archived: whether its recording was archived, according to the warehouse.
     """
 
     id: str
@@ -86,7 +87,6 @@ class Wanted(NamedTuple):
     version: datetime | None
     deleted: bool = False
     purged: bool = False
-    archived: bool = False
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Self:
@@ -101,7 +101,7 @@ class Wanted(NamedTuple):
         )
 
 
-class Known(NamedTuple):
+class KnownDetail(NamedTuple):
     """A detail that staging or the warehouse has.
 
     :param version: the version of the call that it belongs to.
@@ -135,8 +135,8 @@ class Known(NamedTuple):
         )
 
 
-class DetailPlan(Scratch):
-    """Collects which details are wanted and which are known; a context manager.
+class DetailPlan(TemporaryDatabase):
+    """Compares the calls of the list with the known details; a context manager.
 
     :param options: when a known detail is requested again.
     :param now: aware time that ages are measured at; the machine's clock by default.
@@ -147,66 +147,60 @@ class DetailPlan(Scratch):
         self._options = options
         self._now = now or datetime.now(UTC)
 
-    def want(self, calls: Iterable[Wanted]) -> None:
+    def add_calls(self, calls: Iterable[ListedCall]) -> None:
         """Add calls of the list."""
-        rows = (
-            (c.id, c.agent_id, _micros(c.created_at), _micros(c.version), c.deleted, c.purged)
-            for c in calls
-        )
-        self._insert(_WANT, rows)
+        self._insert(_ADD_CALL, map(_parameters, calls))
 
-    def wants(self, call_id: str) -> bool:
-        """Return whether the list has a call."""
-        found = self._db.execute("SELECT 1 FROM wanted WHERE id = ?", (call_id,))
-        return found.fetchone() is not None
-
-    def is_known(self, call_id: str) -> bool:
-        """Return whether any detail of a call is known."""
-        found = self._db.execute("SELECT 1 FROM known WHERE id = ?", (call_id,))
-        return found.fetchone() is not None
-
-    def can_use(self, row: dict[str, Any]) -> bool:
-        """Return whether the list has the call of a staged detail, and the detail is new enough."""
-        detail, query = Known.of_row(row), "SELECT version, purged FROM wanted WHERE id = ?"
-        version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
-        is_current = (_micros(detail.version) or 0) >= (version or 0)
-        return purged is not None and (is_current or not (self._options.every_version or purged))
-
-    def know(self, details: Iterable[Known]) -> int:
+    def add_details(self, details: Iterable[KnownDetail]) -> int:
         """Add details that exist; of two for one call, the one fetched later counts.
 
         :return: how many of them were new.
         """
-        rows = ((d.id, _micros(d.version), _micros(d.fetched_at), *d[3:]) for d in details)
-        return self._insert(_KNOW, rows)
+        return self._insert(_ADD_DETAIL, map(_parameters, details))
 
-    def wanted(self) -> int:
+    def has_call(self, call_id: str) -> bool:
+        """Return whether the list has a call."""
+        found = self._db.execute("SELECT 1 FROM listed WHERE id = ?", (call_id,))
+        return found.fetchone() is not None
+
+    def has_detail(self, call_id: str) -> bool:
+        """Return whether any detail of a call is known."""
+        found = self._db.execute("SELECT 1 FROM known WHERE id = ?", (call_id,))
+        return found.fetchone() is not None
+
+    def is_usable(self, row: dict[str, Any]) -> bool:
+        """Return whether the list has the call of a staged detail, and the detail is new enough."""
+        detail, query = KnownDetail.of_row(row), "SELECT version, purged FROM listed WHERE id = ?"
+        version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
+        is_current = (_micros(detail.version) or 0) >= (version or 0)
+        return purged is not None and (is_current or not (self._options.every_version or purged))
+
+    def count_calls(self) -> int:
         """Count the calls of the list."""
-        return self._count("wanted")
+        return self._count("listed")
 
-    def to_fetch(self) -> int:
+    def count_missing(self) -> int:
         """Count the details to request."""
         return 0 if self._options.details == "by_webhook" else self._count(f"({_MISSING})")
 
-    def for_recordings(self) -> int:
+    def count_missing_for_recordings(self) -> int:
         """Count the details that are requested for their recordings alone."""
         without = self._count(f"({_MISSING})", recordings=False)
-        return max(self.to_fetch() - without, 0)
+        return max(self.count_missing() - without, 0)
 
-    def missing(self) -> Iterator[Wanted]:
-        """Return the calls whose details to request, in the order of the list."""
+    def missing(self) -> Iterator[tuple[ListedCall, bool]]:
+        """Return the calls whose details to request, in the order of the list.
+
+        :return: each with whether its recording was archived, according to the warehouse.
+        """
         if self._options.details == "by_webhook":
             return
         rows = self._db.execute(_MISSING, self._bounds())
-        for call_id, agent_id, created_at, version, deleted, archived in rows:
-            yield Wanted(
-                call_id,
-                agent_id,
-                _EPOCH + created_at * _MICROSECOND,
-                _EPOCH + version * _MICROSECOND if version else None,
-                deleted=bool(deleted),
-                archived=bool(archived),
-            )
+        for call_id, agent_id, created_at, version, deleted, purged, archived in rows:
+            created = _EPOCH + created_at * _MICROSECOND
+            changed = _EPOCH + version * _MICROSECOND if version else None
+            call = ListedCall(call_id, agent_id, created, changed, bool(deleted), bool(purged))
+            yield call, bool(archived)
 
     def _count(self, rows: str, **bounds: bool) -> int:
         found = self._db.execute(
@@ -229,6 +223,14 @@ class DetailPlan(Scratch):
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def _parameters(entry: ListedCall | KnownDetail) -> dict[str, Any]:
+    """Return an entry's fields as SQL takes them."""
+    return {
+        name: _micros(value) if isinstance(value, datetime) else value
+        for name, value in entry._asdict().items()
+    }
 
 
 def _micros(moment: datetime | None) -> int | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.staging.choices import ColumnChoices
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
-from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, Known, Wanted
+from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, KnownDetail, ListedCall
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 
@@ -19,15 +19,15 @@ ids = st.sampled_from("ab")
 days = st.integers(0, 3).map(lambda days: NOW - timedelta(days=days))
 versions = st.none() | st.integers(1, 2).map(lambda day: datetime(2026, 3, day, tzinfo=UTC))
 # One agent and one start a call, as the API has it.
-wanted = st.builds(
-    lambda call, version, purged: Wanted(
+listed = st.builds(
+    lambda call, version, purged: ListedCall(
         call, "agent", NOW - timedelta(days=ord(call) - 97), version, purged=purged
     ),
     ids,
     versions,
     st.booleans(),
 )
-known = st.builds(Known, ids, versions, days, *[st.booleans()] * 5)
+known = st.builds(KnownDetail, ids, versions, days, *[st.booleans()] * 5)
 options = st.builds(
     EnrichOptions,
     st.sampled_from(["until_complete", "every_version"]),
@@ -40,19 +40,19 @@ options = st.builds(
 
 
 def model(
-    calls: list[Wanted], details: list[Known], options: EnrichOptions
+    calls: list[ListedCall], details: list[KnownDetail], options: EnrichOptions
 ) -> list[tuple[str, datetime | None, bool]]:
     """Which details to request, each with the newest version that a list row showed, and whether
     the recording is archived.
     """
-    newest: dict[str, Wanted] = {}
+    newest: dict[str, ListedCall] = {}
     for call in calls:
         before = newest.setdefault(call.id, call)
         if call.version and (before.version is None or call.version > before.version):
             newest[call.id] = before._replace(version=call.version)
         if call.purged:
             newest[call.id] = newest[call.id]._replace(purged=True)
-    latest: dict[str, Known] = {}
+    latest: dict[str, KnownDetail] = {}
     for detail in details:
         had = latest.get(detail.id)
         if had is None or detail.fetched_at > had.fetched_at:
@@ -85,34 +85,34 @@ def model(
 
 
 @settings(max_examples=500)
-@given(st.lists(wanted, min_size=1, max_size=3), st.lists(known, min_size=1, max_size=6), options)
+@given(st.lists(listed, min_size=1, max_size=3), st.lists(known, min_size=1, max_size=6), options)
 def test_against_the_model(
-    calls: list[Wanted], details: list[Known], options: EnrichOptions
+    calls: list[ListedCall], details: list[KnownDetail], options: EnrichOptions
 ) -> None:
     with DetailPlan(options, NOW) as plan:
-        plan.want(calls)
-        plan.know(details)
+        plan.add_calls(calls)
+        plan.add_details(details)
         found = list(plan.missing())
         wanted = model(calls, details, options)
-        assert [(call.id, call.version, call.archived) for call in found] == wanted
+        assert [(call.id, call.version, archived) for call, archived in found] == wanted
         without = model(calls, details, replace(options, recordings=False))
-        assert plan.for_recordings() == len(wanted) - len(without)
-        assert plan.to_fetch() == len(found)
-        assert plan.wanted() == len({call.id for call in calls})
-        for call in found:
+        assert plan.count_missing_for_recordings() == len(wanted) - len(without)
+        assert plan.count_missing() == len(found)
+        assert plan.count_calls() == len({call.id for call in calls})
+        for call, _ in found:
             assert call.created_at == NOW - timedelta(days=ord(call.id) - 97)
         # Once they are known, nothing is missing.
         later = NOW + timedelta(microseconds=1)
-        plan.know(Known(call.id, call.version, later, True, True) for call in found)
-        assert plan.to_fetch() == 0
+        plan.add_details(KnownDetail(call.id, call.version, later, True, True) for call, _ in found)
+        assert plan.count_missing() == 0
 
 
 def test_the_times_are_kept_to_the_microsecond() -> None:
     version = datetime(2026, 3, 16, 1, 2, 3, 456789, tzinfo=UTC)
     with DetailPlan(EnrichOptions("every_version"), NOW) as plan:
-        plan.want([Wanted("a", "agent", version, version)])
-        plan.know([Known("a", version - timedelta(microseconds=1), NOW, True, True)])
-        [call] = plan.missing()
+        plan.add_calls([ListedCall("a", "agent", version, version)])
+        plan.add_details([KnownDetail("a", version - timedelta(microseconds=1), NOW, True, True)])
+        [(call, _)] = plan.missing()
         assert (call.created_at, call.version) == (version, version)
-        plan.know([Known("a", version, NOW + timedelta(microseconds=1), True, True)])
-        assert plan.to_fetch() == 0
+        plan.add_details([KnownDetail("a", version, NOW + timedelta(microseconds=1), True, True)])
+        assert plan.count_missing() == 0

@@ -47,7 +47,7 @@ def temporary_file() -> Iterator[io.BufferedRandom]:
             file.close()
 
 
-class Scratch:
+class TemporaryDatabase:
     """A private SQLite file, which is gone when closed; a context manager.
 
     :param schema: the statements that create its tables.
@@ -64,7 +64,7 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...] | dict[str, Any]]) -> int:
         """Insert rows in one transaction; return how many rows of the table changed."""
         before = self._db.total_changes
         try:
