@@ -29,7 +29,7 @@ from airflow_provider_talkpilot.bigquery.load import Load
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
-from airflow_provider_talkpilot.staging.columns import Source, names
+from airflow_provider_talkpilot.staging.columns import Source, call_columns
 from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter
@@ -120,7 +120,7 @@ def _bare(client: Client, text: bytes, number: int) -> None:
         write_disposition=WriteDisposition.WRITE_TRUNCATE,
     )
     client.load_table_from_file(io.BytesIO(text), staging, job_config=config).result()
-    columns = names(Source.KEY, Source.LIST)
+    columns = call_columns(Source.KEY, Source.LIST)
     statement = (
         f"MERGE `{target}` AS T USING `{staging}` AS S ON T.id = S.id "
         f"WHEN MATCHED THEN UPDATE SET {', '.join(f'{c} = S.{c}' for c in columns if c != 'id')} "

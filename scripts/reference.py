@@ -32,14 +32,13 @@ from airflow_provider_talkpilot.operators.requests import (
 )
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
-from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE
+from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE, NEEDED
 from airflow_provider_talkpilot.staging.columns import (
-    COLUMNS,
-    NEEDED,
+    CALLS,
     PERFORMANCE,
     Column,
-    Is,
     Source,
+    Trait,
 )
 
 PACKAGE = "airflow_provider_talkpilot"
@@ -169,7 +168,7 @@ def _markdown(text: str) -> str:
     return re.sub(r"``(.+?)``|:\w+:`(.+?)`", lambda m: f"`{m[1] or m[2]}`", joined)
 
 
-def _columns_in_short(columns: Iterable[Column] = COLUMNS) -> Iterator[str]:
+def _columns_in_short(columns: Iterable[Column] = CALLS) -> Iterator[str]:
     yield from ("| column | type | what it is |", "|---|---|---|")
     for column in columns:
         yield f"| `{column.name}` | {column.sql_type} | {column.description} |"
@@ -177,9 +176,9 @@ def _columns_in_short(columns: Iterable[Column] = COLUMNS) -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     yield from ("| column | type | what it is | from | after a purge |", "|---|---|---|---|---|")
-    for column in COLUMNS:
+    for column in CALLS:
         cells = f"`{column.name}` | {column.sql_type} | {column.description} | {_origin(column)}"
-        yield f"| {cells} | {'empty |' if Is.PURGED in column.traits else '|'}"
+        yield f"| {cells} | {'empty |' if Trait.PURGED in column.traits else '|'}"
 
 
 def _origin(column: Column) -> str:

@@ -30,7 +30,7 @@ from airflow_provider_talkpilot.api.interval import read_moment
 
 INT64 = range(-(2**63), 2**63)
 # The field with the recording's address. It is a credential: it opens the recording.
-RECORDING = "audio_file_url"
+RECORDING_URL = "audio_file_url"
 
 _uuid = TypeAdapter(UUID)
 
@@ -123,7 +123,7 @@ class TalkPilotModel(BaseModel):
 
     def _kept(self) -> Iterator[tuple[str, Any]]:
         for name, value in (self.__pydantic_extra__ or {}).items():
-            if name != RECORDING:
+            if name != RECORDING_URL:
                 yield name, storable(value)
 
 

@@ -11,24 +11,17 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.columns import (
     AGENTS,
+    CALLS,
     PERFORMANCE,
-    PERSONAL,
-    RECORDING,
-    Column,
-    Is,
+    RECORDING_COLUMNS,
     Source,
+    call_columns,
     drift_columns,
-    names,
 )
 from airflow_provider_talkpilot.staging.rows import RED_FLAGS
 
-
-def _is_personal(column: Column) -> bool:
-    return Is.PERSONAL in column.traits
-
-
 _PERSONAL_PERFORMANCE = [
-    column for column in PERFORMANCE if any(map(_is_personal, (column, *column.fields)))
+    column for column in PERFORMANCE if any(each.is_personal for each in (column, *column.fields))
 ]
 """The columns of a performance record that are personal, or have a personal field."""
 _OF_CALL = {"id", "agent_id", "created_at", "duration_seconds", "disconnect_reason", "synced_at"}
@@ -73,19 +66,18 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 (checked identifiers and numbers, and no HTML)
     )
     environment.globals |= {
-        "key_columns": names(Source.KEY),
-        "list_columns": names(Source.LIST),
-        "detail_columns": names(Source.DETAIL),
+        "key_columns": call_columns(Source.KEY),
+        "list_columns": call_columns(Source.LIST),
+        "detail_columns": call_columns(Source.DETAIL),
         "list_drift": drift_columns(Source.KEY, Source.LIST),
         "detail_drift": drift_columns(Source.DETAIL),
-        "personal_columns": PERSONAL,
-        "recording_columns": list(RECORDING),
+        "personal_columns": [column for column in CALLS if column.is_personal],
+        "recording_columns": list(RECORDING_COLUMNS),
         "agent_columns": [column.name for column in AGENTS],
         "performance_columns": PERFORMANCE,
         "personal_performance_columns": _PERSONAL_PERFORMANCE,
         "quality_columns": QUALITY,
         "red_flags": RED_FLAGS,
-        "is_personal": _is_personal,
     }
     return environment
 

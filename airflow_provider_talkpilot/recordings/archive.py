@@ -74,7 +74,7 @@ class RecordingArchive:
         """Archive the recording of a call. It never fails.
 
         :param call: its detail as the API sent it, with the address.
-        :return: the columns of :data:`columns.RECORDING` that have a value.
+        :return: the columns of :data:`columns.RECORDING_COLUMNS` that have a value.
         """
         now = datetime.now(UTC)
         if call.is_purged or (self._keep is not None and call.created_at < now - self._keep):

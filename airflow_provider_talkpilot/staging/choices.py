@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_talkpilot.api import CallDetail, PerformanceRecord
-from airflow_provider_talkpilot.api.models import RECORDING
+from airflow_provider_talkpilot.api.models import RECORDING_URL
 from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.staging.columns import NEEDED, TABLES
+from airflow_provider_talkpilot.staging.columns import CALLS, TABLES
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.rows import is_red_flag, without_personal
 
@@ -25,6 +25,8 @@ _ALL = [column for columns in TABLES.values() for column in columns]
 DROPPABLE = tuple(dict.fromkeys(column.name for column in _ALL if column.is_droppable))
 HASHABLE = tuple(dict.fromkeys(column.name for column in _ALL if column.is_hashable))
 """Columns of all tables. A choice is for every column of its name."""
+NEEDED = tuple(column.name for column in CALLS if not column.is_droppable)
+"""Columns of calls that are always kept."""
 # Columns with the same content as another one. They take its choice, and are not kept without it.
 _FOLLOWS = {"transcript_raw": "transcript", "turns": "transcript", "caller_phone": "phone_number"}
 # Fields of a staged row that a load puts into the column extra.
@@ -146,7 +148,7 @@ class ColumnChoices:
         kept = {}
         for name, value in record.items():
             known = name in _KNOWN_FIELDS
-            if name == RECORDING or self.drops(name) or (not known and self.drops("extra")):
+            if name == RECORDING_URL or self.drops(name) or (not known and self.drops("extra")):
                 continue
             if self.drops("red_flags") and is_red_flag(name, value):
                 continue

@@ -25,15 +25,14 @@ class Source(Enum):
     """Only the staging table has the column."""
 
 
-class Is(Flag):
+class Trait(Flag):
     """Traits of a column."""
 
-    PLAIN = 0
     PERSONAL = 1
     """It has personal data: an erasure empties it, and a purge empties it in staged list rows."""
-    NEEDED = 2
-    """Users cannot drop it. Without it, calls could not be found again, compared or forgotten; or
-    it is a measure of the machine, without personal data."""
+    DROPPABLE = 2
+    """Users may drop it. Without the others, calls could not be found again, compared or forgotten;
+    or they are measures of the machine, without personal data."""
     PURGED = 4
     """TalkPilot's purge empties it."""
 
@@ -43,7 +42,7 @@ class Column:
     """A column of one of our tables, or of the staging table alone.
 
     :param type: its type in GoogleSQL; of a repeated column, the type of its elements.
-    :param traits: see :class:`Is`.
+    :param traits: see :class:`Trait`.
     :param fields: the fields of a STRUCT.
     :param is_repeated: whether it is an array.
     """
@@ -52,7 +51,7 @@ class Column:
     type: str
     source: Source
     description: str
-    traits: Is = Is.PLAIN
+    traits: Trait = Trait(0)
     fields: tuple[Column, ...] = ()
     is_repeated: bool = False
 
@@ -64,9 +63,14 @@ class Column:
         return "REQUIRED" if self.source is Source.KEY else "NULLABLE"
 
     @property
+    def is_personal(self) -> bool:
+        """Whether it has personal data."""
+        return Trait.PERSONAL in self.traits
+
+    @property
     def is_droppable(self) -> bool:
         """Whether a user may drop it."""
-        return Is.NEEDED not in self.traits
+        return Trait.DROPPABLE in self.traits
 
     @property
     def is_hashable(self) -> bool:
@@ -82,8 +86,11 @@ class Column:
 
 
 _K, _L, _D = Source.KEY, Source.LIST, Source.DETAIL
+_DROP = Trait.DROPPABLE
+_PERSONAL = Trait.PERSONAL | Trait.DROPPABLE
+_PURGED = Trait.PURGED | _PERSONAL
 # Without these columns a recording could not be deleted, so users cannot drop them.
-_RECORDING = Is.NEEDED | Is.PERSONAL | Is.PURGED
+_RECORDING = Trait.PURGED | Trait.PERSONAL
 _MESSAGE = (
     Column("role", "STRING", _D, "Who spoke: agent, assistant or user."),
     Column("text", "STRING", _D, "What was said."),
@@ -104,58 +111,60 @@ _RECORDING_STATUS = (
 )
 _HOW_IT_ENDED = "How it ended: user_hangup, agent_hangup, call_transfer, …"
 
-COLUMNS: tuple[Column, ...] = (
-    Column("id", "STRING", _K, "The call's key (UUID).", Is.NEEDED),
-    Column("agent_id", "STRING", _K, "The agent that took the call (UUID).", Is.NEEDED),
-    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", Is.NEEDED),
-    Column("updated_at", "TIMESTAMP", _L, "Last change, from TalkPilot.", Is.NEEDED),
-    Column("deleted_at", "TIMESTAMP", _L, "When the call was soft-deleted, if it was.", Is.NEEDED),
-    Column("call_id", "STRING", _L, "LiveKit's id of the call.", Is.PERSONAL),
-    Column("customer_name", "STRING", _L, "The caller's name.", Is.PERSONAL),
-    Column("customer_request", "STRING", _L, "What the caller wanted.", Is.PERSONAL),
-    Column("phone_number", "STRING", _L, "The caller's number.", Is.PERSONAL | Is.PURGED),
-    Column("call_summary", "STRING", _L, "Summary of the call.", Is.PERSONAL),
-    Column("employee", "STRING", _L, "The employee whom the caller wanted.", Is.PERSONAL),
-    Column("note", "STRING", _L, "Staff's note, edited after the call.", Is.PERSONAL),
-    Column("duration", "INT64", _L, "Length of the call in seconds."),
-    Column("done", "BOOL", _L, "Whether staff have dealt with the call.", Is.NEEDED),
-    Column("general_success", "BOOL", _L, "Whether the call reached its goal; null if unknown."),
-    Column("disconnection_reason", "STRING", _L, _HOW_IT_ENDED),
-    Column("is_purged", "BOOL", _L, "Whether TalkPilot purged its personal data.", Is.NEEDED),
-    Column("extra", "JSON", _L, "Unknown fields, and values that do not fit.", Is.PERSONAL),
+CALLS: tuple[Column, ...] = (
+    Column("id", "STRING", _K, "The call's key (UUID)."),
+    Column("agent_id", "STRING", _K, "The agent that took the call (UUID)."),
+    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition."),
+    Column("updated_at", "TIMESTAMP", _L, "Last change, from TalkPilot."),
+    Column("deleted_at", "TIMESTAMP", _L, "When the call was soft-deleted, if it was."),
+    Column("call_id", "STRING", _L, "LiveKit's id of the call.", _PERSONAL),
+    Column("customer_name", "STRING", _L, "The caller's name.", _PERSONAL),
+    Column("customer_request", "STRING", _L, "What the caller wanted.", _PERSONAL),
+    Column("phone_number", "STRING", _L, "The caller's number.", _PURGED),
+    Column("call_summary", "STRING", _L, "Summary of the call.", _PERSONAL),
+    Column("employee", "STRING", _L, "The employee whom the caller wanted.", _PERSONAL),
+    Column("note", "STRING", _L, "Staff's note, edited after the call.", _PERSONAL),
+    Column("duration", "INT64", _L, "Length of the call in seconds.", _DROP),
+    Column("done", "BOOL", _L, "Whether staff have dealt with the call."),
+    Column(
+        "general_success", "BOOL", _L, "Whether the call reached its goal; null if unknown.", _DROP
+    ),
+    Column("disconnection_reason", "STRING", _L, _HOW_IT_ENDED, _DROP),
+    Column("is_purged", "BOOL", _L, "Whether TalkPilot purged its personal data."),
+    Column("extra", "JSON", _L, "Unknown fields, and values that do not fit.", _PERSONAL),
     Column(
         "transcript",
         "STRUCT",
         _D,
         "The messages, in order: all that came with a role and a text.",
-        Is.PERSONAL | Is.PURGED,
+        _PURGED,
         fields=_MESSAGE,
         is_repeated=True,
     ),
-    Column("transcript_raw", "STRING", _D, _RAW, Is.PERSONAL | Is.PURGED),
-    Column("transcript_source", "STRING", _D, _SOURCE, Is.PERSONAL | Is.PURGED),
+    Column("transcript_raw", "STRING", _D, _RAW, _PURGED),
+    Column("transcript_source", "STRING", _D, _SOURCE, _PURGED),
     Column(
         "turns",
         "STRUCT",
         _D,
         "The messages and calls of tools with their times, from a webhook.",
-        Is.PERSONAL | Is.PURGED,
+        _PURGED,
         fields=_TURN,
         is_repeated=True,
     ),
-    Column("final_score", "FLOAT64", _D, "Score from 1 to 10, given after the call by an AI."),
-    Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail has.", Is.NEEDED),
-    Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last requested.", Is.NEEDED),
+    Column(
+        "final_score", "FLOAT64", _D, "Score from 1 to 10, given after the call by an AI.", _DROP
+    ),
+    Column("detail_updated_at", "TIMESTAMP", _D, "The updated_at that the detail has."),
+    Column("detail_synced_at", "TIMESTAMP", _D, "When the detail was last requested."),
     Column("recording_uri", "STRING", _D, "Where the recording is archived.", _RECORDING),
     Column("recording_bytes", "INT64", _D, "Its size.", _RECORDING),
     Column("recording_sha256", "STRING", _D, "Its SHA-256, in hex.", _RECORDING),
     Column("recording_type", "STRING", _D, "Its media type, such as audio/ogg.", _RECORDING),
     Column("recording_status", "STRING", _D, _RECORDING_STATUS, _RECORDING),
     Column("recording_archived_at", "TIMESTAMP", _D, "When it was archived.", _RECORDING),
-    Column(
-        "erased_at", "TIMESTAMP", Source.LOAD, "When a load found that the call is gone.", Is.NEEDED
-    ),
-    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values.", Is.NEEDED),
+    Column("erased_at", "TIMESTAMP", Source.LOAD, "When a load found that the call is gone."),
+    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values."),
 )
 
 _LATENCY = {
@@ -168,89 +177,84 @@ _QUANTILE = {"p90": "nine of ten turns were not slower", "median": "median", "mi
 _FLAG = (
     Column("name", "STRING", _L, "The pattern, as TalkPilot's field is called."),
     Column("detected", "BOOL", _L, "Whether the call shows it."),
-    Column("reasoning", "STRING", _L, "Why.", Is.PERSONAL),
+    Column("reasoning", "STRING", _L, "Why.", Trait.PERSONAL),
     Column("score_impact", "FLOAT64", _L, "How much it lowered the score."),
 )
 _RESULT = (
     Column("outcome", "BOOL", _L, "Whether the call reached its goal."),
     Column("outcome_label", "STRING", _L, "success, failed or neutral."),
     Column("final_score", "FLOAT64", _L, "Score from 1 to 10."),
-    Column("summary_reasoning", "STRING", _L, "Why.", Is.PERSONAL),
+    Column("summary_reasoning", "STRING", _L, "Why.", Trait.PERSONAL),
 )
 
 PERFORMANCE: tuple[Column, ...] = (
-    Column("id", "STRING", _K, "The record's key (UUID), another than its call's.", Is.NEEDED),
-    Column("agent_id", "STRING", _K, "The agent that took the call (UUID).", Is.NEEDED),
-    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition.", Is.NEEDED),
-    Column("call_id", "STRING", _L, "LiveKit's id of the call, as in calls.", Is.PERSONAL),
-    Column("caller_phone", "STRING", _L, "The caller's number.", Is.PERSONAL),
-    Column("agent_phone_number", "STRING", _L, "The number that was dialled.", Is.PERSONAL),
-    Column("duration_seconds", "INT64", _L, "Length of the call in seconds.", Is.NEEDED),
-    Column("disconnect_reason", "STRING", _L, "How the session ended.", Is.NEEDED),
-    Column("session_status", "STRING", _L, "Last status of the agent's session.", Is.NEEDED),
+    Column("id", "STRING", _K, "The record's key (UUID), another than its call's."),
+    Column("agent_id", "STRING", _K, "The agent that took the call (UUID)."),
+    Column("created_at", "TIMESTAMP", _K, "Start of the call; the table's partition."),
+    Column("call_id", "STRING", _L, "LiveKit's id of the call, as in calls.", _PERSONAL),
+    Column("caller_phone", "STRING", _L, "The caller's number.", _PERSONAL),
+    Column("agent_phone_number", "STRING", _L, "The number that was dialled.", _PERSONAL),
+    Column("duration_seconds", "INT64", _L, "Length of the call in seconds."),
+    Column("disconnect_reason", "STRING", _L, "How the session ended."),
+    Column("session_status", "STRING", _L, "Last status of the agent's session."),
     *(
-        Column(f"{of}_latency_{quantile}", "FLOAT64", _L, f"{what}, in seconds: {how}.", Is.NEEDED)
+        Column(f"{of}_latency_{quantile}", "FLOAT64", _L, f"{what}, in seconds: {how}.")
         for of, what in _LATENCY.items()
         for quantile, how in _QUANTILE.items()
     ),
-    Column("llm_total_tokens", "INT64", _L, "Tokens that the call used.", Is.NEEDED),
-    Column("llm_prompt_tokens", "INT64", _L, "Of these, in prompts.", Is.NEEDED),
-    Column("llm_completion_tokens", "INT64", _L, "Of these, in replies.", Is.NEEDED),
-    Column("pre_call_variables", "JSON", _L, "What the agent knew before the call.", Is.PERSONAL),
-    Column("extracted_variables", "JSON", _L, "What the agent learnt.", Is.PERSONAL),
-    Column("llm_provider", "STRING", _L, "Provider of the language model.", Is.NEEDED),
-    Column("llm_model", "STRING", _L, "The language model.", Is.NEEDED),
-    Column("tts_provider", "STRING", _L, "Provider of the voice.", Is.NEEDED),
-    Column("stt", "STRING", _L, "Provider of speech to text.", Is.NEEDED),
-    Column("pipeline_mode", "STRING", _L, "How the voice pipeline ran.", Is.NEEDED),
+    Column("llm_total_tokens", "INT64", _L, "Tokens that the call used."),
+    Column("llm_prompt_tokens", "INT64", _L, "Of these, in prompts."),
+    Column("llm_completion_tokens", "INT64", _L, "Of these, in replies."),
+    Column("pre_call_variables", "JSON", _L, "What the agent knew before the call.", _PERSONAL),
+    Column("extracted_variables", "JSON", _L, "What the agent learnt.", _PERSONAL),
+    Column("llm_provider", "STRING", _L, "Provider of the language model."),
+    Column("llm_model", "STRING", _L, "The language model."),
+    Column("tts_provider", "STRING", _L, "Provider of the voice."),
+    Column("stt", "STRING", _L, "Provider of speech to text."),
+    Column("pipeline_mode", "STRING", _L, "How the voice pipeline ran."),
+    Column("prompt_fingerprint", "STRING", _L, "SHA-256 of the prompt: equal for equal prompts."),
     Column(
-        "prompt_fingerprint",
-        "STRING",
-        _L,
-        "SHA-256 of the prompt: equal for equal prompts.",
-        Is.NEEDED,
+        "final_result", "STRUCT", _L, "TalkPilot's judgement of the call.", _DROP, fields=_RESULT
     ),
-    Column("final_result", "STRUCT", _L, "TalkPilot's judgement of the call.", fields=_RESULT),
     Column(
         "red_flags",
         "STRUCT",
         _L,
         "Patterns of failure that were looked for; unknown ones too.",
+        _DROP,
         fields=_FLAG,
         is_repeated=True,
     ),
-    Column("extra", "JSON", _L, "Unknown fields, and values that do not fit.", Is.PERSONAL),
+    Column("extra", "JSON", _L, "Unknown fields, and values that do not fit.", _PERSONAL),
     Column(
         "purged_at",
         "TIMESTAMP",
         Source.LOAD,
         "When a load found that calls lacks the call, or that it is purged or gone.",
-        Is.NEEDED,
     ),
-    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot.", Is.NEEDED),
+    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot."),
 )
 """The columns of the table of performance records, whose name ends in ``_performance``."""
 
 AGENTS: tuple[Column, ...] = (
-    Column("id", "STRING", _K, "The agent's key (UUID).", Is.NEEDED),
-    Column("organization_id", "STRING", _L, "The organization that has the agent.", Is.NEEDED),
-    Column("name", "STRING", _L, "What the agent is called.", Is.NEEDED),
+    Column("id", "STRING", _K, "The agent's key (UUID)."),
+    Column("organization_id", "STRING", _L, "The organization that has the agent."),
+    Column("name", "STRING", _L, "What the agent is called."),
     Column(
         "valid_from",
         "TIMESTAMP",
         _L,
         "Since when the row is true: since TalkPilot changed the agent, or a run first saw that.",
-        Is.NEEDED,
     ),
-    Column("settings", "JSON", _L, "All else that TalkPilot's list tells of it.", Is.NEEDED),
-    Column("prompt", "STRING", _L, "The prompt, if you chose to keep it.", Is.NEEDED),
-    Column("greeting", "STRING", _L, "The greeting, if you chose to keep it.", Is.NEEDED),
-    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values.", Is.NEEDED),
+    Column("settings", "JSON", _L, "All else that TalkPilot's list tells of it."),
+    Column("prompt", "STRING", _L, "The prompt, if you chose to keep it."),
+    Column("greeting", "STRING", _L, "The greeting, if you chose to keep it."),
+    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values."),
 )
 """The columns of the table of agents, whose name ends in ``_agents``."""
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "calls": COLUMNS,
+    "calls": CALLS,
     "performance": PERFORMANCE,
     "agents": AGENTS,
 }
@@ -262,19 +266,17 @@ DETAIL_DRIFT = Column("detail_drift", "JSON", Source.STAGING, "Likewise, of the 
 DETAIL_FOUND = Column("detail_found", "BOOL", Source.STAGING, "False: TalkPilot has no detail.")
 
 
-NEEDED = tuple(column.name for column in COLUMNS if Is.NEEDED in column.traits)
-PERSONAL = tuple(column for column in COLUMNS if Is.PERSONAL in column.traits)
-IMPERSONAL = tuple(
-    column.name for column in COLUMNS if column.source in (_K, _L) and column not in PERSONAL
+KEPT_BY_PURGE = tuple(
+    column.name for column in CALLS if column.source in (_K, _L) and not column.is_personal
 )
 """The columns that a purge leaves in a staged list row."""
-RECORDING = tuple(column.name for column in COLUMNS if column.name.startswith("recording_"))
+RECORDING_COLUMNS = tuple(column.name for column in CALLS if column.name.startswith("recording_"))
 """The columns about a recording; null if recordings are not archived."""
 
 
-def names(*sources: Source) -> list[str]:
-    """Return the names of the columns from ``sources``, in the table's order."""
-    return [column.name for column in COLUMNS if column.source in sources]
+def call_columns(*sources: Source) -> list[str]:
+    """Return the names of the calls' columns from ``sources``, in the table's order."""
+    return [column.name for column in CALLS if column.source in sources]
 
 
 def drift_columns(*sources: Source) -> list[str]:
@@ -284,7 +286,7 @@ def drift_columns(*sources: Source) -> list[str]:
     list of messages goes to ``transcript_raw``.
     """
     fields = {name for name, field in CallDetail.model_fields.items() if not field.is_required()}
-    return [name for name in names(*sources) if name in fields - {"transcript"}]
+    return [name for name in call_columns(*sources) if name in fields - {"transcript"}]
 
 
 def staging_columns(kind: str) -> list[Column]:
@@ -293,5 +295,5 @@ def staging_columns(kind: str) -> list[Column]:
         return [column for column in PERFORMANCE if column.source in {_K, _L}]
     is_details = kind == "details"
     sources = {_K, _L, _D} if is_details else {_K, _L}
-    columns = [column for column in COLUMNS if column.source in sources]
+    columns = [column for column in CALLS if column.source in sources]
     return columns + ([DRIFT, DETAIL_DRIFT, DETAIL_FOUND] if is_details else [DRIFT])

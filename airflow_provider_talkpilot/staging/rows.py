@@ -12,7 +12,7 @@ from airflow_provider_talkpilot.api import Agent, Call, CallDetail, PerformanceR
 from airflow_provider_talkpilot.api.interval import format_utc, read_moment
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import RedFlag, storable
-from airflow_provider_talkpilot.staging.columns import PERFORMANCE, Is
+from airflow_provider_talkpilot.staging.columns import PERFORMANCE
 
 # Webhooks' names of roles, and the API's (or our) names for the same.
 _ROLES = {
@@ -245,10 +245,10 @@ def without_personal(row: dict[str, Any]) -> dict[str, Any]:
     kept = dict(row)
     for column in PERFORMANCE:
         value = row.get(column.name)
-        if Is.PERSONAL in column.traits and column.name in row:
+        if column.is_personal and column.name in row:
             kept[column.name] = None
         elif column.fields and value:
-            empty = {field.name: None for field in column.fields if Is.PERSONAL in field.traits}
+            empty = {field.name: None for field in column.fields if field.is_personal}
             kept[column.name] = (
                 [item | empty for item in value] if column.is_repeated else value | empty
             )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
-from airflow_provider_talkpilot.staging.columns import RECORDING
+from airflow_provider_talkpilot.staging.columns import RECORDING_COLUMNS
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
 from tests.support.docs import code_by_heading, read, section, table
@@ -48,7 +48,7 @@ def test_what_a_purge_empties(chain: Chain) -> None:
     }
     documented = {row[0] for row in table(section(TEXT, "Columns")) if row[4] == "empty"}
     # This chain has no webhooks, which bring turns, and no recordings.
-    assert documented == emptied | {"turns", *RECORDING}
+    assert documented == emptied | {"turns", *RECORDING_COLUMNS}
 
 
 @pytest.fixture

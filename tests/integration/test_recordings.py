@@ -19,7 +19,7 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
-from airflow_provider_talkpilot.staging.columns import RECORDING
+from airflow_provider_talkpilot.staging.columns import RECORDING_COLUMNS
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -138,7 +138,9 @@ def test_recordings_are_archived_beside_their_rows(
     others = [row for row in recorded.rows().values() if not row["recording_uri"]]
     assert len(archived) > 20
     assert {row["recording_status"] for row in others if not row["is_purged"]} <= {"expired"}
-    assert all(row[name] is None for row in others if row["is_purged"] for name in RECORDING)
+    assert all(
+        row[name] is None for row in others if row["is_purged"] for name in RECORDING_COLUMNS
+    )
     # The key goes to the API alone, and the address nowhere.
     audio = [request for request in recorded.sandbox.requests if request.kind == "audio"]
     assert audio
@@ -232,7 +234,7 @@ def test_a_purge_and_an_erasure_delete_the_recordings(anywhere: Recorded) -> Non
     recorded, lost = anywhere, anywhere.run_then_lose_two()
     recorded.chain.run()
     for row in lost:
-        assert all(recorded.rows()[row["id"]][name] is None for name in RECORDING)
+        assert all(recorded.rows()[row["id"]][name] is None for name in RECORDING_COLUMNS)
     recorded.assert_archive_is_table()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.cloud.bigquery import Client
 
-from airflow_provider_talkpilot.staging.columns import COLUMNS, RECORDING
+from airflow_provider_talkpilot.staging.columns import CALLS, RECORDING_COLUMNS
 
 Row = dict[str, Any]
 
@@ -18,8 +18,8 @@ SET = "<set>"
 """Stands for a time of our own clock, in expected rows and in the table's."""
 
 # Columns of the table of calls; a choice can name columns of the other tables, too.
-DROPPABLE = tuple(column.name for column in COLUMNS if column.is_droppable)
-HASHABLE = tuple(column.name for column in COLUMNS if column.is_hashable)
+DROPPABLE = tuple(column.name for column in CALLS if column.is_droppable)
+HASHABLE = tuple(column.name for column in CALLS if column.is_hashable)
 
 _OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
 
@@ -66,7 +66,7 @@ def expected_rows(
             "final_score": call["final_score"] if details or scores else None,
             "detail_updated_at": version if known and details else None,
             "detail_synced_at": SET if details else None,
-            **dict.fromkeys(RECORDING),
+            **dict.fromkeys(RECORDING_COLUMNS),
             "erased_at": None,
             "synced_at": SET,
         }

@@ -9,7 +9,7 @@ from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.get_provider_info import get_provider_info
 from airflow_provider_talkpilot.hooks.connection import FIELD_BEHAVIOUR, conn_fields
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.staging.columns import COLUMNS, PERSONAL
+from airflow_provider_talkpilot.staging.columns import CALLS
 from tests.support.docs import read, section, table
 
 PACKAGE = "airflow_provider_talkpilot"
@@ -66,7 +66,7 @@ def test_the_connections_fields_and_defaults() -> None:
 def test_what_becomes_of_each_column() -> None:
     told = rows("privacy", "What becomes of a call, and of its columns")
     columns = [name for row in told for name in names(row[0])]
-    assert sorted(columns) == sorted(column.name for column in COLUMNS)
+    assert sorted(columns) == sorted(column.name for column in CALLS)
     emptied = {name for row in told if row[3] == "**empty**" for name in names(row[0])}
-    personal = {column.name for column in PERSONAL}
+    personal = {column.name for column in CALLS if column.is_personal}
     assert emptied == personal | {"detail_updated_at", "detail_synced_at"}

@@ -20,12 +20,12 @@
 
 {#- A column without its personal data; of arrays and structs the other fields stay. -#}
 {%- macro emptied(table, column) -%}
-{%- if is_personal(column) -%}
+{%- if column.is_personal -%}
 CAST(NULL AS {{ column.type }})
 {%- elif column.is_repeated -%}
 ARRAY(
     SELECT AS STRUCT {% for field in column.fields -%}
-      {{ 'CAST(NULL AS %s)' % field.type if is_personal(field) else 'part.%s' % field.name }} AS {{ field.name }}
+      {{ 'CAST(NULL AS %s)' % field.type if field.is_personal else 'part.%s' % field.name }} AS {{ field.name }}
       {{- ', ' if not loop.last }}
     {%- endfor %}
     FROM UNNEST({{ table }}.{{ column.name }}) AS part WITH OFFSET AS place
@@ -34,7 +34,7 @@ ARRAY(
 {%- elif column.fields -%}
 IF({{ table }}.{{ column.name }} IS NULL, NULL, STRUCT(
     {%- for field in column.fields -%}
-      {{ 'CAST(NULL AS %s)' % field.type if is_personal(field) else '%s.%s.%s' % (table, column.name, field.name) }} AS {{ field.name }}
+      {{ 'CAST(NULL AS %s)' % field.type if field.is_personal else '%s.%s.%s' % (table, column.name, field.name) }} AS {{ field.name }}
       {{- ', ' if not loop.last }}
     {%- endfor %}))
 {%- else -%}

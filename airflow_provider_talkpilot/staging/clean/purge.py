@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
-from airflow_provider_talkpilot.staging.columns import IMPERSONAL
+from airflow_provider_talkpilot.staging.columns import KEPT_BY_PURGE
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days, read_event
 from airflow_provider_talkpilot.staging.inventory import File, list_files, skip_errors
@@ -141,7 +141,7 @@ def _purge_row(row: Row, file: File, calls: WalkedCalls) -> Row | None:
         kept = without_personal(row)
         return row if kept == row else kept
     if state is CallState.PURGED and kind == "calls":
-        return {name: row.get(name) for name in IMPERSONAL} | {"is_purged": True}
+        return {name: row.get(name) for name in KEPT_BY_PURGE} | {"is_purged": True}
     return None
 
 

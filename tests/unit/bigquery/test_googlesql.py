@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS
 from airflow_provider_talkpilot.staging.columns import (
     AGENTS,
-    COLUMNS,
+    CALLS,
     PERFORMANCE,
     Column,
     staging_columns,
@@ -46,8 +46,8 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
         for rare in ({}, {"duplicates": 1, "gone_agents": ["a", "b"]})
     ),
     ("merge", MERGE | RECORDS | {"kind": "details"}),
-    *(("add_column", {"column": column}) for column in COLUMNS if column.mode != "REQUIRED"),
-    *(("widen_column", {"column": column}) for column in COLUMNS if column.type == "FLOAT64"),
+    *(("add_column", {"column": column}) for column in CALLS if column.mode != "REQUIRED"),
+    *(("widen_column", {"column": column}) for column in CALLS if column.type == "FLOAT64"),
     ("merge_performance", {"interval": INTERVAL, "kind": "performance", "keeps_scores": True}),
     ("purge_performance", {"interval": INTERVAL, "purged_at": INTERVAL.end}),
     *(("known_details", {"interval": INTERVAL, "has_recordings": has}) for has in (False, True)),
@@ -66,7 +66,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
         (
             f"view_{view}",
             {
-                "columns": [column.name for column in COLUMNS],
+                "columns": [column.name for column in CALLS],
                 "has_agents": has,
                 "has_performance": has,
             },
@@ -117,8 +117,8 @@ def analyse() -> Analyse:
     def analyse(sql: str, kind: str = "calls") -> None:
         catalog = (
             CatalogBuilder("demo")
-            .add_table(table(str(TARGET), list(COLUMNS)))
-            .add_table(table("kept", list(COLUMNS)))
+            .add_table(table(str(TARGET), list(CALLS)))
+            .add_table(table("kept", list(CALLS)))
             .add_table(table("demo.calls.staging", staging_columns(kind)))
             .add_table(table(str(TARGET.performance), list(PERFORMANCE)))
             .add_table(table(str(TARGET.agents), list(AGENTS)))

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.views import VIEWS
-from airflow_provider_talkpilot.staging.columns import Source, names
+from airflow_provider_talkpilot.staging.columns import Source, call_columns
 from tests.support.docs import DOCS, code
 from tests.unit.bigquery import test_googlesql as googlesql
 
@@ -92,8 +92,8 @@ def test_every_column_is_inserted_and_updated(kind: str, sources: tuple[Source, 
     sql = filled_in("merge", kind)
     inserted = re.search(r"INSERT INTO \S+ \(([^)]*)\)\nSELECT (.*)", sql)
     assert inserted
-    assert sorted(inserted[1].split(", ")) == sorted(names(*sources))
+    assert sorted(inserted[1].split(", ")) == sorted(call_columns(*sources))
     assert inserted[2].split(", ") == [f"S.{name}" for name in inserted[1].split(", ")]
     updated = set(re.findall(r"^  (\w+) = ", sql, re.MULTILINE))
-    assert set(names(*sources)) - set(names(Source.KEY)) <= updated
+    assert set(call_columns(*sources)) - set(call_columns(Source.KEY)) <= updated
     assert "created_at" not in updated, "a call stays in its partition"

@@ -6,10 +6,10 @@ import pytest
 from jinja2 import UndefinedError
 
 from airflow_provider_talkpilot.bigquery.statements import render
-from airflow_provider_talkpilot.staging.columns import COLUMNS
+from airflow_provider_talkpilot.staging.columns import CALLS
 from tests.unit.bigquery.test_googlesql import TARGET
 
-ALL = [column.name for column in COLUMNS]
+ALL = [column.name for column in CALLS]
 
 
 def sql_of(name: str, columns: list[str] = ALL) -> str:

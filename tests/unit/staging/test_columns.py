@@ -17,11 +17,11 @@ from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import Text
 from airflow_provider_talkpilot.staging.choices import (
     KEEP_ALL,
+    NEEDED,
     ColumnChoices,
     Hasher,
     checked_choices,
 )
-from airflow_provider_talkpilot.staging.columns import NEEDED
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
 from airflow_provider_talkpilot.staging.rows import (
     call_row,
