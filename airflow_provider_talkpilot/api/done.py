@@ -24,7 +24,7 @@ from airflow_provider_talkpilot.api.walk import Walk, list_agents
 
 
 @dataclass(frozen=True)
-class Progress:
+class DoneCount:
     """How many calls of an interval are done.
 
     :param is_done: whether enough calls are done.
@@ -37,7 +37,7 @@ class Progress:
     done: int
 
     def of(self, interval: Interval) -> str:
-        """Describe the progress in one line, without a full stop."""
+        """Describe the count in one line, without a full stop."""
         return f"Of {self.calls:,} call(s) looked at in {interval}, {self.done:,} are done"
 
 
@@ -59,7 +59,7 @@ class DoneWatch:
         self.interval, self.share = interval, share
         self.agent_ids = None if agent_ids is None else [*agent_ids]
 
-    def check(self) -> Exchange[Progress]:
+    def check(self) -> Exchange[DoneCount]:
         """Count the calls, and those that are done, as they are now."""
         if self.agent_ids is None:
             self.agent_ids = [agent.id for agent in (yield from list_agents())]
@@ -73,7 +73,7 @@ class DoneWatch:
                 self.agent_ids.insert(0, agent_id)
                 break
         # In binary, 0.07 of 100 calls are a little more than 7.
-        return Progress(done >= round(self.share * calls, 6), calls, done)
+        return DoneCount(done >= round(self.share * calls, 6), calls, done)
 
     def _count(self, agent_id: str) -> Exchange[tuple[int, int]]:
         """Return the number of an agent's calls, and of those that are done.

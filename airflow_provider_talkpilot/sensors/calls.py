@@ -124,14 +124,14 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
         max_wait = DEFER_AFTER.total_seconds() if frees_worker else None
         try:
             with TalkPilotHook(self.talkpilot_conn_id).get_conn(max_wait=max_wait) as client:
-                progress = run(client.fetch, watch.check())
+                count = run(client.fetch, watch.check())
         except QuotaExhaustedError as exhausted:
             self.log.info("%s", exhausted)
             return PokeReturnValue(False), max(again, exhausted.resume_at)
         requests = sum(client.requests.values())
-        self.log.info("%s (%d request(s)).", progress.of(watch.interval), requests)
-        counts = {"calls": progress.calls, "done": progress.done}
-        return PokeReturnValue(progress.is_done, counts), again
+        self.log.info("%s (%d request(s)).", count.of(watch.interval), requests)
+        counts = {"calls": count.calls, "done": count.done}
+        return PokeReturnValue(count.is_done, counts), again
 
     def _defer(self, watch: DoneWatch, next_poke_at: datetime) -> None:
         timeout = timedelta(seconds=self.timeout)

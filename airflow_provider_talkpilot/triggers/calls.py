@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.done import DoneWatch, Progress
+from airflow_provider_talkpilot.api.done import DoneCount, DoneWatch
 from airflow_provider_talkpilot.api.errors import ConfigurationError, TalkPilotError
 from airflow_provider_talkpilot.api.exchange import run_async
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
@@ -64,7 +64,7 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
         self._last_check = f"{interval} was not checked yet"
         try:
             async with asyncio.timeout(_seconds_until(self.timeout_at)) as limit:
-                progress = await self._until_done(watch)
+                count = await self._until_done(watch)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -72,25 +72,25 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
             return {"status": "timeout", "message": message}
         except TalkPilotError as error:
             return {"status": "error", "message": str(error), "retryable": error.retryable}
-        return {"status": "success", "calls": progress.calls, "done": progress.done}
+        return {"status": "success", "calls": count.calls, "done": count.done}
 
-    async def _until_done(self, watch: DoneWatch) -> Progress:
+    async def _until_done(self, watch: DoneWatch) -> DoneCount:
         hook = TalkPilotHook(self.talkpilot_conn_id)
         await asyncio.sleep(_seconds_until(self.next_poke_at))
         while True:
             try:
                 async with await hook.get_async_conn() as client:
-                    progress = await run_async(client.fetch, watch.check())
+                    count = await run_async(client.fetch, watch.check())
             except TalkPilotError as error:
                 # The worker has found the connection, so the triggerer may lack it for ever.
                 if not error.retryable or isinstance(error, ConfigurationError):
                     raise
                 self.log.warning("%s The sensor checks again in %.0f s.", error, self.poke_interval)
             else:
-                self._last_check = progress.of(watch.interval)
+                self._last_check = count.of(watch.interval)
                 self.log.info("%s.", self._last_check)
-                if progress.is_done:
-                    return progress
+                if count.is_done:
+                    return count
             await asyncio.sleep(self.poke_interval)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.api.done import DoneWatch, Progress
+from airflow_provider_talkpilot.api.done import DoneCount, DoneWatch
 from airflow_provider_talkpilot.api.errors import UnexpectedResponseError
 from airflow_provider_talkpilot.api.exchange import Request, run
 from airflow_provider_talkpilot.sandbox.api.query import read_query
@@ -64,8 +64,8 @@ class Api:
         agent_id = self.store.agent_ids[agent]
         return self.store.insert_late(agent_id, created_at, done=done, deleted_at=None)
 
-    def check(self, watch: DoneWatch) -> tuple[Progress, int]:
-        """Return the progress, and the number of requests that it took."""
+    def check(self, watch: DoneWatch) -> tuple[DoneCount, int]:
+        """Return the count, and the number of requests that it took."""
         before = self.requests
         return run(self.fetch, watch.check()), self.requests - before
 
@@ -75,8 +75,8 @@ class Api:
         return [call["done"] is True for call in calls if call["deleted_at"] is None]
 
 
-def check_response(body: dict[str, Any], share: float = 0.5) -> Progress:
-    """Return the progress if the API responds to every request with this body."""
+def check_response(body: dict[str, Any], share: float = 0.5) -> DoneCount:
+    """Return the count if the API responds to every request with this body."""
     return run(lambda _: body, DoneWatch(DAY, share, [AGENT]).check())
 
 
@@ -101,7 +101,7 @@ def test_a_done_that_does_not_fit_counts_as_not_done(done: Any) -> None:
     noon = "2026-03-16 12:00:00+00"
     rows = [{"created_at": noon, "done": done}, {"created_at": noon, "done": True}]
     body = {"data": rows, "pagination": {"total": 2, "pages": 1.5}}
-    assert check_response(body) == Progress(True, 2, 1)
+    assert check_response(body) == DoneCount(True, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_share_is_not_rounded(share: float, done: int, is_enough: bool) -> Non
     """0.07 of 100 calls are 7, though a little more in binary."""
     calls = [{"created_at": NOON.isoformat(), "done": number < done} for number in range(100)]
     body = {"data": calls, "pagination": {"total": 100}}
-    assert check_response(body, share) == Progress(is_enough, 100, done)
+    assert check_response(body, share) == DoneCount(is_enough, 100, done)
 
 
 MANY_AT = [NOON, DAY.start - SECOND / 2, DAY.end]
@@ -150,11 +150,11 @@ def test_the_count_is_right_whatever_the_api_leaves_open(
         if step is not None and step < len(made):
             api.store.edit(made[step], done=True)
         truth = api.truth()
-        progress, requests = api.check(watch)
-        assert progress.is_done == (sum(truth) >= Fraction(str(share)) * len(truth))
+        count, requests = api.check(watch)
+        assert count.is_done == (sum(truth) >= Fraction(str(share)) * len(truth))
         # Four for each of two agents; more than a page of calls in the second beside costs another.
         assert requests <= 4 + 4 + 2
-        if progress.is_done or share < 1:
-            assert (progress.calls, progress.done) == (len(truth), sum(truth))
+        if count.is_done or share < 1:
+            assert (count.calls, count.done) == (len(truth), sum(truth))
         else:
-            assert 0 < progress.calls - progress.done <= len(truth) - sum(truth)
+            assert 0 < count.calls - count.done <= len(truth) - sum(truth)
