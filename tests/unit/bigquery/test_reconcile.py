@@ -23,7 +23,7 @@ WALK = ListManifest(
 
 
 @pytest.mark.parametrize(
-    ("comparison", "message"),
+    ("counts", "message"),
     [
         (
             Comparison("a", staged=46, live=44, missing=2),
@@ -40,22 +40,20 @@ WALK = ListManifest(
         (Comparison("a"), "none is in the staging table, emptied by another load"),
     ],
 )
-def test_each_difference_has_its_own_cause(comparison: Comparison, message: str) -> None:
+def test_each_difference_has_its_own_cause(counts: Comparison, message: str) -> None:
     with pytest.raises(BigQueryLoadError, match=message) as caught:
-        reconcile([comparison], WALK, TARGET, 0)
+        reconcile([counts], WALK, TARGET, 0)
     assert caught.value.retryable
     assert str(caught.value).count(" since") == 1, "and no other cause"
 
 
 @pytest.mark.parametrize(
-    "comparison",
+    "counts",
     [
         Comparison("a", staged=46, live=43, loaded_since=3),
         # A call that is in the lists of two agents is one row.
         Comparison("a", staged=45, live=46),
     ],
 )
-def test_rows_from_elsewhere_and_calls_in_two_lists_are_no_difference(
-    comparison: Comparison,
-) -> None:
-    assert reconcile([comparison], WALK, TARGET, 0) == 46
+def test_rows_from_elsewhere_and_calls_in_two_lists_are_no_difference(counts: Comparison) -> None:
+    assert reconcile([counts], WALK, TARGET, 0) == 46
