@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,7 +58,7 @@ def model(
         had = latest.get(detail.id)
         if had is None or detail.fetched_at > had.fetched_at:
             flags = "loaded", "recorded", "archived"
-            kept = {name: getattr(detail, name) or bool(getattr(had, name, 0)) for name in flags}
+            kept: Any = {name: getattr(detail, name) or getattr(had, name, False) for name in flags}
             latest[detail.id] = detail._replace(**kept)
     drops, every_version = options.choices.drops, options.details == "every_version"
     missing = []
