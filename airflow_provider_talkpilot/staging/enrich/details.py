@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundError
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
-from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.enrich.plan import ListedCall
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest
-from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
+from airflow_provider_talkpilot.staging.parts import Part, read_records
 from airflow_provider_talkpilot.staging.progress import Progress
 from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
+from airflow_provider_talkpilot.staging.work import StagedWork
 
 # A kill costs at most BATCH_ROWS details: those in flight and those that are not staged yet. So a
 # part is staged when it has BATCH_ROWS less the requests in flight, and at least LEAST_ROWS. One
@@ -50,28 +48,13 @@ class Detail(NamedTuple):
 class DetailBatches:
     """Fetches details, stages them in parts, and saves a checkpoint with each part.
 
-    :param client: the API; after an error its quota is closed.
-    :param folder: where the checkpoint is.
-    :param manifest: its parts, requests and counts are updated.
-    :param writer: stages the rows.
-    :param rejects: stages the records that failed validation.
+    :param work: what is staged; after an error its client's quota is closed.
     :param options: how to enrich.
     """
 
-    def __init__(
-        self,
-        client: TalkPilotClient,
-        folder: ObjectStoragePath,
-        manifest: DetailsManifest,
-        writer: PartWriter,
-        rejects: PartWriter,
-        options: EnrichOptions,
-    ) -> None:
-        self._client, self._folder, self._manifest = client, folder, manifest
-        self._writer, self._rejects, self._options = writer, rejects, options
+    def __init__(self, work: StagedWork[DetailsManifest], options: EnrichOptions) -> None:
+        self._work, self._manifest, self._options = work, work.manifest, options
         self._in_flight = min(options.concurrency, BATCH_ROWS - LEAST_ROWS)
-        self._spent_before = Counter(manifest.requests)
-        self._flushed_at = time.monotonic()
 
     def fetch(self, missing: Iterator[tuple[ListedCall, bool]], progress: Progress) -> None:
         """Fetch details and stage them; an error leaves after all results are staged.
@@ -80,14 +63,14 @@ class DetailBatches:
 
         :param missing: the calls, in order, each with whether its recording was archived.
         """
-        client, most_rejects = self._client, self._options.max_rejects + MOST_ACCIDENTS
+        client, most_rejects = self._work.client, self._options.max_rejects + MOST_ACCIDENTS
         # Prefetch flushes before a longer wait: then a kill in an hour of waiting costs nothing.
         with Prefetch(client.quota, self._fetch, missing, self._in_flight, self.flush) as details:
             try:
                 for detail in details:
                     self._add(detail)
                     progress.step()
-                    if self._manifest.rejected + self._rejects.rows > most_rejects:
+                    if self._manifest.rejected + self._work.rejects.rows > most_rejects:
                         break
             except BaseException as error:
                 # No request may wait for the quota now. A killed task may have little time left.
@@ -106,7 +89,7 @@ class DetailBatches:
         call, is_archived = missing
         choices, archive = self._options.choices, self._options.archive
         try:
-            detail = self._client.call(call.agent_id, call.id, permit)
+            detail = self._work.client.call(call.agent_id, call.id, permit)
         except NotFoundError:
             if not call.deleted:
                 return Detail()
@@ -127,31 +110,25 @@ class DetailBatches:
         manifest.fetched += 1
         _count(manifest.drift, *detail.drift)
         if detail.reject:
-            self._rejects.write([detail.reject])
+            self._work.rejects.write([detail.reject])
             manifest.reject_reason = manifest.reject_reason or detail.reject["reason"]
         elif detail.row:
-            self._writer.write([detail.row])
+            self._work.rows.write([detail.row])
             if status := detail.row.get("recording_status"):
                 _count(manifest.recordings, status)
         else:
             manifest.vanished += 1
-        is_late = time.monotonic() - self._flushed_at >= BATCH_SECONDS
-        if is_late or self._writer.rows >= BATCH_ROWS - self._in_flight:
+        is_late = time.monotonic() - self._work.flushed_at >= BATCH_SECONDS
+        if is_late or self._work.rows.rows >= BATCH_ROWS - self._in_flight:
             self.flush()
 
     def flush(self) -> None:
         """Stage the rows and rejects that were added since the last flush."""
-        part = self._writer.flush()
-        if rejects := self._rejects.flush():
-            self._manifest.rejects.append(rejects)
-        self._manifest.requests = dict(self._spent_before + self._client.requests)
-        if part:
-            self._manifest.parts.append(part)
+        if self._work.flush():
             packed = self._pack()
-            self._manifest.save_checkpoint(self._folder)
+            self._manifest.save_checkpoint(self._work.folder)
             for small in packed:
-                storage.delete(self._folder / small.name)
-        self._flushed_at = time.monotonic()
+                storage.delete(self._work.folder / small.name)
 
     def _pack(self) -> list[Part]:
         """Stage one part in place of the last small ones, if there are many.
@@ -162,12 +139,12 @@ class DetailBatches:
         if len(small) < PACKED_PARTS or any(part.rows > BATCH_ROWS for part in small):
             return []
         try:
-            with self._writer.all_or_nothing():
+            with self._work.rows.all_or_nothing():
                 for part in small:
-                    self._writer.write(read_records(self._folder / part.name))
+                    self._work.rows.write(read_records(self._work.folder / part.name))
         except ManifestError:  # another run of the interval packed or cleaned them
             return []
-        large = self._writer.flush()
+        large = self._work.rows.flush()
         self._manifest.parts[-PACKED_PARTS:] = [large] if large else []
         return small
 

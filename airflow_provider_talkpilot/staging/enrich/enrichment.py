@@ -29,7 +29,7 @@ from airflow_provider_talkpilot.staging.manifests import (
     load_checkpoint,
 )
 from airflow_provider_talkpilot.staging.names import root_of
-from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_intact, read_records
+from airflow_provider_talkpilot.staging.parts import Part, read_intact, read_records
 from airflow_provider_talkpilot.staging.progress import (
     PER_HOUR,
     PER_MINUTE,
@@ -39,6 +39,7 @@ from airflow_provider_talkpilot.staging.progress import (
     seconds_for,
 )
 from airflow_provider_talkpilot.staging.rows import event_row
+from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)
 
@@ -140,21 +141,13 @@ def _fetch_missing(
         # the query, the plan notices that it is gone.
         own, elsewhere = list_parts(folder, "details"), _find_elsewhere(folder)
         plan.add_details(known(lists) if known else ())
-        with (
-            PartWriter(folder, "details", first=len(own)) as writer,
-            PartWriter(folder, "rejects") as rejects,
-        ):
-            manifest.parts = _take_over(own, elsewhere, plan, writer)
+        with StagedWork(client, folder, manifest, first=len(own)) as work:
+            _take_over(own, elsewhere, plan, work)
             if not options.every_version:
-                events = _stage_events(folder, lists, plan, writer, options.choices)
-                manifest.by_webhook += sum(part.rows for part in events)
-                manifest.parts += events
-                if events:
-                    manifest.save_checkpoint(folder)  # the next try counts them too
+                _stage_events(lists, plan, work, options.choices)
             progress = Progress(_log_plan(manifest, plan, options, client.quota))
-            batches = DetailBatches(client, folder, manifest, writer, rejects, options)
             with log_group("Details, as they come"):
-                batches.fetch(plan.missing(), progress)
+                DetailBatches(work, options).fetch(plan.missing(), progress)
 
 
 def _rows(folder: ObjectStoragePath, lists: ListManifest) -> Iterator[dict[str, Any]]:
@@ -175,8 +168,8 @@ def _take_over(
     own: Sequence[ObjectStoragePath],
     elsewhere: Sequence[ObjectStoragePath],
     plan: DetailPlan,
-    writer: PartWriter,
-) -> list[Part]:
+    work: StagedWork[DetailsManifest],
+) -> None:
     """Enter staged details into the plan, so that they are not requested again.
 
     A call that the list lacks may be gone from TalkPilot, and its detail must not come back into
@@ -185,26 +178,25 @@ def _take_over(
 
     :param own: detail parts in this folder.
     :param elsewhere: detail parts of other work on the same calls.
-    :return: the parts with details that the warehouse lacks.
+    :param work: its manifest gets the parts with details that the warehouse lacks.
     :raises _PartDeletedError: when a part of this folder was deleted meanwhile.
     """
-    parts, mixed = list[Part](), list[ObjectStoragePath]()
+    mixed = list[ObjectStoragePath]()
     for path in own:
         part, rows = _read_own(path)
         if not all(plan.has_call(row["id"]) for row in rows):
             mixed.append(path)
         elif plan.add_details(map(KnownDetail.of_row, rows)) and part:
-            parts.append(part)
+            work.manifest.parts.append(part)
     # Copy last, because the parts above can be copies that an interrupted try made.
     for path in mixed:
         _, rows = _read_own(path)
-        parts += _stage(filter(plan.is_usable, rows), plan, writer)
+        _stage(filter(plan.is_usable, rows), plan, work)
     for path in elsewhere:
         rows = []
         with skip_errors():
             _, rows = read_intact(path) or (None, [])
-        parts += _stage(filter(plan.is_usable, rows), plan, writer)
-    return parts
+        _stage(filter(plan.is_usable, rows), plan, work)
 
 
 def _read_own(path: ObjectStoragePath) -> tuple[Part | None, list[dict[str, Any]]]:
@@ -221,27 +213,24 @@ def _read_own(path: ObjectStoragePath) -> tuple[Part | None, list[dict[str, Any]
 
 
 def _stage_events(
-    folder: ObjectStoragePath,
     lists: ListManifest,
     plan: DetailPlan,
-    writer: PartWriter,
+    work: StagedWork[DetailsManifest],
     choices: ColumnChoices,
-) -> list[Part]:
+) -> None:
     """Stage the transcripts that the inbox has of calls without a known detail.
 
     An inbox that cannot be read costs requests, and stops nothing.
-
-    :return: the parts with them.
     """
-    now, parts = datetime.now(UTC), list[Part]()
+    now, before = datetime.now(UTC), work.manifest.by_webhook
     unknown = (
         row
-        for row in _rows(folder, lists)
+        for row in _rows(work.folder, lists)
         if not row.get("is_purged") and not plan.has_detail(row["id"])
     )
     details = (
         row | choices.row(detail)
-        for row, event in find_events(root_of(folder), unknown)
+        for row, event in find_events(root_of(work.folder), unknown)
         if (detail := event_row(row, event.call.get("transcript"), now))
     )
     while True:
@@ -249,18 +238,22 @@ def _stage_events(
         with skip_errors():
             rows = list(islice(details, _EVENT_ROWS))
         if not rows:
-            return parts
-        parts += _stage(rows, plan, writer)
+            break
+        work.manifest.by_webhook += _stage(rows, plan, work)
+    if work.manifest.by_webhook > before:
+        work.manifest.save_checkpoint(work.folder)  # the next try counts them too
 
 
-def _stage(rows: Iterable[dict[str, Any]], plan: DetailPlan, writer: PartWriter) -> list[Part]:
-    """Enter details into the plan and stage them as a part; no part where all are known."""
+def _stage(
+    rows: Iterable[dict[str, Any]], plan: DetailPlan, work: StagedWork[DetailsManifest]
+) -> int:
+    """Enter details into the plan and stage them, unless all are known; return how many."""
     rows = list(rows)
     if not plan.add_details(map(KnownDetail.of_row, rows)):
-        return []
-    writer.write(rows)
-    part = writer.flush()
-    return [part] if part else []
+        return 0
+    work.rows.write(rows)
+    work.flush()
+    return len(rows)
 
 
 def _log_plan(

@@ -25,9 +25,9 @@ from airflow_provider_talkpilot.staging.manifests import (
     delete_checkpoint,
     load_checkpoint,
 )
-from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.progress import log_group
 from airflow_provider_talkpilot.staging.rows import agent_row
+from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)
 
@@ -111,11 +111,10 @@ def _extract(
     manifest = _resume(folder, kind, agents) or _start(plan, kind)
     manifest.listed = list(listed)
     with (
-        PartWriter(folder, kind, first=len(manifest.parts)) as parts,
-        PartWriter(folder, "rejects", first=len(manifest.rejects)) as rejects,
+        StagedWork(client, folder, manifest, first=len(manifest.parts)) as work,
         log_group("Lists, agent by agent"),
     ):
-        Walker(client, folder, plan, manifest, parts, rejects).walk_agents(agents)
+        Walker(work, plan).walk_agents(agents)
     if not manifest.is_whole(folder):
         raise StagingError(
             f"Parts of {plan.interval} were deleted while the rest was walked: calls in them were "

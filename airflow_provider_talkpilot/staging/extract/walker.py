@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from airflow_provider_talkpilot.api import Call, CallFilters, Interval, TalkPilotClient
+from airflow_provider_talkpilot.api import Call, CallFilters, Interval
 from airflow_provider_talkpilot.api.errors import (
     NotFoundError,
     QuotaExhaustedError,
@@ -21,11 +21,10 @@ from airflow_provider_talkpilot.api.errors import (
 )
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, WALKS, RecordPage
-from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.manifests import DayCount, ListManifest, WalkedAgent
-from airflow_provider_talkpilot.staging.parts import PartWriter
 from airflow_provider_talkpilot.staging.rows import call_row, performance_row
+from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)
 
@@ -86,28 +85,13 @@ def slices_of(interval: Interval, total: int, pages: int) -> list[Interval]:
 class Walker:
     """Walks agents, stages their rows, and saves a checkpoint with each part.
 
-    :param client: the API.
-    :param folder: where the checkpoint is.
+    :param work: what is staged.
     :param plan: what to extract.
-    :param manifest: gets the walks, the parts, and the requests spent.
-    :param parts: stages the rows.
-    :param rejects: stages the records that failed validation.
     """
 
-    def __init__(
-        self,
-        client: TalkPilotClient,
-        folder: ObjectStoragePath,
-        plan: ExtractPlan,
-        manifest: ListManifest,
-        parts: PartWriter,
-        rejects: PartWriter,
-    ) -> None:
-        self._client, self._folder, self._plan, self._manifest = client, folder, plan, manifest
-        self._parts, self._rejects = parts, rejects
-        self._requests_before = Counter(manifest.requests)
+    def __init__(self, work: StagedWork[ListManifest], plan: ExtractPlan) -> None:
+        self._work, self._manifest, self._plan = work, work.manifest, plan
         self._pages_read = self._walks_finished = 0  # by this try
-        self._saved_at = time.monotonic()
 
     def walk_agents(self, agents: Sequence[str]) -> None:
         """Walk the agents that are left; first the one whose walk was interrupted.
@@ -166,7 +150,8 @@ class Walker:
             walked.until = interval.end if left else None
             manifest.agents.append(walked)
             self._walks_finished += 1
-            if self._parts.bytes >= PART_BYTES or time.monotonic() - self._saved_at >= PART_SECONDS:
+            is_late = time.monotonic() - self._work.flushed_at >= PART_SECONDS
+            if is_late or self._work.rows.bytes >= PART_BYTES:
                 self._save()
 
     def _walk_until_whole(self, agent_id: str, interval: Interval) -> WalkedAgent | list[Interval]:
@@ -174,11 +159,11 @@ class Walker:
 
         :return: the walk; or, if the list is long, the slices of the interval.
         """
-        quota = self._client.quota
+        quota = self._work.client.quota
         max_wait = quota.max_wait
         for attempt in range(1, WALKS + 1):
             try:
-                with self._parts.all_or_nothing(), self._rejects.all_or_nothing():
+                with self._work.rows.all_or_nothing(), self._work.rejects.all_or_nothing():
                     return self._walk_once(agent_id, interval, attempt)
             except WalkMovedError as error:
                 if attempt == WALKS:
@@ -209,7 +194,7 @@ class Walker:
                     log.info("%s row(s) of an agent in %s: %d slices.", rows, interval, len(slices))
                     return slices
                 # To wait for the quota in the worker is cheaper than to walk it again.
-                self._client.quota.max_wait = None
+                self._work.client.quota.max_wait = None
             now = datetime.now(UTC)
             for record in page.records:
                 day = days.setdefault(record.created_at.date(), DayCount())
@@ -218,7 +203,7 @@ class Walker:
                 drift.update(record.drift.keys())
             walked.calls += len(page.records)
             walked.rejected += len(page.rejects)
-            self._parts.write(
+            self._work.rows.write(
                 choices.row(call_row(record, now))
                 if isinstance(record, Call)
                 else choices.performance_row(performance_row(record, now))
@@ -226,26 +211,20 @@ class Walker:
             )
             for reject in page.rejects:
                 reason = reason or reject.reason
-                self._rejects.write([choices.reject(agent_id, reject.reason, reject.record)])
+                self._work.rejects.write([choices.reject(agent_id, reject.reason, reject.record)])
         walked.ended_at = datetime.now(UTC)
         manifest.days, manifest.drift, manifest.reject_reason = days, dict(drift), reason
         return walked
 
     def _pages_of(self, agent_id: str, interval: Interval) -> Iterator[RecordPage[Any]]:
         if self._manifest.kind == "calls":
-            return self._client.walk_calls(agent_id, interval, self._plan.filters)
-        return self._client.walk_performance(agent_id, interval)
+            return self._work.client.walk_calls(agent_id, interval, self._plan.filters)
+        return self._work.client.walk_performance(agent_id, interval)
 
     def _save(self) -> None:
         """Stage the rows of finished walks and save the checkpoint that names them."""
-        manifest = self._manifest
-        if part := self._parts.flush():
-            manifest.parts.append(part)
-        if rejects := self._rejects.flush():
-            manifest.rejects.append(rejects)
-        manifest.requests = dict(self._requests_before + self._client.requests)
-        manifest.save_checkpoint(self._folder)
-        self._saved_at = time.monotonic()
-        if (walked := manifest.unfinished) and walked.until:
+        self._work.flush()
+        self._manifest.save_checkpoint(self._work.folder)
+        if (walked := self._manifest.unfinished) and walked.until:
             calls, until = f"{walked.calls:,}", format_utc(walked.until)
             log.info("%s row(s) of an agent staged, up to %s.", calls, until)
