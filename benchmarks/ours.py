@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.api import CallFilters, Interval, Quota, TalkPil
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -37,7 +37,7 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
     )
     options = EnrichOptions(concurrency=IN_FLIGHT)
     with measured(), TalkPilotClient(base_url, api_key, quota=_quota(root)) as client:
-        _, path = extract_calls(client, folder, ExtractPlan(interval))
+        _, path = extract_calls(client, folder, ExtractOptions(interval))
         if kind in ("details", "resumed"):
             enrich_calls(client, path, options=options)
 

@@ -23,7 +23,7 @@ from airflow_provider_talkpilot.staging.clean.cleanup import clean_staging
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from benchmarks.figures import IN_FLIGHT, measured
@@ -52,7 +52,7 @@ def main(kind: str, base_url: str, api_key: str, root: str, start: str, end: str
     # Nothing outside of the folder is kept but the table, which has its name.
     table = TableId.parse(f"demo.bench.t_{Path(root).name}")
     with measured(), TalkPilotClient(base_url, api_key) as client:
-        calls, listed = extract_calls(client, folder, ExtractPlan(interval))
+        calls, listed = extract_calls(client, folder, ExtractOptions(interval))
         Load(bigquery, folder, calls, table).run()
         details, enriched = enrich_calls(
             client,

@@ -22,7 +22,7 @@ from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
@@ -68,7 +68,7 @@ def one(mode: str, base_url: str, api_key: str) -> None:
             filters=CallFilters(),
             interval=DAY,
         )
-        _, path = extract_calls(client, folder, ExtractPlan(DAY))
+        _, path = extract_calls(client, folder, ExtractOptions(DAY))
         archive = None
         if mode == "with":
             archive = RecordingArchive(parse_uri(f"{root}/recordings"), allow_loopback=True)

@@ -18,7 +18,7 @@ from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -61,7 +61,7 @@ def main() -> None:
             )
             try:
                 with TalkPilotClient(sandbox.base_url, sandbox.api_key, quota=quota) as client:
-                    _, calls = extract_calls(client, folder, ExtractPlan(interval))
+                    _, calls = extract_calls(client, folder, ExtractOptions(interval))
                     details, _ = enrich_calls(client, calls)
             except QuotaExhaustedError as exhausted:
                 held += time.perf_counter() - working

@@ -37,7 +37,7 @@ from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
 from airflow_provider_talkpilot.staging.enrich.plan import KnownDetail
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.names import interval_folder, scope_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -114,7 +114,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
     def _work(self, client: TalkPilotClient, context: Context) -> str:
         phone_number = self._rendered("phone_number", context)
         search = self._rendered("search", context)
-        plan = ExtractPlan(
+        options = ExtractOptions(
             interval=read_interval(context, self.start, self.end),
             agent_ids=self.agent_ids,
             filters=CallFilters(self.done, phone_number, search),
@@ -122,23 +122,25 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             choices=column_choices(self.columns or {}, self.hash_conn_id),
             agent_prompts=self.agent_prompts,
         )
-        self._check_target(plan.interval, plan.choices.recorded)
+        self._check_target(options.interval, options.choices.recorded)
         folder = interval_folder(
             self._staging_root(),
             dag_id=self.dag_id,
             connection_id=self.talkpilot_conn_id,
-            agent_ids=plan.agent_ids,
-            filters=plan.filters,
-            interval=plan.interval,
-            columns=plan.choices.recorded,
+            agent_ids=options.agent_ids,
+            filters=options.filters,
+            interval=options.interval,
+            columns=options.choices.recorded,
         )
-        if plan.choices.recorded:
-            self.log.info("Columns, before anything is staged: %s.", plan.choices)
-        entries: dict[str, Any] = {"selection": sorted(plan.filters.active())}
-        if plan.agent_ids is None or len(plan.agent_ids) <= SUMMARY_ENTRIES:
-            entries["agent_ids"] = plan.agent_ids
-        self._summary.push(kind="calls", scope=scope_of(folder), interval=plan.interval, **entries)
-        manifest, path = extract_calls(client, folder, plan)
+        if options.choices.recorded:
+            self.log.info("Columns, before anything is staged: %s.", options.choices)
+        entries: dict[str, Any] = {"selection": sorted(options.filters.active())}
+        if options.agent_ids is None or len(options.agent_ids) <= SUMMARY_ENTRIES:
+            entries["agent_ids"] = options.agent_ids
+        self._summary.push(
+            kind="calls", scope=scope_of(folder), interval=options.interval, **entries
+        )
+        manifest, path = extract_calls(client, folder, options)
         self._count("calls", manifest.rows)
         return self._finish(
             client,

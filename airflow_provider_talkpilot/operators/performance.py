@@ -8,7 +8,7 @@ from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.operators.arguments import Argument, one_of
 from airflow_provider_talkpilot.operators.requests import TalkPilotFollowingOperator
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.names import scope_of
 
@@ -52,14 +52,14 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
         self._summary.push(kind="performance", scope=scope_of(path.parent), interval=calls.interval)
         if agents:
             self._check_target(calls.interval, choices.recorded)
-        plan = ExtractPlan(
+        options = ExtractOptions(
             interval=calls.interval,
             agent_ids=agents,
             max_rejects=self.max_rejects,
             choices=choices,
         )
         is_required = self.performance == "required"
-        manifest, path = extract_performance(client, path.parent, plan, required=is_required)
+        manifest, path = extract_performance(client, path.parent, options, required=is_required)
         self._count("performance", manifest.rows)
         return self._finish(
             client, manifest, path, agents=len(manifest.agents), records=manifest.rows

@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.extract import extraction
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, slices_of
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions, slices_of
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -139,7 +139,7 @@ def test_each_call_comes_once_wherever_the_cuts_are(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extraction, "LONG_PAGES", SHORT)
         with TalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
-            manifest, path = extract_calls(client, folder, ExtractPlan(DAY, [agent_id]))
+            manifest, path = extract_calls(client, folder, ExtractOptions(DAY, [agent_id]))
         expected = cost(sandbox, agent_id, DAY)
     assert sorted(staged(path)[1]) == ids(sandbox)
     assert manifest.agents[0].calls == len(ids(sandbox))

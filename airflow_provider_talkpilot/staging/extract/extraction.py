@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging.choices import warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
-from airflow_provider_talkpilot.staging.extract.walker import ExtractPlan, Walker
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions, Walker
 from airflow_provider_talkpilot.staging.manifests import (
     ListManifest,
     delete_checkpoint,
@@ -40,7 +40,7 @@ MOST_NAMED = 20
 
 
 def extract_calls(
-    client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan
+    client: TalkPilotClient, folder: ObjectStoragePath, options: ExtractOptions
 ) -> tuple[ListManifest, ObjectStoragePath]:
     """Walk every agent and stage the list rows.
 
@@ -49,7 +49,7 @@ def extract_calls(
 
     :param client: the API.
     :param folder: the interval's folder.
-    :param plan: what to extract.
+    :param options: what to extract.
     :return: the manifest and its path.
     :raises IntervalError: when the interval is not over.
     :raises AgentNotAccessibleError: when an agent is not in the key's list of agents.
@@ -57,8 +57,8 @@ def extract_calls(
     :raises WalkMovedError: when an agent's list kept changing.
     :raises TooManyRejectsError: when more records than allowed failed validation.
     """
-    plan.interval.require_over()
-    agents, listed = plan.agent_ids, list[dict[str, Any]]()
+    options.interval.require_over()
+    agents, listed = options.agent_ids, list[dict[str, Any]]()
     with _refused_agents_named(client, agents):
         if agents is None:
             visible, now = client.agents(), datetime.now(UTC)
@@ -68,23 +68,23 @@ def extract_calls(
                     "expect, look at the key's agents in TalkPilot's dashboard (Settings, API)."
                 )
             agents = [agent.id for agent in visible]
-            listed = [agent_row(agent, now, prompts=plan.agent_prompts) for agent in visible]
-        return _extract(client, folder, plan, "calls", agents, listed)
+            listed = [agent_row(agent, now, prompts=options.agent_prompts) for agent in visible]
+        return _extract(client, folder, options, "calls", agents, listed)
 
 
 def extract_performance(
-    client: TalkPilotClient, folder: ObjectStoragePath, plan: ExtractPlan, *, required: bool = False
+    client: TalkPilotClient, folder: ObjectStoragePath, options: ExtractOptions, required: bool
 ) -> tuple[ListManifest, ObjectStoragePath]:
     """Walk every agent and stage the performance records, as :func:`extract_calls` does.
 
     If the key lacks the permission ``performance:read``, or the API has no such records, the first
     request shows it. Then this logs a warning, and the manifest names no agent.
 
-    :param plan: with ``agent_ids``, and without filters, which performance records do not have.
+    :param options: with ``agent_ids``, and without filters, which performance records do not have.
     :param required: raise the error instead of the warning.
     """
     try:
-        return _extract(client, folder, plan, "performance", plan.agent_ids or ())
+        return _extract(client, folder, options, "performance", options.agent_ids or ())
     except (PermissionDeniedError, NotFoundError) as error:
         if required or load_checkpoint(folder, "performance"):
             raise
@@ -94,7 +94,7 @@ def extract_performance(
             "talkpilot_performance) to off.",
             error,
         )
-    manifest = _start(plan, "performance")
+    manifest = _start(options, "performance")
     manifest.requests = dict(client.requests)
     return manifest, manifest.save(folder)
 
@@ -102,31 +102,31 @@ def extract_performance(
 def _extract(
     client: TalkPilotClient,
     folder: ObjectStoragePath,
-    plan: ExtractPlan,
+    options: ExtractOptions,
     kind: Literal["calls", "performance"],
     agents: Sequence[str],
     listed: Sequence[dict[str, Any]] = (),
 ) -> tuple[ListManifest, ObjectStoragePath]:
     agents = list(dict.fromkeys(agents))
-    manifest = _resume(folder, kind, agents) or _start(plan, kind)
+    manifest = _resume(folder, kind, agents) or _start(options, kind)
     manifest.listed = list(listed)
     with (
         StagedWork(client, folder, manifest, first=len(manifest.parts)) as work,
         log_group("Lists, agent by agent"),
     ):
-        Walker(work, plan).walk_agents(agents)
+        Walker(work, options).walk_agents(agents)
     if not manifest.is_whole(folder):
         raise StagingError(
-            f"Parts of {plan.interval} were deleted while the rest was walked: calls in them were "
-            "purged. The next try walks again."
+            f"Parts of {options.interval} were deleted while the rest was walked: calls in them "
+            "were purged. The next try walks again."
         )
     try:
-        manifest.require_rejects_within(plan.max_rejects, folder)
+        manifest.require_rejects_within(options.max_rejects, folder)
     except TooManyRejectsError:
         # Only a new walk of everything can bring these records right.
         delete_checkpoint(folder, kind)
         raise
-    warn_of_drift(manifest.drift, plan.choices)
+    warn_of_drift(manifest.drift, options.choices)
     return manifest, manifest.save(folder)
 
 
@@ -144,13 +144,13 @@ def _resume(
     return checkpoint if is_recent and is_possible and checkpoint.is_whole(folder) else None
 
 
-def _start(plan: ExtractPlan, kind: Literal["calls", "performance"]) -> ListManifest:
+def _start(options: ExtractOptions, kind: Literal["calls", "performance"]) -> ListManifest:
     return ListManifest(
         kind=kind,
-        start=plan.interval.start,
-        end=plan.interval.end,
-        selection=sorted(plan.filters.active()),
-        columns=plan.choices.recorded,
+        start=options.interval.start,
+        end=options.interval.end,
+        selection=sorted(options.filters.active()),
+        columns=options.choices.recorded,
         started_at=datetime.now(UTC),
         walk_pages=LONG_PAGES,
     )

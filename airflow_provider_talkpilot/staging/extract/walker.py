@@ -40,7 +40,7 @@ WHAT = {"calls": "calls", "performance": "performance records"}
 
 
 @dataclass(frozen=True)
-class ExtractPlan:
+class ExtractOptions:
     """What to extract.
 
     :param interval: which calls, by ``created_at``.
@@ -86,11 +86,11 @@ class Walker:
     """Walks agents, stages their rows, and saves a checkpoint with each part.
 
     :param work: what is staged.
-    :param plan: what to extract.
+    :param options: what to extract.
     """
 
-    def __init__(self, work: StagedWork[ListManifest], plan: ExtractPlan) -> None:
-        self._work, self._manifest, self._plan = work, work.manifest, plan
+    def __init__(self, work: StagedWork[ListManifest], options: ExtractOptions) -> None:
+        self._work, self._manifest, self._options = work, work.manifest, options
         self._pages_read = self._walks_finished = 0  # by this try
 
     def walk_agents(self, agents: Sequence[str]) -> None:
@@ -107,7 +107,7 @@ class Walker:
             "Walking the %s of %d agent(s) in %s%s.",
             WHAT[manifest.kind],
             len(left),
-            self._plan.interval,
+            self._options.interval,
             f"; {len(done)} done before" if done else "",
         )
         try:
@@ -129,9 +129,9 @@ class Walker:
 
     def _walk_agent(self, agent_id: str) -> None:
         """Walk an agent's interval, or what is left of it; a long list in slices."""
-        manifest, end = self._manifest, self._plan.interval.end
+        manifest, end = self._manifest, self._options.interval.end
         before = manifest.unfinished
-        left = [Interval(before.until, end) if before and before.until else self._plan.interval]
+        left = [Interval(before.until, end) if before and before.until else self._options.interval]
         while left:
             interval = left.pop(0)
             try:
@@ -177,7 +177,7 @@ class Walker:
         self, agent_id: str, interval: Interval, attempt: int
     ) -> WalkedAgent | list[Interval]:
         """Walk once and write the rows; if the list is long, return its slices instead."""
-        manifest, choices = self._manifest, self._plan.choices
+        manifest, choices = self._manifest, self._options.choices
         began_at = datetime.now(UTC)
         walked = WalkedAgent(
             agent_id=agent_id, calls=0, walks=attempt, began_at=began_at, ended_at=began_at
@@ -218,7 +218,7 @@ class Walker:
 
     def _pages_of(self, agent_id: str, interval: Interval) -> Iterator[RecordPage[Any]]:
         if self._manifest.kind == "calls":
-            return self._work.client.walk_calls(agent_id, interval, self._plan.filters)
+            return self._work.client.walk_calls(agent_id, interval, self._options.filters)
         return self._work.client.walk_performance(agent_id, interval)
 
     def _save(self) -> None:
