@@ -115,6 +115,7 @@ class SandboxSettings(BaseModel):
     :param to_bound: whether lists include a call exactly at ``to``.
     :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
     :param empty_pages: ``pages`` of a list without rows.
+    :param beyond_end: status of a page beyond the end of a list; 200 is an empty page.
     :param list_has_updated_at: whether list rows have ``updated_at``.
     :param detail_has_updated_at: whether details have ``updated_at``.
     :param purge_reaches_performance: whether a purged call's performance record loses the caller's
@@ -186,6 +187,7 @@ class SandboxSettings(BaseModel):
     to_bound: Bound = "exclusive"
     false_lists_null: bool = False
     empty_pages: Literal[0, 1] = 0
+    beyond_end: Literal[200, 400, 404, 416] = 200
     list_has_updated_at: bool = True
     detail_has_updated_at: bool = True
     purge_reaches_performance: bool = True

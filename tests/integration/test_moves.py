@@ -56,6 +56,25 @@ def test_a_list_that_moves_once(
     chain.assert_table_is_truth(details=False)
 
 
+@pytest.mark.parametrize("status", [400, 404, 416])
+def test_a_list_that_loses_its_last_page(chain: Chain, status: int) -> None:
+    """No page shows the new total before the API refuses one beyond the end."""
+    sandbox = chain.sandbox
+    sandbox.reset(days=1, agents=1, calls_per_day=102, beyond_end=status)
+    first, second, third = (call["id"] for call in chain.truth()[:3])
+    for call_id in (first, second):
+        sandbox.scripts.add("erase", call_id=call_id)
+    calls = chain.summaries()
+    chain.assert_table_is_truth(details=False)
+
+    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:00Z")
+    sandbox.scripts.add("erase", kind="performance", call_id=third)
+    chain.performance(calls)
+    scores = {row["id"]: row["final_score"] for row in chain.rows()}
+    assert any(scores.values())
+    assert all(scores.get(c["id"], c["final_score"]) == c["final_score"] for c in chain.truth())
+
+
 def test_the_manifest_has_the_times_of_the_whole_walk(chain: Chain, long_list: list[Row]) -> None:
     """The manifest has no moment of the broken walk before."""
     sandbox, moments = chain.sandbox, list[datetime]()

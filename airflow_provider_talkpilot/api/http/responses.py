@@ -24,6 +24,8 @@ from airflow_provider_talkpilot.api.redaction import PERSONAL_PARAMETERS, plain,
 
 # Every version of the API has these paths.
 _PATHS_OF_ALL = ("/health", "/agents")
+# How an API may refuse a page beyond the end of a list; PostgREST, for one, sends 416.
+_NO_SUCH_PAGE = (400, 404, 416)
 _MOST_CHARACTERS = 16_384
 _MESSAGE_FIELDS = ("message", "msg", "error_description", "detail", "title", "error")
 _ERROR_FIELDS = {*_MESSAGE_FIELDS, "code", "error_code", "status", "statusCode", "success"}
@@ -119,7 +121,14 @@ def read_object(response: httpx.Response) -> dict[str, Any]:
     """Return the JSON object of a successful response.
 
     :raises ApiError: the subclass for another status, or for a body that is not TalkPilot's.
+    :raises WalkMovedError: when a list no longer has the page.
     """
+    page = response.url.params.get("page", "1")
+    if response.status_code in _NO_SUCH_PAGE and page != "1":
+        raise errors.WalkMovedError(
+            f"The list {response.url.path} changed while it was read: page {page} was refused with "
+            f"{response.status_code}. If it does so at every try, report it to TalkPilot."
+        )
     if not response.is_success:
         raise error_of(response)
     try:

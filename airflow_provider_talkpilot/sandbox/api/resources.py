@@ -183,7 +183,10 @@ class Resources:
         return Reply(to_json(with_moments(record, self._state.settings.moment_form)))
 
     def _page(self, rows: list[bytes], paging: Paging, total: int) -> Reply:
-        pages = -(-total // paging.limit) if total else self._state.settings.empty_pages
+        settings = self._state.settings
+        if settings.beyond_end != 200 and not rows and paging.page > 1:
+            return error(settings.beyond_end, "Requested range not satisfiable")
+        pages = -(-total // paging.limit) if total else settings.empty_pages
         pagination = {"page": paging.page, "limit": paging.limit, "total": total, "pages": pages}
         return Reply(
             b'{"data":[' + b",".join(rows) + b'],"pagination":' + to_json(pagination) + b"}"
