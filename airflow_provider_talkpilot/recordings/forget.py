@@ -66,12 +66,11 @@ def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath |
 def _forget_batch(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     folders: dict[str, tuple[ObjectStoragePath, set[str]]] = {}
     for recording in recordings:
-        day = day_folder(recording.agent_id, recording.created_at)
         if root:
             # The root comes first: it names its connection, and the table's URI does not.
-            path = root / day
+            path = root / day_folder(recording.agent_id, recording.created_at)
             folders.setdefault(uri_of(path), (path, set()))[1].add(recording.id)
-        if recording.uri and (uri := folder_of(recording.uri, recording.id, day)):
+        if recording.uri and (uri := folder_of(recording.uri, recording.id)):
             if uri not in folders:
                 folders[uri] = parse_uri(uri), set()
             folders[uri][1].add(recording.id)

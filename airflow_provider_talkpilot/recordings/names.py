@@ -32,6 +32,7 @@ _EXTENSIONS = {
     "video/x-matroska": "mkv",
 }
 _TYPES = {extension: media_type for media_type, extension in reversed(_EXTENSIONS.items())}
+_FOLDER = re.compile(r".+/[^/]+/\d{4}/\d\d/\d\d")
 _SCHEMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "local": "file", "": "file"}
 
 
@@ -75,11 +76,12 @@ def scheme_of(path: ObjectStoragePath) -> str:
     return _SCHEMES.get(path.protocol, path.protocol)
 
 
-def folder_of(uri: str, call_id: str, day: str) -> str | None:
+def folder_of(uri: str, call_id: str) -> str | None:
     """Return the URI of the folder of a recording; None where the archive makes no such URI.
 
+    The folder may be that of another agent or day: a call can move after it was archived.
+
     :param uri: what the table has.
-    :param day: the call's :func:`day_folder`.
     """
     folder, _, name = uri.rpartition("/")
-    return folder if call_of(name) == call_id and folder.endswith(f"/{day}") else None
+    return folder if call_of(name) == call_id and _FOLDER.fullmatch(folder) else None

@@ -295,6 +295,28 @@ def test_a_purge_reaches_a_recording_that_the_table_does_not_know(
     recorded.assert_archive_is_table()
 
 
+@pytest.mark.parametrize("keep_days", [None, 30])
+def test_a_recording_of_a_call_that_has_moved_since_goes_too(
+    recorded: Recorded, keep_days: int | None
+) -> None:
+    """It stays where it was archived, in the folder of the agent that had the call."""
+    chain = recorded.chain
+    chain.run()
+    row = recorded.assert_archive_is_table()[0]
+    here = local(row["recording_uri"])
+    there = local(recorded.uri).joinpath("another", *here.parts[-4:])
+    there.parent.mkdir(parents=True)
+    here.rename(there)
+    chain.bigquery.query(
+        f"UPDATE `{chain.table}` SET recording_uri = 'file://{there}' WHERE id = '{row['id']}'"
+    ).result()
+    if not keep_days:
+        recorded.sandbox.purge(row["id"])
+    chain.load(str(chain.extract().returned), recordings_keep_days=keep_days)
+    assert recorded.rows()[row["id"]]["recording_uri"] is None
+    assert not there.exists()
+
+
 def test_recordings_are_kept_for_so_many_days(recorded: Recorded) -> None:
     chain = recorded.chain
     chain.run()
