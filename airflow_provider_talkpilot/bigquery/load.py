@@ -230,9 +230,10 @@ class Load:
                 agents = [agent.expected_after_merge() for agent in agents]
             elif walk:
                 agents = self._compare(has_performance)
-        if walk and has_performance:
-            # In every run: a run that was killed after its merge has not done it.
-            statement = self._render("purge_performance", purged_at=walk.ended_at)
+        if has_performance and (walk or all_agents.purged or all_agents.emptied_before):
+            # In every such run: a run that was killed after its merge has not done it.
+            purged_at = walk.ended_at if walk else datetime.now(UTC)
+            statement = self._render("purge_performance", purged_at=purged_at)
             self._jobs.run_statement(self._staging.job_name("purge"), statement, deferrable=False)
         if walk:
             counts["live"] = reconcile(agents, walk, target, counts["erased"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -233,6 +234,21 @@ def test_a_purge_and_an_erasure_empty_the_records_too(chain: Chain, reaches: boo
         calls = chain.summaries()
         found.append({row["id"]: row["purged_at"] for row in rows(chain)})
     assert found[0] == found[1], "it is the time of the first load that found it"
+
+
+@pytest.mark.parametrize("kind", ["details", "selection"])
+def test_a_purge_that_another_load_brings_empties_the_record_too(chain: Chain, kind: str) -> None:
+    """No later walk need come soon: the day has no call left whose retention is due."""
+    calls = chain.summaries()
+    chain.performance(calls)
+    call = living(chain)[3]
+    chain.sandbox.purge(call["id"])
+    selected = partial(chain.extract, search=call["customer_name"])
+    staged = chain.enrich(calls) if kind == "details" else selected()
+    chain.load(str(staged.returned))
+    [row] = [row for row in rows(chain) if row["call_id"] == call["call_id"]]
+    assert (row["extracted_variables"], row["caller_phone"]) == (None, None)
+    assert row["purged_at"]
 
 
 def test_records_of_no_call_have_no_personal_data(chain: Chain) -> None:
