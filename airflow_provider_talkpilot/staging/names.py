@@ -152,8 +152,9 @@ class EventName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> EventName | None:
-        """Parse the name of a file; None if it is not one of ours."""
-        event = _EVENT.fullmatch(name)
+        """Parse the name of a file, also of an unfinished one; None if it is not one of ours."""
+        unfinished = _UNFINISHED.fullmatch(name)
+        event = _EVENT.fullmatch(unfinished[1] if unfinished else name)
         return cls(*event.groups()) if event else None
 
     @property
