@@ -96,8 +96,7 @@ class Folder:
     @property
     def shares_details_with(self) -> tuple[str, str]:
         """The connection and the choices' digest: folders with the same can share details."""
-        agents = _AGENTS.fullmatch(self.path.parent.name)
-        return connection_of(self.path), (agents and agents["columns"]) or ""
+        return connection_of(self.path), columns_of(self.path)
 
     def is_same(self, other: Folder) -> bool:
         """Whether both are the same folder, however their URIs were written."""
@@ -242,6 +241,12 @@ def root_of(folder: ObjectStoragePath) -> ObjectStoragePath:
 def connection_of(folder: ObjectStoragePath) -> str:
     """Return the connection of a folder of :func:`interval_folder`."""
     return str(folder.parent.parent.name)
+
+
+def columns_of(folder: ObjectStoragePath) -> str:
+    """Return the digest of the choices for columns of a folder; empty if all are kept."""
+    agents = _AGENTS.fullmatch(folder.parent.name)
+    return (agents and agents["columns"]) or ""
 
 
 def public_name(folder: ObjectStoragePath) -> str:

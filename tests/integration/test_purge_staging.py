@@ -19,6 +19,9 @@ from airflow_provider_talkpilot.staging.errors import StagingError
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, Kill, age, day, local, names, refused, staged_files
+from tests.integration.test_performance import made_record
+from tests.integration.test_performance import rows as records
+from tests.integration.test_performance import stage as stage_records
 from tests.support.jobs import Death
 
 pytestmark = pytest.mark.slow
@@ -335,6 +338,29 @@ def test_killed_and_done_again(
     chain.load(chain.enrich(failed, dag_id="failed").returned)
     assert chain.details_requested() == 0
     chain.assert_table_is_truth()
+
+
+@pytest.mark.parametrize("columns", [None, {"call_id": "drop"}])
+def test_records_of_calls_that_the_walk_cannot_know_stay(
+    chain: Chain, columns: dict[str, str] | None
+) -> None:
+    """One was written after midnight, or the walk lacks the ``call_id`` by choice."""
+    chain.summaries()
+    call = next(call for call in chain.truth() if not call["is_purged"])
+    if not columns:
+        chain.interval = day(1)
+    record = made_record(call, 1, extracted_variables={"name": "Zaphod"})
+    record["created_at"] = f"{chain.interval[0]}T{'12:00:00' if columns else '00:00:20'}Z"
+    staged = stage_records(chain, chain.summaries(), record)
+    own, chain.table = chain.table, f"{chain.table}_2"
+    walk = str(chain.extract(dag_id="second", columns=columns).returned)
+    chain.load(walk)
+    chain.clean(walk)
+    chain.table = own
+    chain.load(staged)
+    [row] = records(chain)
+    assert (row["call_id"], row["purged_at"]) == (call["call_id"], None)
+    assert row["extracted_variables"] == {"name": "Zaphod"}
 
 
 def test_an_unfinished_file(chain: Chain, kill: Kill) -> None:

@@ -30,7 +30,12 @@ from airflow_provider_talkpilot.staging.errors import ManifestError, storage_err
 from airflow_provider_talkpilot.staging.inbox import list_days, read_event
 from airflow_provider_talkpilot.staging.inventory import File, list_files, skip_errors
 from airflow_provider_talkpilot.staging.manifests import read_manifest
-from airflow_provider_talkpilot.staging.names import EventName, Folder, inbox_folder
+from airflow_provider_talkpilot.staging.names import (
+    EventName,
+    Folder,
+    columns_of,
+    inbox_folder,
+)
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.rows import without_personal
 
@@ -39,6 +44,9 @@ UNFINISHED_AGE = timedelta(minutes=5)
 # A webhook can come before TalkPilot lists its call. A walk that lacks the call after so long
 # proves that it is gone.
 _LISTED_AFTER = timedelta(hours=1)
+# A performance record can have the time when it was written, so its call can be of the interval
+# before. It is written at most so long after its call's start, for all that this module deletes.
+_WRITTEN_AFTER = timedelta(hours=2)
 _DAY = timedelta(days=1)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _ROWS = 1000
@@ -134,6 +142,8 @@ def _purge_row(row: Row, file: File, calls: WalkedCalls) -> Row | None:
     else:
         with suppress(ValidationError):
             read_at = _moment(row.get("synced_at"))
+            if kind == "performance" and not _finds_record(row, file, calls):
+                read_at = None
     state = calls.state(record, read_at)
     if state is CallState.SAME:
         return row
@@ -143,6 +153,15 @@ def _purge_row(row: Row, file: File, calls: WalkedCalls) -> Row | None:
     if state is CallState.PURGED and kind == "calls":
         return {name: row.get(name) for name in KEPT_BY_PURGE} | {"is_purged": True}
     return None
+
+
+def _finds_record(row: Row, file: File, calls: WalkedCalls) -> bool:
+    """Return whether the walk would have the call of a performance record.
+
+    The record leads to it by ``call_id``, which other choices for columns write in another way.
+    """
+    is_same = columns_of(file.path.parent) == columns_of(calls.folder)
+    return is_same and _moment(row["created_at"]) - _WRITTEN_AFTER in calls.walk.interval
 
 
 def _rewrite(file: File, calls: WalkedCalls) -> None:

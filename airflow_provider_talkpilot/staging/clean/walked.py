@@ -38,7 +38,7 @@ class WalkedCalls(TemporaryDatabase):
             "CREATE TABLE calls (id TEXT PRIMARY KEY, purged INTEGER, call_id TEXT) WITHOUT ROWID;"
             "CREATE INDEX by_call_id ON calls (call_id)"
         )
-        self.walk = walk
+        self.folder, self.walk = folder, walk
         inserted = self._insert(
             "INSERT OR REPLACE INTO calls VALUES (?, ?, ?)", _rows(folder, walk)
         )
