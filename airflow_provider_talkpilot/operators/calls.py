@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.http.address import is_loopback
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
+from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     MOST_DAYS,
     Argument,
@@ -131,6 +132,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             filters=options.filters,
             interval=options.interval,
             columns=options.choices.recorded,
+            api_key=TalkPilotHook(self.talkpilot_conn_id).fields().api_key,
         )
         if options.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", options.choices)

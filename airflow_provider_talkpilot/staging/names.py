@@ -7,6 +7,7 @@ interval, never on the run. So the next try, or another worker, finds what is st
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -192,13 +193,15 @@ def interval_folder(
     filters: CallFilters,
     interval: Interval,
     columns: Mapping[str, str] | None = None,
+    api_key: str = "",
 ) -> ObjectStoragePath:
     """Name the folder of one piece of work below the root; nothing is created.
 
     :param agent_ids: the agents that the run names; None for all of the key.
     :param columns: the recorded choices for columns; other choices have another folder.
+    :param api_key: the connection's, with which the values of filters are hashed.
     """
-    scope = scope_name(connection_id, agent_ids, filters, columns)
+    scope = scope_name(connection_id, agent_ids, filters, columns, api_key)
     bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
     dag = _safe(dag_id)
     return root / (f"{dag}-dag" if dag == INBOX else dag) / scope / bounds
@@ -209,6 +212,7 @@ def scope_name(
     agent_ids: Sequence[str] | None,
     filters: CallFilters | None = None,
     columns: Mapping[str, str] | None = None,
+    api_key: str = "",
 ) -> str:
     """Name the scope of a run: runs of one scope over one interval do the same work.
 
@@ -216,8 +220,10 @@ def scope_name(
     """
     agents = "all" if agent_ids is None else f"agents-{_digest(*sorted(agent_ids))}"
     if filters and (active := filters.active()):
-        # A digest, because no path may have a caller's number.
-        agents += f"-selection-{_digest(*(f'{k}={v}' for k, v in sorted(active.items())))}"
+        # No path may have a caller's number, which could be found from a digest without a key.
+        values = "\n".join(f"{name}={value}" for name, value in sorted(active.items()))
+        digest = hmac.new(api_key.encode(), values.encode(), "sha256").hexdigest()
+        agents += f"-selection-{digest[:12]}"
     if columns:
         agents += f"-columns-{_digest(*(f'{k}={v}' for k, v in sorted(columns.items())))}"
     return f"{_safe(connection_id)}/{agents}"
@@ -252,8 +258,7 @@ def columns_of(folder: ObjectStoragePath) -> str:
 def public_name(folder: ObjectStoragePath) -> str:
     """Return the URI above a folder of :func:`interval_folder`, in a form that may be published.
 
-    It lacks the digest of a selection. From the digest of a caller's number, which is short, the
-    number could be found.
+    It lacks the digest of a selection, which another API key changes.
     """
     agents = folder.parent
     name = re.sub(r"-selection-[0-9a-f]{12}", "-selection", agents.name)

@@ -70,6 +70,9 @@ def test_a_path_has_no_callers_number_and_no_strange_character() -> None:
     path = folder_of(filters=CallFilters(phone_number="+493023125001", search="Müller"))
     assert "3023125001" not in path
     assert "ller" not in path
+    # Readers of the path cannot try all numbers: they lack the key.
+    paths = [folder_of(filters=CallFilters(search="x"), api_key=key) for key in ("one", "two")]
+    assert paths[0] != paths[1]
     assert "/" not in folder_of(dag_id="a/../b c").split("/staging/")[1].split("/talkpilot")[0]
 
 
