@@ -29,8 +29,11 @@ from pydantic import (
 from airflow_provider_talkpilot.api.interval import read_moment
 
 INT64 = range(-(2**63), 2**63)
-# The field with the recording's address. It is a credential: it opens the recording.
-RECORDING_URL = "audio_file_url"
+# Fields of the API and of webhooks with addresses. They are credentials: they open the recording or
+# the call's log.
+ADDRESSES = frozenset(
+    {"audio_file_url", "recording_url", "recording_multi_channel_url", "public_log_url"}
+)
 
 _uuid = TypeAdapter(UUID)
 
@@ -110,7 +113,7 @@ class TalkPilotModel(BaseModel):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The fields that this version does not know, without the recording's address.
+        """The fields that this version does not know, without addresses of recordings.
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
@@ -123,7 +126,7 @@ class TalkPilotModel(BaseModel):
 
     def _kept(self) -> Iterator[tuple[str, Any]]:
         for name, value in (self.__pydantic_extra__ or {}).items():
-            if name != RECORDING_URL:
+            if name not in ADDRESSES:
                 yield name, storable(value)
 
 
@@ -268,9 +271,9 @@ class Page(TalkPilotModel):
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value in a form that a BigQuery JSON column can hold."""
+    """Return a JSON value as a BigQuery JSON column can hold it, without :data:`ADDRESSES`."""
     if isinstance(value, dict):
-        return {name: storable(item) for name, item in value.items()}
+        return {name: storable(item) for name, item in value.items() if name not in ADDRESSES}
     if isinstance(value, list):
         return [storable(item) for item in value]
     if isinstance(value, int) and value not in INT64:

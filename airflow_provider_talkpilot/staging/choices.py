@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_talkpilot.api import CallDetail, PerformanceRecord
-from airflow_provider_talkpilot.api.models import RECORDING_URL
+from airflow_provider_talkpilot.api.models import storable
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.staging.columns import CALLS, TABLES
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
@@ -140,7 +140,7 @@ class ColumnChoices:
             fields are kept if ``extra`` is. A record without any fields is kept only if every
             column is.
         """
-        return {"agent_id": agent_id, "reason": reason, "record": self._rejected(record)}
+        return {"agent_id": agent_id, "reason": reason, "record": self._rejected(storable(record))}
 
     def _rejected(self, record: Any) -> Any:
         if not isinstance(record, dict):
@@ -148,7 +148,7 @@ class ColumnChoices:
         kept = {}
         for name, value in record.items():
             known = name in _KNOWN_FIELDS
-            if name == RECORDING_URL or self.drops(name) or (not known and self.drops("extra")):
+            if self.drops(name) or (not known and self.drops("extra")):
                 continue
             if self.drops("red_flags") and is_red_flag(name, value):
                 continue

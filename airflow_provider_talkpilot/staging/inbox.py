@@ -20,6 +20,7 @@ from airflow_provider_talkpilot.api import require_uuid
 from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.json_text import parse_json_text
+from airflow_provider_talkpilot.api.models import storable
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.names import (
     INBOX,
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 CALL_STARTED, CALL_ENDED, CALL_COMPLETED = "call_started", "call_ended", "call.completed"
 """The events that the inbox takes; TalkPilot sent the last one until summer 2026."""
 
-# These addresses are credentials: they open the recording or the call's log.
-_CREDENTIALS = frozenset(
-    {"recording_url", "recording_multi_channel_url", "public_log_url", "audio_file_url"}
-)
 _LONGEST_CALL_ID = 1000
 _READERS, _BATCH = 16, 128
 _DAYS_KEPT = 8
@@ -55,7 +52,7 @@ class Event:
     :param agent_id: the agent's UUID in small letters.
     :param call_id: LiveKit's id, the same as the API's ``call_id``.
     :param day: the day of the call's start, in UTC.
-    :param record: the body of the webhook, without credentials.
+    :param record: the body of the webhook, without addresses of recordings and logs.
     """
 
     kind: str
@@ -78,7 +75,7 @@ class Event:
         :raises EventError: when it is none of the events, or lacks usable ids.
         """
         try:
-            record = parse_json_text(body)
+            record = storable(parse_json_text(body))
         except ValueError:
             raise EventError("no JSON in UTF-8") from None
         kind = record.get("event") if isinstance(record, dict) else None
@@ -94,9 +91,6 @@ class Event:
         call_id = call.get("call_id")
         if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
             raise EventError("no call_id")
-        for fields in (record, call):
-            for name in _CREDENTIALS & fields.keys():
-                del fields[name]
         started = _start(call) or now or datetime.now(UTC)
         return cls(kind, agent_id, call_id, started.date(), record)
 

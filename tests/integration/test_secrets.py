@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
 
-from tests.integration.chain import Chain
+from airflow_provider_talkpilot.staging.inbox import Event
+from airflow_provider_talkpilot.staging.storage import parse_uri
+from tests.integration.chain import Chain, staged_files
 from tests.integration.sensing import Connect
+from tests.integration.test_performance import made_record, stage
+from tests.integration.test_performance import rows as records
 from tests.support.jobs import Ended, Jobs
 from tests.support.personal import found_in, secrets_of
 
@@ -24,11 +30,37 @@ def test_at_debug_through_the_whole_chain(chain: Chain, jobs: Jobs) -> None:
     number = next(c["phone_number"] for c in chain.truth() if c["phone_number"] and c["transcript"])
     chosen = {"phone_number": number, "search": "{{ params.name }}", "params": {"name": "e"}}
     extract = jobs.run(debug=True, **chain.arguments("extract", **chosen))
+    digest = hashlib.sha256(f"phone_number={number}\nsearch=e".encode()).hexdigest()
+    assert digest[:12] not in extract.output + str(extract.outcome), "whoever guesses can check"
     enrich = jobs.run(debug=True, **chain.arguments("enrich", extract.returned))
     load = jobs.run(debug=True, **chain.arguments("load", enrich.returned))
     assert load.returned["rows"] >= 1
     for ended in (extract, enrich, load):
         assert_hidden(chain, ended)
+
+
+def test_addresses_of_recordings_are_stored_nowhere(chain: Chain) -> None:
+    """Not under the names that webhooks have for them either, at no depth, and not in rejects."""
+    address, call = "https://storage.example/1.wav?token=signed", chain.truth()[5]
+    unknown: dict[str, Any] = {
+        "recording_url": address,
+        "media": [{"public_log_url": address, "kind": "call"}],
+    }
+    chain.sandbox.edit(call["id"], **unknown)
+    chain.sandbox.faults.add("no_start", kind="detail", times=99)
+    chain.enrich(str(chain.extract(dag_id="b").returned), dag_id="b", max_rejects=99)
+    chain.sandbox.faults.clear()
+    chain.run()
+    [row] = [row for row in chain.rows() if row["id"] == call["id"]]
+    assert row["extra"] == {"media": [{"kind": "call"}]}
+    record = made_record(call, 1, pre_call_variables=unknown, **unknown)
+    chain.load(stage(chain, str(chain.extract().returned), record))
+    assert records(chain)[0]["pre_call_variables"] == {"media": [{"kind": "call"}]}
+    event = {"event": "call_ended", "agent_id": call["agent_id"], "call_id": "x", **unknown}
+    Event.parse(json.dumps(event)).store(parse_uri(chain.staging_uri))
+    texts = [path.read_text("utf-8") for path in staged_files(chain.staging_uri)]
+    assert any('"reason"' in text for text in texts)
+    assert not any("signed" in text for text in texts)
 
 
 @pytest.mark.parametrize("fault", ["wrong_type", "no_start", "bad_json", "status"])
