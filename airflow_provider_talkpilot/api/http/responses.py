@@ -172,6 +172,8 @@ def error_of(response: httpx.Response) -> errors.ApiError:
             "TalkPilot has no performance records at this address, as before September 2026, or no "
             "longer has the agent.",
         )
+    if status >= 500 and meanings is _BY_TALKPILOT:
+        envelope = {}  # the words of a server that failed may quote a record
     # A server may quote what it was sent.
     sent = [text for name in PERSONAL_PARAMETERS for text in response.url.params.get_list(name)]
     message = quoted(envelope.get("message") or _phrase(response), *sent)

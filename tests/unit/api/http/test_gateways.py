@@ -124,6 +124,7 @@ def test_who_responded_and_the_status_decide(make_client: MakeClient, case: Case
         b"4930-1234-5678 erika%40example.com " + b"f" * 40,
         envelope("INTERNAL_ERROR", "no such caller: +4930123456 (Erika@example.com)"),
         envelope("INTERNAL_ERROR", "Erika is no name", field="search", message="Erika is wrong"),
+        envelope("INTERNAL_ERROR", "invalid name: Frederika", field="x", message="Ulrika"),
     ],
 )
 def test_nothing_personal_is_quoted(make_client: MakeClient, body: bytes) -> None:
