@@ -45,6 +45,11 @@ def quoted(text: object, *secrets: str) -> str:
     return _shortened(line, _MOST_QUOTED)
 
 
+def without_queries(text: object) -> str:
+    """Return a library's words without queries: that of an upload lets anybody go on with it."""
+    return _QUERY.sub("…", str(text))
+
+
 def holds_key(text: object) -> bool:
     """Return whether a text has something in it that looks like an API key."""
     return _KEY.search(str(text)) is not None

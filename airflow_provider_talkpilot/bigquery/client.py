@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api.http.transport import certificate_hint
+from airflow_provider_talkpilot.api.redaction import without_queries
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, refusal_of
 from airflow_provider_talkpilot.compat import (
     IF_IT_EXISTS,
@@ -196,5 +197,5 @@ def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoad
 
 
 def _first_line(text: str) -> str:
-    line = (text.strip().splitlines() or ["no message"])[0].rstrip(" :")
+    line = (without_queries(text).strip().splitlines() or ["no message"])[0].rstrip(" :")
     return line if line.endswith(".") else f"{line}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from airflow_provider_talkpilot.api.redaction import without_queries
+
 
 class StagingError(Exception):
     """Staged files cannot be written or read.
@@ -52,7 +54,7 @@ def storage_errors(action: str, place: object) -> Iterator[None]:
     except StagingError:
         raise
     except Exception as error:  # every storage library has exceptions of its own
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        cause = f"{type(error).__name__}: {without_queries(error)}".splitlines()[0]
         raise StagingError(
             f"Cannot {action} {place} ({cause}). Check that the staging URI exists, that its "
             "connection may read and write there, and that there is space left. What was staged "

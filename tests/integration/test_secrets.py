@@ -7,7 +7,12 @@ import json
 from typing import Any
 
 import pytest
+import requests
+from gcsfs.retry import validate_response
 
+from airflow_provider_talkpilot.bigquery.client import bigquery_client
+from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.staging.errors import StagingError, storage_errors
 from airflow_provider_talkpilot.staging.inbox import Event
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, staged_files
@@ -61,6 +66,19 @@ def test_addresses_of_recordings_are_stored_nowhere(chain: Chain) -> None:
     texts = [path.read_text("utf-8") for path in staged_files(chain.staging_uri)]
     assert any('"reason"' in text for text in texts)
     assert not any("signed" in text for text in texts)
+
+
+@pytest.mark.usefixtures("environment")
+def test_an_upload_that_breaks_shows_no_address_to_go_on_at() -> None:
+    """Not in the words of the libraries of Cloud Storage and BigQuery either."""
+    address = "http://127.0.0.1:9/upload?uploadType=resumable&upload_id=secret"
+    with pytest.raises(StagingError) as storage, storage_errors("write", "gs://bucket/x"):
+        validate_response(403, b"", address)
+    with pytest.raises(BigQueryLoadError) as load, bigquery_client("google_cloud_default"):
+        requests.put(address, timeout=5)
+    for error in storage, load:
+        assert "/upload…" in str(error.value)
+        assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("fault", ["wrong_type", "no_start", "bad_json", "status"])
