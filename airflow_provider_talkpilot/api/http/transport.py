@@ -22,8 +22,15 @@ from airflow_provider_talkpilot.api.errors import (
 from airflow_provider_talkpilot.api.http.address import BASE_URL_SHAPE, CHECK_HOST
 from airflow_provider_talkpilot.api.redaction import quoted
 
-# These loggers write the address of every request, and all headers of the response.
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+# These loggers write the address of every request, all headers of the response, and the password of
+# a SOCKS proxy.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 

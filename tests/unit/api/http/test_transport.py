@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from airflow_provider_talkpilot.api.errors import (
     ConnectionFailedError,
     UnexpectedResponseError,
 )
+from airflow_provider_talkpilot.api.http.transport import unlogged
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.ports import held_port
 from tests.support.tls import make_certificate, server_context
@@ -45,6 +47,13 @@ def test_each_thread_gets_its_own_responses(
         found = list(pool.map(lambda call_id: client.call(agent, call_id).id, calls))
     assert found == calls
     assert client.requests["detail"] == sandbox.counters["detail"] == len(calls)
+
+
+def test_the_password_of_a_socks_proxy_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """httpcore logs it with the connection; its library for SOCKS is not installed here."""
+    with caplog.at_level(logging.DEBUG), unlogged():
+        logging.getLogger("httpcore.socks").debug("setup_socks5_connection.started auth=password")
+    assert not caplog.messages
 
 
 @pytest.fixture(scope="module")
