@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from google.cloud.bigquery import ArrayQueryParameter, Client, Table
@@ -12,8 +12,8 @@ from airflow_provider_talkpilot.bigquery.jobs import Jobs
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 
-# A request has at most 10 MB, and an agent with its prompts can have 100 kB.
-_BATCH = 50
+# A request has at most 10 MB, and JSON in JSON takes more bytes.
+_BATCH_BYTES = 4_000_000
 _COMPARED = "organization_id", "name", "prompt", "greeting", "settings"
 
 
@@ -28,11 +28,21 @@ def load_agents(
     :param agents: rows, as ``agent_row`` makes them.
     :raises BigQueryLoadError: when a statement failed.
     """
-    changed = list(_changed(jobs.client, table, agents))
     statement = render("merge_agents", target=target)
-    for first in range(0, len(changed), _BATCH):
-        texts = [json.dumps(row) for row in changed[first : first + _BATCH]]
-        jobs.query(statement, [ArrayQueryParameter("agents", "STRING", texts)])
+    for batch in _batches(map(json.dumps, _changed(jobs.client, table, agents))):
+        jobs.query(statement, [ArrayQueryParameter("agents", "STRING", batch)])
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch, size = list[str](), 0
+    for text in texts:
+        if batch and size + len(text) > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch
 
 
 def _changed(
