@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from airflow_provider_talkpilot.sandbox import __main__ as cli
-from airflow_provider_talkpilot.sandbox.emulators.processes import bind
 
 pytestmark = pytest.mark.integration
 
@@ -105,23 +104,6 @@ def refused(
         return capsys.readouterr().err
 
     return run
-
-
-def test_port_in_use(refused: Callable[..., str]) -> None:
-    with bind() as taken:
-        taken.listen()
-        port = taken.getsockname()[1]
-        error = refused("--port", str(port))
-    assert error == f"Port {port} is in use: choose another with --port\n"
-
-
-def test_missing_extra(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "airflow_provider_talkpilot.sandbox.server")
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    message = refused()
-    assert message.startswith("uvicorn")
-    assert message.endswith("pip install 'airflow-provider-talkpilot[sandbox]'\n")
-    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(

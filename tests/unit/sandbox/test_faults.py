@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.sandbox import SandboxSettings
-from airflow_provider_talkpilot.sandbox.api.faults import Faults
-
 
 @pytest.mark.parametrize(
     ("fault", "expected"),
@@ -57,21 +54,6 @@ def test_rows_with_wrong_shape(api: Any) -> None:
     assert isinstance(api.detail(call_id).json()["duration"], str)
     assert api.sandbox.faults.waiting == []
     assert all("id" in row for row in api.calls().json()["data"]), "kept rows are not spoilt"
-
-
-def test_random_faults_repeat_with_the_seed_and_end(api: Any) -> None:
-    def walk() -> list[str | None]:
-        faults = Faults(SandboxSettings(random_fault_rate=0.5, random_fault_streak=3))
-        taken = [faults.take("calls") for _ in range(200)]
-        return [f"{fault.fault}{fault.status}" if fault else None for fault in taken]
-
-    first = walk()
-    assert first == walk()
-    assert len(set(first)) == 7
-    streaks = "".join("x" if one else " " for one in first).split()
-    assert max(map(len, streaks)) == 3
-    api.sandbox.settings.random_fault_rate = 1.0
-    assert api.sandbox.faults.take("other") is None
 
 
 def test_a_hook_or_a_script_that_fails_shows_why(api: Any) -> None:

@@ -56,21 +56,6 @@ def test_purge_by_retention() -> None:
     assert all(row["is_purged"] for row in everything(store))
 
 
-def test_insert_late(store: CallStore) -> None:
-    agent = store.agent_ids[1]
-    call_id = store.insert_late(agent, "2026-03-16T00:00:00Z", customer_name="Spät", duration=1)
-    [row] = [row for row in everything(store) if row["id"] == call_id]
-    assert row["created_at"] == "2026-03-16T00:00:00.000Z" < row["updated_at"]
-    assert (row["customer_name"], row["duration"]) == ("Spät", 1)
-    hidden = store.insert_late(agent, "2026-03-16T12:00:00.5Z", deleted_at="2026-03-17T00:00:00Z")
-    assert hidden in {row["id"] for row in everything(store)}
-    assert hidden not in {store.list_row(n)["id"] for n in store.page(agent, limit=1000)[0]}
-    with pytest.raises(KeyError):
-        store.insert_late("unknown", "2026-03-16")
-    with pytest.raises(ValueError, match="created_at"):
-        store.edit(call_id, created_at="2026-03-17T00:00:00Z")
-
-
 @given(
     st.lists(
         st.tuples(
