@@ -123,13 +123,13 @@ def read_object(response: httpx.Response) -> dict[str, Any]:
     :raises ApiError: the subclass for another status, or for a body that is not TalkPilot's.
     :raises WalkMovedError: when a list no longer has the page.
     """
-    page = response.url.params.get("page", "1")
-    if response.status_code in _NO_SUCH_PAGE and page != "1":
-        raise errors.WalkMovedError(
-            f"The list {response.url.path} changed while it was read: page {page} was refused with "
-            f"{response.status_code}. If it does so at every try, report it to TalkPilot."
-        )
     if not response.is_success:
+        page = response.url.params.get("page", "1")
+        if response.status_code in _NO_SUCH_PAGE and page != "1":
+            raise errors.WalkMovedError(
+                f"The list {response.url.path} changed while it was read: page {page} was refused "
+                f"with {response.status_code}. If it does so at every try, report it to TalkPilot."
+            )
         raise error_of(response)
     try:
         body = parse_json_text(response.content)
