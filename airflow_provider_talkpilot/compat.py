@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     )
 
 IS_AIRFLOW_3: bool = AIRFLOW_V_3_0_PLUS
-# Airflow also says that a connection is not defined when it cannot read where connections are.
-IF_IT_EXISTS = "If it exists, Airflow's database or secrets backend failed: the next try may work."
 
 # Where to look for Airflow's names. The first module has all of them since common-compat 1.12, but
 # Airflow 2.11.0 and 3.0 came with older versions, which lack that module.
@@ -109,18 +107,22 @@ def get_variable(name: str) -> str | None:
     return None if found is None else str(found)
 
 
-def unread_connection(connection_id: str) -> str:
-    """Explain why Airflow does not find a connection that the environment has: it is malformed.
+def explain_missing_connection(connection_id: str, cure: str) -> tuple[str, bool]:
+    """Explain why Airflow does not find a connection.
 
-    :return: a sentence; an empty text if the environment does not have it.
+    :param cure: what to do if it does not exist.
+    :return: the explanation, and whether the next try may find it.
     """
     variable = f"AIRFLOW_CONN_{connection_id.upper()}"
-    if not os.environ.get(variable):
-        return ""
+    if os.environ.get(variable):
+        return (
+            f"Airflow cannot read the connection {connection_id!r}: {variable} in the environment "
+            "is neither a URI nor JSON of a connection. Correct it."
+        ), False
+    # Airflow also says that it is not defined when it cannot read where connections are.
     return (
-        f"Airflow cannot read the connection {connection_id!r}: {variable} in the environment is "
-        "neither a URI nor JSON of a connection. Correct it."
-    )
+        f"{cure} If it exists, Airflow's database or secrets backend failed: the next try may work."
+    ), True
 
 
 def is_known(alias: AssetAlias) -> bool:

@@ -117,17 +117,16 @@ class TalkPilotModel(BaseModel):
 
         Numbers that a BigQuery JSON column cannot hold are texts in it.
         """
-        return {name: value for name, value in self._kept() if name not in type(self).model_fields}
+        return {k: v for k, v in self._kept().items() if k not in type(self).model_fields}
 
     @property
     def drift(self) -> dict[str, Any]:
         """As :attr:`extra`, but the known fields whose values do not fit."""
-        return {name: value for name, value in self._kept() if name in type(self).model_fields}
+        return {k: v for k, v in self._kept().items() if k in type(self).model_fields}
 
-    def _kept(self) -> Iterator[tuple[str, Any]]:
-        for name, value in (self.__pydantic_extra__ or {}).items():
-            if name not in ADDRESSES:
-                yield name, storable(value)
+    def _kept(self) -> dict[str, Any]:
+        kept: dict[str, Any] = storable(self.__pydantic_extra__ or {})
+        return kept
 
 
 class Health(TalkPilotModel):

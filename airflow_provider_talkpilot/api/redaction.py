@@ -45,6 +45,11 @@ def quoted(text: object, *secrets: str) -> str:
     return _shortened(line, _MOST_QUOTED)
 
 
+def describe_error(error: Exception) -> str:
+    """Return the type of a library's error and the first line of its words, without queries."""
+    return f"{type(error).__name__}: {without_queries(error)}".splitlines()[0]
+
+
 def without_queries(text: object) -> str:
     """Return a library's words without queries: that of an upload lets anybody go on with it."""
     return _QUERY.sub("…", str(text))

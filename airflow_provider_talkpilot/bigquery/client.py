@@ -17,10 +17,9 @@ from airflow_provider_talkpilot.api.http.transport import certificate_hint
 from airflow_provider_talkpilot.api.redaction import without_queries
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, refusal_of
 from airflow_provider_talkpilot.compat import (
-    IF_IT_EXISTS,
     AirflowException,
     AirflowNotFoundException,
-    unread_connection,
+    explain_missing_connection,
 )
 
 if TYPE_CHECKING:
@@ -125,13 +124,12 @@ def _make_client(
     except (GoogleAPICallError, RetryError, RequestException, TransportError):
         raise  # the network's fault, and not the connection's
     except AirflowNotFoundException:
-        unread = unread_connection(gcp_conn_id)
-        raise BigQueryLoadError(
-            unread
-            or f"The Google Cloud connection {gcp_conn_id!r} does not exist: create it, or correct "
-            f"gcp_conn_id. {IF_IT_EXISTS}",
-            retryable=not unread,
-        ) from None
+        message, retryable = explain_missing_connection(
+            gcp_conn_id,
+            f"The Google Cloud connection {gcp_conn_id!r} does not exist: create it, or correct "
+            "gcp_conn_id.",
+        )
+        raise BigQueryLoadError(message, retryable=retryable) from None
     except (AirflowException, GoogleAuthError, AttributeError, LookupError, OSError, TypeError,
             ValueError) as error:  # fmt: skip
         raise BigQueryLoadError(

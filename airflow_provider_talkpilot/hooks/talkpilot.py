@@ -32,11 +32,10 @@ from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
 from airflow_provider_talkpilot.api.walk import WALKS, Walk
 from airflow_provider_talkpilot.compat import (
-    IF_IT_EXISTS,
     AirflowNotFoundException,
     BaseHook,
     Connection,
-    unread_connection,
+    explain_missing_connection,
 )
 from airflow_provider_talkpilot.hooks.connection import (
     FIELD_BEHAVIOUR,
@@ -210,13 +209,12 @@ class TalkPilotHook(BaseHook):
         try:
             connection: Connection = self.get_connection(name)
         except AirflowNotFoundException:
-            unread = unread_connection(name)
-            raise ConfigurationError(
-                unread
-                or f"There is no TalkPilot connection {name!r}: create it (docs/connection.md), or "
-                f"correct talkpilot_conn_id. {IF_IT_EXISTS}",
-                retryable=not unread,
-            ) from None
+            message, retryable = explain_missing_connection(
+                name,
+                f"There is no TalkPilot connection {name!r}: create it (docs/connection.md), or "
+                "correct talkpilot_conn_id.",
+            )
+            raise ConfigurationError(message, retryable=retryable) from None
         except Exception as error:
             if not holds_key(error):
                 raise

@@ -124,6 +124,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             agent_prompts=self.agent_prompts,
         )
         self._check_target(options.interval, options.choices.recorded)
+        selection = sorted(options.filters.active())
         folder = interval_folder(
             self._staging_root(),
             dag_id=self.dag_id,
@@ -132,11 +133,11 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             filters=options.filters,
             interval=options.interval,
             columns=options.choices.recorded,
-            api_key=TalkPilotHook(self.talkpilot_conn_id).fields().api_key,
+            api_key=TalkPilotHook(self.talkpilot_conn_id).fields().api_key if selection else "",
         )
         if options.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", options.choices)
-        entries: dict[str, Any] = {"selection": sorted(options.filters.active())}
+        entries: dict[str, Any] = {"selection": selection}
         if options.agent_ids is None or len(options.agent_ids) <= SUMMARY_ENTRIES:
             entries["agent_ids"] = options.agent_ids
         self._summary.push(

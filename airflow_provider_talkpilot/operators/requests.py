@@ -14,12 +14,11 @@ from airflow_provider_talkpilot.api import Interval, TalkPilotClient
 from airflow_provider_talkpilot.api.errors import ConfigurationError, QuotaExhaustedError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import (
-    IF_IT_EXISTS,
     AirflowNotFoundException,
     BaseHook,
     Stats,
     conf,
-    unread_connection,
+    explain_missing_connection,
 )
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.lineage.openlineage import staged_lineage
@@ -259,11 +258,10 @@ def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> Colu
     try:
         secret = BaseHook.get_connection(str(hash_conn_id)).password
     except AirflowNotFoundException:
-        unread = unread_connection(str(hash_conn_id))
-        raise ConfigurationError(
-            unread
-            or f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
-            f"one, of any type, whose password is what openssl rand -hex 32 prints. {IF_IT_EXISTS}",
-            retryable=not unread,
-        ) from None
+        message, retryable = explain_missing_connection(
+            str(hash_conn_id),
+            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
+            "one, of any type, whose password is what openssl rand -hex 32 prints.",
+        )
+        raise ConfigurationError(message, retryable=retryable) from None
     return ColumnChoices(choices, Hasher(secret or ""))

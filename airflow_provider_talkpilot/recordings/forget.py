@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from airflow_provider_talkpilot.api.redaction import without_queries
+from airflow_provider_talkpilot.api.redaction import describe_error
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.recordings.names import (
     call_of,
@@ -141,9 +141,9 @@ def _errors(folder: ObjectStoragePath) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # every storage library has exceptions of its own
-        message = f"{type(error).__name__}: {without_queries(error)}".splitlines()[0]
         raise StagingError(
-            f"Cannot delete recordings of purged calls in {folder} ({message}), so the table keeps "
-            "their rows as they were. Check that the connection may list and delete there, all "
-            "versions too, and that no retention policy, hold or lock keeps the objects."
+            f"Cannot delete recordings of purged calls in {folder} ({describe_error(error)}), so "
+            "the table keeps their rows as they were. Check that the connection may list and "
+            "delete there, all versions too, and that no retention policy, hold or lock "
+            "keeps the objects."
         ) from error

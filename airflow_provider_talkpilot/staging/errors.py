@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow_provider_talkpilot.api.redaction import without_queries
+from airflow_provider_talkpilot.api.redaction import describe_error
 
 
 class StagingError(Exception):
@@ -54,9 +54,8 @@ def storage_errors(action: str, place: object) -> Iterator[None]:
     except StagingError:
         raise
     except Exception as error:  # every storage library has exceptions of its own
-        cause = f"{type(error).__name__}: {without_queries(error)}".splitlines()[0]
         raise StagingError(
-            f"Cannot {action} {place} ({cause}). Check that the staging URI exists, that its "
-            "connection may read and write there, and that there is space left. What was staged "
-            "before is kept, and the next try goes on from it."
+            f"Cannot {action} {place} ({describe_error(error)}). Check that the staging URI "
+            "exists, that its connection may read and write there, and that there is space left. "
+            "What was staged before is kept, and the next try goes on from it."
         ) from error
