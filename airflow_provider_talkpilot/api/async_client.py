@@ -15,9 +15,23 @@ from airflow_provider_talkpilot.api.http import transport
 from airflow_provider_talkpilot.api.http.base import BaseClient
 from airflow_provider_talkpilot.api.http.responses import read_object
 from airflow_provider_talkpilot.api.interval import Interval
-from airflow_provider_talkpilot.api.models import Agent, Call, CallDetail, Health
+from airflow_provider_talkpilot.api.models import (
+    Agent,
+    Call,
+    CallDetail,
+    Health,
+    PerformanceRecord,
+)
 from airflow_provider_talkpilot.api.quota import Permit
-from airflow_provider_talkpilot.api.walk import CallFilters, RecordPage, call_walk, list_agents
+from airflow_provider_talkpilot.api.walk import (
+    CallFilters,
+    IntervalWalk,
+    Record,
+    RecordPage,
+    call_walk,
+    list_agents,
+    performance_walk,
+)
 
 
 class AsyncTalkPilotClient(BaseClient):
@@ -49,7 +63,17 @@ class AsyncTalkPilotClient(BaseClient):
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
     ) -> AsyncIterator[RecordPage[Call]]:
         """As :meth:`TalkPilotClient.walk_calls`, but it requests one page after the other."""
-        walk = call_walk(agent_id, interval, filters)
+        async for page in self._pages(call_walk(agent_id, interval, filters)):
+            yield page
+
+    async def walk_performance(
+        self, agent_id: str, interval: Interval
+    ) -> AsyncIterator[RecordPage[PerformanceRecord]]:
+        """As :meth:`TalkPilotClient.walk_performance`, one page after the other."""
+        async for page in self._pages(performance_walk(agent_id, interval)):
+            yield page
+
+    async def _pages(self, walk: IntervalWalk[Record]) -> AsyncIterator[RecordPage[Record]]:
         yield walk.read_page(await self.fetch(walk.request()))
         for request in walk.further_requests():
             yield walk.read_page(await self.fetch(request))

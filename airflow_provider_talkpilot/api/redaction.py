@@ -51,7 +51,7 @@ def describe_error(error: Exception) -> str:
 
 
 def without_queries(text: object) -> str:
-    """Return a library's words without queries: that of an upload lets anybody go on with it."""
+    """Return a library's message without queries: that of a resumable upload is a credential."""
     return _QUERY.sub("…", str(text))
 
 

@@ -168,7 +168,7 @@ class Jobs:
             done: QueryJob = self._wait(job)
             return done
 
-        job = _retrying("of a statement")(attempt)
+        job = _retrying("of a query")(attempt)
         self.bytes_processed += job.total_bytes_processed or 0
         return job
 

@@ -26,6 +26,7 @@ from airflow_provider_talkpilot.compat import get_variable, read_settings_as_ser
 from airflow_provider_talkpilot.exceptions import TYPED_ERRORS
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
+    is_given,
     one_of,
     optional,
     read_accounts,
@@ -144,7 +145,7 @@ def _check_key(findings: list[Finding], client: TalkPilotClient) -> None:
     with _part(findings, "limits") as add:
         minute, hour = client.quota.per_minute, client.quota.per_hour
         default = f"{PER_HOUR:,} an hour (TalkPilot's default, for the connection names no other)"
-        by_minute = f"{minute:,} request(s)" if minute else "No response tells the requests"
+        by_minute = f"{minute:,} request(s)" if minute else "TalkPilot names no number of requests"
         add(f"{by_minute} a minute; {f'{hour:,} an hour' if hour else default}.")
 
 
@@ -212,7 +213,8 @@ def _print_plan(options: Namespace) -> None:
     records = one_of(MODES)("performance", get_variable("talkpilot_performance")) != "off"
     rule = one_of(RULES)("details", get_variable("talkpilot_details"))
     columns = read_choices("columns", get_variable("talkpilot_columns"))
-    fetches_details = rule != "by_webhook" and details_are_wanted(columns)
+    archives = is_given(get_variable("talkpilot_recordings_uri"))
+    fetches_details = rule != "by_webhook" and (details_are_wanted(columns) or archives)
     calls = pages = rows = size = 0
     with TalkPilotHook(options.conn_id).get_conn() as client:
         if agents is None:

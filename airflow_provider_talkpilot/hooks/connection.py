@@ -188,8 +188,8 @@ def read_fields(connection: Connection, connection_id: str) -> ConnectionFields:
     unused = [name for name, value in fields.items() if value and _plain_part(value) not in url]
     unused += [f"extra {plain(name)}" for name in extra if name not in Options.model_fields]
     warning = (
-        f"The connection {connection_id!r} has what is not used: {', '.join(unused)}. The key is "
-        f"the password, the host the whole base URL, and the options in extra are "
+        f"The connection {connection_id!r} has fields that are not used: {', '.join(unused)}. The "
+        f"key is the password, the host the whole base URL, and the options in extra are "
         f"{', '.join(conn_fields())}."
     )
     return ConnectionFields(url, password, options, warning if unused else "")

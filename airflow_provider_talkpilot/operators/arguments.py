@@ -76,9 +76,9 @@ class Argument(Generic[Value]):
         before = operator.__dict__.get(self._name)
         if value in (None, "None") and not self._may_be_missing and (task := _xcom_task(before)):
             raise TalkPilotTaskFailError(
-                f"{self._name} is nothing: the task {task} that gives it was skipped, was marked "
-                "as succeeded, has do_xcom_push=False, or its XCom is gone. Clear that task, so "
-                "that it runs again and pushes one."
+                f"{self._name} rendered to nothing: the task {task} that gives it was skipped, was "
+                "marked as succeeded, has do_xcom_push=False, or its XCom is gone. Clear that "
+                "task, so that it runs again and pushes one."
             )
         if value is None and isinstance(before, str):
             value = "None"  # the same as where templates render to text

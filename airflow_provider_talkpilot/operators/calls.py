@@ -35,7 +35,11 @@ from airflow_provider_talkpilot.operators.requests import (
     column_choices,
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
-from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.options import (
+    MOST_IN_FLIGHT,
+    RULES,
+    EnrichOptions,
+)
 from airflow_provider_talkpilot.staging.enrich.plan import KnownDetail
 from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
@@ -165,8 +169,8 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         text: Any = render_text(self, value, context)
         if text != value and not is_given(text):
             raise ConfigurationError(
-                f"{name} is nothing: its template, or the task that should give it, gave nothing. "
-                f"Make it give a text, or leave {name} out for the calls of everybody."
+                f"{name} rendered to nothing. Correct its template, or the task that it reads, or "
+                f"leave {name} out to extract every caller's calls."
             )
         if text is None or isinstance(text, str):
             return text
@@ -189,7 +193,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         what webhooks brought to the inbox. (templated)
     :param table: the target table; details that it has complete are not fetched. Without it, only
         staged details are known. (templated)
-    :param concurrency: how many requests may be in flight; the quota can allow fewer.
+    :param concurrency: how many requests may be in flight, 1 to 80; the quota can allow fewer.
     :param rescore_days: a detail without transcript or score is fetched again, at most once a day,
         while the call is younger than this many days; 0 means never.
     :param maximum_bytes_billed: a query of the table that would read more fails; None for no limit.
@@ -234,7 +238,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         super().__init__(**kwargs)
         self.enabled = enabled
         self.details = details
-        self.concurrency = checked("concurrency", concurrency, int, ge=1, le=256)
+        self.concurrency = checked("concurrency", concurrency, int, ge=1, le=MOST_IN_FLIGHT)
         self.rescore_days = checked("rescore_days", rescore_days, float, ge=0, le=MOST_DAYS)
         self.maximum_bytes_billed = checked(
             "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1

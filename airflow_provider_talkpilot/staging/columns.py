@@ -31,8 +31,8 @@ class Trait(Flag):
     PERSONAL = 1
     """It has personal data: an erasure empties it, and a purge empties it in staged list rows."""
     DROPPABLE = 2
-    """Users may drop it. Without the others, calls could not be found again, compared or forgotten;
-    or they are measures of the machine, without personal data."""
+    """Users may drop it. The provider needs the other columns to find, compare and empty calls; or
+    they are measures of the machine, without personal data."""
     PURGED = 4
     """TalkPilot's purge empties it."""
 

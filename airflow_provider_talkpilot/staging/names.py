@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 Kind = Literal["calls", "details", "performance"]
 
 INBOX = "inbox"
-"""The folder below the root for the events of webhooks; no DAG stages there."""
+"""The folder below the root for the events of webhooks."""
+QUOTA = "_quota"
+"""The folder below the root for the ledgers of connections."""
 CHECK_FILE = "_check"
-"""The file that the command ``check`` writes and deletes."""
+"""The file below the root that the command ``check`` writes and deletes."""
+# No DAG stages under these names.
+_TAKEN = (INBOX, QUOTA, CHECK_FILE, ".", "..")
 
 _NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+")
 _AGENTS = re.compile(
@@ -36,7 +40,7 @@ _AGENTS = re.compile(
     r"(?P<columns>-columns-[0-9a-f]{12})?"
 )
 _INTERVAL = re.compile(r"[0-9T.]+Z_[0-9T.]+Z")
-_DAG = re.compile(r"(?!inbox$)" + _NAME.pattern)
+_DAG = re.compile(rf"(?!({INBOX}|{QUOTA})$){_NAME.pattern}")
 LEVELS = (_DAG, _NAME, _AGENTS, _INTERVAL)
 """The shapes of the folders below the root: DAG, connection, agents, interval."""
 
@@ -203,8 +207,7 @@ def interval_folder(
     """
     scope = scope_name(connection_id, agent_ids, filters, columns, api_key)
     bounds = f"{_compact(interval.start)}_{_compact(interval.end)}"
-    dag = _safe(dag_id)
-    return root / (f"{dag}-dag" if dag == INBOX else dag) / scope / bounds
+    return root / _safe(dag_id) / scope / bounds
 
 
 def scope_name(
@@ -236,7 +239,7 @@ def scope_of(folder: ObjectStoragePath) -> str:
 
 def ledger_folder(root: ObjectStoragePath, connection_id: str) -> ObjectStoragePath:
     """Name the folder of a connection's ledger; nothing is created."""
-    return root / "_quota" / _safe(connection_id)
+    return root / QUOTA / _safe(connection_id)
 
 
 def root_of(folder: ObjectStoragePath) -> ObjectStoragePath:
@@ -272,7 +275,7 @@ def _digest(*texts: str) -> str:
 def _safe(name: str) -> str:
     """Make a folder's name; a digest keeps names apart that would look alike."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
-    return safe if safe == name else f"{safe}-{_digest(name)}"
+    return safe if safe == name and name not in _TAKEN else f"{safe}-{_digest(name)}"
 
 
 def _compact(moment: datetime) -> str:

@@ -53,6 +53,7 @@ class Progress:
 
 def seconds_for(requests: int, per_minute: int, per_hour: int) -> float:
     """Estimate how many seconds requests take if no other task spends the quota."""
+    per_hour = min(per_hour, 60 * per_minute)
     hours, rest = divmod(max(0, requests - 1), per_hour)
     return hours * 3600 + (rest + 1) / per_minute * 60
 

@@ -157,6 +157,8 @@ def test_a_plan_is_what_a_run_costs(
     dropped = {"transcript": "drop", "final_score": "drop"}
     monkeypatch.setenv(f"{VARIABLE}COLUMNS", json.dumps(dropped))
     assert json.loads(run(*bounds, "--json")[1])["requests"]["details"] == 0
+    monkeypatch.setenv(f"{VARIABLE}RECORDINGS_URI", f"{chain.staging_uri}/recordings")
+    assert json.loads(run(*bounds, "--json")[1])["requests"]["details"] == 250
     monkeypatch.setenv(f"{VARIABLE}COLUMNS", "")
     monkeypatch.setenv(f"{VARIABLE}DETAILS", "by_webhook")
     monkeypatch.setenv(f"{VARIABLE}PERFORMANCE", "off")

@@ -52,6 +52,8 @@ def test_a_filter_that_renders_to_nothing_is_refused(chain: Chain) -> None:
     for native in (False, True):
         for name in ("phone_number", "search"):
             for given in ("{{ none }}", "{{ '' }}", "{{ ti.xcom_pull('gone') }}"):
-                with pytest.raises(TalkPilotTaskFailError, match=f"{name} is nothing.* leave"):
+                with pytest.raises(
+                    TalkPilotTaskFailError, match=f"{name} rendered to nothing.* leave"
+                ):
                     chain.extract(native=native, **{name: given})
     assert not chain.sandbox.counters

@@ -244,17 +244,17 @@ def test_an_older_view_of_ours_is_brought_up_to_date(chain: Chain) -> None:
 def test_other_columns_of_the_users(chain: Chain) -> None:
     chain.run()
     create_views(chain)
-    chain.bigquery.query(f"ALTER TABLE `{chain.table}` ADD COLUMN reviewed BOOL").result()
-    chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed = TRUE WHERE TRUE").result()
+    chain.bigquery.query(f"ALTER TABLE `{chain.table}` ADD COLUMN `select` BOOL").result()
+    chain.bigquery.query(f"UPDATE `{chain.table}` SET `select` = TRUE WHERE TRUE").result()
     table = chain.bigquery.get_table(chain.table)
-    reviewed = SchemaField("reviewed", "BOOLEAN", description="Somebody listened.")
-    table.schema = [*(field for field in table.schema if field.name != "reviewed"), reviewed]
+    added = SchemaField("select", "BOOLEAN", description="Somebody listened.")
+    table.schema = [*(field for field in table.schema if field.name != "select"), added]
     chain.bigquery.update_table(table, ["schema"])
 
     view = create_views(chain, views=("calls_live",))["calls_live"]
-    assert {row["reviewed"] for row in rows(chain, view)} == {True}
+    assert {row["select"] for row in rows(chain, view)} == {True}
     fields = described(chain.bigquery.get_table(view).schema)
-    assert fields["reviewed"][2] == "Somebody listened."
+    assert fields["select"][2] == "Somebody listened."
     assert list(fields) == [*(field.name for field in table.schema), "agent_name"]
 
 

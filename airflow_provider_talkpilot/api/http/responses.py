@@ -80,9 +80,9 @@ _SEE_DOCUMENTATION = Meaning(errors.ApiError, "See TalkPilot's documentation.")
 
 _NO_VERDICT_ON_THE_KEY = Meaning(
     errors.GatewayError,
-    "This is no verdict on the API key: something in front of TalkPilot refused, such as its "
-    "hosting, or a firewall, proxy or login page of yours. Check the way out to the base URL (the "
-    "connection's host), and tell TalkPilot's support.",
+    "This says nothing about the API key: something in front of TalkPilot refused, such as its "
+    "hosting, or a firewall, proxy or login page of yours. Check the network's way to the base URL "
+    "(the connection's host), and tell TalkPilot's support.",
 )
 _HOSTING_STOPPED = Meaning(
     errors.GatewayBlockedError,

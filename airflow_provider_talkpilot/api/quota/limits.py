@@ -18,10 +18,11 @@ from airflow_provider_talkpilot.api.quota.traffic import (
 # After this many responses in a row without rate headers, the server counts as one that sends
 # none. One response is not enough: errors of the edge come without rate headers.
 HEADERLESS_RESPONSES = 3
-# A sliding window always ends a minute from now. A window that ends before this part of a minute is
-# a fixed one.
+# With sliding windows, X-RateLimit-Reset is a whole minute away. If it is nearer than this share of
+# a minute, windows are fixed.
 FIXED = 0.97
-# If other software uses up the minute, one request finds out after 1/4 of it what is left.
+# If other software has used up the minute, one request leaves after 1/4 of it, and reads what is
+# left.
 LOOK_AGAIN = 4
 # If other software sends, this many requests are left to it, because it sees ours late.
 CAUTION = 2

@@ -233,7 +233,7 @@ class Quota:
 
     def _refusals_wait(self, permit: Permit, headers: Mapping[str, str], now: float) -> float:
         """Let the limit that refused note it; return the seconds to wait."""
-        rate, seconds = RateHeaders.parse(headers, now), retry_after(headers)
+        rate, seconds = RateHeaders.parse(headers, now), retry_after(headers, now)
         if rate:
             self._minute.observe(permit, rate, now)
         # If the API sends rate headers, a refusal without them is a gateway's, and says nothing

@@ -61,12 +61,16 @@ class RateHeaders(NamedTuple):
         return cls(limit, max(0, remaining), reset, now)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read the seconds of ``Retry-After``; return None if it has no positive number."""
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Read the seconds of ``Retry-After``, a number or a date; None if they are not positive."""
+    text = headers.get("Retry-After", "")
     try:
-        seconds = float(headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() + _clock_skew(headers, now) - now
+        except (ValueError, TypeError, OverflowError):
+            return None
     return seconds if 0 < seconds < math.inf else None
 
 

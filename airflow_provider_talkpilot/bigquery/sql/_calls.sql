@@ -28,7 +28,7 @@
   AND {{ staged_is_newer() }}
 {%- endmacro -%}
 
-{#- If the row has a detail, extra changes only together with other columns, or from null. -#}
+{#- If the row has a detail, a difference of extra alone is no change, unless the target's extra is null. -#}
 {%- macro extra_changes() -%}
 IF(
       T.detail_synced_at IS NULL,

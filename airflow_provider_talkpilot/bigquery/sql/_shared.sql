@@ -53,7 +53,8 @@ PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
 {%- endmacro -%}
 
 {#- The newest staged row of each call. Its extra is what the target's extra gets: unknown fields, and
-    values that do not fit. The columns unknown and drift have the two apart. -#}
+    values that do not fit. Its unknown has the unknown fields alone; drift and detail_drift have the values
+    that do not fit. -#}
 {%- macro newest_staged_rows(columns, drift) -%}
 {%- set scores = 'final_score' in columns and has_performance -%}
 {%- set same = (columns + drift) | reject('in', ['extra', 'final_score'] if scores else ['extra']) -%}

@@ -11,7 +11,7 @@ from airflow_provider_talkpilot.api.errors import InvalidRecordError, NotFoundEr
 from airflow_provider_talkpilot.api.prefetch import Prefetch
 from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.options import MOST_IN_FLIGHT, EnrichOptions
 from airflow_provider_talkpilot.staging.enrich.plan import ListedCall
 from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest
@@ -21,9 +21,9 @@ from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_r
 from airflow_provider_talkpilot.staging.work import StagedWork
 
 # A kill costs at most BATCH_ROWS details: those in flight and those that are not staged yet. So a
-# part is staged when it has BATCH_ROWS less the requests in flight, and at least LEAST_ROWS. One
-# that waits for BATCH_SECONDS is staged with fewer.
-BATCH_ROWS, LEAST_ROWS = 100, 20
+# part is staged when it has BATCH_ROWS less the requests in flight. One that waits for
+# BATCH_SECONDS is staged with fewer.
+BATCH_ROWS = 100
 BATCH_SECONDS = 60.0
 # So many small parts become one. Otherwise a million details would be more files than BigQuery
 # loads in a job (10,000: cloud.google.com/bigquery/quotas#load_jobs).
@@ -54,7 +54,7 @@ class DetailBatches:
 
     def __init__(self, work: StagedWork[DetailsManifest], options: EnrichOptions) -> None:
         self._work, self._manifest, self._options = work, work.manifest, options
-        self._in_flight = min(options.concurrency, BATCH_ROWS - LEAST_ROWS)
+        self._window = min(options.concurrency, MOST_IN_FLIGHT)
 
     def fetch(self, missing: Iterator[tuple[ListedCall, bool]], progress: Progress) -> None:
         """Fetch details and stage them; an error leaves after all results are staged.
@@ -65,7 +65,7 @@ class DetailBatches:
         """
         client, most_rejects = self._work.client, self._options.max_rejects + MOST_ACCIDENTS
         # Prefetch flushes before a longer wait: then a kill in an hour of waiting costs nothing.
-        with Prefetch(client.quota, self._fetch, missing, self._in_flight, self.flush) as details:
+        with Prefetch(client.quota, self._fetch, missing, self._window, self.flush) as details:
             try:
                 for detail in details:
                     self._add(detail)
@@ -119,7 +119,7 @@ class DetailBatches:
         else:
             manifest.vanished += 1
         is_late = time.monotonic() - self._work.flushed_at >= BATCH_SECONDS
-        if is_late or self._work.rows.rows >= BATCH_ROWS - self._in_flight:
+        if is_late or self._work.rows.rows >= BATCH_ROWS - self._window:
             self.flush()
 
     def flush(self) -> None:

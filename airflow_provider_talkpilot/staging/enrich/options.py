@@ -17,6 +17,8 @@ RULES: dict[Details, str] = {
     "by_webhook": "as far as webhooks brought them",
 }
 """The choices of ``details``, in the words of logs."""
+MOST_IN_FLIGHT = 80
+"""The most requests in flight: a kill costs those, and the details that are not staged yet."""
 
 
 class Archive(Protocol):
@@ -39,7 +41,7 @@ class EnrichOptions:
     :param max_age: a detail that lacks something is requested again only while its call is younger
         than this; zero never.
     :param recordings: whether a missing recording alone is worth a request, at any age of the call.
-    :param concurrency: requests in flight at most; the quota can allow fewer.
+    :param concurrency: requests in flight at most, up to 80; the quota can allow fewer.
     :param max_rejects: records that may fail validation before the run fails.
     :param choices: which columns are dropped or hashed. The list rows must have been staged under
         the same choices.

@@ -171,10 +171,11 @@ def _refused_agents_named(client: TalkPilotClient, agents: Sequence[str] | None)
         if agents is None:
             sent = str(error).partition(" responded ")[0]
             raise WalkMovedError(
-                f"The key's list of agents had one whose calls TalkPilot refuses: {sent} responded "
-                f"{error.status} {error.code}. The next try reads the list again. If the agent is "
-                "still there, tell TalkPilot's support, or name the agents to read in agent_ids "
-                "(for the shipped DAGs the Variable talkpilot_agent_ids)."
+                f"TalkPilot listed an agent, and then refused its calls ({sent} responded "
+                f"{error.status} {error.code}). It was probably deleted since: the next try reads "
+                "the list again. If the agent is still there, tell TalkPilot's support, or name "
+                "the agents to read in agent_ids (for the shipped DAGs the Variable "
+                "talkpilot_agent_ids)."
             ) from None
         try:
             visible = {agent.id.lower() for agent in client.agents()}

@@ -105,15 +105,16 @@ def test_it_reads_what_the_threads_client_reads(
 ) -> None:
     async def read() -> tuple[Any, ...]:
         async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as other:
-            pages = [page async for page in other.walk_calls(agent, DAY)]
+            pages: list[Any] = [page async for page in other.walk_calls(agent, DAY)]
             call = pages[-1].records[-1]
+            pages += [page async for page in other.walk_performance(agent, DAY)]
             detail = await other.call(agent, call.id)
             return await other.health(), await other.agents(), pages, detail, other.requests
 
     health, agents, pages, detail, requests = asyncio.run(read())
     assert health.status == client.health().status
     assert agents == client.agents()
-    assert pages == list(client.walk_calls(agent, DAY))
+    assert pages == [*client.walk_calls(agent, DAY), *client.walk_performance(agent, DAY)]
     assert detail == client.call(agent, detail.id)
     client.requests.subtract(requests)
     assert not client.requests.total(), "at as many requests"

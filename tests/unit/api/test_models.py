@@ -81,8 +81,6 @@ def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: A
         assert call.drift == {name: value if kept is ... else kept}
         assert call.extra == {"mood": 3}
         assert call.note == "Hello."
-    with pytest.raises(ValidationError):
-        CallDetail.model_validate_json(json.dumps(sent))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +99,9 @@ def test_what_does_not_fit_is_kept_under_its_name(name: str, value: Any, kept: A
 )
 def test_what_fits_all_the_same(name: str, value: Any, read: Any) -> None:
     sent = LEAST | {name: value}
-    for call in (CallDetail.read(sent), CallDetail.model_validate_json(json.dumps(sent))):
-        assert (getattr(call, name), type(getattr(call, name))) == (read, type(read))
-        assert call.drift == {}
+    call = CallDetail.read(sent)
+    assert (getattr(call, name), type(getattr(call, name))) == (read, type(read))
+    assert call.drift == {}
 
 
 def test_a_recordings_address_is_kept_nowhere() -> None:

@@ -1,8 +1,7 @@
-"""The SQL as it is sent: bounded by constants, complete in its columns."""
+"""The SQL as it is sent: it reads no more than it needs."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,7 +10,6 @@ from sqlglot import exp
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.views import VIEWS
-from airflow_provider_talkpilot.staging.columns import Source, call_columns
 from tests.support.docs import DOCS, code
 from tests.unit.bigquery import test_googlesql as googlesql
 
@@ -33,23 +31,6 @@ QUERIES = [
 def filled_in(name: str, kind: str) -> str:
     values = googlesql.MERGE | {"kind": kind, "interval": INTERVAL, "has_recordings": True}
     return googlesql.filled_in(name, values | {"duplicates": 1, "gone_agents": ["a"]})
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "times"),
-    [
-        ("known_details", "", 1),
-        *(("compare", kind, 1) for kind in googlesql.KINDS),
-        *(("merge", kind, 5) for kind in googlesql.KINDS),
-    ],
-)
-def test_only_the_intervals_partitions_are_read(name: str, kind: str, times: int) -> None:
-    """BigQuery prunes partitions by constants alone."""
-    sql = filled_in(name, kind)
-    first = re.findall(r"created_at >= TIMESTAMP '2026-03-16 00:00:00\.000001\+00'", sql)
-    end = re.findall(r"created_at < TIMESTAMP '2026-03-17 00:00:00\.000000\+00'", sql)
-    assert len(first) == len(end) == times
-    assert not re.search(r"\{[{%#]", sql), "JSON has braces too"
 
 
 @pytest.mark.parametrize(
@@ -79,21 +60,3 @@ def test_every_statement_filters_on_the_tables_partition(name: str, sql: str) ->
 def test_a_comparison_leaves_transcripts_out(kind: str) -> None:
     """Transcripts are most of what is stored, and BigQuery bills whole columns."""
     assert "transcript" not in filled_in("compare", kind)
-
-
-@pytest.mark.parametrize(
-    ("kind", "sources"),
-    [
-        ("calls", (Source.KEY, Source.LIST)),
-        ("details", (Source.KEY, Source.LIST, Source.DETAIL)),
-    ],
-)
-def test_every_column_is_inserted_and_updated(kind: str, sources: tuple[Source, ...]) -> None:
-    sql = filled_in("merge", kind)
-    inserted = re.search(r"INSERT INTO \S+ \(([^)]*)\)\nSELECT (.*)", sql)
-    assert inserted
-    assert sorted(inserted[1].split(", ")) == sorted(call_columns(*sources))
-    assert inserted[2].split(", ") == [f"S.{name}" for name in inserted[1].split(", ")]
-    updated = set(re.findall(r"^  (\w+) = ", sql, re.MULTILINE))
-    assert set(call_columns(*sources)) - set(call_columns(Source.KEY)) <= updated
-    assert "created_at" not in updated, "a call stays in its partition"

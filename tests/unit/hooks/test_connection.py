@@ -29,7 +29,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
             base_url = client.base_url
         logged = capsys.readouterr().out
         assert KEY not in logged
-        lines = re.findall(r"The connection .*? has what is not used: .*\.", logged)
+        lines = re.findall(r"The connection .*? has fields that are not used: .*\.", logged)
         assert len(lines) <= 1
         return base_url, lines[0] if lines else ""
 
@@ -90,7 +90,7 @@ def test_one_line_names_what_is_not_used(
 ) -> None:
     base_url, line = connect({"conn_type": "talkpilot", "host": NOW, "password": KEY, **fields})
     assert base_url.startswith("https://api.talkpilot.io")
-    assert line.startswith("The connection 'talkpilot_default' has what is not used: ")
+    assert line.startswith("The connection 'talkpilot_default' has fields that are not used: ")
     assert all(name in line for name in named)
 
 

@@ -20,11 +20,10 @@ from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich import details
 from airflow_provider_talkpilot.staging.enrich.details import (
     BATCH_ROWS,
-    LEAST_ROWS,
     MOST_ACCIDENTS,
 )
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
-from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
+from airflow_provider_talkpilot.staging.enrich.options import MOST_IN_FLIGHT, EnrichOptions
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
@@ -151,7 +150,7 @@ class SlowArchive:
         """No recording takes long."""
 
 
-@pytest.mark.parametrize("concurrency", [1, 32])
+@pytest.mark.parametrize("concurrency", [1, MOST_IN_FLIGHT])
 @pytest.mark.parametrize("archive", [None, SlowArchive()])
 def test_a_kill_at_any_moment_costs_at_most_a_batch(
     folder: ObjectStoragePath, concurrency: int, archive: SlowArchive | None
@@ -167,7 +166,7 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
     manifest = enrich(stage(folder, 450), Watching(), concurrency=concurrency, archive=archive)
     assert manifest.rows == 450
     assert manifest.recordings == ({"none": 450} if archive else {})
-    assert len(manifest.parts) <= 450 / LEAST_ROWS + 1
+    assert len(manifest.parts) <= 450 / (BATCH_ROWS - MOST_IN_FLIGHT) + 1
 
 
 def test_many_small_parts_become_few(

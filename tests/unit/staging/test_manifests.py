@@ -23,19 +23,6 @@ def manifest(**fields: Any) -> ListManifest:
     return ListManifest.model_validate(usual | fields)
 
 
-def test_each_content_has_its_own_digest() -> None:
-    changes: list[dict[str, Any]] = [
-        {},
-        {"end": END.replace(day=18)},
-        {"parts": []},
-        {"started_at": START},
-        {"selection": ["done"]},
-    ]
-    digests = {manifest(**change).digest for change in changes}
-    assert len(digests) == len(changes)
-    assert manifest().digest in digests
-
-
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", '{"version":2}', '{"kind":"calls"}', "unknown field"],

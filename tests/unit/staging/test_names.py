@@ -25,7 +25,7 @@ DAY = Interval(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 17, tzinfo=U
 PLAIN = "file:///staging/dag/talkpilot_default/all/20260316T000000Z_20260317T000000Z"
 SHA256 = "0123456789abcdef" * 4
 # Ids that would be alike if a folder were only stripped of strange characters.
-ALIKE = ("a/b", "a b", "a-b", "ü", "ö")
+ALIKE = ("a/b", "a b", "a-b", "ü", "ö", "inbox", "inbox-dag", "_quota", "..")
 
 
 def folder_of(**fields: Any) -> str:

@@ -55,6 +55,7 @@ def test_what_the_base_url_of_talkpilots_hosts_lacks_is_added(given: str, comple
         ("https://a.example/TP_LIVE_0123456789", "belongs into the connection's pass"),
         ("https://me:0123456789@abc.co/v1", "no user, query or fragment"),
         ("https://abc.co/v1#0123456789", "no user, query or fragment"),
+        ("https://abc.co/v1?", "no user, query or fragment"),
         ("http://abc.supabase.co/v1", "plain http.*use https"),
         ("http://127.0.0.1.nip.io/v1", "plain http.*use https"),
         ("http://[2001:db8::1]/v1", "plain http.*use https"),

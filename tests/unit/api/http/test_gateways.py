@@ -59,11 +59,11 @@ BAD_TOKEN = json_of(code=401, message="Invalid JWT")
 
 BY_OTHERS = [
     Case(400, b"<html><h1>Bad Request</h1></html>", Blocked, NEVER, "400: Bad Request.", "proxy"),
-    Case(401, BAD_TOKEN, Gateway, LATER, "401: Invalid JWT.", "no verdict"),
-    Case(401, b"", Gateway, LATER, "401: Unauthorized, with an empty body.", "no verdict on the"),
+    Case(401, BAD_TOKEN, Gateway, LATER, "401: Invalid JWT.", "nothing about"),
+    Case(401, b"", Gateway, LATER, "401: Unauthorized, with an empty body.", "nothing about the"),
     Case(402, json_of(message="Restricted"), Blocked, NEVER, "402: Restricted.", "support"),
-    Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "no verdict on the API key"),
-    Case(403, UNTITLED, Gateway, LATER, "403: Just a moment", "no verdict on the API key"),
+    Case(403, CHALLENGE, Gateway, LATER, "403: Just a moment.", "nothing about the API key"),
+    Case(403, UNTITLED, Gateway, LATER, "403: Just a moment", "nothing about the API key"),
     Case(404, NOT_FOUND, Blocked, NEVER, "404: NOT_FOUND: Requested", "no TalkPilot API at this"),
     Case(410, b"The page\n\nNOT_FOUND\n", Blocked, NEVER, "The page NOT_FOUND", "no TalkPilot"),
     Case(405, b"", Blocked, NEVER, "405: Method Not Allowed", "not TalkPilot that refused"),

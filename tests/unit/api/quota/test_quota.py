@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from email.utils import formatdate
 from typing import Any, get_args
 
 import pytest
@@ -328,6 +329,7 @@ def test_a_minute_that_other_software_used_up_ends_before_the_next_request(
         ("soon", 1, 1.5),
         ("", 1, 1.5),
         ("1234", 1234, 1234.5),
+        (formatdate(START + 90), 90, 90.5),
         # A whole minute or hour only names the limit. After an unexplained refusal of the hour, a
         # twelfth of it passes before the next request.
         ("60", 15, 15.5),
