@@ -153,7 +153,7 @@ def test_an_agent_taken_off_the_keys_list(chain: Chain, fails: Fails, connect: C
 def test_an_agent_that_is_deleted_after_the_list_was_read(chain: Chain, fails: Fails) -> None:
     """The run named no agents, so the next try reads the list without it."""
     chain.sandbox.faults.add("status", kind="calls", status=404)
-    with fails(RETRY, "/calls responded 404 NOT_FOUND. The next try reads the list"):
+    with fails(RETRY, "/calls responded 404 NOT_FOUND)", "the next try reads the list"):
         chain.extract()
     chain.extract()
 
