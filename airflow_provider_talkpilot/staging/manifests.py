@@ -226,6 +226,8 @@ class DetailsManifest(Manifest):
     :param by_webhook: how many details came from the inbox instead.
     :param vanished: how many calls were in the list, and had no detail any more.
     :param recordings: how many recordings have each status, interrupted tries included.
+    :param inbox_read_at: the details need no event that came to the inbox before this moment; None
+        if the inbox could not be read.
     """
 
     kind: Literal["details"] = "details"
@@ -234,6 +236,7 @@ class DetailsManifest(Manifest):
     by_webhook: int = 0
     vanished: int = 0
     recordings: dict[str, int] = {}
+    inbox_read_at: datetime | None = None
 
 
 AnyManifest = ListManifest | DetailsManifest

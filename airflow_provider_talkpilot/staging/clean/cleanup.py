@@ -24,7 +24,7 @@ from airflow_provider_talkpilot.staging.errors import storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days
 from airflow_provider_talkpilot.staging.inventory import find_folders, list_files, skip_errors
 from airflow_provider_talkpilot.staging.manifests import (
-    ListManifest,
+    DetailsManifest,
     load_manifest,
     read_manifest,
 )
@@ -60,20 +60,21 @@ def clean_staging(
     oldest, cleaned = datetime.now(UTC) - max_age, Counter(loaded=0, purged=0, expired=0)
     loaded = [(Folder.of_manifest(path, root), path) for path in manifests]
     folders = find_folders(root)
+    inbox_read_at = dict[str, datetime | None]()  # by folder
     # Details first: once deleted, they need not be searched for calls that the walk lacks.
     for folder, path in sorted(loaded, key=lambda item: item[1].name, reverse=True):
         # Read it now, because an earlier purge may have changed it.
         manifest = load_manifest(path) if storage.size(path) is not None else None
         if manifest is None:
             log.info("%s is cleaned already.", path)
-        elif isinstance(manifest, ListManifest) and manifest.kind == "calls":
-            has_details = any(
-                other.is_same(folder) and path.name.startswith("details") for other, path in loaded
-            )
+        elif isinstance(manifest, DetailsManifest):
+            inbox_read_at[folder.path.path] = manifest.inbox_read_at
+        elif manifest.kind == "calls":
+            came_before = None if keep else inbox_read_at.get(folder.path.path)
             with storage_errors("read", folder.path), WalkedCalls(folder.path, manifest) as calls:
                 cleaned["purged"] += purge_parts(folders, folder, calls)
                 with skip_errors():
-                    cleaned.update(purge_events(root, calls, loaded=has_details and not keep))
+                    cleaned.update(purge_events(root, calls, came_before))
         if manifest and not keep:
             name = FileName("loaded", manifest.kind, manifest.digest)
             storage.put_text(manifest.model_dump_json(), folder.path / str(name))

@@ -47,6 +47,8 @@ _LISTED_AFTER = timedelta(hours=1)
 # A performance record can have the time when it was written, so its call can be of the interval
 # before. It is written at most so long after its call's start, for all that this module deletes.
 _WRITTEN_AFTER = timedelta(hours=2)
+# Clocks of storage and of workers differ, and S3 tells whole seconds.
+_CLOCKS = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _ROWS = 1000
@@ -76,12 +78,15 @@ def purge_parts(folders: Sequence[Folder], own: Folder, calls: WalkedCalls) -> i
     return purged
 
 
-def purge_events(root: ObjectStoragePath, calls: WalkedCalls, *, loaded: bool) -> Counter[str]:
+def purge_events(
+    root: ObjectStoragePath, calls: WalkedCalls, came_before: datetime | None
+) -> Counter[str]:
     """Delete events of calls that a walk shows to be purged or gone, and of calls that are loaded.
 
     :param root: the root of staging.
     :param calls: the calls of a walk that was loaded.
-    :param loaded: whether the details of the walk's calls are loaded too.
+    :param came_before: when the task that staged the loaded details read the inbox: it has not seen
+        later events. None if no details are loaded.
     :return: how many events were deleted as ``purged``, gone ones included, and as ``loaded``.
     """
     start, end, deleted = calls.walk.start, calls.walk.end, Counter[str]()
@@ -104,7 +109,8 @@ def purge_events(root: ObjectStoragePath, calls: WalkedCalls, *, loaded: bool) -
                 call_id = event.call_id if event else name.call
                 read_at = (entry.modified or _OLDEST) + _LISTED_AFTER if is_whole_day else None
                 is_same = calls.state(row | {"call_id": call_id}, read_at) is CallState.SAME
-                if not is_same or (loaded and calls.has(call_id)):
+                is_read = came_before and entry.modified and entry.modified < came_before - _CLOCKS
+                if not is_same or (is_read and calls.has(call_id)):
                     storage.delete(folder / entry.name)
                     deleted["loaded" if is_same else "purged"] += 1
             storage.remove_if_empty(folder)

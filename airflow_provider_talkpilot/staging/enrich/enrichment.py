@@ -143,8 +143,9 @@ def _fetch_missing(
         plan.add_details(known(lists) if known else ())
         with StagedWork(client, folder, manifest, first=len(own)) as work:
             _take_over(own, elsewhere, plan, work)
-            if not options.every_version:
-                _stage_events(lists, plan, work, options.choices)
+            now = datetime.now(UTC)
+            if options.every_version or _stage_events(lists, plan, work, options.choices, now):
+                manifest.inbox_read_at = now
             progress = Progress(_log_plan(manifest, plan, options, client.quota))
             with log_group("Details, as they come"):
                 DetailBatches(work, options).fetch(plan.missing(), progress)
@@ -217,12 +218,15 @@ def _stage_events(
     plan: DetailPlan,
     work: StagedWork[DetailsManifest],
     choices: ColumnChoices,
-) -> None:
+    now: datetime,
+) -> bool:
     """Stage the transcripts that the inbox has of calls without a known detail.
 
     An inbox that cannot be read costs requests, and stops nothing.
+
+    :return: whether the inbox could be read.
     """
-    now, before = datetime.now(UTC), work.manifest.by_webhook
+    before = work.manifest.by_webhook
     unknown = (
         row
         for row in _rows(work.folder, lists)
@@ -234,7 +238,7 @@ def _stage_events(
         if (detail := event_row(row, event.call.get("transcript"), now))
     )
     while True:
-        rows = list[dict[str, Any]]()
+        rows: list[dict[str, Any]] | None = None
         with skip_errors():
             rows = list(islice(details, _EVENT_ROWS))
         if not rows:
@@ -242,6 +246,7 @@ def _stage_events(
         work.manifest.by_webhook += _stage(rows, plan, work)
     if work.manifest.by_webhook > before:
         work.manifest.save_checkpoint(work.folder)  # the next try counts them too
+    return rows is not None
 
 
 def _stage(
