@@ -211,8 +211,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         load tasks delete them. (templated)
     :param recordings_max_bytes: larger recordings are not archived.
     :return: the manifest's URI. Figures in the XCom ``summary``: ``rule``, ``details``,
-        ``fetched``, ``by_webhook``, ``vanished``, ``recordings`` (counts by status), ``rejected``,
-        ``requests``, ``drift`` (values that did not fit, by column).
+        ``fetched``, ``by_webhook``, ``vanished``, ``lacking`` (calls without a detail, by
+        ``by_webhook``), ``recordings`` (counts by status), ``rejected``, ``requests``, ``drift``
+        (values that did not fit, by column).
     """
 
     enabled = Argument(read_flag)
@@ -287,6 +288,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             fetched=manifest.fetched,
             by_webhook=manifest.by_webhook,
             vanished=manifest.vanished,
+            lacking=manifest.lacking,
             recordings=manifest.recordings,
         )
 

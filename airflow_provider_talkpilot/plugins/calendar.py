@@ -15,7 +15,7 @@ class DayState(StrEnum):
     """How much of a day is in the table."""
 
     COMPLETE = "complete"  # calls and details
-    SUMMARIES = "summaries"  # calls; the run did not request details
+    SUMMARIES = "summaries"  # calls; the run did not request all details
     PARTIAL = "partial"  # some hours, or some agents
     NEVER = "never"  # never walked
     RUNNING = "running"  # a run works on it, and none has loaded it before

@@ -75,10 +75,10 @@ def _figures(outcome: Outcome, day: date, agent: str | None) -> Figures:
         calls = outcome.by_day.get(day, 0)
     else:
         calls = outcome.calls or 0
-    if outcome.state is not State.COMPLETE:
-        return Figures(calls, 0)
-    # Summaries have no day and no agent of the calls without a detail.
-    lacking = outcome.lacking if within and agent is None else 0
+    if within and agent is None:
+        lacking = outcome.lacking
+    else:  # Summaries have no day and no agent of the calls without a detail.
+        lacking = 0 if outcome.state is State.COMPLETE else calls
     return Figures(calls, max(0, calls - lacking))
 
 

@@ -16,7 +16,7 @@ class State(StrEnum):
     """The state of an interval in one run."""
 
     COMPLETE = "complete"  # calls and details are loaded
-    SUMMARIES = "summaries"  # calls are loaded; the run did not request details
+    SUMMARIES = "summaries"  # calls are loaded; the run did not request all details
     FAILED = "failed"
     RUNNING = "running"  # running, queued, deferred, waiting for its next try
 
@@ -33,7 +33,7 @@ class Outcome:
     :param by_day: calls by UTC day, if known.
     :param calls: calls of the walk.
     :param calls_loaded: whether the calls are in the table, with or without details.
-    :param lacking: calls of the walk without a detail, though the run fetched details.
+    :param lacking: calls of the walk whose details the run did not load.
     :param purged: calls that TalkPilot purged since the table last read them.
     :param erased: calls that are gone from TalkPilot.
     :param drift: by column, values that did not fit: of lists or of details, the larger number.
@@ -104,7 +104,7 @@ def _outcome(chain: Chain, state: State) -> Outcome:
         by_day={day: count.calls for day, count in about.by_day.items()},
         calls=about.calls,
         calls_loaded=any(task.succeeded for task in chain.load_calls),
-        lacking=sum(each.vanished + each.rejected for each in enrichments),
+        lacking=_lacking(enrichments) if _has_details(chain) else about.calls or 0,
         purged=sum(each.purged for each in loads),
         erased=sum(each.erased for each in loads),
         drift=_drift([about, *enrichments]),
@@ -129,9 +129,18 @@ def _state(chain: Chain) -> State | None:
         return State.FAILED
     if any(_is_unfinished(task) for task in details):
         return State.RUNNING
-    fetched = any(task.succeeded for task in chain.enrich)
-    loaded = any(task.succeeded for task in chain.load_details)
-    return State.COMPLETE if fetched and loaded else State.SUMMARIES
+    requested = not any(each.lacking for each in _summaries(chain.enrich))
+    return State.COMPLETE if requested and _has_details(chain) else State.SUMMARIES
+
+
+def _has_details(chain: Chain) -> bool:
+    """Return whether the run staged details and loaded them."""
+    tasks = chain.enrich, chain.load_details
+    return all(any(task.succeeded for task in some) for some in tasks)
+
+
+def _lacking(enrichments: Iterable[Summary]) -> int:
+    return sum(each.vanished + each.rejected + each.lacking for each in enrichments)
 
 
 def _is_unfinished(task: Task) -> bool:

@@ -61,6 +61,7 @@ class Summary(_Model):
     :param by_agent: calls by agent; None if there are too many agents.
     :param agent_names: by agent, if the task read the list of agents.
     :param rule: the rule for requesting details.
+    :param lacking: calls without a detail, because no webhook brought one and none was requested.
     :param records: performance records.
     :param recordings: how many recordings came to each status.
     :param intervals: what a re-sync chose.
@@ -84,6 +85,7 @@ class Summary(_Model):
     fetched: Count = 0
     by_webhook: Count = 0
     vanished: Count = 0
+    lacking: Count = 0
     rejected: Count = 0
     purged: Count = 0
     rule: str = ""

@@ -225,6 +225,7 @@ class DetailsManifest(Manifest):
     :param fetched: how many details were requested, interrupted tries included.
     :param by_webhook: how many details came from the inbox instead.
     :param vanished: how many calls were in the list, and had no detail any more.
+    :param lacking: how many calls lack a detail that was not requested: no webhook brought it.
     :param recordings: how many recordings have each status, interrupted tries included.
     :param inbox_read_at: the details need no event that came to the inbox before this moment; None
         if the inbox could not be read.
@@ -235,6 +236,7 @@ class DetailsManifest(Manifest):
     fetched: int = 0
     by_webhook: int = 0
     vanished: int = 0
+    lacking: int = 0
     recordings: dict[str, int] = {}
     inbox_read_at: datetime | None = None
 

@@ -143,8 +143,10 @@ def test_by_webhook_alone_costs_no_detail(chain: Chain, in_folder: Receiver) -> 
     arrived = deliver(chain, in_folder, **LOST)
     chain.clean(*early)
     calls = chain.summaries()
-    chain.load(str(chain.enrich(calls, details="by_webhook").returned))
+    details = chain.enrich(calls, details="by_webhook")
+    chain.load(str(details.returned))
     assert requested(chain) == []
+    assert details.xcoms["summary"]["lacking"] == len(living(chain) - arrived)
     assert {row["id"] for row in chain.rows() if row["transcript"]} == with_words(chain, arrived)
 
     # The daily DAG makes it whole.

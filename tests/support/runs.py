@@ -51,6 +51,7 @@ class Sync:
     erased: int = 0
     fetched: int | None = None
     by_webhook: int = 0
+    lacking: int = 0
     rule: str = "until_complete"
     names_of_agents: Mapping[str, str] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=lambda: {"agents": 1, "calls": 2})
@@ -141,6 +142,7 @@ class Sync:
             "requests": {"detail": fetched},
             "fetched": fetched,
             "by_webhook": self.by_webhook,
+            "lacking": self.lacking,
             "rule": self.rule,
             "drift": dict(self.drift[1]),
             "recordings": {k: v for k, v in self.recordings.items() if k != "deleted"},

@@ -2,7 +2,7 @@
 
 export const STATES = {
   complete: ["Complete", "Calls and details are in the table."],
-  summaries: ["Summaries only", "Calls are in the table. The run did not request details."],
+  summaries: ["Summaries only", "Calls are in the table. The run did not request all details."],
   partial: ["Partly", "Only some hours of the day, or only some agents, are in the table."],
   running: ["In progress", "A run works on the day, or waits for quota or for its next try."],
   stale: ["Newest run failed", "An earlier run loaded the day. The newest run failed."],

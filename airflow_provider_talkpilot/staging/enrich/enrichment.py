@@ -266,7 +266,8 @@ def _log_plan(
 ) -> int:
     """Log how much there is to do; return how many details to fetch."""
     calls, missing = plan.count_calls(), plan.count_missing()
-    known, rule = calls - missing, RULES[options.details]
+    manifest.lacking = plan.count_lacking()
+    known, rule = calls - missing - manifest.lacking, RULES[options.details]
     log.info(
         "Details of %s, %s: %s call(s), %s known, %s to fetch.",
         *(manifest.interval, rule, f"{calls:,}", f"{known:,}", f"{missing:,}"),

@@ -69,6 +69,9 @@ WHERE NOT (c.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
 ORDER BY c.rowid
 """
 
+# A webhook's transcript of a purged call is not taken.
+_LACKING = "SELECT 1 FROM listed WHERE NOT purged AND id NOT IN (SELECT id FROM known)"
+
 _required = TypeAdapter(datetime).validate_python
 _optional = TypeAdapter(datetime | None).validate_python
 
@@ -187,6 +190,10 @@ class DetailPlan(TemporaryDatabase):
         """Count the details that are requested for their recordings alone."""
         without = self._count(f"({_MISSING})", recordings=False)
         return max(self.count_missing() - without, 0)
+
+    def count_lacking(self) -> int:
+        """Count the calls that lack a detail and get none, because none is requested."""
+        return self._count(f"({_LACKING})") if self._options.details == "by_webhook" else 0
 
     def missing(self) -> Iterator[tuple[ListedCall, bool]]:
         """Return the calls whose details to request, in the order of the list.

@@ -46,11 +46,13 @@ def test_a_fresh_install_has_nothing_to_show() -> None:
 def test_the_state_of_each_day() -> None:
     skipped = {"enrich_calls": "skipped", "load_details": "skipped"}
     failed = {"load_calls": "failed", "enrich_calls": "success", "load_details": "success"}
-    connection = only(look(Sync(day(4)), Sync(day(3), states=skipped), Sync(day(2), states=failed)))
-    assert states(connection) == ["complete", "summaries", "failed", "never", "open"]
-    assert [each.get("calls") for each in connection["days"]] == [16, 16, None, None, None]
-    assert [each.get("details") for each in connection["days"]] == [16, 0, None, None, None]
-    assert (connection["calls"], connection["details"]) == (32, 16)
+    some = Sync(day(1), rule="by_webhook", fetched=0, by_webhook=9, lacking=5)
+    runs = Sync(day(4)), Sync(day(3), states=skipped), Sync(day(2), states=failed), some
+    connection = only(look(*runs))
+    assert states(connection) == ["complete", "summaries", "failed", "summaries", "open"]
+    assert [each.get("calls") for each in connection["days"]] == [16, 16, None, 16, None]
+    assert [each.get("details") for each in connection["days"]] == [16, 0, None, 11, None]
+    assert (connection["calls"], connection["details"]) == (48, 27)
 
 
 def test_a_day_that_was_loaded_and_then_failed_is_old_not_lost() -> None:
