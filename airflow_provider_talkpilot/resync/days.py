@@ -21,6 +21,7 @@ from airflow_provider_talkpilot.api import Agent, Interval
 from airflow_provider_talkpilot.resync.look_backs import (
     ONE_DAY,
     LookBack,
+    days_to_read,
     longest_due,
     read_after,
     resync_end,
@@ -142,7 +143,7 @@ class ChosenInterval(NamedTuple):
 
 def choose_intervals(
     today: date,
-    look_backs: Iterable[LookBack],
+    look_backs: Sequence[LookBack],
     state: ResyncState,
     *,
     agents: list[str] | None,
@@ -165,8 +166,8 @@ def choose_intervals(
     end, read, covered = resync_end(today), state.look_backs, None
     look_back = longest_due(look_backs, end, read)
     if look_back:
+        covered = days_to_read(look_back, look_backs, end, read, earliest)
         read = read_after(look_back, end, read)
-        covered = look_back.interval(end, earliest)
     due = state.retention.due(retention, today)
     unpurged = unpurged_days(due) if due else ()
     # Retention first: its intervals are short, and a legal duty.

@@ -40,12 +40,22 @@ class LookBack:
             raise ValueError("every is over days, so runs would never read the days between")
         return self
 
-    def interval(self, end: date, earliest: date) -> Interval:
-        """Return the whole UTC days before ``end`` that a run reads.
+    def read_until(self, read: Mapping[int, date]) -> date | None:
+        """Return the first day that no run of this look-back or a longer one has read, if any ran.
 
-        :param earliest: a day before ``end``; days before it are left out.
+        :param read: what earlier runs have read: the first day not read, by the look-back's
+            ``days``.
         """
-        return Interval.parse(max(end - self.days * ONE_DAY, earliest), end)
+        return max((until for days, until in read.items() if days >= self.days), default=None)
+
+    def first_day(self, end: date, read: Mapping[int, date]) -> date:
+        """Return the first day that a run up to ``end`` reads.
+
+        After a pause it is the first day of the run that should have come ``every`` days after the
+        last one: that day had its last turn in that run.
+        """
+        first, until = end - self.days * ONE_DAY, self.read_until(read)
+        return min(first, until - (self.days - self.every) * ONE_DAY) if until else first
 
 
 DEFAULT = (LookBack(3, 1), LookBack(30, 7), LookBack(90, 30))
@@ -76,18 +86,33 @@ def longest_due(
 ) -> LookBack | None:
     """Return the longest look-back that is due, because it covers the shorter ones.
 
-    A look-back is due when ``every`` days have passed since a run read it, or read a longer one. So
-    a day without a run delays a look-back, and skips no day.
+    A look-back is due when ``every`` days have passed since a run read it, or read a longer one.
 
     :param end: the first day that the run does not read again.
-    :param read: what earlier runs have read: the first day not read, by the look-back's ``days``.
+    :param read: what earlier runs have read, as in :meth:`LookBack.read_until`.
     """
 
     def is_due(look_back: LookBack) -> bool:
-        ends = (until for days, until in read.items() if days >= look_back.days)
-        return end - max(ends, default=date.min) >= look_back.every * ONE_DAY
+        until = look_back.read_until(read)
+        return until is None or end - until >= look_back.every * ONE_DAY
 
     return max(filter(is_due, look_backs), default=None)
+
+
+def days_to_read(
+    longest: LookBack,
+    look_backs: Iterable[LookBack],
+    end: date,
+    read: Mapping[int, date],
+    earliest: date = date.min,
+) -> Interval:
+    """Return the whole UTC days before ``end`` that a run reads: those of all look-backs due.
+
+    :param longest: the longest that is due, of ``look_backs``.
+    :param earliest: a day before ``end``; days before it are left out.
+    """
+    first = min(each.first_day(end, read) for each in look_backs if each <= longest)
+    return Interval.parse(max(first, earliest), end)
 
 
 def read_after(look_back: LookBack, end: date, read: Mapping[int, date]) -> dict[int, date]:

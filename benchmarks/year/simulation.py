@@ -22,6 +22,7 @@ from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.resync.days import ResyncState, by_retention
 from airflow_provider_talkpilot.resync.look_backs import (
     LookBack,
+    days_to_read,
     longest_due,
     read_after,
     resync_end,
@@ -111,8 +112,8 @@ class _Year:
         read, chosen = state.look_backs, list[Interval]()
         look_back = longest_due(self._scenario.look_backs, end, read)
         if look_back:
+            chosen.append(days_to_read(look_back, self._scenario.look_backs, end, read, FIRST))
             read = read_after(look_back, end, read)
-            chosen.append(look_back.interval(end, FIRST))
         due = state.retention.due({AGENT: RETENTION_DAYS}, today)
         covered = chosen[0] if chosen else None
         chosen += [each.interval for each in by_retention(due, self._unpurged(due), covered)]
