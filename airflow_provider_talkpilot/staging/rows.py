@@ -20,10 +20,10 @@ _ROLES = {
     "tool_call_invocation": "tool_call",
     "tool_call_result": "tool_result",
 }
-# The fields of a webhook's turns: docs.talkpilot.io, guides/webhooks.
+# Fields of a webhook's turns that `turns` holds, and two that follow from it: see _hold_all.
 _TURN_FIELDS = {
     *("role", "text", "timestamp", "time_sec"),
-    *("tool_call_id", "name", "arguments", "type", "successful", "content"),
+    *("tool_call_id", "name", "arguments", "successful", "content"),
 }
 RED_FLAGS = (
     "assistant_misunderstood_multiple_times",
@@ -133,12 +133,12 @@ def event_row(row: dict[str, Any], transcript: Any, synced_at: datetime) -> dict
     :param transcript: a list of turns, or the text that ``call.completed`` has.
     :param synced_at: when the event was read.
     :return: values by column, without the list's columns; None if the event has no transcript. An
-        empty list is a transcript without a word. ``transcript_raw`` has turns whose fields no
-        column has.
+        empty list is a transcript without a word. ``transcript_raw`` has the whole if ``turns``
+        cannot hold it.
     """
     messages, raw = parse_transcript(transcript)
     turns = _turns(transcript) if isinstance(transcript, list) else []
-    if turns and all(turn.keys() <= _TURN_FIELDS for turn in transcript):
+    if turns and _hold_all(turns, transcript):
         raw = None
     if not messages and not raw and not isinstance(transcript, list):
         return None
@@ -179,6 +179,22 @@ def _turns(transcript: list[Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _hold_all(rows: list[dict[str, Any]], turns: list[dict[str, Any]]) -> bool:
+    """Return whether the rows of ``turns`` hold all that a webhook's turns tell.
+
+    Two fields have no column: ``timestamp`` is the call's start plus ``time_sec``, and
+    ``tool_call_id`` tells which result is of which call of a tool, mostly the next one.
+    """
+    tools = [turn["tool_call_id"] for turn in turns if turn.get("tool_call_id") is not None]
+    return tools[::2] == tools[1::2] and all(
+        turn.keys() <= _TURN_FIELDS
+        and all(row[name] == turn.get(name) for name in ("time_sec", "successful"))
+        and (row["time_sec"] is not None or turn.get("timestamp") is None)
+        and not ("text" in turn and turn.get("content") is not None)
+        for row, turn in zip(rows, turns, strict=True)
+    )
 
 
 def _text(value: Any) -> str | None:

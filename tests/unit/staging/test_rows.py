@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import CallDetail
-from airflow_provider_talkpilot.staging.rows import detail_row, parse_transcript
+from airflow_provider_talkpilot.staging.rows import detail_row, event_row, parse_transcript
 
 USER = {"role": "user", "text": "a"}
 TOOL = {"role": "tool_call_invocation", "name": "book", "arguments": "{}", "time_sec": 1.5}
+SAID = {"role": "assistant", "text": "hi", "timestamp": "2026-03-16T10:00:03Z", "time_sec": 3}
+DONE = {"role": "tool_call_result", "content": {"ok": [1]}, "successful": True, "time_sec": 2}
+A, B = {"tool_call_id": "a"}, {"tool_call_id": "b"}
 
 
 def as_json(value: object) -> str:
@@ -67,6 +70,26 @@ def test_nothing_of_a_transcript_is_lost(value: Any) -> None:
 )
 def test_transcripts(sent: Any, messages: list[dict[str, Any]], raw: str | None) -> None:
     assert parse_transcript(sent) == (messages, raw)
+
+
+@pytest.mark.parametrize(
+    ("turns", "is_lossless"),
+    [
+        ([SAID, TOOL | A, DONE | A, SAID | {"text": 5}], True),
+        ([TOOL | A, DONE | A, TOOL | B, DONE | B | {"time_sec": 2.5}], True),
+        ([TOOL | A, TOOL | B, DONE | B, DONE | A], False),
+        ([TOOL | {"type": "transfer_call"}], False),
+        ([SAID | {"time_sec": "3"}], False),
+        ([SAID | {"time_sec": None}], False),
+        ([DONE | {"successful": "true"}], False),
+        ([SAID | {"content": "ho"}], False),
+    ],
+)
+def test_what_turns_cannot_hold_is_kept_raw(turns: list[dict[str, Any]], is_lossless: bool) -> None:
+    row = event_row({}, turns, NOW)
+    assert row
+    assert [turn["position"] for turn in row["turns"]] == list(range(len(turns)))
+    assert row["transcript_raw"] == (None if is_lossless else as_json(turns))
 
 
 @pytest.mark.parametrize(
