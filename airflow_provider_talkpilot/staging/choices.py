@@ -154,6 +154,10 @@ class ColumnChoices:
                 continue
             if name in self._hashed and not isinstance(value, str | None):
                 continue
+            if name == "final_result" and self.drops("final_score"):
+                fields = value.items() if isinstance(value, dict) else ()
+                kept[name] = {k: v for k, v in fields if k != "final_score"} or None
+                continue
             kept[name] = self._value(name, value)
         return kept
 

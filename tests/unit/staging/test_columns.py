@@ -151,6 +151,10 @@ def test_a_dropped_column_does_not_come_back_as_an_unknown_field() -> None:
     row = choices(transcript="drop").row(call_row(Call.model_validate(sent), NOW))
     assert row["extra"] == {"final_score": 3, "mood": "fine"}
     assert rejected(choices(transcript="drop"), sent) == KEYS | row["extra"]
+    for within, kept in (({"final_score": 3, "outcome": True}, {"outcome": True}), ("3", None)):
+        assert rejected(choices(final_score="drop"), {"final_result": within}) == {
+            "final_result": kept
+        }
 
 
 def test_rows_of_missing_details_stay_as_they_are() -> None:
