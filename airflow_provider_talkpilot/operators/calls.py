@@ -284,7 +284,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             client,
             manifest,
             path,
-            details=manifest.rows,
+            details=manifest.rows - manifest.vanished,
             fetched=manifest.fetched,
             by_webhook=manifest.by_webhook,
             vanished=manifest.vanished,

@@ -202,10 +202,18 @@ def _text(value: Any) -> str | None:
 
 
 def missing_detail_row(
-    call_id: str, agent_id: str, created_at: datetime, version: datetime | None, now: datetime
+    call_id: str,
+    agent_id: str,
+    created_at: datetime,
+    version: datetime | None,
+    now: datetime,
+    *,
+    deleted: bool,
 ) -> dict[str, Any]:
     """Make the row of a version that was requested, and of which the API has no detail.
 
+    :param deleted: whether the call is soft-deleted. If not, it vanished: its row changes nothing
+        in the table, and spares the next try the request.
     :return: values by column, without content of the call.
     """
     return {
@@ -216,10 +224,15 @@ def missing_detail_row(
         "synced_at": now,
         "transcript": [],
         "final_score": None,
-        "detail_updated_at": version,
-        "detail_synced_at": now,
+        "detail_updated_at": version if deleted else None,
+        "detail_synced_at": now if deleted else None,
         "detail_found": False,
     }
+
+
+def has_vanished(row: dict[str, Any]) -> bool:
+    """Return whether a staged detail says that its call vanished after it was listed."""
+    return row["detail_synced_at"] is None
 
 
 def performance_row(record: PerformanceRecord, synced_at: datetime) -> dict[str, Any]:

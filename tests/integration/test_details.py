@@ -129,9 +129,12 @@ def test_a_call_that_vanishes_before_its_detail(chain: Chain) -> None:
     calls = chain.summaries()
     gone = chain.truth()[10]["id"]
     chain.sandbox.erase(gone)
-    ended = chain.enrich(calls)
-    assert ended.xcoms["summary"]["vanished"] == 1
-    assert ended.xcoms["summary"]["details"] == CALLS - 1
+    for requests in (CALLS, 0):
+        chain.spent()
+        ended = chain.enrich(calls)
+        assert chain.details_requested() == requests
+        assert ended.xcoms["summary"]["vanished"] == 1
+        assert ended.xcoms["summary"]["details"] == CALLS - 1
     chain.load(str(ended.returned))
     assert [row["id"] for row in chain.rows() if row["detail_synced_at"] is None] == [gone]
 

@@ -17,7 +17,11 @@ from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, read_records
 from airflow_provider_talkpilot.staging.progress import Progress
-from airflow_provider_talkpilot.staging.rows import detail_row, missing_detail_row
+from airflow_provider_talkpilot.staging.rows import (
+    detail_row,
+    has_vanished,
+    missing_detail_row,
+)
 from airflow_provider_talkpilot.staging.work import StagedWork
 
 # A kill costs at most BATCH_ROWS details: those in flight and those that are not staged yet. So a
@@ -35,7 +39,7 @@ MOST_ACCIDENTS = 10
 class Detail(NamedTuple):
     """The result of one request.
 
-    :param row: the detail's row; None for a call that vanished after it was listed.
+    :param row: the detail's row.
     :param reject: in place of a row, a record that failed validation and why.
     :param drift: the detail's columns whose values did not fit.
     """
@@ -91,12 +95,13 @@ class DetailBatches:
         try:
             detail = self._work.client.call(call.agent_id, call.id, permit)
         except NotFoundError:
-            if not call.deleted:
-                return Detail()
-            row = missing_detail_row(
-                call.id, call.agent_id, call.created_at, call.version, datetime.now(UTC)
+            return Detail(
+                missing_detail_row(
+                    *(call.id, call.agent_id, call.created_at, call.version),
+                    datetime.now(UTC),
+                    deleted=call.deleted,
+                )
             )
-            return Detail(row)
         except InvalidRecordError as error:
             return Detail(reject=choices.reject(call.agent_id, error.reason, error.record))
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
@@ -114,10 +119,9 @@ class DetailBatches:
             manifest.reject_reason = manifest.reject_reason or detail.reject["reason"]
         elif detail.row:
             self._work.rows.write([detail.row])
+            manifest.vanished += has_vanished(detail.row)
             if status := detail.row.get("recording_status"):
                 _count(manifest.recordings, status)
-        else:
-            manifest.vanished += 1
         is_late = time.monotonic() - self._work.flushed_at >= BATCH_SECONDS
         if is_late or self._work.rows.rows >= BATCH_ROWS - self._window:
             self.flush()

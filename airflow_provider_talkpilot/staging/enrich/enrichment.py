@@ -38,7 +38,7 @@ from airflow_provider_talkpilot.staging.progress import (
     log_group,
     seconds_for,
 )
-from airflow_provider_talkpilot.staging.rows import event_row
+from airflow_provider_talkpilot.staging.rows import event_row, has_vanished
 from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)
@@ -189,6 +189,7 @@ def _take_over(
             mixed.append(path)
         elif plan.add_details(map(KnownDetail.of_row, rows)) and part:
             work.manifest.parts.append(part)
+            work.manifest.vanished += sum(map(has_vanished, rows))
     # Copy last, because the parts above can be copies that an interrupted try made.
     for path in mixed:
         _, rows = _read_own(path)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
+from airflow_provider_talkpilot.staging.rows import has_vanished
 from airflow_provider_talkpilot.staging.temporary import TemporaryDatabase
 
 PAUSE = timedelta(days=1)
@@ -127,11 +128,12 @@ class KnownDetail(NamedTuple):
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Self:
-        """Read a staged detail."""
+        """Read a staged detail, or the row of a call that vanished."""
+        vanished = has_vanished(row)
         return cls(
             row["id"],
-            _optional(row["detail_updated_at"]),
-            _required(row["detail_synced_at"]),
+            _optional(row["updated_at" if vanished else "detail_updated_at"]),
+            _required(row["synced_at" if vanished else "detail_synced_at"]),
             row["final_score"] is not None,
             bool(row["transcript"] or row.get("transcript_raw") or row.get("is_purged")),
             row.get("recording_status") not in (None, "failed"),
@@ -172,7 +174,12 @@ class DetailPlan(TemporaryDatabase):
         return found.fetchone() is not None
 
     def is_usable(self, row: dict[str, Any]) -> bool:
-        """Return whether the list has the call of a staged detail, and the detail is new enough."""
+        """Return whether the list has the call of a staged detail, and the detail is new enough.
+
+        A row of other work that says that the call vanished counts for nothing.
+        """
+        if has_vanished(row):
+            return False
         detail, query = KnownDetail.of_row(row), "SELECT version, purged FROM listed WHERE id = ?"
         version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
         is_current = (_micros(detail.version) or 0) >= (version or 0)

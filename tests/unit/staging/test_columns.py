@@ -158,7 +158,7 @@ def test_a_dropped_column_does_not_come_back_as_an_unknown_field() -> None:
 
 
 def test_rows_of_missing_details_stay_as_they_are() -> None:
-    row = missing_detail_row(KEYS["id"], KEYS["agent_id"], NOW, None, NOW)
+    row = missing_detail_row(KEYS["id"], KEYS["agent_id"], NOW, None, NOW, deleted=True)
     assert choices(**dict.fromkeys(DROPPABLE, "drop")).row(row) == row
 
 
