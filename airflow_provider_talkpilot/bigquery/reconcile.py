@@ -46,7 +46,8 @@ class Comparison:
     :param duplicates: rows of the target beside the newest row of their call.
     :param gone: live calls of the target that TalkPilot no longer has.
     :param gone_from_trash: likewise, calls that the target last saw soft-deleted.
-    :param loaded_since: calls that the target got from another load since the walk began.
+    :param loaded_since: live calls of the target that the walk lacks, and that are not gone:
+        another load brought them since the walk began, or their agent has a reject.
     :param purged: calls that are purged in the walk, and not yet in the target.
     :param recordings_to_delete: calls that are purged or gone, and have a recording in the target.
     :param emptied_before: calls that are purged or erased in the target already.

@@ -66,7 +66,8 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
     :param talkpilot_conn_id: the TalkPilot connection. (templated)
     :param deferrable: defer when the key's quota is used up for longer than ``defer_after``;
         otherwise wait in the worker. The default is ``[operators] default_deferrable``.
-    :param defer_after: the longest wait in the worker.
+    :param defer_after: the longest wait in the worker. The walk of a long list within two minutes,
+        which cannot be cut into slices, waits there to its end: deferred, it would begin anew.
     """
 
     talkpilot_conn_id = Argument(read_name)

@@ -193,7 +193,8 @@ class Walker:
                     rows = f"{page.total:,}"
                     log.info("%s row(s) of an agent in %s: %d slices.", rows, interval, len(slices))
                     return slices
-                # To wait for the quota in the worker is cheaper than to walk it again.
+                # It waits for the quota in the worker. Deferred, it would begin anew, and would
+                # never end if others leave us fewer requests an hour than it has pages.
                 self._work.client.quota.max_wait = None
             now = datetime.now(UTC)
             for record in page.records:
