@@ -65,7 +65,8 @@ class LoadResult:
     """What a load did.
 
     :param rows: rows staged and loaded.
-    :param changed: rows of the target inserted or updated, and duplicates deleted.
+    :param changed: rows of the target inserted or updated, and duplicates deleted; of performance
+        records, all that were compared with their table.
     :param erased: rows of the target that were emptied, because their calls are gone.
     :param purged: calls of the walk that TalkPilot purged since the target last read them.
     :param live: the interval's live calls in the target; None if the manifest does not have all
@@ -157,12 +158,13 @@ class Load:
                 self._delete_old_recordings(datetime.now(UTC), options.keep_recordings)
             self._staging.drop()
         log.info(
-            "%s of %s: %s row(s) loaded, %s of %s inserted or updated, %s bytes processed.",
+            "%s of %s: %s row(s) loaded, %s of %s %s, %s bytes processed.",
             manifest.kind.capitalize(),
             manifest.interval,
             f"{manifest.rows:,}",
             f"{counts['changed']:,}",
             target.performance if is_performance else target,
+            "compared, and updated where they differ" if is_performance else "inserted or updated",
             f"{self._jobs.bytes_processed:,}",
         )
         return LoadResult(

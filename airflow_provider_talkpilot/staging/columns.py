@@ -232,7 +232,7 @@ PERFORMANCE: tuple[Column, ...] = (
         Source.LOAD,
         "When a load found that calls lacks the call, or that it is purged or gone.",
     ),
-    Column("synced_at", "TIMESTAMP", _L, "When the row was last read from TalkPilot."),
+    Column("synced_at", "TIMESTAMP", _L, "When a run first read these values."),
 )
 """The columns of the table of performance records, whose name ends in ``_performance``."""
 

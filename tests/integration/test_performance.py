@@ -132,9 +132,12 @@ def test_records_and_scores_are_the_truth_for_a_request_an_agent(chain: Chain) -
     made = chain.bigquery.get_table(f"{chain.table}_performance")
     assert made.clustering_fields == ["agent_id", "call_id"]
     assert made.time_partitioning.field == "created_at"
-    # Again, from the beginning: the same.
+    # Again, from the beginning: the same, and no row is written.
+    times = f"SELECT DISTINCT synced_at FROM `{chain.table}_performance`"
+    before = [*chain.bigquery.query(times).result()]
     chain.performance(chain.summaries())
     assert_table_is_truth(chain)
+    assert [*chain.bigquery.query(times).result()] == before
 
 
 def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:

@@ -1,5 +1,14 @@
 {% from '_performance.sql' import around, calls_around, emptied with context -%}
 {%- set columns = performance_columns | rejectattr('name', 'in', ['purged_at']) | list -%}
+
+{#- A row of a record without the times of our own clock. JSON values cannot be compared themselves. -#}
+{%- macro content(table) -%}
+TO_JSON_STRING(STRUCT(
+{%- for column in columns if column.name != 'synced_at' %}
+    {{ table }}.{{ column.name }}{{ ',' if not loop.last }}
+{%- endfor %}
+  ))
+{%- endmacro -%}
 -- Bring performance records into their table and their scores into the target: both or none.
 BEGIN TRANSACTION;
 
@@ -37,8 +46,10 @@ WHEN MATCHED
 THEN UPDATE SET final_score = S.score;
 {%- endif %}
 
--- Of two rows of a record the one that was read later wins. A record keeps its personal data only if
--- the target has its call, live and not purged; it keeps its call_id if the call is not gone.
+-- Of two rows of a record the one that was read later wins. A row that says the same is not written
+-- again: a re-read of an unchanged day resets no partition's long-term price. A record keeps its
+-- personal data only if the target has its call, live and not purged; it keeps its call_id if the call
+-- is not gone.
 MERGE `{{ target.performance }}` AS T
 USING (
   SELECT
@@ -64,7 +75,10 @@ USING (
 ON T.id = S.id
   AND T.created_at >= TIMESTAMP '{{ start }}'
   AND T.created_at < TIMESTAMP '{{ end }}'
-WHEN MATCHED AND S.synced_at >= T.synced_at THEN UPDATE SET
+WHEN MATCHED
+  AND S.synced_at >= T.synced_at
+  AND ((S.purged_at IS NULL) != (T.purged_at IS NULL) OR {{ content('S') }} != {{ content('T') }})
+THEN UPDATE SET
 {%- for column in columns if column.source.value != 'key' %}
   {{ column.name }} = S.{{ column.name }},
 {%- endfor %}
