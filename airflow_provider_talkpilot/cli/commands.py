@@ -35,6 +35,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_text,
 )
 from airflow_provider_talkpilot.operators.performance import MODES
+from airflow_provider_talkpilot.operators.requests import HASH_CONN_ID, column_choices
 from airflow_provider_talkpilot.staging.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.enrich.options import RULES
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
@@ -95,12 +96,16 @@ def check(options: Namespace) -> None:
             version = client.health().version or "unknown"
             add(f"TalkPilot responds at {client.base_url} (version {version}).")
             _check_key(findings, client)
-    with _part(findings, "staging") as add:
-        folder = parse_uri(options.staging_uri or get_variable("talkpilot_staging_uri") or "")
-        put_text("", folder / CHECK_FILE)
-        delete(folder / CHECK_FILE)
-        remove_if_empty(folder)
-        add(f"A file can be written to {folder}, and deleted.")
+    places = {"staging": options.staging_uri or get_variable("talkpilot_staging_uri") or ""}
+    if recordings := read_text("recordings_uri", get_variable("talkpilot_recordings_uri")):
+        places["recordings"] = recordings
+    for part, uri in places.items():
+        with _part(findings, part) as add:
+            folder = parse_uri(uri)
+            put_text("", folder / CHECK_FILE)
+            delete(folder / CHECK_FILE)
+            remove_if_empty(folder)
+            add(f"A file can be written to {folder}, and deleted.")
     with _part(findings, "table") as add:
         add(_check_table(options.table or get_variable("talkpilot_bigquery_table"), options))
     is_good = all(finding.state != MISSING for finding in findings)
@@ -174,7 +179,8 @@ def _check_table(name: str | None, options: Namespace) -> str:
     target = TableId.parse(name or "")
     location = read_text("location", get_variable(LOCATION_VARIABLE))
     today = datetime.now(UTC)
-    columns = read_choices("columns", get_variable("talkpilot_columns"))
+    choices = read_choices("columns", get_variable("talkpilot_columns"))
+    columns = column_choices(choices, HASH_CONN_ID).recorded
     chain = read_accounts("impersonation_chain", options.impersonation_chain)
     with bigquery_client(options.gcp_conn_id, location, chain) as client:
         retry = DEFAULT_RETRY.with_timeout(_GOOGLE_SECONDS)

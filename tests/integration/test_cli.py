@@ -12,6 +12,7 @@ from airflow_provider_talkpilot.__main__ import main
 from airflow_provider_talkpilot.staging.storage import list_entries, parse_uri
 from tests.integration.chain import Chain
 from tests.integration.sensing import Connect
+from tests.integration.test_columns import keep_secret
 
 Run = Callable[..., tuple[int, str]]
 VARIABLE = "AIRFLOW_VAR_TALKPILOT_"
@@ -48,16 +49,18 @@ def findings(out: str) -> dict[str, tuple[str, str]]:
     return {each["part"]: (each["state"], each["message"]) for each in found["findings"]}
 
 
-def test_nothing_is_missing(chain: Chain, run: Run) -> None:
+def test_nothing_is_missing(chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out = run("check")
     assert code == 0
     lines = {line.split()[1]: line for line in out.splitlines()}
     assert all(line.startswith("ok ") for line in lines.values())
     assert "60 request(s) a minute; 1,000 an hour" in lines["limits"]
     assert "the first load creates the dataset" in lines["table"].lower()
-    spent = {"health": 1, "agents": 1, "calls": 1, "performance": 1}
-    assert dict(chain.sandbox.counters) == spent
+    assert chain.sandbox.counters == {"health": 1, "agents": 1, "calls": 1, "performance": 1}
     assert not list_entries(parse_uri(chain.staging_uri))
+    keep_secret(monkeypatch)
+    monkeypatch.setenv(f"{VARIABLE}COLUMNS", '{"note": "hash"}')
+    chain.extract_options = {"columns": {"note": "hash"}}
     chain.run()
     assert "fits. Its dataset is in US" in findings(run("check", "--json")[1])["table"][1]
 
@@ -79,6 +82,8 @@ def test_nothing_is_missing(chain: Chain, run: Run) -> None:
         ({}, {"BIGQUERY_TABLE": "calls"}, {"table": "project.dataset.table"}),
         ({}, {"BIGQUERY_LOCATION": "EU"}, {"table": "leave location empty"}),
         ({}, {"AGENT_IDS": "[]"}, {"agents": "empty list"}),
+        ({}, {"COLUMNS": '{"note": "hash"}'}, {"table": "talkpilot_hash"}),
+        ({}, {"RECORDINGS_URI": "/proc/none"}, {"recordings": "Cannot write"}),
     ],
     ids=str,
 )
@@ -154,16 +159,14 @@ def test_a_plan_is_what_a_run_costs(
         "details": 250,
         "total": spent["agents"] + 2 * spent["calls"] + 250,
     }
-    dropped = {"transcript": "drop", "final_score": "drop"}
-    monkeypatch.setenv(f"{VARIABLE}COLUMNS", json.dumps(dropped))
+    monkeypatch.setenv(f"{VARIABLE}COLUMNS", '{"transcript": "drop", "final_score": "drop"}')
     assert json.loads(run(*bounds, "--json")[1])["requests"]["details"] == 0
     monkeypatch.setenv(f"{VARIABLE}RECORDINGS_URI", f"{chain.staging_uri}/recordings")
     assert json.loads(run(*bounds, "--json")[1])["requests"]["details"] == 250
     monkeypatch.setenv(f"{VARIABLE}COLUMNS", "")
     monkeypatch.setenv(f"{VARIABLE}DETAILS", "by_webhook")
     monkeypatch.setenv(f"{VARIABLE}PERFORMANCE", "off")
-    agent = chain.sandbox.store.agent_ids[0]
-    _, out = run(*bounds, "--agent-id", agent)
+    _, out = run(*bounds, "--agent-id", chain.sandbox.store.agent_ids[0])
     assert "request(s) for the list of agents" in out
     assert dict(chain.sandbox.counters) == {"calls": 1}
 
