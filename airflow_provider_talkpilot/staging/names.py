@@ -51,7 +51,7 @@ _RECORD = re.compile(
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 _EVENT = re.compile(r"(.+)-([0-9a-f]{16})\.json")
 # A call's id that can be a file's name on any storage. Any other id is replaced by its digest.
-_CALL_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}", re.ASCII)
+_CALL_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 _DIGITS = 16
 
 

@@ -16,7 +16,7 @@ RATE, STAGING_URI = "TALKPILOT_WEBHOOK_RATE", "TALKPILOT_STAGING_URI"
 DEFAULT_RATE = 300
 _CLOCKS_DIFFER_BY = 300
 _TIMESTAMP = re.compile(r"\d{1,12}", re.ASCII)
-_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,200}", re.ASCII)
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,200}")
 
 
 class SettingsError(ValueError):

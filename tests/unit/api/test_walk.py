@@ -68,7 +68,7 @@ ROW = {"id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f", "created_at": "2026-03-16T1
             "2 rows, and 1 different",
         ),
         (
-            {"data": [ROW, {**ROW, "id": "another"}], "pagination": {"total": 1}},
+            {"data": [ROW, {**ROW, "id": ROW["id"][:-1] + "0"}], "pagination": {"total": 1}},
             errors.WalkMovedError,
             "1 rows, and 2 different",
         ),
@@ -84,8 +84,11 @@ ROW = {"id": "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f", "created_at": "2026-03-16T1
 def test_a_page_that_does_not_prove_a_whole_walk(
     make_client: MakeClient, agent: str, body: Any, error: type[Exception], message: str
 ) -> None:
-    with RawServer(json.dumps(body).encode()) as server, pytest.raises(error, match=message):
-        walk(make_client(base_url=server.url), agent)
+    with RawServer(json.dumps(body).encode()) as server:
+        client = make_client(base_url=server.url)
+        for read in (lambda: walk(client, agent), client.agents):
+            with pytest.raises(error, match=message):
+                read()
 
 
 @pytest.mark.parametrize(("fault", "says"), [("no_id", "id: "), ("no_start", "created_at: ")])

@@ -63,6 +63,7 @@ FAILURES = {
     "/400": (response(b"{}", "application/json", 400), "expired", 1),
     "/403": (response(b"{}", "application/json", 403), "expired", 1),
     "/404": (response(b"{}", "application/json", 404), "expired", 1),
+    "/429": (response(b"", "text/html", 429), "failed", 3),
     "/503": (response(b"", "text/html", 503), "failed", 3),
     "/204": (response(b"", status=204), "failed", 1),
     "/nowhere": (response(b"", status=302), "failed", 1),

@@ -195,6 +195,7 @@ def test_agents_with_the_same_days_due_share_an_interval_beside_the_look_back() 
         (30.5, DEFAULT_RETENTION),
         (True, DEFAULT_RETENTION),
         (" 31 ", 31),
+        (0, 1),
         (-5, 1),
         (10**12, 36_500),
         (10**30, DEFAULT_RETENTION),  # more than BigQuery can hold

@@ -146,11 +146,15 @@ def test_a_record_without_fields_is_kept_only_if_every_column_is(record: Any) ->
 
 
 def test_a_dropped_column_does_not_come_back_as_an_unknown_field() -> None:
-    """As when lists begin to send what only details had."""
+    """As when lists begin to send what only details had, or as a value that does not fit."""
+    drifted = detail_row(CallDetail.read(KEYS | {"final_score": "§"}), None, NOW)
+    assert has_mark(drifted)
+    assert not has_mark(choices(final_score="drop").row(drifted))
     sent = KEYS | {"transcript": "§", "transcript_raw": "§", "final_score": 3, "mood": "fine"}
     row = choices(transcript="drop").row(call_row(Call.model_validate(sent), NOW))
     assert row["extra"] == {"final_score": 3, "mood": "fine"}
     assert rejected(choices(transcript="drop"), sent) == KEYS | row["extra"]
+    assert rejected(choices(red_flags="drop"), {"technical_error": {"detected": True}}) == {}
     for within, kept in (({"final_score": 3, "outcome": True}, {"outcome": True}), ("3", None)):
         assert rejected(choices(final_score="drop"), {"final_result": within}) == {
             "final_result": kept
@@ -176,9 +180,11 @@ def test_rows_of_missing_details_stay_as_they_are() -> None:
 def test_a_record_follows_the_choice_for_the_callers_number(
     chosen: dict[str, str], phone: str | None
 ) -> None:
-    record = PerformanceRecord.read(KEYS | {"call_id": "c", "caller_phone": "+4930"})
-    row = choices(**chosen).performance_row(performance_row(record, NOW))
+    sent = {"call_id": "c", "caller_phone": "+4930", "final_result": {"final_score": "§"}}
+    record = PerformanceRecord.read(KEYS | sent)
+    row = choices(**chosen, final_score="drop").performance_row(performance_row(record, NOW))
     assert row["caller_phone"] == phone
+    assert not has_mark(row)
 
 
 # Hashes
@@ -194,7 +200,7 @@ def test_half_a_character() -> None:
 
 def test_a_hash_has_one_form() -> None:
     """What users compute themselves to join a list of their own; openssl gave this."""
-    assert Hasher("0" * 32).hash("+4930231250") == (
+    assert Hasher(f"{'0' * 32}\n").hash("+4930231250") == (
         "31e740bea8564e86a8ecb62000c5c1ff0f6027c08edd1601d6c7f19e263551a0"
     )
 

@@ -102,6 +102,8 @@ def test_a_reject_hides_which_calls_of_its_agent_are_gone(tmp_path: Path) -> Non
         (row("a1") | {"created_at": None}, CallState.SAME),
         (row("a1") | {"created_at": "yesterday"}, CallState.SAME),
         (row("a1") | {"agent_id": None}, CallState.SAME),
+        (row("a1") | {"agent_id": "A"}, CallState.GONE),
+        (row("a2") | {"id": "A2"}, CallState.PURGED),
         (row("a1") | {"created_at": "2026-03-16 00:00:00+00"}, CallState.GONE),
         # Without a zone it is in UTC, as in a call.
         (row("a1") | {"created_at": "2026-03-16T00:00:00"}, CallState.GONE),
@@ -109,7 +111,8 @@ def test_a_reject_hides_which_calls_of_its_agent_are_gone(tmp_path: Path) -> Non
     ids=repr,
 )
 def test_a_reject_is_read_as_it_came(tmp_path: Path, record: Row, state: CallState) -> None:
-    with WalkedCalls(*walked(str(tmp_path))) as calls:
+    purged = row("a2", is_purged=True)
+    with WalkedCalls(*walked(str(tmp_path), calls=[purged])) as calls:
         assert calls.state(record, BEFORE) is state
 
 

@@ -196,6 +196,7 @@ def test_no_id_leads_out_of_the_inbox(receiver: Receive, tmp_path: Path, call_id
     assert receiver().post("/", content=body, headers=RIGHT).status_code == 200
     [path] = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert path.parent == tmp_path / "inbox" / AGENT / "2026-09-07"
+    assert not path.name.startswith("."), "as an unfinished file"
     assert json.loads(path.read_bytes())["call_id"] == call_id
 
 
@@ -241,6 +242,7 @@ def test_an_event_that_comes_three_times_is_stored_once(receiver: Receive, tmp_p
         ({}, "TALKPILOT_WEBHOOK_SECRET"),
         ({"WEBHOOK_SECRET": " \n "}, "TALKPILOT_WEBHOOK_PATH_SECRET"),
         ({"WEBHOOK_PATH_SECRET": "with/a/slash/in/it"}, "token_urlsafe"),
+        ({"WEBHOOK_PATH_SECRET": "fifteen-letters"}, "token_urlsafe"),
         ({"WEBHOOK_SECRET_FILE": "{folder}/nothing"}, "cannot be read"),
         ({"WEBHOOK_SECRET_FILE": "{folder}/empty"}, "empty file"),
         ({"WEBHOOK_SECRET": "a", "WEBHOOK_SECRET_FILE": "{folder}/secret"}, "leave one"),
@@ -267,9 +269,10 @@ def test_wrong_settings_do_not_start(
 
 
 def test_secrets_from_files(tmp_path: Path) -> None:
-    tmp_path.joinpath("secret").write_text(f"{SECRET}\n\nthe next one\n", encoding="utf-8")
-    settings = ReceiverSettings.from_environment(
-        {"TALKPILOT_WEBHOOK_SECRET_FILE": str(tmp_path / "secret")}
-    )
-    assert settings.secrets == (SECRET, "the next one")
-    assert SECRET not in repr(settings)
+    environment = {}
+    for name, text in (("SECRET", f"{SECRET}\n\nthe next one"), ("PATH_SECRET", PATH_SECRET)):
+        tmp_path.joinpath(name).write_text(f"{text}\n", encoding="utf-8")
+        environment[f"TALKPILOT_WEBHOOK_{name}_FILE"] = str(tmp_path / name)
+    settings = ReceiverSettings.from_environment(environment)
+    assert (settings.secrets, settings.path_secret) == ((SECRET, "the next one"), PATH_SECRET)
+    assert not any(secret in repr(settings) for secret in (SECRET, PATH_SECRET))

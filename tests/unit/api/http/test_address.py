@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.api.http.address import checked_base_url
         ("http://127.8.9.1:1", "http://127.8.9.1:1"),
         ("http://[::1]:8971/v1", "http://[::1]:8971/v1"),
         ("https://müller.example/büro/v1", "https://xn--mller-kva.example/b%C3%BCro/v1"),
-        ("https://api.example/a%20b", "https://api.example/a%20b"),
+        ("https://api.example//a%20b", "https://api.example/a%20b"),
     ],
 )
 def test_a_base_url_has_one_form(given: str, kept: str) -> None:
@@ -58,8 +58,10 @@ def test_what_the_base_url_of_talkpilots_hosts_lacks_is_added(given: str, comple
         ("https://abc.co/v1?", "no user, query or fragment"),
         ("http://abc.supabase.co/v1", "plain http.*use https"),
         ("http://127.0.0.1.nip.io/v1", "plain http.*use https"),
+        ("http://localhost.example/v1", "plain http.*use https"),
         ("http://[2001:db8::1]/v1", "plain http.*use https"),
         ("https://api.example:port/v1", "is no address"),
+        ("https://api.example:65536/v1", "is no address"),
         ("https://api example/v1", "is no address"),
         ("https://api.example/v1\r\nX-Evil: 1", "is no address"),
         ("https://[::1/v1", "is no address"),

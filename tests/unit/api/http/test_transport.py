@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.api.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_talkpilot.api.http.transport import unlogged
+from airflow_provider_talkpilot.api.quota import Permit
 from airflow_provider_talkpilot.sandbox import Sandbox
 from tests.support.ports import held_port
 from tests.support.tls import make_certificate, server_context
@@ -49,10 +50,11 @@ def test_each_thread_gets_its_own_responses(
     assert client.requests["detail"] == sandbox.counters["detail"] == len(calls)
 
 
-def test_the_password_of_a_socks_proxy_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_password_of_a_proxy_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """httpcore logs it with the connection; its library for SOCKS is not installed here."""
     with caplog.at_level(logging.DEBUG), unlogged():
-        logging.getLogger("httpcore.socks").debug("setup_socks5_connection.started auth=password")
+        for name in ("socks", "proxy"):
+            logging.getLogger(f"httpcore.{name}").debug("connection.started auth=password")
     assert not caplog.messages
 
 
@@ -169,6 +171,7 @@ def test_nobody_listens(make_client: MakeClient) -> None:
         with pytest.raises(ConnectionFailedError, match="Check the network and the base"):
             client.agents()
     assert client.requests["agents"] == 2
+    assert isinstance(client.quota.try_acquire(), Permit), "no failed request is still in flight"
 
 
 def test_time_out(make_client: MakeClient) -> None:
