@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from google.cloud.bigquery import SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.choices import KEEP
 from airflow_provider_talkpilot.staging.columns import TABLES, Column, staging_columns
 
@@ -26,6 +27,17 @@ def target_schema(kind: str = "calls") -> list[SchemaField]:
 def staging_schema(kind: str) -> list[SchemaField]:
     """Return the schema of the staging table for parts of a kind."""
     return [_field(column) for column in staging_columns(kind)]
+
+
+def make_table(table_id: TableId, schema: Sequence[SchemaField]) -> Table:
+    """Describe a new table, which compares texts by their case.
+
+    Otherwise it would inherit a collation from its dataset, and BigQuery clusters no table by a
+    column with a collation. Source:
+    cloud.google.com/bigquery/docs/reference/standard-sql/collation-concepts#limitations
+    """
+    table = Table(str(table_id), schema=schema).to_api_repr()
+    return Table.from_api_repr({**table, "defaultCollation": ""})
 
 
 def labels_of(columns: Mapping[str, str], kind: str = "calls") -> dict[str, str]:

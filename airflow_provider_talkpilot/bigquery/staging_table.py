@@ -14,12 +14,12 @@ from google.cloud.bigquery import (
     LoadJobConfig,
     SchemaField,
     SourceFormat,
-    Table,
     WriteDisposition,
 )
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
+from airflow_provider_talkpilot.bigquery.schema import make_table
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import find_table
@@ -67,7 +67,7 @@ class StagingTable:
         :raises ManifestError: when a part that is uploaded was altered since it was staged.
         :raises BigQueryLoadError: when the job failed, or loaded another number of rows.
         """
-        table = Table(str(self.name), schema=self._schema)
+        table = make_table(self.name, self._schema)
         table.expires = datetime.now(UTC) + LIFE
         table.labels = LABELS
         self._client.create_table(table, exists_ok=True)

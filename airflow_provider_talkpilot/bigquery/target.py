@@ -22,6 +22,7 @@ from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, ta
 from airflow_provider_talkpilot.bigquery.schema import (
     changes_to,
     labels_of,
+    make_table,
     require_table_choices,
     target_schema,
 )
@@ -168,7 +169,7 @@ def ensure_table(
     """
     client, table = jobs.client, find_table(jobs.client, table_id)
     if table is None:
-        table = Table(str(table_id), schema=tagged(target_schema(kind), policy_tags))
+        table = make_table(table_id, tagged(target_schema(kind), policy_tags))
         table.labels = labels_of(manifest.columns, kind)
         if clustering := _CLUSTERING.get(kind):
             table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")

@@ -90,6 +90,14 @@ def test_jobs_run_where_an_existing_dataset_is(chain: Chain, set_google: Google)
     refused(lambda: chain.extract(table=chain.table, location="US"), "leave location empty")
 
 
+def test_a_dataset_whose_texts_have_no_case(chain: Chain, gateway: Gateway) -> None:
+    """Google clusters no table by a column that inherits its collation."""
+    gateway.collation = "und:ci"
+    calls, _ = chain.run()
+    chain.performance(calls)
+    chain.assert_table_is_truth()
+
+
 @pytest.mark.parametrize(
     ("partitioning", "warning"),
     [

@@ -27,6 +27,7 @@ class Gateway:
     :ivar hidden: the beginning of the ids of jobs that run, and seem to be another client's.
     :ivar hidden_for: how often such a job is not found.
     :ivar table_type: the type of every table; empty for the emulator's.
+    :ivar collation: what tables without a collation inherit from their dataset.
     :ivar submitted: the jobs that were submitted, in order.
     :ivar looked_at: the jobs that a client looked at while they seemed to run.
     :ivar cancelled: the jobs that a client cancelled.
@@ -35,7 +36,7 @@ class Gateway:
     def __init__(self, upstream: str) -> None:
         self.upstream, self.url = upstream, ""
         self.running, self.hidden, self.hidden_for = "-", "-", 0
-        self.table_type = ""
+        self.table_type = self.collation = ""
         self.submitted: list[str] = []
         self.looked_at: list[str] = []
         self.cancelled: list[str] = []
@@ -88,6 +89,11 @@ class Gateway:
         errors = [{"reason": reason, "message": message}]
         return status, {"error": {"code": status, "message": message, "errors": errors}}
 
+    def refuses(self, path: str, body: bytes) -> bool:
+        """Return whether a table is to be clustered by columns with a collation."""
+        table = json.loads(body) if path.endswith("/tables") and body else {}
+        return "clustering" in table and table.get("defaultCollation", self.collation) != ""
+
     def respond(self, path: str, request: bytes, found: dict[str, Any]) -> dict[str, Any]:
         """Return the emulator's response with the changes."""
         if "job" in found:
@@ -136,6 +142,9 @@ def gateway_to(upstream: str) -> Iterator[Gateway]:
             path = urlsplit(self.path).path
             if path.endswith("/cancel"):
                 gateway.cancelled.append(path.split("/")[-2])
+            if gateway.refuses(path, body):
+                self.send_error(400, "CLUSTER BY a column with this collation isn't supported")
+                return
             response = client.request(
                 self.command, gateway.upstream + self.path, content=body, headers=headers
             )
