@@ -190,7 +190,9 @@ def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoad
     return BigQueryLoadError(
         f"BigQuery responded {code} ({reasons}) to the Google Cloud connection {gcp_conn_id!r}."
         f"{message} {cure}",
-        retryable=refusal.retryable or (not refusal.cure and (code in _RETRYABLE or code >= 500)),
+        retryable=refusal.retryable
+        or refusal.later
+        or (not refusal.cure and (code in _RETRYABLE or code >= 500)),
     )
 
 

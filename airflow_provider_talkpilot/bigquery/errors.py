@@ -27,11 +27,13 @@ class Refusal:
     :param reasons: Google's own words for it; they never hold data.
     :param cure: what a user must do; empty if that is not known.
     :param retryable: whether the same request can succeed in some seconds.
+    :param later: whether it can succeed in some minutes.
     """
 
     reasons: tuple[str, ...]
     cure: str = ""
     retryable: bool = False
+    later: bool = False
 
 
 # Source: cloud.google.com/bigquery/docs/error-messages
@@ -73,8 +75,9 @@ _CURES_BY_REASON = {
     "blocked": "Google has blocked the project: write to Google's support.",
     "bytesBilledLimitExceeded": "It would read more than maximum_bytes_billed allows: raise that, "
     "or load a shorter interval.",
-    "quotaExceeded": "A quota of the project is used up: raise it in the Google Cloud console, or "
-    "clear the task when it is free again.",
+    # Source: cloud.google.com/bigquery/docs/troubleshoot-quotas
+    "quotaExceeded": "A quota of the project is used up, which can take ten minutes to pass or "
+    "longer. If that happens often, raise it in the Google Cloud console.",
     "resourcesExceeded": "That is too much at once: load a shorter interval.",
 }
 _PERMISSION = re.compile(r"\b(?:bigquery|cloudkms|datacatalog|storage)\.\w+\.\w+\b")
@@ -98,4 +101,4 @@ def refusal_of(items: Iterable[Mapping[str, Any]], message: str | None) -> Refus
     lacking = sorted(set(_PERMISSION.findall(text)))
     if cures and lacking:
         cures[0] += f" It lacks {', '.join(lacking)}."
-    return Refusal(reasons, cures[0] if cures else "")
+    return Refusal(reasons, cures[0] if cures else "", later="quotaExceeded" in reasons)

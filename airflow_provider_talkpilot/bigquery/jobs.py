@@ -265,7 +265,7 @@ def _job_error(
     } or {type(error).__name__}
     text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
     if refusal.cure:
-        return BigQueryLoadError(f"{text} {refusal.cure}")
+        return BigQueryLoadError(f"{text} {refusal.cure}", retryable=refusal.later)
     cancelled_before = _CANCELLED in refusal.reasons and not submitted_here
     kind = _RunAgainError if refusal.retryable or cancelled_before else BigQueryLoadError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)
