@@ -26,8 +26,8 @@ class TalkPilotExtractPerformanceOperator(TalkPilotFollowingOperator):
     is requested for a score. No records are read for a selection of calls.
 
     :param performance: whether records are read. ``auto`` continues without records if the key
-        lacks the permission ``performance:read`` or the API has none; one request finds that out,
-        and the log says so. ``required`` fails then. ``off`` sends no request. (templated)
+        lacks the permission ``performance:read`` or the API has none; one request or two find that
+        out, and the log says so. ``required`` fails then. ``off`` sends no request. (templated)
     :return: the manifest's URI; if no records were read, the manifest has no agents. Figures in the
         XCom ``summary``: ``agents``, ``records``, ``rejected``, ``requests``, ``drift`` (values
         that did not fit, by column).

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_talkpilot.api import PerformanceRecord
 from airflow_provider_talkpilot.sandbox.calls.performance import RED_FLAGS
@@ -21,6 +21,7 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain
 from tests.integration.test_columns import SECRET, hashed, keep_secret
 from tests.support.tables import Row, tables
+from tests.support.windows import long_window
 
 PERSONAL = (
     "caller_phone", "agent_phone_number", "pre_call_variables", "extracted_variables", "extra",
@@ -328,9 +329,10 @@ def test_choices_for_columns(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in repr(rows(chain))
 
 
-def test_an_agent_that_is_deleted_meanwhile_ends_no_run(chain: Chain) -> None:
+@pytest.mark.parametrize("walked", [0, 1])
+def test_an_agent_that_is_deleted_meanwhile_ends_no_run(chain: Chain, walked: int) -> None:
     calls = chain.summaries()
-    chain.sandbox.faults.add("status", kind="performance", after=1, status=404)
+    chain.sandbox.faults.add("status", kind="performance", after=walked, status=404)
     chain.performance(calls)
     assert len({row["agent_id"] for row in rows(chain)}) == 1
 
@@ -343,7 +345,7 @@ def test_everything_goes_on_without_permission(
     if refused == "spring":
         sandbox.settings.performance_records = False
     elif refused == "unknown path":
-        sandbox.faults.add("status", kind="performance", times=2, status=404, body="message")
+        sandbox.faults.add("status", kind="performance", times=4, status=404, body="message")
     else:
         key = sandbox.settings.api_keys[sandbox.api_key]
         key.permissions = ["agents:read", "calls:read"]
@@ -353,10 +355,18 @@ def test_everything_goes_on_without_permission(
     assert chain.spent() == {}
     with pytest.raises(AirflowFailException):
         chain.performance(calls, performance="required")
+    if refused == "permission":  # after a deferral too
+        sandbox.settings.patch(requests_per_hour=1, hour_seconds=long_window())
+        chain.reset_quota()
+        sandbox.spend(1)
+        with pytest.raises(TaskDeferred):
+            chain.performance(calls, deferrable=True, defer_after=timedelta(seconds=2))
+        sandbox.settings.patch(requests_per_hour=None)
+        chain.reset_quota()
     chain.spent()
     caplog.clear()
     chain.performance(calls)
-    assert chain.spent()["performance"] == 1
+    assert chain.spent()["performance"] == (1 if refused == "permission" else 2)
     assert caplog.text.count("No performance records are read") == 1
     chain.load(str(chain.enrich(calls).returned))
     chain.assert_table_is_truth()

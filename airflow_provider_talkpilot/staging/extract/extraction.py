@@ -78,7 +78,7 @@ def extract_performance(
     """Walk every agent and stage the performance records, as :func:`extract_calls` does.
 
     If the key lacks the permission ``performance:read``, or the API has no such records, the first
-    request shows it. Then this logs a warning, and the manifest names no agent.
+    request or two show it. Then this logs a warning, and the manifest names no agent.
 
     :param options: with ``agent_ids``, and without filters, which performance records do not have.
     :param required: raise the error instead of the warning.
@@ -86,7 +86,8 @@ def extract_performance(
     try:
         return _extract(client, folder, options, "performance", options.agent_ids or ())
     except (PermissionDeniedError, NotFoundError) as error:
-        if required or load_checkpoint(folder, "performance"):
+        checkpoint = load_checkpoint(folder, "performance")
+        if required or (isinstance(checkpoint, ListManifest) and checkpoint.agents):
             raise
         log.warning(
             "No performance records are read, and scores come from details alone: %s To send no "

@@ -98,7 +98,7 @@ class Walker:
 
         Whatever error ends the work, finished walks are staged before the error leaves.
         """
-        manifest = self._manifest
+        manifest, not_found = self._manifest, 0
         done = {walked.agent_id for walked in manifest.agents if walked.until is None}
         left = [agent_id for agent_id in agents if agent_id not in done]
         if unfinished := manifest.unfinished:
@@ -112,7 +112,16 @@ class Walker:
         )
         try:
             for agent_id in left:
-                self._walk_agent(agent_id)
+                try:
+                    self._walk_agent(agent_id)
+                except NotFoundError as error:
+                    not_found += 1
+                    # If the first two are not found, the API has no such records.
+                    others = manifest.agents or (not_found == 1 and len(agents) > 1)
+                    if manifest.kind == "calls" or manifest.unfinished or not others:
+                        raise
+                    # The agent was deleted after its calls were walked.
+                    log.warning("An agent's performance records are left out: %s", error)
         except QuotaExhaustedError:
             if self._pages_read and not self._walks_finished:
                 # A walk of this length would never end if others leave us few requests an hour.
@@ -134,14 +143,7 @@ class Walker:
         left = [Interval(before.until, end) if before and before.until else self._options.interval]
         while left:
             interval = left.pop(0)
-            try:
-                walked = self._walk_until_whole(agent_id, interval)
-            except NotFoundError as error:
-                if manifest.kind == "calls" or not manifest.agents or manifest.unfinished:
-                    raise
-                # The agent was deleted after its calls were walked.
-                log.warning("An agent's performance records are left out: %s", error)
-                return
+            walked = self._walk_until_whole(agent_id, interval)
             if isinstance(walked, list):
                 left[:0] = walked
                 continue
