@@ -51,15 +51,20 @@ class Event:
     :param kind: ``call_started``, ``call_ended`` or ``call.completed``.
     :param agent_id: the agent's UUID in small letters.
     :param call_id: LiveKit's id, the same as the API's ``call_id``.
-    :param day: the day of the call's start, in UTC.
+    :param started: the call's start, right within a minute or so.
     :param record: the body of the webhook, without addresses of recordings and logs.
     """
 
     kind: str
     agent_id: str
     call_id: str
-    day: date
+    started: datetime
     record: dict[str, Any]
+
+    @property
+    def day(self) -> date:
+        """The day of the call's start, in UTC."""
+        return self.started.astimezone(UTC).date()
 
     @property
     def call(self) -> dict[str, Any]:
@@ -92,7 +97,7 @@ class Event:
         if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
             raise EventError("no call_id")
         started = _start(call) or now or datetime.now(UTC)
-        return cls(kind, agent_id, call_id, started.date(), record)
+        return cls(kind, agent_id, call_id, started, record)
 
     def store(self, root: ObjectStoragePath) -> ObjectStoragePath:
         """Write it into the inbox, durably, over an earlier delivery of the same event.
@@ -144,7 +149,7 @@ def find_events(
         if not isinstance(call.get("call_id"), str) or call["agent_id"] not in days:
             return []
         started = read_moment(call["created_at"]).date()
-        # The start that an event without turns has is right within a minute or so.
+        # The event's start can be on the other side of midnight.
         around = (started + timedelta(days=offset) for offset in (0, -1, 1))
         return [
             path

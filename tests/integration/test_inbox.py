@@ -14,7 +14,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_talkpilot.sandbox import StorageEmulator
+from airflow_provider_talkpilot.staging.inbox import Event
 from airflow_provider_talkpilot.staging.names import unfinished_name
+from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, age, local
 from tests.support.deliveries import AGENT, CALL_ENDED, SECRET, body_of
 from tests.support.receivers import PROGRAM, Receiver, running
@@ -220,9 +222,14 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     for path in inbox():
         if call_of(path) in (purged, erased):
             path.rename(path.with_name(unfinished_name(path.name)))
+    # The call of this one may be in the walk of the next day.
+    turn = {"timestamp": "2026-03-16T23:59:59Z", "time_sec": 0}
+    late = CALL_ENDED | {"agent_id": chain.sandbox.store.agent_ids[0], "transcript": [turn]}
+    age(Path(Event.parse(body_of(late)).store(parse_uri(chain.staging_uri)).path), by=2 * HOUR)
     calls = chain.summaries()
     chain.clean(calls)
     assert every - calls_in_inbox() >= {purged, erased}
+    assert late["call_id"] in calls_in_inbox()
     assert len(calls_in_inbox()) > 30
 
     # Events of no call, and the unfinished files of a kill, expire, under a wrong day too.

@@ -49,6 +49,8 @@ _LISTED_AFTER = timedelta(hours=1)
 _WRITTEN_AFTER = timedelta(hours=2)
 # Clocks of storage and of workers differ, and S3 tells whole seconds.
 _CLOCKS = timedelta(minutes=1)
+# The start that an event tells is at most so far from its call's.
+_EVENT_MARGIN = timedelta(minutes=2)
 _DAY = timedelta(days=1)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _ROWS = 1000
@@ -108,7 +110,13 @@ def purge_events(
                 event = None if name.has_call_id else read_event(folder / entry.name)
                 call_id = event.call_id if event else name.call
                 read_at = (entry.modified or _OLDEST) + _LISTED_AFTER if is_whole_day else None
-                is_same = calls.state(row | {"call_id": call_id}, read_at) is CallState.SAME
+                state = calls.state(row | {"call_id": call_id}, read_at)
+                if state is CallState.GONE and (event := event or read_event(folder / entry.name)):
+                    # Near the walk's bounds, the walk beside may have the call.
+                    near = event.started - _EVENT_MARGIN, event.started + _EVENT_MARGIN
+                    is_sure = start <= near[0] and near[1] <= end
+                    state = state if is_sure else CallState.SAME
+                is_same = state is CallState.SAME
                 is_read = came_before and entry.modified and entry.modified < came_before - _CLOCKS
                 if not is_same or (is_read and calls.has(call_id)):
                     storage.delete(folder / entry.name)
