@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,21 @@ def test_a_failed_resync_is_taken_over_by_another_interval(two_days: Chain) -> N
 
 
 def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
-    """A purge is a change too: a transcript of before the purge is not copied."""
+    """A purge is a change too, and so is another start of the call."""
     stage_details(two_days, BOTH)
-    first, *_ = two_days.sandbox.truth(*day(0))
+    first, moved, *_ = two_days.sandbox.truth(*day(0))
+    [path] = parts(two_days)
+    text = path.read_text().replace(moved["created_at"][:19], "2026-03-15T12:00:00")
+    path.write_text(text)
+    path.rename(path.with_name(f"details-00009-{sha256(text.encode()).hexdigest()[:16]}.jsonl"))
+    two_days.spent()
     before = {*parts(two_days)}
     assert transcripts(before, first["id"]) != [[]]
     two_days.sandbox.purge(first["id"])
     two_days.interval = day(0)
     two_days.run()
     assert transcripts({*parts(two_days)} - before, first["id"]) == [[]]
+    assert two_days.details_requested() == 2
     two_days.assert_table_is_truth()
 
 

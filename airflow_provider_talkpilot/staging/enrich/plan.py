@@ -176,12 +176,16 @@ class DetailPlan(TemporaryDatabase):
     def is_usable(self, row: dict[str, Any]) -> bool:
         """Return whether the list has the call of a staged detail, and the detail is new enough.
 
-        A row of other work that says that the call vanished counts for nothing.
+        A row of other work that says that the call vanished counts for nothing. A detail with
+        another agent or start is from before its call moved. A copy of it would stay in staging
+        when the call is erased: no walk would miss a call there.
         """
         if has_vanished(row):
             return False
-        detail, query = KnownDetail.of_row(row), "SELECT version, purged FROM listed WHERE id = ?"
-        version, purged = self._db.execute(query, (detail.id,)).fetchone() or (None, None)
+        detail = KnownDetail.of_row(row)
+        query = "SELECT version, purged FROM listed WHERE (id, agent_id, created_at) = (?, ?, ?)"
+        place = detail.id, row["agent_id"], _micros(_required(row["created_at"]))
+        version, purged = self._db.execute(query, place).fetchone() or (None, None)
         is_current = (_micros(detail.version) or 0) >= (version or 0)
         return purged is not None and (is_current or not (self._options.every_version or purged))
 
