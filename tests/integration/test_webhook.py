@@ -102,20 +102,6 @@ def test_a_container_without_a_signing_secret(
     assert PATH_SECRET not in log
 
 
-def test_unsigned_deliveries_over_http(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A sandbox in another process sends them by its admin API."""
-    with running(PROGRAM, str(tmp_path), SIGNING) as receiver:
-        send_to(sandbox, receiver.url)
-        sent = httpx.post(
-            f"{sandbox.admin_url}/webhooks",
-            json={"start": START, "end": END},
-            timeout=60,
-            trust_env=False,
-        ).json()
-    assert {tuple(each["statuses"]) for each in sent} == {(401,), (401, 401, 401)}
-    assert events(tmp_path) == []
-
-
 def test_several_receivers_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.settings.patch(webhook_secret=SECRET, **TROUBLE)
     with (

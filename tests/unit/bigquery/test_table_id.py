@@ -29,17 +29,7 @@ def test_names(text: str, parts: tuple[str, str, str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        None,
-        "",
-        "calls",
-        "a.b.c.d",
-        "Project.d.t",
-        "p.d.t`; DROP TABLE x; --",
-        "p.d-x.t",
-        "p.d.t$20260316",
-        "pröject.d.t",
-    ],
+    [None, "", "calls", "a.b.c.d", "P.d.t", "p.d.t`; DROP x; --", "p.d-x.t", "p.d.t$1", "ö.d.t"],
 )
 def test_malformed_names(text: str | None) -> None:
     with pytest.raises(BigQueryLoadError, match=r"project\.dataset\.table") as caught:

@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -92,20 +91,6 @@ def test_sigterm_and_no_bigquery() -> None:
     assert process.returncode == 0
 
 
-@pytest.fixture
-def refused(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., str]:
-    """Run the program, and return the error that it ends with."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run(*options: str) -> str:
-        assert cli.main(["--no-bigquery", *options]) == 1
-        return capsys.readouterr().err
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -114,5 +99,12 @@ def refused(
         (["--set", "unheard_of=1"], "--set unheard_of: "),
     ],
 )
-def test_wrong_options(refused: Callable[..., str], options: list[str], named: str) -> None:
-    assert refused(*options).startswith(named)
+def test_wrong_options(
+    options: list[str],
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert cli.main(["--no-bigquery", *options]) == 1
+    assert capsys.readouterr().err.startswith(named)
