@@ -56,7 +56,11 @@ def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:
     new_calls, new_details = chain.run()
     assert row_of(chain, call)["note"] == "the newer note"
 
-    for manifest in (old_calls, old_details, new_calls, old_details, old_calls):
+    # The first one has something to merge: other software deleted a row.
+    other = live_call(chain, 1)["id"]
+    chain.bigquery.query(f"DELETE FROM `{chain.table}` WHERE id = '{other}'").result()
+    chain.load(old_calls)
+    for manifest in (old_details, new_calls, old_details, old_calls):
         chain.load(manifest)
         chain.assert_table_is_truth()
     chain.load(new_details)
