@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -34,6 +36,10 @@ BATCH_SECONDS = 60.0
 PACKED_PARTS = 100
 # A few rejects are accidents. More are a change of the API, and further requests would be wasted.
 MOST_ACCIDENTS = 10
+# If so many calls of one agent have vanished, the agent itself may be gone.
+MOST_VANISHED = 10
+
+log = logging.getLogger(__name__)
 
 
 class Detail(NamedTuple):
@@ -59,6 +65,7 @@ class DetailBatches:
     def __init__(self, work: StagedWork[DetailsManifest], options: EnrichOptions) -> None:
         self._work, self._manifest, self._options = work, work.manifest, options
         self._window = min(options.concurrency, MOST_IN_FLIGHT)
+        self._vanished, self._gone_agents = Counter[str](), set[str]()
 
     def fetch(self, missing: Iterator[tuple[ListedCall, bool]], progress: Progress) -> None:
         """Fetch details and stage them; an error leaves after all results are staged.
@@ -69,10 +76,12 @@ class DetailBatches:
         """
         client, most_rejects = self._work.client, self._options.max_rejects + MOST_ACCIDENTS
         # Prefetch flushes before a longer wait: then a kill in an hour of waiting costs nothing.
-        with Prefetch(client.quota, self._fetch, missing, self._window, self.flush) as details:
+        wanted = (each for each in missing if each[0].agent_id not in self._gone_agents)
+        with Prefetch(client.quota, self._fetch, wanted, self._window, self.flush) as details:
             try:
                 for detail in details:
                     self._add(detail)
+                    self._look_up_agent(detail)
                     progress.step()
                     if self._manifest.rejected + self._work.rejects.rows > most_rejects:
                         break
@@ -108,6 +117,24 @@ class DetailBatches:
         if archive and not is_archived:
             row |= archive.archive(detail)
         return Detail(row, drift=detail.drift.keys())
+
+    def _look_up_agent(self, detail: Detail) -> None:
+        """Find out, for one request, whether not only some calls of an agent are gone, but all."""
+        if not detail.row or not has_vanished(detail.row):
+            return
+        agent_id = detail.row["agent_id"]
+        self._vanished[agent_id] += 1
+        if self._vanished[agent_id] != MOST_VANISHED:
+            return
+        try:
+            next(self._work.client.walk_calls(agent_id, self._manifest.interval))
+        except NotFoundError:
+            self._gone_agents.add(agent_id)
+            log.warning(
+                "The agent %s is gone from TalkPilot, or the key may no longer see it: no more of "
+                "its details are requested.",
+                agent_id,
+            )
 
     def _add(self, detail: Detail) -> None:
         """Count and write a result; stage the part when it is full, or old enough."""

@@ -13,18 +13,18 @@ from typing import Any, cast
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.api import CallDetail, Quota, TalkPilotClient, prefetch
+from airflow_provider_talkpilot.api import CallDetail, Interval, Quota, TalkPilotClient, prefetch
 from airflow_provider_talkpilot.api.errors import InvalidRecordError
 from airflow_provider_talkpilot.api.quota import Permit
+from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich import details
-from airflow_provider_talkpilot.staging.enrich.details import (
-    BATCH_ROWS,
-    MOST_ACCIDENTS,
-)
+from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS, MOST_ACCIDENTS
 from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import MOST_IN_FLIGHT, EnrichOptions
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
+from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
+from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -32,6 +32,7 @@ from tests.support.waiting import wait_until
 from tests.unit.api.conftest import unlimited_quota
 
 START = datetime(2026, 3, 16, tzinfo=UTC)
+DAY = ("2026-03-16", "2026-03-17")
 AGENT_ID = "00000000-0000-4000-8000-00000000000a"
 
 
@@ -206,6 +207,25 @@ def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.Mo
     assert again.requests["detail"] == 1_500 - len(set(left))
     found = [row["id"] for part in manifest.parts for row in read_records(folder / part.name)]
     assert sorted(found) == [call_id(number) for number in range(1_500)]
+
+
+def test_an_agent_that_is_gone_costs_few_requests(folder: ObjectStoragePath) -> None:
+    """No more of its details are requested; those of the other agent come."""
+    with (
+        Sandbox(days=1, calls_per_day=150, hidden_agent_status=404) as sandbox,
+        TalkPilotClient(sandbox.base_url, sandbox.api_key, quota=unlimited_quota()) as client,
+    ):
+        sandbox.settings.patch(requests_per_minute=None, requests_per_hour=None)
+        _, calls = extract_calls(client, folder, ExtractOptions(Interval.parse(*DAY)))
+        gone, other = sandbox.store.agent_ids
+        sandbox.settings.api_keys[sandbox.api_key].allowed_agent_ids = [other]
+        sandbox.reset_counters()
+        manifest, _ = enrich_calls(client, calls, options=EnrichOptions(concurrency=1))
+        lost, others = (len(sandbox.truth(*DAY, [agent])) for agent in (gone, other))
+        spent = sandbox.counters
+    assert manifest.rows - manifest.vanished >= others
+    assert spent["calls"] == 1, "to see whether the agent is there"
+    assert others + details.MOST_VANISHED <= spent["detail"] < others + lost / 2
 
 
 def test_details_that_cannot_be_copied_are_not_taken_for_staged(
