@@ -119,11 +119,11 @@ def count_rows(client: Client, table_id: TableId) -> int:
 
 
 def ensure_lock(jobs: Jobs, target: TableId) -> None:
-    """Create the lock table with its one row, if it is missing. Every load changes that row.
+    """Create the lock table with its one row, if either is missing. Every load changes that row.
 
     :raises BigQueryLoadError: when it cannot be created.
     """
-    if find_table(jobs.client, target.lock):
+    if count_rows(jobs.client, target.lock):
         return
     try:
         jobs.query(render("create_lock", target=target))

@@ -117,6 +117,16 @@ def test_rows_that_an_earlier_version_doubled(chain: Chain) -> None:
     assert_equal_rows(rows, expected_rows(chain.truth()))
 
 
+def test_after_a_user_emptied_all_tables(chain: Chain) -> None:
+    """The lock has its row again. Without it, BigQuery would let two loads insert one call."""
+    chain.summaries()
+    for table in (chain.table, f"{chain.table}_lock"):
+        chain.bigquery.query(f"TRUNCATE TABLE `{table}`").result()
+    chain.summaries()
+    chain.assert_table_is_truth(details=False)
+    assert chain.bigquery.get_table(f"{chain.table}_lock").num_rows == 1
+
+
 def test_overlapping_loads_at_once(chain: Chain) -> None:
     """A backfill of two days beside the daily run of one, calls and details."""
     # The sandbox's emulator can mix up the rows of the table of agents and another statement's
