@@ -16,7 +16,9 @@ from airflow_provider_talkpilot.resync.days import (
     DEFAULT_RETENTION,
     ChosenInterval,
     ResyncState,
+    RetentionState,
     choose_intervals,
+    later_state,
     retention_by_agent,
 )
 from airflow_provider_talkpilot.resync.look_backs import LookBack
@@ -107,8 +109,7 @@ def worlds(draw: st.DrawFn, days: int = 24) -> World:
         )
         retention.append(retention[-1] | changed)
     some_days = st.tuples(
-        st.sampled_from(AGENTS),
-        st.integers(0, days).map(lambda n: FIRST + n * ONE_DAY),
+        st.sampled_from(AGENTS), st.integers(0, days).map(lambda n: FIRST + n * ONE_DAY)
     )
     late = draw(st.dictionaries(some_days, st.timedeltas(timedelta(), LATEST_JOB), max_size=30))
     return World(retention, late, draw(st.frozensets(some_days, max_size=20)))
@@ -165,6 +166,11 @@ def test_if_talkpilots_job_is_late_a_day_is_read_again_the_next_day(
         world.run(FIRST + number * ONE_DAY)
     assert world.read[A, FIRST] == times
     assert (A, FIRST) in world.in_table
+
+
+def test_a_cleared_run_of_long_ago_takes_nothing_back() -> None:
+    old, new = (str(ResyncState(retention=RetentionState(FIRST + n * ONE_DAY))) for n in (0, 30))
+    assert later_state(old, new) == later_state(new, old) == later_state(new, "") == new
 
 
 def test_agents_with_the_same_days_due_share_an_interval_beside_the_look_back() -> None:
