@@ -6,14 +6,7 @@ import logging
 
 from airflow_provider_talkpilot.staging.enrich.details import BATCH_ROWS
 from tests.cluster.cluster import WORKERS, Task
-from tests.cluster.scene import (
-    AGENTS,
-    CALLS,
-    CONNECTIONS,
-    ORGANISATIONS,
-    SCARCE,
-    Scene,
-)
+from tests.cluster.scene import AGENTS, CALLS, CONNECTIONS, ORGANISATIONS, SCARCE, Scene
 from tests.support.tables import assert_equal_rows, expected_rows, spared_of
 from tests.system.conftest import SCARCE_HOUR
 from tests.system.running import eventually

@@ -199,9 +199,7 @@ def assert_message(
 
 
 def refused(
-    task: Callable[[], object],
-    *words: str,
-    kind: type[TalkPilotTaskError] = TalkPilotTaskFailError,
+    task: Callable[[], object], *words: str, kind: type[TalkPilotTaskError] = TalkPilotTaskFailError
 ) -> str:
     """Check that a task fails, with these words in its message; return the message.
 

@@ -264,10 +264,7 @@ def test_a_part_is_not_what_the_manifest_says(chain: Chain, fails: Fails, harm: 
     if harm == "gone":
         part.unlink()
     else:
-        changed = {
-            "shorter": content[:-10],
-            "altered": content.replace(b"true", b"null", 1),
-        }[harm]
+        changed = {"shorter": content[:-10], "altered": content.replace(b"true", b"null", 1)}[harm]
         part.write_bytes(changed)
     with fails(FAIL, part.name, "again"):
         chain.load(calls)

@@ -140,10 +140,7 @@ def test_a_purge_and_an_erasure_empty_it(chain: Chain) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "kept"),
-    [
-        ({"phone_number": "hash"}, {"duration": "long"}),
-        ({"extra": "drop"}, None),
-    ],
+    [({"phone_number": "hash"}, {"duration": "long"}), ({"extra": "drop"}, None)],
     ids=str,
 )
 def test_choices_for_columns_hold(

@@ -99,11 +99,7 @@ def move_to_another_connection(chain: Chain) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "change"),
-    [
-        ({}, tear),
-        ({}, move_to_another_connection),
-        ({"final_score": "drop"}, lambda _: None),
-    ],
+    [({}, tear), ({}, move_to_another_connection), ({"final_score": "drop"}, lambda _: None)],
     ids=["torn", "of another connection", "with other columns"],
 )
 def test_staged_details_that_cannot_be_used_are_requested_again(

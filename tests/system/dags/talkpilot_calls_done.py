@@ -13,12 +13,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     schedule=None,
     # On a busy machine Airflow can lose the end of a try, and then tries again.
-    default_args={
-        "poke_interval": 1,
-        "timeout": 3600,
-        "retries": 3,
-        "retry_delay": timedelta(0),
-    },
+    default_args={"poke_interval": 1, "timeout": 3600, "retries": 3, "retry_delay": timedelta(0)},
 ):
     TalkPilotCallsDoneSensor(
         task_id="deferred", talkpilot_conn_id="talkpilot_deferred", deferrable=True

@@ -118,10 +118,7 @@ def test_a_reject_of_the_next_interval_is_not_ours(
     assert len([reject for page in following for reject in page.rejects]) == 1
 
 
-@given(
-    data=st.data(),
-    bounds=st.tuples(*[st.sampled_from(["exclusive", "inclusive"])] * 2),
-)
+@given(data=st.data(), bounds=st.tuples(*[st.sampled_from(["exclusive", "inclusive"])] * 2))
 @settings(
     max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )

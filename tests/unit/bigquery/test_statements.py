@@ -34,8 +34,7 @@ def filled_in(name: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "sql"),
-    STATEMENTS + [(page, query) for page, queries in QUERIES for query in queries],
+    ("name", "sql"), STATEMENTS + [(page, query) for page, queries in QUERIES for query in queries]
 )
 def test_every_statement_filters_on_the_tables_partition(name: str, sql: str) -> None:
     """A table that requires a filter wants it beside each mention of the table, in no OR."""

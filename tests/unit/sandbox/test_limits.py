@@ -25,9 +25,7 @@ class Clock:
 
 
 @given(
-    st.lists(st.floats(0, 30), max_size=150),
-    st.sampled_from(["fixed", "sliding"]),
-    st.booleans(),
+    st.lists(st.floats(0, 30), max_size=150), st.sampled_from(["fixed", "sliding"]), st.booleans()
 )
 def test_never_more_than_the_limits(
     pauses: list[float], windows: Windows, refused_count: bool

@@ -24,8 +24,7 @@ def manifest(**fields: Any) -> ListManifest:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", '{"version":2}', '{"kind":"calls"}', "unknown field"],
+    "text", ["", "{", "[]", "null", '{"version":2}', '{"kind":"calls"}', "unknown field"]
 )
 def test_another_file_is_no_manifest(tmp_path: Path, text: str) -> None:
     if text == "unknown field":  # as another version could write

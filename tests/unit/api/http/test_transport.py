@@ -91,10 +91,7 @@ def status(url: str) -> str:
     ids=str,
 )
 def test_the_environment_names_the_certificates_to_trust(
-    tls_server: RawServer,
-    certificate: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variables: list[str],
+    tls_server: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variables: list[str]
 ) -> None:
     """A company's bundle is trusted beside the one that the machine sets."""
     for variable, file in zip(variables, [certificate, certifi.where()], strict=False):
