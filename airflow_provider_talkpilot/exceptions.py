@@ -7,7 +7,7 @@ themselves.
 from __future__ import annotations
 
 from airflow_provider_talkpilot.api.errors import TalkPilotError
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.compat import (
     AirflowException,
     AirflowFailException,
@@ -15,7 +15,7 @@ from airflow_provider_talkpilot.compat import (
 )
 from airflow_provider_talkpilot.staging.errors import StagingError
 
-TYPED_ERRORS = (TalkPilotError, StagingError, BigQueryLoadError)
+TYPED_ERRORS = (TalkPilotError, StagingError, BigQueryError)
 """The errors of the API, of staging and of BigQuery; the message of each is one line."""
 
 

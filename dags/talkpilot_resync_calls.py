@@ -23,8 +23,8 @@ from airflow_provider_talkpilot.resync.days import later_state
 
 DAG_ID, CONNECTION = "talkpilot_resync_calls", "talkpilot_default"
 # The Variable that stores what was read. Each DAG and connection has its own.
-DONE = f"{DAG_ID}_{CONNECTION}_done"
-STORED = "{{ var.value.get('" + DONE + "', '') }}"
+STATE = f"{DAG_ID}_{CONNECTION}_state"
+STORED = "{{ var.value.get('" + STATE + "', '') }}"
 STAGING = "{{ var.value.talkpilot_staging_uri }}"
 AGENTS = "{{ var.value.get('talkpilot_agent_ids', '') }}"
 TABLE = "{{ var.value.talkpilot_bigquery_table }}"
@@ -79,7 +79,7 @@ with DAG(
         task_id="choose_days",
         talkpilot_conn_id=CONNECTION,
         look_backs="{{ var.value.get('talkpilot_resync_look_backs', '') }}",
-        done=STORED,
+        state=STORED,
         start="{{ params.start or '' }}",
         end="{{ params.end or '' }}",
         agent_ids=AGENTS,
@@ -127,12 +127,12 @@ with DAG(
     )
 
     @task(trigger_rule="none_failed_min_one_success")
-    def note_days(done: str, stored: str) -> None:
+    def note_days(state: str, stored: str) -> None:
         """Store what was read, once all intervals are in the table."""
-        if done:
-            Variable.set(DONE, later_state(done, stored))
+        if state:
+            Variable.set(STATE, later_state(state, stored))
 
     [*clean.upstream_list] >> note_days(
-        done="{{ ti.xcom_pull('choose_days', key='summary')['done'] if params.enrich else '' }}",
+        state="{{ ti.xcom_pull('choose_days', key='summary')['state'] if params.enrich else '' }}",
         stored=STORED,
     )

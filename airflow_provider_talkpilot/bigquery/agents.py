@@ -26,7 +26,7 @@ def load_agents(
     :param table: the table of agents, as BigQuery has it.
     :param target: the table of calls.
     :param agents: rows, as ``agent_row`` makes them.
-    :raises BigQueryLoadError: when a statement failed.
+    :raises BigQueryError: when a statement failed.
     """
     statement = render("merge_agents", target=target)
     for batch in _batches(map(json.dumps, _changed(jobs.client, table, agents))):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api.http.transport import certificate_hint
 from airflow_provider_talkpilot.api.redaction import without_queries
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, refusal_of
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError, refusal_of
 from airflow_provider_talkpilot.compat import (
     AirflowException,
     AirflowNotFoundException,
@@ -48,7 +48,7 @@ def bigquery_client(
     :param gcp_conn_id: the Google Cloud connection.
     :param location: the client's location; by default that of the connection.
     :param impersonation_chain: service account to impersonate, as in the Google provider.
-    :raises BigQueryLoadError: instead of any other exception while the client is made, and instead
+    :raises BigQueryError: instead of any other exception while the client is made, and instead
         of an exception of Google's afterwards. The message names the cure. For a failed job it does
         not repeat Google's message, which can quote a record.
     """
@@ -61,7 +61,7 @@ def bigquery_client(
     except GoogleAPICallError as error:
         raise _response_error(error, gcp_conn_id) from None
     except (InvalidProxyURL, InvalidSchema, InvalidURL):
-        raise BigQueryLoadError(
+        raise BigQueryError(
             "The environment's settings of a proxy cannot be used for BigQuery: the shape of "
             "HTTPS_PROXY is http://proxy:3128; hosts in NO_PROXY do without."
         ) from None
@@ -70,7 +70,7 @@ def bigquery_client(
         if isinstance(last, GoogleAPICallError):  # Google's library retried it, and then gave up
             raise _response_error(last, gcp_conn_id) from None
         line = _first_line(str(error))
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"BigQuery does not respond ({line}) Check the network.{certificate_hint(line)}",
             retryable=True,
         ) from None
@@ -78,7 +78,7 @@ def bigquery_client(
         line = _first_line(str(error))
         # Google's words for a token from another time.
         is_clock = "iat and exp" in line
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The Google Cloud connection {gcp_conn_id!r} has no working credentials ({line}) "
             f"{'Set the clock of this machine.' if is_clock else _CORRECT_CREDENTIALS}",
             retryable=error.retryable or is_clock,
@@ -86,7 +86,7 @@ def bigquery_client(
     except OSError as error:
         if "CA certificate bundle" not in str(error):  # the words of the library requests
             raise
-        raise BigQueryLoadError(
+        raise BigQueryError(
             "The trusted certificates that the environment names (REQUESTS_CA_BUNDLE or "
             f"CURL_CA_BUNDLE) cannot be read: {_first_line(str(error))}"
         ) from None
@@ -129,10 +129,10 @@ def _make_client(
             f"The Google Cloud connection {gcp_conn_id!r} does not exist: create it, or correct "
             "gcp_conn_id.",
         )
-        raise BigQueryLoadError(message, retryable=retryable) from None
+        raise BigQueryError(message, retryable=retryable) from None
     except (AirflowException, GoogleAuthError, AttributeError, LookupError, OSError, TypeError,
             ValueError) as error:  # fmt: skip
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The Google Cloud connection {gcp_conn_id!r} {_fault_of_connection(error, field)}",
             # In a new pod of Kubernetes, the server of default credentials starts late.
             retryable=not field and isinstance(error, DefaultCredentialsError),
@@ -179,7 +179,7 @@ def _fault_of_connection(error: Exception, field: str) -> str:
     return f"cannot be used, because of its field {field}: {reason} {cure}"
 
 
-def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoadError:
+def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryError:
     """Describe why Google refused a request; repeat its message only if it is not about a job."""
     code = int(error.code or 500)
     refusal = refusal_of(error.errors, error.message)
@@ -187,7 +187,7 @@ def _response_error(error: GoogleAPICallError, gcp_conn_id: str) -> BigQueryLoad
     url = str(getattr(error.response, "url", "/jobs"))
     message = "" if re.search(r"/(jobs|queries)\b", url) else f" {_first_line(error.message)}"
     cure = refusal.cure or "Check the table's project and dataset, and what that connection may do."
-    return BigQueryLoadError(
+    return BigQueryError(
         f"BigQuery responded {code} ({reasons}) to the Google Cloud connection {gcp_conn_id!r}."
         f"{message} {cure}",
         retryable=refusal.retryable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class BigQueryLoadError(Exception):
+class BigQueryError(Exception):
     """A load, or a query that prepares one, failed.
 
     :param message: one line, which names the cure.

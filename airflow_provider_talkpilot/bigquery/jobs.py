@@ -19,7 +19,7 @@ from google.cloud.bigquery import (
 )
 from requests.exceptions import RequestException
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError, refusal_of
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class JobRunsError(Exception):
         self.job_id, self.location = job_id, location
 
 
-class _RunAgainError(BigQueryLoadError):
+class _RunAgainError(BigQueryError):
     """The job lost to another job on the same table, or the task's earlier try cancelled it."""
 
 
@@ -116,7 +116,7 @@ class Jobs:
         :param deferrable: False for a job that the task always waits for.
         :param reuse_result: use an earlier job that succeeded, because its result still exists.
         :return: the job, done.
-        :raises BigQueryLoadError: when it failed.
+        :raises BigQueryError: when it failed.
         :raises JobRunsError: when the task can defer for it.
         """
         job: Job = _retrying(name)(self._attempt, name, submit, deferrable, reuse_result)
@@ -159,7 +159,7 @@ class Jobs:
 
         A job that lost to another job on the same table runs again, as in :meth:`run_job`.
 
-        :raises BigQueryLoadError: when it failed.
+        :raises BigQueryError: when it failed.
         """
         config = query_config(self._maximum_bytes_billed, query_parameters=parameters)
 
@@ -200,9 +200,7 @@ class Jobs:
                 return self._wait(job, deferrable=deferrable, submitted_here=False)
             if reuse_result and not job.error_result:
                 return job
-        raise BigQueryLoadError(
-            f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery."
-        )
+        raise BigQueryError(f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery.")
 
     def _find(self, job_id: str) -> Any:
         try:
@@ -220,7 +218,7 @@ class Jobs:
         )
         job = retrying(self._find, job_id)
         if job is None:
-            raise BigQueryLoadError(
+            raise BigQueryError(
                 f"BigQuery says that the job {job_id} exists (409 duplicate), and does not find "
                 "it: the next try looks again.",
                 retryable=True,
@@ -256,7 +254,7 @@ def _retrying(name: str) -> tenacity.Retrying:
 
 def _job_error(
     job: LoadJob | QueryJob, error: GoogleAPICallError, submitted_here: bool
-) -> BigQueryLoadError:
+) -> BigQueryError:
     """Describe why a job failed: by Google's reasons, because its message can quote a record."""
     items = job.errors or error.errors or []
     refusal = refusal_of(items, error.message)
@@ -265,7 +263,7 @@ def _job_error(
     } or {type(error).__name__}
     text = f"The BigQuery job {job.job_id} failed ({', '.join(sorted(places))})."
     if refusal.cure:
-        return BigQueryLoadError(f"{text} {refusal.cure}", retryable=refusal.later)
+        return BigQueryError(f"{text} {refusal.cure}", retryable=refusal.later)
     cancelled_before = _CANCELLED in refusal.reasons and not submitted_here
-    kind = _RunAgainError if refusal.retryable or cancelled_before else BigQueryLoadError
+    kind = _RunAgainError if refusal.retryable or cancelled_before else BigQueryError
     return kind(f"{text} Look at it in BigQuery's job history.", retryable=True)

@@ -26,7 +26,7 @@ from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table, find_table
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
+from airflow_provider_talkpilot.recordings.delete import Recording, delete_recordings
 from airflow_provider_talkpilot.staging.choices import DROP
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
@@ -128,7 +128,7 @@ class Load:
 
         :return: what was done.
         :raises ManifestError: when a part is missing or is not what the manifest says.
-        :raises BigQueryLoadError: when a job failed or loaded something else than was staged, when
+        :raises BigQueryError: when a job failed or loaded something else than was staged, when
             more calls are gone than allowed, or when the target is not equal to the walk
             afterwards.
         :raises JobRunsError: when the task can defer for a job.
@@ -204,11 +204,11 @@ class Load:
             require_few_gone(agents, walk, target, self._options.erasure_limit)
         all_agents = total(agents)
         counts = {
-            "changed": all_agents.missing + all_agents.changed + all_agents.duplicates,
+            "changed": all_agents.missing + all_agents.differing + all_agents.duplicates,
             "erased": all_agents.to_erase,
             "purged": all_agents.purged if walk else 0,
         }
-        self._delete_lost_recordings(all_agents)
+        self._purge_recordings(all_agents)
         # A task that resumes after its merge finds nothing to do, and reads the counts from the
         # labels of the merge.
         merge_name = self._staging.job_name("merge")
@@ -249,7 +249,7 @@ class Load:
         merge = self._jobs.run_statement(self._staging.job_name("merge"), statement)
         return merge, {"changed": self._manifest.rows}
 
-    def _delete_lost_recordings(self, all_agents: Comparison) -> None:
+    def _purge_recordings(self, all_agents: Comparison) -> None:
         """Delete the recordings of calls whose rows the merge will empty, or has emptied before.
 
         It comes before the merge: if the task is killed between the two, the next try finds the
@@ -262,21 +262,23 @@ class Load:
         # The archive can have a recording that no row names: it is found by the call's id.
         if is_staged or all_agents.recordings_to_delete or (lost and archive):
             values = {"staged_rows": manifest.rows, "archive": archive}
-            self._delete_recordings(self._render("lost_recordings", **values))
+            self._delete_recordings(self._render("recordings_to_purge", **values))
 
     def _delete_old_recordings(self, now: datetime, keep: timedelta) -> None:
         """Delete recordings that were kept long enough, then write that into their rows."""
         bounds = {"began_before": now - keep, "archived_before": now}
         if self._delete_recordings(self._render("old_recordings", **bounds)):
             ensure_lock(self._jobs, self._target)
-            statement = self._render("forget_recordings", **bounds)
-            self._jobs.run_statement(self._staging.job_name("forget"), statement, deferrable=False)
+            statement = self._render("mark_recordings_deleted", **bounds)
+            self._jobs.run_statement(
+                self._staging.job_name("recordings"), statement, deferrable=False
+            )
 
     def _delete_recordings(self, statement: str) -> int:
         """Delete the recordings of the calls that a query finds; return how many calls it found."""
         rows = self._jobs.query(statement, agent_parameters(self._walk)).result()
         recordings = (Recording(**dict(row)) for row in rows)
-        self._recordings_deleted += forget_recordings(recordings, self._options.recordings)
+        self._recordings_deleted += delete_recordings(recordings, self._options.recordings)
         return int(rows.total_rows or 0)
 
     def _compare(self, has_performance: bool) -> list[Comparison]:

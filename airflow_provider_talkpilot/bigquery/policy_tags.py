@@ -10,7 +10,7 @@ from typing import Any
 from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.staging.columns import DETAIL_DRIFT, DRIFT, TABLES
 
 log = logging.getLogger(__name__)
@@ -22,17 +22,17 @@ def checked_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     """Check policy tags, and return them.
 
     :param tags: a tag's full resource name by column.
-    :raises BigQueryLoadError: when a column is none of ours, or a name has another shape.
+    :raises BigQueryError: when a column is none of ours, or a name has another shape.
     """
     names = list(dict.fromkeys(column.name for table in TABLES.values() for column in table))
     for name, tag in tags.items():
         if name not in names:
-            raise BigQueryLoadError(
+            raise BigQueryError(
                 f"policy_tags names {plain(repr(name))}, which is no column. The columns are "
                 f"{', '.join(names)}."
             )
         if not isinstance(tag, str) or not _SHAPE.fullmatch(tag):
-            raise BigQueryLoadError(
+            raise BigQueryError(
                 f"policy_tags says {plain(repr(tag))} of {name}: give the tag's full name, "
                 "projects/P/locations/L/taxonomies/T/policyTags/N."
             )
@@ -44,7 +44,7 @@ def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[Schem
 
     :param schema: of a table to be created, or as BigQuery has it.
     :param tags: a tag by column, or by ``column.field``; names that the schema lacks are ignored.
-    :raises BigQueryLoadError: when a column has another tag.
+    :raises BigQueryError: when a column has another tag.
     """
     return [_tagged_field(field, field.name, tags) for field in schema]
 
@@ -73,7 +73,7 @@ def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> T
     :param table: as BigQuery has it.
     :param tags: a tag by column.
     :return: the table as BigQuery has it then.
-    :raises BigQueryLoadError: when a column has another tag.
+    :raises BigQueryError: when a column has another tag.
     """
     schema = tagged(table.schema, tags)
     if _resources(schema) == _resources(table.schema):
@@ -107,7 +107,7 @@ def _tagged_field(
     names = list(field.policy_tags.names) if field.policy_tags else []
     if names and names != [tag]:
         # It may be the stricter one, and set by hand.
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The column {path} has the policy tag {names[0]}, and policy_tags names {tag}. "
             "Name the one it has, or take that off the column in BigQuery first."
         )

@@ -34,7 +34,7 @@ def known_details(
     :param columns: the choices for columns, as the calls' manifest recorded them.
     :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :return: one entry for every call that has a detail, and for every purged one that has a score.
-    :raises BigQueryLoadError: when the table was made under other choices: it could not take
+    :raises BigQueryError: when the table was made under other choices: it could not take
         details that are fetched under these.
     """
     table = find_table(client, target)

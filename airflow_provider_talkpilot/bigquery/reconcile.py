@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 
 from google.cloud.bigquery import ArrayQueryParameter
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 
@@ -42,7 +42,7 @@ class Comparison:
     :param staged: calls of the walk.
     :param live: calls of the walk that the target has and that are not erased there.
     :param missing: calls of the walk that the target lacks.
-    :param changed: rows of the target that differ from a newer staged row.
+    :param differing: rows of the target that differ from a newer staged row.
     :param duplicates: rows of the target beside the newest row of their call.
     :param gone: live calls of the target that TalkPilot no longer has.
     :param gone_from_trash: likewise, calls that the target last saw soft-deleted.
@@ -58,7 +58,7 @@ class Comparison:
     staged: int = 0
     live: int = 0
     missing: int = 0
-    changed: int = 0
+    differing: int = 0
     duplicates: int = 0
     gone: int = 0
     gone_from_trash: int = 0
@@ -133,7 +133,7 @@ def require_few_gone(
     :param walk: the manifest of the walk.
     :param target: the table, for the message.
     :param limit: how many calls may be gone.
-    :raises BigQueryLoadError: when more are gone, and no person has confirmed it.
+    :raises BigQueryError: when more are gone, and no person has confirmed it.
     """
     all_agents = total(agents)
     gone, trash = all_agents.gone, all_agents.gone_from_trash
@@ -141,7 +141,7 @@ def require_few_gone(
     if limit.confirmed or gone <= limit.rows or gone <= limit.share * calls:
         return
     largest = _largest(agents, lambda calls: calls.gone)
-    raise BigQueryLoadError(
+    raise BigQueryError(
         f"{gone:,} of the {calls:,} call(s) that {target} has of {walk.interval} are gone from "
         f"TalkPilot and were not in its trash before, more than {limit.share:.0%} of them "
         f"({largest}); {trash:,} more are gone from the trash, which may be. "
@@ -162,7 +162,7 @@ def reconcile(
     :param target: the table, for the messages.
     :param erased: how many rows the merge has emptied, for the log.
     :return: the interval's live calls in the target.
-    :raises BigQueryLoadError: when a call is missing, gone or there twice; a load may be repeated.
+    :raises BigQueryError: when a call is missing, gone or there twice; a load may be repeated.
     """
     all_agents = total(agents)
     problems = [
@@ -177,7 +177,7 @@ def reconcile(
             "none is in the staging table, emptied by another load of the same walk since"
         )
     if problems:
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"{target} was made equal to the walk of {walk.interval}, and no longer is. "
             f"Of {walk.rows:,} call(s) {'; '.join(problems)}. The next try merges again.",
             retryable=True,

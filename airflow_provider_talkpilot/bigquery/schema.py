@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from google.cloud.bigquery import SchemaField, Table
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.choices import KEEP
 from airflow_provider_talkpilot.staging.columns import TABLES, Column, staging_columns
@@ -56,7 +56,7 @@ def require_table_choices(table: Table, columns: Mapping[str, str], kind: str = 
     :param table: as BigQuery has it; a table without our labels keeps every column.
     :param columns: the choices, as a manifest recorded them.
     :param kind: which of ``TABLES`` it is.
-    :raises BigQueryLoadError: when a choice differs.
+    :raises BigQueryError: when a choice differs.
     """
     labels = table.labels or {}
     differences = [
@@ -65,7 +65,7 @@ def require_table_choices(table: Table, columns: Mapping[str, str], kind: str = 
         if (made := labels.get(f"{_LABEL}{name}", KEEP)) != (chosen := columns.get(name, KEEP))
     ]
     if differences:
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The table {table.project}.{table.dataset_id}.{table.table_id} was made with other "
             f"choices for its columns: {', '.join(differences)}. Nothing was loaded. Set columns "
             "(for the shipped DAGs the Variable talkpilot_columns) and the secret back, or migrate "
@@ -79,7 +79,7 @@ def changes_to(table: Table, columns: Sequence[Column]) -> list[tuple[str, Colum
     :param table: as BigQuery has it.
     :param columns: the columns that it needs.
     :return: names of statements, each with the column that it adds or widens.
-    :raises BigQueryLoadError: when a column has another type, or cannot be filled or added.
+    :raises BigQueryError: when a column has another type, or cannot be filled or added.
     """
     fields = _by_name(table.schema)
     problems = [(column.name, _problem_with(fields.get(column.name), column)) for column in columns]
@@ -90,7 +90,7 @@ def changes_to(table: Table, columns: Sequence[Column]) -> list[tuple[str, Colum
         if name not in ours and field.mode == "REQUIRED"
     ]
     if wrong := [f"{name} ({problem})" for name, problem in problems if problem]:
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The table {table.full_table_id or table.table_id} does not have the columns it "
             f"needs: {', '.join(wrong)}. Name another table, or rename this one and let the load "
             "create it anew."

@@ -17,7 +17,7 @@ from google.cloud.bigquery import (
     WriteDisposition,
 )
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.schema import make_table
 from airflow_provider_talkpilot.bigquery.statements import render
@@ -65,7 +65,7 @@ class StagingTable:
 
         :return: the job; None if the manifest has no part.
         :raises ManifestError: when a part that is uploaded was altered since it was staged.
-        :raises BigQueryLoadError: when the job failed, or loaded another number of rows.
+        :raises BigQueryError: when the job failed, or loaded another number of rows.
         """
         table = make_table(self.name, self._schema)
         table.expires = datetime.now(UTC) + LIFE
@@ -76,7 +76,7 @@ class StagingTable:
         is_full = count_rows(self._client, self.name) == self._manifest.rows
         job = self._jobs.run_job(self.job_name("load"), self._submit, reuse_result=is_full)
         if (rows := count_rows(self._client, self.name)) != self._manifest.rows:
-            raise BigQueryLoadError(
+            raise BigQueryError(
                 f"{rows} row(s) arrived in {self.name}, and the manifest says "
                 f"{self._manifest.rows}. Nothing was merged; the next try loads again.",
                 retryable=True,
@@ -121,13 +121,13 @@ def count_rows(client: Client, table_id: TableId) -> int:
 def ensure_lock(jobs: Jobs, target: TableId) -> None:
     """Create the lock table with its one row, if either is missing. Every load changes that row.
 
-    :raises BigQueryLoadError: when it cannot be created.
+    :raises BigQueryError: when it cannot be created.
     """
     if count_rows(jobs.client, target.lock):
         return
     try:
         jobs.query(render("create_lock", target=target))
-    except BigQueryLoadError:
+    except BigQueryError:
         if not find_table(jobs.client, target.lock):  # no other load has created it either
             raise
 

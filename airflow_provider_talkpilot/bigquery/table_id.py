@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 
 _SHAPE = re.compile(
     r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]*[a-z0-9])\.(?P<dataset>\w{1,1024})\.(?P<table>[\w-]{1,1000})",
@@ -25,13 +25,13 @@ class TableId:
     def parse(cls, text: str | None) -> TableId:
         """Read ``project.dataset.table``.
 
-        :raises BigQueryLoadError: when it is anything else; it goes into SQL.
+        :raises BigQueryError: when it is anything else; it goes into SQL.
         """
         text = (text or "").strip()
         match = _SHAPE.fullmatch(text.replace("`", ""))
         if not match:
             fault = f"The table id {text!r} is malformed" if text else "No table is given"
-            raise BigQueryLoadError(
+            raise BigQueryError(
                 f"{fault}: write project.dataset.table (for the shipped DAGs in the Variable "
                 "talkpilot_bigquery_table), with the project in small letters, and of letters, "
                 "digits and underscores the dataset."

@@ -16,7 +16,7 @@ from google.cloud.bigquery import (
 )
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS, Jobs
 from airflow_provider_talkpilot.bigquery.policy_tags import add_missing_tags, tagged
 from airflow_provider_talkpilot.bigquery.schema import (
@@ -70,7 +70,7 @@ def check_target(
     :param location: where the dataset must be; None for wherever it is.
     :param interval: what would be loaded.
     :param columns: the choices for columns.
-    :raises BigQueryLoadError: when a load would be refused.
+    :raises BigQueryError: when a load would be refused.
     """
     try:
         dataset = client.get_dataset(f"{target.project}.{target.dataset}")
@@ -93,7 +93,7 @@ def ensure_dataset(
         Google connection, or else a Variable, says.
     :param warn: warn of a dataset that keeps deleted data for longer than it must.
     :return: the dataset's location: jobs must run there.
-    :raises BigQueryLoadError: when the dataset is elsewhere than ``location``, or nothing says
+    :raises BigQueryError: when the dataset is elsewhere than ``location``, or nothing says
         where to create it.
     """
     name = f"{target.project}.{target.dataset}"
@@ -126,7 +126,7 @@ def _location_of_new(client: Client, target: TableId, location: str | None) -> s
     # Without a location Google would take US, and a dataset can never move out of it.
     place = location or client.location or get_variable(LOCATION_VARIABLE)
     if not place or not place.strip():
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The dataset {target.project}.{target.dataset} does not exist, and nothing says where "
             "to create it; Google would take US. Set the argument location, the field location of "
             f"the Google Cloud connection, or the Variable {LOCATION_VARIABLE}, such as EU."
@@ -137,10 +137,10 @@ def _location_of_new(client: Client, target: TableId, location: str | None) -> s
 def require_location(dataset: Dataset, location: str | None) -> None:
     """Refuse a dataset that is elsewhere than jobs are to run.
 
-    :raises BigQueryLoadError: when it is.
+    :raises BigQueryError: when it is.
     """
     if location and dataset.location and location.lower() != dataset.location.lower():
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The dataset {dataset.project}.{dataset.dataset_id} is in {dataset.location}, and "
             f"location is {location}: leave location empty, or name a dataset in {location}."
         )
@@ -164,7 +164,7 @@ def ensure_table(
     :param policy_tags: a policy tag by column; set where a column has none.
     :param warn: warn of a table that forgets calls, or that costs more than it must.
     :return: the table as BigQuery has it.
-    :raises BigQueryLoadError: when it is no table, or its columns, the choices for them, their
+    :raises BigQueryError: when it is no table, or its columns, the choices for them, their
         policy tags or its expiration do not fit.
     """
     client, table = jobs.client, find_table(jobs.client, table_id)
@@ -196,11 +196,11 @@ def _changes_for_load(
 ) -> list[tuple[str, Column]]:
     """Return the changes that a table needs before a load, see :func:`changes_to`.
 
-    :raises BigQueryLoadError: when no load could bring the interval into it.
+    :raises BigQueryError: when no load could bring the interval into it.
     """
     name = _name(table)
     if table.table_type not in (None, "TABLE"):
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"{name} is no table ({table.table_type}). A load changes rows, so it needs a table: "
             "name one, or a new name, and the load creates it."
         )
@@ -209,7 +209,7 @@ def _changes_for_load(
     kept = _days_kept(table)
     day = interval.start.replace(hour=0, minute=0, second=0, microsecond=0)
     if kept is not None and day + kept <= datetime.now(UTC):
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The interval {interval} has days that {name} no longer keeps: BigQuery deletes a day "
             f"after {kept / timedelta(days=1):g} days. Choose a later start, or let it keep them: "
             f"ALTER TABLE `{name}` SET OPTIONS (partition_expiration_days = NULL)."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import Client, SchemaField, Table
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.jobs import LABELS
 from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import QUALITY, render
@@ -124,14 +124,14 @@ def create_views(
     :param prefix: goes before the names; needed if one dataset has two target tables.
     :param location: where the dataset must be; None for wherever it is.
     :return: the view's whole name, by its name without prefix.
-    :raises BigQueryLoadError: when there is no such view or table, or a name is taken.
+    :raises BigQueryError: when there is no such view or table, or a name is taken.
     """
     names = list(names)
     for name in names:
         if name not in VIEWS:
-            raise BigQueryLoadError(f"There is no view {name!r}: choose from {', '.join(VIEWS)}.")
+            raise BigQueryError(f"There is no view {name!r}: choose from {', '.join(VIEWS)}.")
     if not re.fullmatch(r"[\w-]*", prefix, re.ASCII):
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The prefix {prefix!r} cannot begin a name: use letters, digits and underscores."
         )
     table = _target_table(client, target, location)
@@ -174,12 +174,12 @@ def _target_table(client: Client, target: TableId, location: str | None) -> Tabl
         dataset = client.get_dataset(f"{target.project}.{target.dataset}")
         table = client.get_table(str(target))
     except NotFound:
-        raise BigQueryLoadError(f"There is no table {target} to make views of: {cure}") from None
+        raise BigQueryError(f"There is no table {target} to make views of: {cure}") from None
     require_location(dataset, location)
     missing = _TARGET.keys() - {field.name for field in table.schema}
     if missing:
         columns = ", ".join(sorted(missing))
-        raise BigQueryLoadError(f"The table {target} lacks what views need ({columns}): {cure}")
+        raise BigQueryError(f"The table {target} lacks what views need ({columns}): {cure}")
     return table
 
 
@@ -190,13 +190,13 @@ def _find_own_view(client: Client, view_id: TableId, target: TableId) -> Table |
         return None
     cure = "rename or drop it, or give the views another prefix."
     if view.table_type != "VIEW":
-        raise BigQueryLoadError(f"{view_id} exists and is no view ({view.table_type}): {cure}")
+        raise BigQueryError(f"{view_id} exists and is no view ({view.table_type}): {cure}")
     if not LABELS.items() <= view.labels.items():
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The view {view_id} is not of this provider (no label source=talkpilot): {cure}"
         )
     if view.labels.get(_TABLE_LABEL, _label(target)) != _label(target):
-        raise BigQueryLoadError(
+        raise BigQueryError(
             f"The view {view_id} belongs to the table {view.labels[_TABLE_LABEL]}: {cure}"
         )
     return view

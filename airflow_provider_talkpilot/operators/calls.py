@@ -30,7 +30,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_uri,
 )
 from airflow_provider_talkpilot.operators.requests import (
-    TalkPilotFollowingOperator,
+    TalkPilotStagedCallsOperator,
     TalkPilotStagingOperator,
     column_choices,
 )
@@ -178,7 +178,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         raise ConfigurationError(f"{name} is of type {type(text).__name__}: give a text.")
 
 
-class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
+class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
     """
     Stage the details (transcript, score) of the calls that an extract task staged.
 
@@ -194,7 +194,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
     :param table: the target table; details that it has complete are not fetched. Without it, only
         staged details are known. (templated)
     :param concurrency: how many requests may be in flight, 1 to 80; the quota can allow fewer.
-    :param rescore_days: a detail without transcript or score is fetched again, at most once a day,
+    :param refetch_days: a detail without transcript or score is fetched again, at most once a day,
         while the call is younger than this many days; 0 means never.
     :param maximum_bytes_billed: a query of the table that would read more fails; None for no limit.
     :param max_rejects: how many records may fail validation before the task fails. It fetches the
@@ -228,7 +228,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         enabled: bool | str = True,
         details: str = "until_complete",
         concurrency: int = 32,
-        rescore_days: float = 3,
+        refetch_days: float = 3,
         maximum_bytes_billed: int | None = None,
         recordings_uri: str | None = None,
         recordings_backfill: bool | str = False,
@@ -240,7 +240,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
         self.enabled = enabled
         self.details = details
         self.concurrency = checked("concurrency", concurrency, int, ge=1, le=MOST_IN_FLIGHT)
-        self.rescore_days = checked("rescore_days", rescore_days, float, ge=0, le=MOST_DAYS)
+        self.refetch_days = checked("refetch_days", refetch_days, float, ge=0, le=MOST_DAYS)
         self.maximum_bytes_billed = checked(
             "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
         )
@@ -264,7 +264,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotFollowingOperator):
             )
         options = EnrichOptions(
             details=self.details,
-            max_age=timedelta(days=self.rescore_days),
+            refetch_age=timedelta(days=self.refetch_days),
             recordings=archive is not None and self.recordings_backfill,
             concurrency=self.concurrency,
             max_rejects=self.max_rejects,

@@ -215,7 +215,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         return str(path)
 
 
-class TalkPilotFollowingOperator(TalkPilotStagingOperator):
+class TalkPilotStagedCallsOperator(TalkPilotStagingOperator):
     """
     Base of the operators that stage more about the calls that an extract task staged.
 

@@ -60,8 +60,8 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
 
     :param look_backs: JSON list of look-backs, such as ``[{"days": 3, "every": 1}]``; empty for 3
         days every day, 30 every week, 90 every month. (templated)
-    :param done: what earlier runs have read: ``done`` of the XCom ``summary`` of the last run that
-        succeeded. Empty for nothing; then everything is due. (templated)
+    :param state: what earlier runs have read: ``state`` of the XCom ``summary`` of the last run
+        that succeeded. Empty for nothing; then everything is due. (templated)
     :param start: first moment to read, ISO 8601, instead of the days that are due; give ``end``
         too. (templated)
     :param end: first moment after the interval, likewise. (templated)
@@ -72,14 +72,14 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     :param staging_uri: root of staging, where the tasks of the connection record what they spend
         of the quota; empty for no such record. (templated)
     :return: intervals, each with ``start`` and ``end``, ISO 8601, and ``agent_ids``, for
-        ``expand_kwargs``. The XCom ``summary`` has ``done``, to be stored once the whole run has
+        ``expand_kwargs``. The XCom ``summary`` has ``state``, to be stored once the whole run has
         succeeded, and empty if ``start`` and ``end`` were given; ``intervals``, each with its
         ``reason``; ``kind``, ``scope``, ``connection_id`` and ``requests``.
     """
 
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
     look_backs = Argument(_read_look_backs)
-    done = Argument(read_json)
+    state = Argument(read_json)
     start = Argument(read_bound)
     end = Argument(read_bound)
     agent_ids = Argument(optional(read_agents))
@@ -92,7 +92,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         *,
         table: str,
         look_backs: str = "",
-        done: str = "",
+        state: str = "",
         start: str | None = None,
         end: str | None = None,
         agent_ids: Sequence[str] | str | None = None,
@@ -104,7 +104,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         check_bounds(start, end)
         self.table = table
         self.look_backs = look_backs
-        self.done = done
+        self.state = state
         self.start = start
         self.end = end
         self.agent_ids = agent_ids
@@ -119,16 +119,16 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     def _work(self, client: TalkPilotClient, context: Context) -> list[dict[str, Any]]:
         if self.start or self.end:
             interval = read_interval(context, self.start, self.end)
-            chosen, done = [ChosenInterval(interval, self.agent_ids, "by hand")], ""
+            chosen, state = [ChosenInterval(interval, self.agent_ids, "by hand")], ""
         else:
-            chosen, state = self._choose_due(client, context)
-            done = str(state)
+            chosen, after = self._choose_due(client, context)
+            state = str(after)
         for each in chosen:
             self.log.info("Reading again %s.", each)
         self._summary.push(
             kind="resync",
             scope=scope_name(self.talkpilot_conn_id, self.agent_ids),
-            done=done,
+            state=state,
             intervals=[{"reason": each.reason, **_bounds(each)} for each in chosen],
             requests=dict(client.requests),
         )
@@ -140,7 +140,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         """Choose what is due; return it, and the state once it was read."""
         from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
-        state, target = ResyncState.parse(self.done), TableId.parse(self.table)
+        state, target = ResyncState.parse(self.state), TableId.parse(self.table)
         today = read_interval(context, None, None).end.date()
         end, limit = resync_end(today), self.maximum_bytes_billed
         with self.warehouse() as bigquery:

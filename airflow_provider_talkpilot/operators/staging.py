@@ -54,8 +54,8 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     :param staging_uri: root of staging, as the extract task has it. (templated)
     :param manifest_uris: what all tasks that staged returned, such as
         ``[extract.output, enrich.output]``. The value of a skipped task may be missing. (templated)
-    :param keep: keep what is loaded and what expires; what is purged is deleted all the same.
-        (templated)
+    :param keep_staged: keep what is loaded and what expires; what is purged is deleted all the
+        same. (templated)
     :param max_age: a folder expires when nothing was written there for so long.
     :return: counts of files by reason: ``loaded``, ``purged``, ``expired``.
     """
@@ -63,7 +63,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     staging_uri = Argument(read_staging)
     # The enrich task is skipped in runs without details.
     manifest_uris = Argument(read_manifests, may_be_missing=True)
-    keep = Argument(read_flag)
+    keep_staged = Argument(read_flag)
     ui_color = "#eeeeee"
 
     def __init__(
@@ -71,14 +71,14 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         *,
         staging_uri: str,
         manifest_uris: Sequence[str | XComArg | None] | XComArg = (),
-        keep: bool | str = False,
+        keep_staged: bool | str = False,
         max_age: timedelta = MAX_AGE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.staging_uri = staging_uri
         self.manifest_uris = manifest_uris
-        self.keep = keep
+        self.keep_staged = keep_staged
         self.max_age = checked(
             "max_age", max_age, timedelta, gt=timedelta(0), le=timedelta(MOST_DAYS)
         )
@@ -88,7 +88,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
         with airflow_errors():
             manifests = [parse_uri(uri) for uri in self.manifest_uris]
             counts: dict[str, Any] = clean_staging(
-                parse_uri(self.staging_uri), manifests, keep=self.keep, max_age=self.max_age
+                parse_uri(self.staging_uri), manifests, keep=self.keep_staged, max_age=self.max_age
             )
         scopes = {scope_of(path.parent) for path in manifests}
         scope = scopes.pop() if len(scopes) == 1 else ""

@@ -275,7 +275,7 @@ def clean_behind(
         # It runs after runs without details too, but never after a failure.
         **{
             "manifest_uris": [task.output for task in tasks if isinstance(task, staging)],
-            "keep": keep_staged,
+            "keep_staged": keep_staged,
             "trigger_rule": "none_failed_min_one_success",
             "doc_md": "Deletes what is loaded from staging, and removes calls that are purged or "
             "erased from all other staged files.",

@@ -125,12 +125,12 @@ class ResyncState:
 _state = TypeAdapter(ResyncState)
 
 
-def later_state(done: str, stored: str) -> str:
+def later_state(state: str, stored: str) -> str:
     """Return the later of two states: that of a run, and the one that is stored.
 
     A run of long ago that a user clears must not bring back a state in which everything is due.
     """
-    return max(done, stored, key=lambda text: ResyncState.parse(text).retention.on)
+    return max(state, stored, key=lambda text: ResyncState.parse(text).retention.on)
 
 
 class ChosenInterval(NamedTuple):

@@ -126,7 +126,7 @@ class Manifest(BaseModel):
                 f"each, in {names}. Report them to TalkPilot, or allow them with max_rejects."
             )
 
-    def is_whole(self, folder: ObjectStoragePath) -> bool:
+    def has_all_files(self, folder: ObjectStoragePath) -> bool:
         """Whether all files are stored, each in the size that was staged."""
         staged = (*self.parts, *self.rejects)
         return all(storage.size(folder / part.name) == part.bytes for part in staged)
@@ -198,7 +198,7 @@ class ListManifest(Manifest):
         return len(self.agents)
 
     @property
-    def unfinished(self) -> WalkedAgent | None:
+    def half_walked(self) -> WalkedAgent | None:
         """The walk with slices left; only the last one of a checkpoint can have some."""
         return self.agents[-1] if self.agents and self.agents[-1].until else None
 

@@ -45,7 +45,7 @@ LEVELS = (_DAG, _NAME, _AGENTS, _INTERVAL)
 """The shapes of the folders below the root: DAG, connection, agents, interval."""
 
 _PART = re.compile(r"(calls|details|performance|rejects)-(\d{5,})-([0-9a-f]{16})\.jsonl")
-_RECORD = re.compile(
+_MANIFEST = re.compile(
     r"(calls|details|performance)-(?:(checkpoint)|(manifest|loaded)-([0-9a-f]{16}))\.json"
 )
 _UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
@@ -132,7 +132,7 @@ class FileName(NamedTuple):
         if part := _PART.fullmatch(final):
             kind, number, checksum = part.groups()
             return cls("part", kind, checksum, int(number), bool(unfinished))
-        if record := _RECORD.fullmatch(final):
+        if record := _MANIFEST.fullmatch(final):
             kind, checkpoint, role, checksum = record.groups()
             return cls(checkpoint or role, kind, checksum or "", unfinished=bool(unfinished))
         return None

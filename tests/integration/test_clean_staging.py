@@ -23,13 +23,13 @@ def test_kept_by_choice(chain: Chain) -> None:
     manifests = chain.run()
     before = names(chain.staging_uri)
     age(*staged_files(chain.staging_uri))
-    assert not any(chain.clean(*manifests, keep="True").returned.values())
+    assert not any(chain.clean(*manifests, keep_staged="True").returned.values())
     assert names(chain.staging_uri) == before
 
 
 def test_mapped_tasks_with_choices_and_a_selection(chain: Chain) -> None:
     chain.extract_options |= {"columns": {"transcript": "drop"}, "done": True}
-    chain.clean(manifest_uris=[[chain.summaries()], [None, None]], keep="false")
+    chain.clean(manifest_uris=[[chain.summaries()], [None, None]], keep_staged="false")
     assert names(chain.staging_uri) == []
 
 

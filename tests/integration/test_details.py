@@ -118,7 +118,7 @@ def test_a_late_score_is_requested_once_a_day_unless_that_is_turned_off(chain: C
     assert chain.details_requested() == 0
 
     chain.age_details(days=1)
-    chain.enrich(chain.summaries(), rescore_days=0)
+    chain.enrich(chain.summaries(), refetch_days=0)
     assert chain.details_requested() == 0
     chain.run()
     assert chain.details_requested() == len({call["id"] for call in late + lacking})

@@ -54,7 +54,7 @@ def test_a_hundred_thousand_calls(
 
     # The walk of all days is compared with the staged rows of one day, and the reverse.
     for uri in reversed(manifests):
-        cleaning = {**staging, "manifest_uris": [uri], "keep": True}
+        cleaning = {**staging, "manifest_uris": [uri], "keep_staged": True}
         ended = jobs.run(TalkPilotCleanStagingOperator, **cleaning)
         peaks.append(ended.peak_kib)
         assert ended.returned == {"loaded": 0, "purged": 0, "expired": 0}

@@ -33,7 +33,9 @@ def test_the_chain(chain: Chain) -> None:
     ).returned
     chain.load(details, native=True, table=template(chain.table))
     chain.assert_table_is_truth()
-    cleaned = chain.clean(str([calls, details]), native=True, keep=template("false")).returned
+    cleaned = chain.clean(
+        str([calls, details]), native=True, keep_staged=template("false")
+    ).returned
     assert cleaned["loaded"] > 0
 
 

@@ -142,7 +142,7 @@ def test_records_and_scores_are_the_truth_for_a_request_an_agent(chain: Chain) -
 
 
 def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
-    chain.enrich_options = {"rescore_days": 10_000, "details": "until_complete"}
+    chain.enrich_options = {"refetch_days": 10_000, "details": "until_complete"}
     chain.run(performance=True)
     unscored = [call for call in living(chain) if call["final_score"] is None]
     assert unscored
@@ -198,7 +198,7 @@ def test_a_purged_call_costs_a_detail_for_its_score_alone(chain: Chain, has_scor
 def test_a_late_score_comes_with_a_detail_where_the_record_has_none(chain: Chain) -> None:
     """TalkPilot does not say that a record gets the score of its call."""
     chain.sandbox.settings.performance_score_shift = None
-    chain.enrich_options = {"rescore_days": 10_000, "details": "until_complete"}
+    chain.enrich_options = {"refetch_days": 10_000, "details": "until_complete"}
     chain.run(performance=True)
     late = next(call["id"] for call in living(chain) if call["final_score"] is None)
     chain.sandbox.score(late, 7, bump=False)

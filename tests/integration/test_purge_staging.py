@@ -148,7 +148,7 @@ def test_an_earlier_run_of_the_same_folder(chain: Chain, state: str, keep: bool)
     manifests = chain.run()
     assert chain.details_requested() == (1 if state == "purged" else 0)
     chain.assert_table_is_truth()
-    chain.clean(*manifests, keep=keep)
+    chain.clean(*manifests, keep_staged=keep)
     # TalkPilot keeps the name of a purged call, and so does the walk that is kept.
     assert (caller.files() == []) == (state == "erased" or not keep)
     assert caller.transcripts() == []
@@ -331,7 +331,7 @@ def test_killed_and_done_again(
     caller.leave()
     manifests = chain.run()
     chain.spent()
-    kill("clean", *manifests, keep=True, death=Death(f"{STORAGE}:{function}", call=call))
+    kill("clean", *manifests, keep_staged=True, death=Death(f"{STORAGE}:{function}", call=call))
     chain.clean(*manifests)
     assert caller.files() == []
     chain.load(failed)
@@ -375,7 +375,7 @@ def test_an_unfinished_file(chain: Chain, kill: Kill) -> None:
     clean_run(chain)
     assert staged_files(chain.staging_uri) == [torn], "a task may be writing it"
     age(torn, by=timedelta(minutes=6))
-    chain.clean(*chain.run(), keep=True)
+    chain.clean(*chain.run(), keep_staged=True)
     assert torn not in staged_files(chain.staging_uri)
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_talkpilot.recordings.forget import Recording, forget_recordings
+from airflow_provider_talkpilot.recordings.delete import Recording, delete_recordings
 from airflow_provider_talkpilot.staging.columns import RECORDING_COLUMNS
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.parts import read_records
@@ -241,7 +241,7 @@ def test_a_purge_and_an_erasure_delete_the_recordings(anywhere: Recorded) -> Non
 def test_a_load_killed_between_a_recording_and_its_row(recorded: Recorded, kill: Kill) -> None:
     lost = recorded.run_then_lose_two()
     calls = str(recorded.chain.extract().returned)
-    between = Death("airflow_provider_talkpilot.bigquery.load:forget_recordings", after=True)
+    between = Death("airflow_provider_talkpilot.bigquery.load:delete_recordings", after=True)
     kill("load", calls, death=between)
     for row in lost:
         assert not any(row["id"] in name for name in recorded.objects())
@@ -271,7 +271,7 @@ def test_older_versions_go_too(s3: Any, s3_bucket: str) -> None:
         s3.pipe_file(path, b"older")
         s3.pipe_file(path, b"newer")
         s3.rm_file(path)
-    assert forget_recordings([forgotten], root) == 3
+    assert delete_recordings([forgotten], root) == 3
     versions = s3.call_s3("list_object_versions", Bucket=root.path.partition("/")[0])
     found = versions["Versions"] + versions["DeleteMarkers"]
     assert len(found) == 3

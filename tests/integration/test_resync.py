@@ -25,14 +25,14 @@ class Resync:
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
-        self.done = ""
+        self.state = ""
 
     def choose(self, number: int, **options: Any) -> Outcome:
         """Choose the days, at six in the morning of a day of the sandbox."""
         interval = tuple(f"{each}T06:00:00" for each in day(number - 1))
         return run_task(
             TalkPilotChooseDaysOperator,
-            **{"interval": interval, "table": self.chain.table, "done": self.done, **options},
+            **{"interval": interval, "table": self.chain.table, "state": self.state, **options},
         )
 
     def run(self, number: int, **options: Any) -> list[tuple[str, str]]:
@@ -43,7 +43,7 @@ class Resync:
             self.chain.extract_options |= {"dag_id": "resync", "agent_ids": interval["agent_ids"]}
             calls, details = self.chain.run()
             self.chain.clean(calls, details)
-        self.done = chosen.xcoms["summary"]["done"] or self.done
+        self.state = chosen.xcoms["summary"]["state"] or self.state
         return [(interval["start"], interval["end"]) for interval in chosen.returned]
 
 
@@ -91,7 +91,7 @@ def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) ->
         "calls": lists(chain, 0, DAYS - 1),
         "detail": 4,  # the purged call's is in the table
     }
-    assert json.loads(resync.done)["look_backs"] == {"90": day(DAYS - 1)[0]}
+    assert json.loads(resync.state)["look_backs"] == {"90": day(DAYS - 1)[0]}
 
     # At once again, by hand: this costs the lists alone.
     before = chain.rows()
@@ -129,7 +129,7 @@ def test_an_interval_by_hand_counts_for_no_look_back(resync: Resync) -> None:
     assert chosen.returned == [
         {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "agent_ids": ""}
     ]
-    assert chosen.xcoms["summary"]["done"] == ""
+    assert chosen.xcoms["summary"]["state"] == ""
     assert not resync.chain.sandbox.counters
     assert resync.choose(DAYS, interval=None, start="2026-01-01", end="2026-01-02").returned
 

@@ -11,7 +11,7 @@ import requests
 from gcsfs.retry import validate_response
 
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.staging.errors import StagingError, storage_errors
 from airflow_provider_talkpilot.staging.inbox import Event
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -74,7 +74,7 @@ def test_an_upload_that_breaks_shows_no_address_to_go_on_at() -> None:
     address = "http://127.0.0.1:9/upload?uploadType=resumable&upload_id=secret"
     with pytest.raises(StagingError) as storage, storage_errors("write", "gs://bucket/x"):
         validate_response(403, b"", address)
-    with pytest.raises(BigQueryLoadError) as load, bigquery_client("google_cloud_default"):
+    with pytest.raises(BigQueryError) as load, bigquery_client("google_cloud_default"):
         requests.put(address, timeout=5)
     for error in storage, load:
         assert "/upload…" in str(error.value)

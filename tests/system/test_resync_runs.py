@@ -11,7 +11,7 @@ from tests.system.conftest import DAY, Services
 from tests.system.running import DAG, Airflow
 
 RESYNC = "talkpilot_resync_calls"
-DONE = "talkpilot_resync_calls_talkpilot_default_done"
+STATE = "talkpilot_resync_calls_talkpilot_default_state"
 DAYS = [DAY + timedelta(days=number) for number in range(3)]
 
 
@@ -43,9 +43,9 @@ def test_a_run_of_three_intervals_and_the_next_one(airflow: Airflow, services: S
     spent = sandbox.counters
     # The look-back's days have no calls, and cost one page for each agent.
     assert (spent["agents"], spent["calls"], spent["detail"]) == (2, 4, 0)
-    done = json.loads(airflow.run("variables", "get", DONE).splitlines()[-1])
-    assert done["look_backs"] == {"3": "2026-04-16"}
-    assert set(done["retention"]["agents"]) == {long, short}
+    state = json.loads(airflow.run("variables", "get", STATE).splitlines()[-1])
+    assert state["look_backs"] == {"3": "2026-04-16"}
+    assert set(state["retention"]["agents"]) == {long, short}
 
     # Nothing is due on the same day again.
     sandbox.reset_counters()

@@ -20,26 +20,26 @@ from airflow_provider_talkpilot.api.quota.traffic import (
 HEADERLESS_RESPONSES = 3
 # With sliding windows, X-RateLimit-Reset is a whole minute away. If it is nearer than this share of
 # a minute, windows are fixed.
-FIXED = 0.97
+FIXED_WINDOW_SHARE = 0.97
 # If other software has used up the minute, one request leaves after 1/4 of it, and reads what is
 # left.
-LOOK_AGAIN = 4
+LOOKS_PER_MINUTE = 4
 # If other software sends, this many requests are left to it, because it sees ours late.
-CAUTION = 2
+LEFT_TO_OTHERS = 2
 # A process that wrote nothing to the ledger for this many slots counts as gone.
 LIVE_SLOTS = 3
 # TalkPilot's limit of the hour, unless the key has another: docs.talkpilot.io,
 # guides/rate-limiting.
 DEFAULT_LIMIT = 1000
 # A refusal is expected once this part of the limit is spent.
-EXPLAINED = 0.8
+EXPECTED_SHARE = 0.8
 # The others' requests are known by the slot only. So this part of a recounted limit is used.
-SAFE = 0.97
+RECOUNTED_SHARE = 0.97
 # When the hour is used up, requests wait until 1/20 of the limit is free again.
-BATCH = 20
+BATCHES_PER_HOUR = 20
 # After an unexplained refusal, one request tries again after 1/12 of an hour. Each further wait is
 # twice as long.
-FIRST_TRY, MOST_DOUBLINGS = 12, 6
+TRIES_PER_HOUR, MOST_DOUBLINGS = 12, 6
 
 
 class Minute:
@@ -113,7 +113,7 @@ class Minute:
         if free <= 0:
             wait = self.window.wait_for_room(1 - int(free), now)
             if wait is None and not self._traffic.in_flight:
-                return self.seconds / LOOK_AGAIN
+                return self.seconds / LOOKS_PER_MINUTE
             return wait
         if self._without_headers >= HEADERLESS_RESPONSES:
             return 0
@@ -136,17 +136,17 @@ class Minute:
 
     def record_refusal(self, retry_after: float | None, now: float) -> float:
         """Return the seconds to wait; a whole minute in ``Retry-After`` only names the limit."""
-        if retry_after is None or retry_after < FIXED * self.seconds:
+        if retry_after is None or retry_after < FIXED_WINDOW_SHARE * self.seconds:
             return retry_after or 0.0
         wait = self.window.wait_for_room(1, now)
-        return self.seconds / LOOK_AGAIN if wait is None else wait
+        return self.seconds / LOOKS_PER_MINUTE if wait is None else wait
 
     def _wait_for_server(
         self, rate: RateHeaders, own: int, portion: int | None, now: float
     ) -> float | None:
         """Return the seconds until the server's count allows a request, as :meth:`wait`."""
         in_flight = self._traffic.in_flight
-        is_fixed = rate.reset - rate.read_at < FIXED * self.seconds
+        is_fixed = rate.reset - rate.read_at < FIXED_WINDOW_SHARE * self.seconds
         have_left = (
             0 if is_fixed else max(0, self._responses_then - len(self.window.responses(now)))
         )
@@ -154,7 +154,7 @@ class Minute:
         free = rate.remaining - reserve - in_flight + have_left
         uses_half_its_portion = portion is not None and own >= portion / 2
         if self._unknown_software_sends and uses_half_its_portion and have_left <= in_flight:
-            free -= CAUTION
+            free -= LEFT_TO_OTHERS
         if free > 0:
             return 0
         if is_fixed:
@@ -162,7 +162,7 @@ class Minute:
         elif (wait := self.window.wait_for_room(1 - free, now)) is not None:
             again_at = now + wait
         else:
-            again_at = rate.read_at + self.seconds / LOOK_AGAIN
+            again_at = rate.read_at + self.seconds / LOOKS_PER_MINUTE
         return self._traffic.wait_until_alone(now) if now >= again_at else again_at - now
 
 
@@ -184,7 +184,7 @@ class Hour:
     def __init__(self, seconds: float, ceiling: int | None, traffic: Traffic) -> None:
         self.window = Window(seconds, traffic)  # with refused requests: the server may count them
         self.limit = ceiling or DEFAULT_LIMIT  # as far as known
-        self.refused_at = self.closed_until = -math.inf
+        self.refused_at = self.resume_at = -math.inf
         self._seconds, self._ceiling, self._traffic = seconds, ceiling, traffic
         self._most = self.limit  # the highest limit seen, which no refusal lowers
         self._is_limit_proven = False  # by a refusal
@@ -193,8 +193,8 @@ class Hour:
 
     def wait(self, now: float) -> float | None:
         """Return the seconds until a request may leave; None to wait for a response."""
-        if now < self.closed_until:
-            return self.closed_until - now
+        if now < self.resume_at:
+            return self.resume_at - now
         if self._is_trying:
             return self._traffic.wait_until_alone(now)
         is_ceiling = self.limit == self._ceiling
@@ -205,7 +205,7 @@ class Hour:
             return self._traffic.wait_until_alone(now)
         wait = self._batch_wait(now)
         if wait is not None:
-            self.closed_until = now + wait
+            self.resume_at = now + wait
         return wait
 
     def record_response(self, permit: Permit, now: float) -> None:
@@ -222,17 +222,17 @@ class Hour:
         spent = self._spent(now)  # without this request, which is no longer in flight
         self.window.add(now)
         self.refused_at, self._is_limit_proven = now, True
-        if retry_after < FIXED * self._seconds:
+        if retry_after < FIXED_WINDOW_SHARE * self._seconds:
             wait = retry_after
         else:
-            is_explained = not self._is_trying and spent >= EXPLAINED * self.limit
+            is_explained = not self._is_trying and spent >= EXPECTED_SHARE * self.limit
             self.limit = max(1, min(spent, self.limit))
             wait = self._batch_wait(now) or 0.0
             if not is_explained:
-                try_in = self._seconds / FIRST_TRY * 2.0 ** min(self._tries, MOST_DOUBLINGS)
+                try_in = self._seconds / TRIES_PER_HOUR * 2.0 ** min(self._tries, MOST_DOUBLINGS)
                 self._is_trying, self._tries = True, self._tries + 1
                 wait = min(wait, try_in)
-        self.closed_until = now + wait
+        self.resume_at = now + wait
         return wait
 
     def learn(self, entry: LedgerEntry, now: float) -> None:
@@ -240,7 +240,7 @@ class Hour:
         if entry.refused_at is not None and entry.refused_at > self.refused_at:
             self.refused_at, self._is_limit_proven = entry.refused_at, True
             # Another machine's clock, or a file, may be wrong.
-            self.closed_until = min(entry.resume_at or now, now + self._seconds)
+            self.resume_at = min(entry.resume_at or now, now + self._seconds)
             self.limit = self._capped(entry.hour_limit)
             self._is_trying = False
 
@@ -250,12 +250,12 @@ class Hour:
         :param seconds: how long after a refusal the entries of other processes can come.
         """
         if now < self.refused_at + seconds:
-            self.limit = max(self.limit, int(SAFE * min(self._spent(now), self._most)))
+            self.limit = max(self.limit, int(RECOUNTED_SHARE * min(self._spent(now), self._most)))
 
     def last_refusal(self, now: float) -> tuple[float, float] | tuple[None, None]:
         """Return when the hour was refused and until when it is closed; Nones if it is neither."""
         if self._is_limit_proven and self._was_refused(now):
-            return self.refused_at, self.closed_until
+            return self.refused_at, self.resume_at
         return None, None
 
     def _was_refused(self, now: float) -> bool:
@@ -266,7 +266,7 @@ class Hour:
 
     def _batch_wait(self, now: float) -> float | None:
         """Return the seconds until a batch is free; None to wait for a response."""
-        number = self._spent(now) - self.limit + max(1, self.limit // BATCH)
+        number = self._spent(now) - self.limit + max(1, self.limit // BATCHES_PER_HOUR)
         return self.window.wait_for_room(number, now, others_too=True)
 
     def _capped(self, limit: int) -> int:

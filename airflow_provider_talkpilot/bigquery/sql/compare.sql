@@ -9,7 +9,7 @@ SELECT
   COUNTIF(S.id IS NOT NULL) AS staged,
   COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND T.erased_at IS NULL) AS live,
   COUNTIF(T.id IS NULL AND {{ rules.may_insert }}) AS missing,
-  COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND {{ changes(rules) }}) AS changed,
+  COUNTIF(S.id IS NOT NULL AND T.id IS NOT NULL AND {{ changes(rules) }}) AS differing,
   SUM(IFNULL(T.duplicates, 0)) AS duplicates,
   COUNTIF(S.id IS NULL AND T.is_gone AND T.deleted_at IS NULL) AS gone,
   COUNTIF(S.id IS NULL AND T.is_gone AND T.deleted_at IS NOT NULL) AS gone_from_trash,

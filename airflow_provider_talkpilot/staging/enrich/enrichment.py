@@ -88,7 +88,7 @@ def enrich_calls(
         with suppress(_PartDeletedError):
             _fetch_missing(client, calls, manifest, known, options)
             manifest.require_rejects_within(options.max_rejects, folder)
-            if manifest.is_whole(folder):
+            if manifest.has_all_files(folder):
                 break
         log.info("Staged details of %s were deleted meanwhile: planning anew.", start.interval)
     else:

@@ -38,8 +38,8 @@ class EnrichOptions:
     :param details: when a known detail is requested again. ``until_complete``: while it lacks its
         transcript or its score. ``every_version``: whenever the list shows a change, and while it
         lacks its score. ``by_webhook``: no detail is requested at all.
-    :param max_age: a detail that lacks something is requested again only while its call is younger
-        than this; zero never.
+    :param refetch_age: a detail that lacks something is requested again only while its call is
+        younger than this; zero never.
     :param recordings: whether a missing recording alone is worth a request, at any age of the call.
     :param concurrency: requests in flight at most, up to 80; the quota can allow fewer.
     :param max_rejects: records that may fail validation before the run fails.
@@ -49,7 +49,7 @@ class EnrichOptions:
     """
 
     details: Details = "until_complete"
-    max_age: timedelta = timedelta(days=3)
+    refetch_age: timedelta = timedelta(days=3)
     recordings: bool = False
     concurrency: int = 32
     max_rejects: int = 0

@@ -230,7 +230,7 @@ class DetailPlan(TemporaryDatabase):
     def _bounds(self) -> dict[str, int | None]:
         options = self._options
         return {
-            "young_since": _micros(self._now - options.max_age),
+            "young_since": _micros(self._now - options.refetch_age),
             "fetched_before": _micros(self._now - PAUSE),
             "every_version": options.every_version,
             "needs_score": options.needs_score,

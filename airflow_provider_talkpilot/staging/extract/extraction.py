@@ -116,7 +116,7 @@ def _extract(
         log_group("Lists, agent by agent"),
     ):
         Walker(work, options).walk_agents(agents)
-    if not manifest.is_whole(folder):
+    if not manifest.has_all_files(folder):
         raise StagingError(
             f"Parts of {options.interval} were deleted while the rest was walked: calls in them "
             "were purged. The next try walks again."
@@ -140,9 +140,9 @@ def _resume(
         return None
     is_recent = datetime.now(UTC) - checkpoint.worked_at < CHECKPOINT_AGE
     # The rows of a half-walked agent can only be used if the run still walks that agent.
-    half_walked = checkpoint.unfinished
+    half_walked = checkpoint.half_walked
     is_possible = half_walked is None or half_walked.agent_id in agents
-    return checkpoint if is_recent and is_possible and checkpoint.is_whole(folder) else None
+    return checkpoint if is_recent and is_possible and checkpoint.has_all_files(folder) else None
 
 
 def _start(options: ExtractOptions, kind: Literal["calls", "performance"]) -> ListManifest:

@@ -101,8 +101,8 @@ class Walker:
         manifest, not_found = self._manifest, 0
         done = {walked.agent_id for walked in manifest.agents if walked.until is None}
         left = [agent_id for agent_id in agents if agent_id not in done]
-        if unfinished := manifest.unfinished:
-            left.sort(key=lambda agent_id: agent_id != unfinished.agent_id)
+        if half_walked := manifest.half_walked:
+            left.sort(key=lambda agent_id: agent_id != half_walked.agent_id)
         log.info(
             "Walking the %s of %d agent(s) in %s%s.",
             WHAT[manifest.kind],
@@ -118,7 +118,7 @@ class Walker:
                     not_found += 1
                     # If the first two are not found, the API has no such records.
                     others = manifest.agents or (not_found == 1 and len(agents) > 1)
-                    if manifest.kind == "calls" or manifest.unfinished or not others:
+                    if manifest.kind == "calls" or manifest.half_walked or not others:
                         raise
                     # The agent was deleted after its calls were walked.
                     log.warning("An agent's performance records are left out: %s", error)
@@ -139,7 +139,7 @@ class Walker:
     def _walk_agent(self, agent_id: str) -> None:
         """Walk an agent's interval, or what is left of it; a long list in slices."""
         manifest, end = self._manifest, self._options.interval.end
-        before = manifest.unfinished
+        before = manifest.half_walked
         left = [Interval(before.until, end) if before and before.until else self._options.interval]
         while left:
             interval = left.pop(0)
@@ -147,7 +147,7 @@ class Walker:
             if isinstance(walked, list):
                 left[:0] = walked
                 continue
-            if manifest.unfinished:
+            if manifest.half_walked:
                 walked = manifest.agents.pop().joined(walked)
             walked.until = interval.end if left else None
             manifest.agents.append(walked)
@@ -228,6 +228,6 @@ class Walker:
         """Stage the rows of finished walks and save the checkpoint that names them."""
         self._work.flush()
         self._manifest.save_checkpoint(self._work.folder)
-        if (walked := self._manifest.unfinished) and walked.until:
+        if (walked := self._manifest.half_walked) and walked.until:
             calls, until = f"{walked.calls:,}", format_utc(walked.until)
             log.info("%s row(s) of an agent staged, up to %s.", calls, until)

@@ -7,7 +7,7 @@ import re
 import pytest
 from google.cloud.bigquery import Table
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.schema import labels_of, require_table_choices
 from airflow_provider_talkpilot.staging.choices import ColumnChoices, Hasher
 from tests.support.tables import DROPPABLE, HASHABLE
@@ -47,7 +47,7 @@ def test_other_choices_are_refused(
     made: dict[str, str], now: dict[str, str], difference: str
 ) -> None:
     require_table_choices(made_under(made), made)
-    with pytest.raises(BigQueryLoadError) as caught:
+    with pytest.raises(BigQueryError) as caught:
         require_table_choices(made_under(made), now)
     message = str(caught.value)
     for part in ("demo.calls.calls", difference, "Nothing was loaded", "docs/privacy-columns.md"):

@@ -50,12 +50,12 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("merge_agents", {}),
     ("create_lock", {}),
     *(
-        ("lost_recordings", MERGE | {"kind": kind, "archive": archive})
+        ("recordings_to_purge", MERGE | {"kind": kind, "archive": archive})
         for kind in KINDS
         for archive in (False, True)
     ),
     ("old_recordings", {"began_before": INTERVAL.start, "archived_before": INTERVAL.end}),
-    ("forget_recordings", {"began_before": INTERVAL.start, "archived_before": INTERVAL.end}),
+    ("mark_recordings_deleted", {"began_before": INTERVAL.start, "archived_before": INTERVAL.end}),
     ("earliest_call", {"end": DAY}),
     ("unpurged_days", {"intervals": [INTERVAL, INTERVAL]}),
     *(

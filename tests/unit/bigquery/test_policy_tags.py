@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from google.cloud.bigquery import Client, SchemaField, Table
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.policy_tags import (
     add_missing_tags,
     checked_tags,
@@ -92,7 +92,7 @@ def test_missing_tags_are_added_once_and_others_stay() -> None:
 @pytest.mark.parametrize("column", ["note", "transcript"])
 def test_another_tag_is_not_replaced(column: str) -> None:
     client = FakeClient(tagged(target_schema(), {column: OTHER}))
-    with pytest.raises(BigQueryLoadError, match=f"The column {column}") as caught:
+    with pytest.raises(BigQueryError, match=f"The column {column}") as caught:
         client.add({"phone_number": TAG, column: TAG})
     message = str(caught.value)
     assert OTHER in message
@@ -112,6 +112,6 @@ def test_another_tag_is_not_replaced(column: str) -> None:
     ids=str,
 )
 def test_bad_tags(given: dict[str, Any], cure: str) -> None:
-    with pytest.raises(BigQueryLoadError, match=cure) as caught:
+    with pytest.raises(BigQueryError, match=cure) as caught:
         checked_tags(given)
     assert len(str(caught.value).splitlines()) == 1

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.reconcile import Comparison, reconcile
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.staging.manifests import ListManifest
@@ -41,7 +41,7 @@ WALK = ListManifest(
     ],
 )
 def test_each_difference_has_its_own_cause(counts: Comparison, message: str) -> None:
-    with pytest.raises(BigQueryLoadError, match=message) as caught:
+    with pytest.raises(BigQueryError, match=message) as caught:
         reconcile([counts], WALK, TARGET, 0)
     assert caught.value.retryable
     assert str(caught.value).count(" since") == 1, "and no other cause"

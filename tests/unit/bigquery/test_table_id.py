@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 
 
@@ -32,7 +32,7 @@ def test_names(text: str, parts: tuple[str, str, str]) -> None:
     [None, "", "calls", "a.b.c.d", "P.d.t", "p.d.t`; DROP x; --", "p.d-x.t", "p.d.t$1", "ö.d.t"],
 )
 def test_malformed_names(text: str | None) -> None:
-    with pytest.raises(BigQueryLoadError, match=r"project\.dataset\.table") as caught:
+    with pytest.raises(BigQueryError, match=r"project\.dataset\.table") as caught:
         TableId.parse(text)
     assert not caught.value.retryable
 
@@ -41,6 +41,6 @@ def test_malformed_names(text: str | None) -> None:
 def test_no_name_can_end_the_backticks(text: str) -> None:
     try:
         table = TableId.parse(text)
-    except BigQueryLoadError:
+    except BigQueryError:
         return
     assert not set(str(table)) & set("` ;'\"\n\\/*$")

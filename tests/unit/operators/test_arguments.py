@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException as AnyAirflowEx
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.errors import ConfigurationError, ServerError
-from airflow_provider_talkpilot.bigquery.errors import BigQueryLoadError
+from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.exceptions import (
     TalkPilotArgumentError,
     TalkPilotTaskError,
@@ -184,7 +184,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (ENRICH, "concurrency", (0, -3, "many", 81), "equal to 1|equal to 80|valid integer"),
         (
             ENRICH,
-            "rescore_days",
+            "refetch_days",
             (-1, "3", timedelta(3), float("nan"), 1e9),
             "equal to|valid number",
         ),
@@ -344,8 +344,8 @@ def test_there_is_no_secret(
         (ServerError("x", status=500), True),
         (StagingError("x"), True),
         (ManifestError("x"), False),
-        (BigQueryLoadError("x"), False),
-        (BigQueryLoadError("x", retryable=True), True),
+        (BigQueryError("x"), False),
+        (BigQueryError("x", retryable=True), True),
     ],
     ids=repr,
 )

@@ -66,7 +66,7 @@ def test_every_argument_is_passed_to_the_tasks_that_have_it(dag: Any) -> None:
         for name in names:
             assert getattr(task, name, given[name]) == given[name], (task.task_id, name)
     assert dag.get_task("enrich_calls").enabled is False
-    assert dag.get_task("clean_staging").keep is True
+    assert dag.get_task("clean_staging").keep_staged is True
 
 
 def test_what_is_not_given_comes_from_default_args(dag: Any) -> None:
@@ -93,11 +93,11 @@ def test_the_dag_can_be_an_argument() -> None:
 def test_arguments_of_a_single_task(dag: Any) -> None:
     own = {
         "enrich_calls": {"concurrency": 4, "retries": 7},
-        "clean_staging": {"retries": 1, "keep": True},
+        "clean_staging": {"retries": 1, "keep_staged": True},
     }
     TalkPilotCallsTaskGroup(prefix_group_id=False, task_arguments=own, **PLACES)
     assert dag.get_task("enrich_calls").concurrency == 4
-    assert dag.get_task("clean_staging").keep is True
+    assert dag.get_task("clean_staging").keep_staged is True
     assert [dag.get_task(name).retries for name in own] == [7, 1]
     with pytest.raises(TalkPilotArgumentError, match="no task of the group"):
         TalkPilotCallsTaskGroup("again", task_arguments={"enrich": {}}, **PLACES)

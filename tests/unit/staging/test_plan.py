@@ -32,7 +32,7 @@ known = st.builds(KnownDetail, ids, versions, days, *[st.booleans()] * 5)
 options = st.builds(
     EnrichOptions,
     st.sampled_from(["until_complete", "every_version"]),
-    max_age=st.integers(0, 3).map(lambda days: timedelta(days=days)),
+    refetch_age=st.integers(0, 3).map(lambda days: timedelta(days=days)),
     recordings=st.booleans(),
     choices=st.sampled_from([None, "final_score", "transcript"]).map(
         lambda dropped: ColumnChoices({dropped: "drop"} if dropped else {})
@@ -72,7 +72,7 @@ def model(
         ):
             is_missing = True
         else:
-            young = call.created_at > NOW - options.max_age
+            young = call.created_at > NOW - options.refetch_age
             rested = have.fetched_at <= NOW - timedelta(days=1)
             lacks_score = not have.scored and not drops("final_score")
             lacks_transcript = not (have.transcribed or every_version or drops("transcript"))

@@ -47,7 +47,7 @@ class Recording(NamedTuple):
     uri: str | None = None
 
 
-def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
+def delete_recordings(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     """Delete the recordings of calls: where the table has them, and where the archive would.
 
     In Cloud Storage and S3 all versions of an object are deleted. An object that is gone already is
@@ -60,11 +60,11 @@ def forget_recordings(recordings: Iterable[Recording], root: ObjectStoragePath |
     """
     remaining, deleted = iter(recordings), 0
     while batch := list(islice(remaining, _BATCH)):
-        deleted += _forget_batch(batch, root)
+        deleted += _delete_batch(batch, root)
     return deleted
 
 
-def _forget_batch(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
+def _delete_batch(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     folders: dict[str, tuple[ObjectStoragePath, set[str]]] = {}
     for recording in recordings:
         if root:
