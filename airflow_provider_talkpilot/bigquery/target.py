@@ -201,8 +201,8 @@ def _changes_for_load(
     name = _name(table)
     if table.table_type not in (None, "TABLE"):
         raise BigQueryError(
-            f"{name} is no table ({table.table_type}). A load changes rows, so it needs a table: "
-            "name one, or a new name, and the load creates it."
+            f"{name} is no table ({table.table_type}). A load changes rows: name a table, or a new "
+            "name, and the load creates it."
         )
     changes = changes_to(table, TABLES[kind])
     require_table_choices(table, columns, kind)
