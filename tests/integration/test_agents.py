@@ -6,6 +6,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+import pytest
+
+from airflow_provider_talkpilot.bigquery import agents
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
 from tests.integration.chain import Chain
 from tests.support.tables import Row
@@ -26,7 +29,10 @@ def names(chain: Chain, view: str) -> set[tuple[Any, ...]]:
     return {tuple(row.values()) for row in chain.bigquery.query(query).result()}
 
 
-def test_agents_cost_no_request_and_their_names_are_in_the_views(chain: Chain) -> None:
+def test_agents_cost_no_request_and_their_names_are_in_the_views(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "_BATCH_BYTES", 1)  # one statement for each
     first, second = chain.sandbox.store.agent_ids
     opens = "https://hooks.example.com/a-secret-in-the-address"
     chain.sandbox.edit_agent(first, post_call_webhook_url=opens, tools=[{"url": opens, "n": 1}])

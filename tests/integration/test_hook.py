@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.errors import ConfigurationError, InvalidRecordError
 from airflow_provider_talkpilot.exceptions import TalkPilotTaskError
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
@@ -141,6 +141,7 @@ def test_calls_of_named_agents_and_a_selection(sandbox: Sandbox) -> None:
     first, _ = sandbox.store.agent_ids
     day = dt.date(2026, 3, 16), dt.datetime(2026, 3, 17, tzinfo=dt.UTC)
     hook = TalkPilotHook()
+    hook.close()  # before it has sent anything
     calls = [*hook.iter_calls(*day, [first])]
     # One agent, however often and in whatever form it is written, is walked once.
     done = [*hook.iter_calls(*day, [first, first.upper(), f" {first}"], done=True)]
@@ -163,4 +164,7 @@ def test_a_list_that_moves_is_read_again(sandbox: Sandbox) -> None:
     sandbox.scripts.add("insert_late", after=1, agent_id=agent, created_at=late)
     with TalkPilotHook() as hook:
         ids = [call.id for call in hook.iter_calls(*day)]
+        sandbox.settings.patch(extra_list_fields={"created_at": "soon"})
+        with pytest.raises(InvalidRecordError, match="created_at: "):
+            next(hook.iter_calls(*day))
     assert sorted(ids) == sorted(call["id"] for call in sandbox.truth(*day))

@@ -187,12 +187,14 @@ def test_each_status(
 
 
 def test_an_archive_that_cannot_be_written_stops_nothing(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     local(recorded.uri).write_text("no folder")
     rows = recorded.staged()
     assert {row.get("recording_status") for row in rows} <= {"failed", "expired", None}
     assert caplog.text.count("Recordings are not archived") == 1
+    assert caplog.text.count("Recordings do not go through it") == 1
 
 
 def test_what_the_bucket_has_is_not_fetched_again(recorded: Recorded) -> None:

@@ -112,6 +112,7 @@ def test_another_tag_is_not_replaced(column: str) -> None:
     ids=str,
 )
 def test_bad_tags(given: dict[str, Any], cure: str) -> None:
+    given = {"extra": TAG, **given}
     with pytest.raises(BigQueryError, match=cure) as caught:
         checked_tags(given)
     assert len(str(caught.value).splitlines()) == 1

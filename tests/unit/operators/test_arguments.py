@@ -188,6 +188,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
             (-1, "3", timedelta(3), float("nan"), 1e9),
             "equal to|valid number",
         ),
+        (ENRICH, "details", ("sometimes", 5), "give until_complete or every_version or by_webhook"),
         (ENRICH, "manifest_uri", ("", None, "None"), "manifest_uri is empty"),
         (CHOOSE, "staging_uri", ("~/x",), "staging URI .* malformed"),
         (LOAD, "manifest_uri", ("", None, "x/y"), "manifest_uri is empty|malformed"),

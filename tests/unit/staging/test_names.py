@@ -136,6 +136,7 @@ def test_a_place_has_one_uri(given: tuple[str, ...], one: str) -> None:
         (("gs://bucket/a*", "gs://bucket/a?b=c", "gs://bucket/a#1", "/a[1]", "/a\nb", "/a\\b"),
          "leave out"),
         (("file:///a%20b", "/100%"), "without %"),
+        (("gs:// bucket/a", "gs://bucket /a"), "blanks around"),
     ],
 )  # fmt: skip
 def test_a_uri_that_could_be_another_place(given: tuple[Any, ...], cure: str) -> None:
@@ -143,3 +144,5 @@ def test_a_uri_that_could_be_another_place(given: tuple[Any, ...], cure: str) ->
         with pytest.raises(StagingUriError, match=cure) as caught:
             normal_uri(uri)
         assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(StagingUriError, match="install the Airflow provider of its scheme"):
+        parse_uri("nowhere://bucket/a")

@@ -80,6 +80,8 @@ BY_OTHERS = [
     Case(500, json_of(message=USEFUL), Server, AT_ONCE, f"500: {USEFUL}.", "may work later"),
     Case(200, json_of(error="is down"), Unreadable, AT_ONCE, "is down", "base URL"),
     Case(200, b"", Unreadable, AT_ONCE, "no JSON, 0 bytes, ", "the base URL"),
+    Case(200, b"[]", errors.UnexpectedResponseError, NEVER, "JSON that is no object", "base URL"),
+    Case(302, b"", errors.UnexpectedResponseError, NEVER, "302, a redirect that leads", "base URL"),
     Case(200, b'{"data":[', Unreadable, AT_ONCE, "no JSON, 9 bytes, ", "shape is https://api.talk"),
     Case(200, LOGIN_PAGE, Unreadable, AT_ONCE, "HTML (Sign in · Example Ltd), ", "base URL"),
 ]
