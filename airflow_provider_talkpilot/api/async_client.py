@@ -59,19 +59,17 @@ class AsyncTalkPilotClient(BaseClient):
         """Fetch every agent that the key can see; as :meth:`TalkPilotClient.agents`."""
         return await run_async(self.fetch, list_agents())
 
-    async def walk_calls(
+    def walk_calls(
         self, agent_id: str, interval: Interval, filters: CallFilters | None = None
     ) -> AsyncIterator[RecordPage[Call]]:
         """As :meth:`TalkPilotClient.walk_calls`, but it requests one page after the other."""
-        async for page in self._pages(call_walk(agent_id, interval, filters)):
-            yield page
+        return self._pages(call_walk(agent_id, interval, filters))
 
-    async def walk_performance(
+    def walk_performance(
         self, agent_id: str, interval: Interval
     ) -> AsyncIterator[RecordPage[PerformanceRecord]]:
         """As :meth:`TalkPilotClient.walk_performance`, one page after the other."""
-        async for page in self._pages(performance_walk(agent_id, interval)):
-            yield page
+        return self._pages(performance_walk(agent_id, interval))
 
     async def _pages(self, walk: IntervalWalk[Record]) -> AsyncIterator[RecordPage[Record]]:
         yield walk.read_page(await self.fetch(walk.request()))

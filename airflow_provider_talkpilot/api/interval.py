@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.api.redaction import plain
 # much wider on each side, and the client keeps the calls of [start, end).
 MARGIN = timedelta(seconds=1)
 
-# Clocks of two machines differ: an interval that ends less than this in the future is over.
+# Clocks of two machines differ by less: an interval that ends so soon in the future is over, too.
 CLOCK_SKEW = timedelta(minutes=1)
 # If an interval ends within this time, a retry of the task can help.
 _SOON = timedelta(hours=1)

@@ -132,8 +132,8 @@ class FileName(NamedTuple):
         if part := _PART.fullmatch(final):
             kind, number, checksum = part.groups()
             return cls("part", kind, checksum, int(number), bool(unfinished))
-        if record := _MANIFEST.fullmatch(final):
-            kind, checkpoint, role, checksum = record.groups()
+        if manifest := _MANIFEST.fullmatch(final):
+            kind, checkpoint, role, checksum = manifest.groups()
             return cls(checkpoint or role, kind, checksum or "", unfinished=bool(unfinished))
         return None
 

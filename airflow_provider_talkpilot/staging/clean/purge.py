@@ -22,6 +22,7 @@ from itertools import islice
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_talkpilot.api.interval import CLOCK_SKEW
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
@@ -47,8 +48,6 @@ _LISTED_AFTER = timedelta(hours=1)
 # A performance record can have the time when it was written, so its call can be of the interval
 # before. It is written at most so long after its call's start, for all that this module deletes.
 _WRITTEN_AFTER = timedelta(hours=2)
-# Clocks of storage and of workers differ, and S3 tells whole seconds.
-_CLOCKS = timedelta(minutes=1)
 # The start that an event tells is at most so far from its call's.
 _EVENT_MARGIN = timedelta(minutes=2)
 _DAY = timedelta(days=1)
@@ -117,7 +116,10 @@ def purge_events(
                     is_sure = start <= near[0] and near[1] <= end
                     state = state if is_sure else CallState.SAME
                 is_same = state is CallState.SAME
-                is_read = came_before and entry.modified and entry.modified < came_before - _CLOCKS
+                # Clocks of storage and of workers differ.
+                is_read = (
+                    came_before and entry.modified and entry.modified < came_before - CLOCK_SKEW
+                )
                 if not is_same or (is_read and calls.has(call_id)):
                     storage.delete(folder / entry.name)
                     deleted["loaded" if is_same else "purged"] += 1
