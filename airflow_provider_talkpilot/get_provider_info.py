@@ -37,7 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.performance",
                 "operators.bigquery",
                 "operators.resync",
-                "operators.staging",
+                "operators.clean",
             )
         ],
         "sensors": [_modules("sensors.calls")],

@@ -26,7 +26,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, StorageEmulator
 from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key

@@ -25,13 +25,11 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
-from airflow_provider_talkpilot.operators.requests import (
-    TalkPilotRequestsOperator,
-    TalkPilotStagingOperator,
-)
+from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotStagingOperator
 from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE, NEEDED
 from airflow_provider_talkpilot.staging.columns import (
     CALLS,

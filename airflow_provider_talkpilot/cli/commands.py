@@ -35,7 +35,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_text,
 )
 from airflow_provider_talkpilot.operators.performance import MODES
-from airflow_provider_talkpilot.operators.requests import HASH_CONN_ID, column_choices
+from airflow_provider_talkpilot.operators.staging import HASH_CONN_ID, column_choices
 from airflow_provider_talkpilot.staging.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.enrich.options import RULES
 from airflow_provider_talkpilot.staging.names import CHECK_FILE

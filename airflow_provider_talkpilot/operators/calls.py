@@ -29,7 +29,7 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_staging,
     read_uri,
 )
-from airflow_provider_talkpilot.operators.requests import (
+from airflow_provider_talkpilot.operators.staging import (
     TalkPilotStagedCallsOperator,
     TalkPilotStagingOperator,
     column_choices,
@@ -187,7 +187,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
     fetched again, whatever staff edit. Purges need no detail: the list shows them.
 
     :param manifest_uri: what the extract task returned: ``extract.output``. (templated)
-    :param enabled: False skips the task. (templated)
+    :param enrich: False skips the task. (templated)
     :param details: ``until_complete`` is described above. ``every_version`` fetches a detail again
         whenever the list shows that the call changed. ``by_webhook`` sends no request, and reads
         what webhooks brought to the inbox. (templated)
@@ -216,7 +216,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
         (values that did not fit, by column).
     """
 
-    enabled = Argument(read_flag)
+    enrich = Argument(read_flag)
     details = Argument(one_of(RULES))
     recordings_uri = Argument(optional(read_uri))
     recordings_backfill = Argument(read_flag)
@@ -225,7 +225,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
     def __init__(
         self,
         *,
-        enabled: bool | str = True,
+        enrich: bool | str = True,
         details: str = "until_complete",
         concurrency: int = 32,
         refetch_days: float = 3,
@@ -237,7 +237,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.enabled = enabled
+        self.enrich = enrich
         self.details = details
         self.concurrency = checked("concurrency", concurrency, int, ge=1, le=MOST_IN_FLIGHT)
         self.refetch_days = checked("refetch_days", refetch_days, float, ge=0, le=MOST_DAYS)
@@ -250,7 +250,7 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
         self.recordings_max_bytes = checked("recordings_max_bytes", recordings_max_bytes, int, ge=1)
 
     def _run(self, context: Context) -> Any:
-        if not self.enabled:
+        if not self.enrich:
             raise AirflowSkipException("Details are turned off for this run.")
         return super()._run(context)
 

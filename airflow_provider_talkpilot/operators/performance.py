@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.operators.arguments import Argument, one_of
-from airflow_provider_talkpilot.operators.requests import TalkPilotStagedCallsOperator
+from airflow_provider_talkpilot.operators.staging import TalkPilotStagedCallsOperator
 from airflow_provider_talkpilot.staging.extract.extraction import extract_performance
 from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.manifests import ListManifest

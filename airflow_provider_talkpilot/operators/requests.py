@@ -1,60 +1,31 @@
-"""Bases of the operators that send requests: they defer while the quota is used up, and stage."""
+"""The base of the operators that send requests: they defer while the quota is used up."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
-from airflow_provider_talkpilot.api import Interval, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import ConfigurationError, QuotaExhaustedError
-from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import (
-    AirflowNotFoundException,
-    BaseHook,
-    Stats,
-    conf,
-    explain_missing_connection,
-)
+from airflow_provider_talkpilot.api import TalkPilotClient
+from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
+from airflow_provider_talkpilot.compat import Stats, conf
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.lineage.openlineage import staged_lineage
-from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY, DashboardLink, StagingLink
-from airflow_provider_talkpilot.operators.arguments import (
-    Argument,
-    checked,
-    optional,
-    read_choices,
-    read_name,
-    read_table,
-    read_text,
-    read_uri,
-)
+from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
+from airflow_provider_talkpilot.operators.arguments import Argument, checked, read_name
 from airflow_provider_talkpilot.operators.base import (
     Summary,
     TalkPilotBigQueryOperator,
     airflow_errors,
 )
-from airflow_provider_talkpilot.staging.choices import (
-    HASH,
-    ColumnChoices,
-    Hasher,
-    choices_of,
-    require_same_choices,
-)
 from airflow_provider_talkpilot.staging.ledger import StagedLedger
-from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
-from airflow_provider_talkpilot.staging.names import ledger_folder, root_of
-from airflow_provider_talkpilot.staging.storage import parse_uri
+from airflow_provider_talkpilot.staging.names import ledger_folder
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath, XComArg
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
 
 DEFER_AFTER = timedelta(minutes=2)
-HASH_CONN_ID = "talkpilot_hash"
 
 
 class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
@@ -134,135 +105,3 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         if number:
             tags = {"connection_id": self.talkpilot_conn_id, **tags}
             Stats.incr(f"talkpilot.{metric}", number, tags=tags)
-
-
-def _read_target(name: str, value: Any) -> str | None:
-    """Read a table's name; None if it is left out. An empty text is an error.
-
-    Else a template that renders to nothing would turn the check off, and spend requests on details
-    that the table has.
-    """
-    return None if value is None else read_table(name, value)
-
-
-class TalkPilotStagingOperator(TalkPilotRequestsOperator):
-    """
-    Base of the operators that stage what they fetch.
-
-    :param columns: what to do with columns before anything is staged, by name: ``keep`` (the
-        default), ``drop`` or ``hash``; or a JSON object of the same. (templated)
-    :param hash_conn_id: the connection whose password is the secret to hash with. It is needed
-        only if a column is hashed. (templated)
-    :param table: the target table, ``project.dataset.table``. What no load could bring into it is
-        refused before a request is sent. None turns this check off. (templated)
-    :param max_rejects: how many records may fail validation before the task fails.
-    """
-
-    columns = Argument(optional(read_choices))
-    hash_conn_id = Argument(read_text)
-    table = Argument(_read_target)
-    operator_extra_links = (StagingLink(), DashboardLink())
-    ui_color = "#e3f2ef"
-
-    def __init__(
-        self,
-        *,
-        columns: dict[str, str] | str | None = None,
-        hash_conn_id: str = HASH_CONN_ID,
-        table: str | None = None,
-        max_rejects: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.columns = columns
-        self.hash_conn_id = hash_conn_id
-        self.table = table
-        self.max_rejects = checked("max_rejects", max_rejects, int, ge=0)
-
-    def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
-        """Refuse what no load could bring into the table, before a request is sent."""
-        if not self.table:
-            return
-        from airflow_provider_talkpilot.bigquery.target import check_target
-
-        with self.warehouse() as client:
-            check_target(client, TableId.parse(self.table), self.location, interval, columns)
-
-    def _finish(
-        self,
-        client: TalkPilotClient,
-        manifest: AnyManifest,
-        path: ObjectStoragePath,
-        **figures: Any,
-    ) -> str:
-        """Log what was staged, push the summary with figures, and return the manifest's URI."""
-        self._lineage = partial(staged_lineage, client.base_url, path, manifest)
-        self.log.info(
-            "%s row(s) of %s staged for %s, of %d agent(s); %s request(s) spent.",
-            f"{manifest.rows:,}",
-            manifest.kind,
-            manifest.interval,
-            manifest.agent_count,
-            f"{sum(manifest.requests.values()):,}",
-        )
-        self._summary.push(
-            manifest=path,
-            requests=manifest.requests,
-            rejected=manifest.rejected,
-            drift=manifest.drift,
-            **figures,
-        )
-        return str(path)
-
-
-class TalkPilotStagedCallsOperator(TalkPilotStagingOperator):
-    """
-    Base of the operators that stage more about the calls that an extract task staged.
-
-    :param manifest_uri: what the extract task returned: ``extract.output``. (templated)
-    :param columns: by default the choices that the calls were staged with; others are an error.
-        (templated)
-    """
-
-    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
-    manifest_uri = Argument(read_uri)
-
-    def __init__(self, *, manifest_uri: str | XComArg, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.manifest_uri = manifest_uri
-
-    @property
-    def _calls_path(self) -> ObjectStoragePath:
-        return parse_uri(self.manifest_uri)
-
-    def _staging_root(self) -> ObjectStoragePath:
-        return root_of(self._calls_path.parent)
-
-    def _read_choices(self, calls: ListManifest) -> ColumnChoices:
-        """Return the choices for columns; they must be those of the calls."""
-        columns = choices_of(calls.columns) if self.columns is None else self.columns
-        choices = column_choices(columns, self.hash_conn_id)
-        require_same_choices(choices, calls.columns)
-        return choices
-
-
-def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
-    """Create the choices for columns, with the secret if a column is hashed.
-
-    :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
-        of its logs.
-    :raises ConfigurationError: when a column is hashed and there is no such connection.
-    :raises ColumnChoiceError: when its secret is too short.
-    """
-    if HASH not in choices.values():
-        return ColumnChoices(choices)
-    try:
-        secret = BaseHook.get_connection(str(hash_conn_id)).password
-    except AirflowNotFoundException:
-        message, retryable = explain_missing_connection(
-            str(hash_conn_id),
-            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
-            "one, of any type, whose password is what openssl rand -hex 32 prints.",
-        )
-        raise ConfigurationError(message, retryable=retryable) from None
-    return ColumnChoices(choices, Hasher(secret or ""))

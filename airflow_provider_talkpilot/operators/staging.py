@@ -1,96 +1,175 @@
-"""The operator that cleans staging after a run."""
+"""Bases of the operators that stage what they fetch from TalkPilot."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_talkpilot.compat import BaseOperator
+from airflow_provider_talkpilot.api import Interval, TalkPilotClient
+from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.bigquery.table_id import TableId
+from airflow_provider_talkpilot.compat import (
+    AirflowNotFoundException,
+    BaseHook,
+    explain_missing_connection,
+)
+from airflow_provider_talkpilot.lineage.openlineage import staged_lineage
+from airflow_provider_talkpilot.links.talkpilot import DashboardLink, StagingLink
 from airflow_provider_talkpilot.operators.arguments import (
-    MOST_DAYS,
     Argument,
     checked,
-    is_given,
-    read_flag,
-    read_list,
-    read_staging,
+    optional,
+    read_choices,
+    read_table,
+    read_text,
+    read_uri,
 )
-from airflow_provider_talkpilot.operators.base import Summary, airflow_errors
-from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
-from airflow_provider_talkpilot.staging.names import scope_of
+from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
+from airflow_provider_talkpilot.staging.choices import (
+    HASH,
+    ColumnChoices,
+    Hasher,
+    choices_of,
+    require_same_choices,
+)
+from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
+from airflow_provider_talkpilot.staging.names import root_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.compat import Context, XComArg
+    from airflow_provider_talkpilot.compat import ObjectStoragePath, XComArg
+
+HASH_CONN_ID = "talkpilot_hash"
 
 
-def read_manifests(name: str, value: Any) -> list[str]:
-    """Read URIs of manifests. Mapped tasks give lists of them, and skipped tasks give nothing."""
-    uris = list[str]()
-    for item in read_list(name, value) or ():
-        if not isinstance(item, str):
-            uris += read_manifests(name, item)
-        elif is_given(item):
-            uris.append(item.strip())
-    return uris
+def _read_target(name: str, value: Any) -> str | None:
+    """Read a table's name; None if it is left out. An empty text is an error.
 
-
-class TalkPilotCleanStagingOperator(BaseOperator):
+    Else a template that renders to nothing would turn the check off, and spend requests on details
+    that the table has.
     """
-    Delete what a run staged once it is loaded, and everything in staging that must not stay.
+    return None if value is None else read_table(name, value)
 
-    - Loaded: the given manifests and their parts, unless another run of the interval names the
-      parts; events in the inbox of their calls, once details are loaded.
-    - Purged or erased: calls that this run's walk shows as purged or gone are removed from all
-      other staged files too: those of other DAGs, failed runs, rejects.
-    - Expired: folders in which nothing was written for ``max_age``, and events in the inbox of
-      calls that no walk showed for so long.
 
-    It deletes only files whose names are staging's own, and sends no request to TalkPilot. Run it
-    after the loads. Give the enrich task its ``table`` then; otherwise it fetches details again
-    that this task deleted.
+class TalkPilotStagingOperator(TalkPilotRequestsOperator):
+    """
+    Base of the operators that stage what they fetch.
 
-    :param staging_uri: root of staging, as the extract task has it. (templated)
-    :param manifest_uris: what all tasks that staged returned, such as
-        ``[extract.output, enrich.output]``. The value of a skipped task may be missing. (templated)
-    :param keep_staged: keep what is loaded and what expires; what is purged is deleted all the
-        same. (templated)
-    :param max_age: a folder expires when nothing was written there for so long.
-    :return: counts of files by reason: ``loaded``, ``purged``, ``expired``.
+    :param columns: what to do with columns before anything is staged, by name: ``keep`` (the
+        default), ``drop`` or ``hash``; or a JSON object of the same. (templated)
+    :param hash_conn_id: the connection whose password is the secret to hash with. It is needed
+        only if a column is hashed. (templated)
+    :param table: the target table, ``project.dataset.table``. What no load could bring into it is
+        refused before a request is sent. None turns this check off. (templated)
+    :param max_rejects: how many records may fail validation before the task fails.
     """
 
-    staging_uri = Argument(read_staging)
-    # The enrich task is skipped in runs without details.
-    manifest_uris = Argument(read_manifests, may_be_missing=True)
-    keep_staged = Argument(read_flag)
-    ui_color = "#eeeeee"
+    columns = Argument(optional(read_choices))
+    hash_conn_id = Argument(read_text)
+    table = Argument(_read_target)
+    operator_extra_links = (StagingLink(), DashboardLink())
+    ui_color = "#e3f2ef"
 
     def __init__(
         self,
         *,
-        staging_uri: str,
-        manifest_uris: Sequence[str | XComArg | None] | XComArg = (),
-        keep_staged: bool | str = False,
-        max_age: timedelta = MAX_AGE,
+        columns: dict[str, str] | str | None = None,
+        hash_conn_id: str = HASH_CONN_ID,
+        table: str | None = None,
+        max_rejects: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.staging_uri = staging_uri
-        self.manifest_uris = manifest_uris
-        self.keep_staged = keep_staged
-        self.max_age = checked(
-            "max_age", max_age, timedelta, gt=timedelta(0), le=timedelta(MOST_DAYS)
-        )
+        self.columns = columns
+        self.hash_conn_id = hash_conn_id
+        self.table = table
+        self.max_rejects = checked("max_rejects", max_rejects, int, ge=0)
 
-    def execute(self, context: Context) -> dict[str, int]:
-        """Clean staging."""
-        with airflow_errors():
-            manifests = [parse_uri(uri) for uri in self.manifest_uris]
-            counts: dict[str, Any] = clean_staging(
-                parse_uri(self.staging_uri), manifests, keep=self.keep_staged, max_age=self.max_age
-            )
-        scopes = {scope_of(path.parent) for path in manifests}
-        scope = scopes.pop() if len(scopes) == 1 else ""
-        Summary(context).push(kind="clean", scope=scope, **counts)
-        return counts
+    def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
+        """Refuse what no load could bring into the table, before a request is sent."""
+        if not self.table:
+            return
+        from airflow_provider_talkpilot.bigquery.target import check_target
+
+        with self.warehouse() as client:
+            check_target(client, TableId.parse(self.table), self.location, interval, columns)
+
+    def _finish(
+        self,
+        client: TalkPilotClient,
+        manifest: AnyManifest,
+        path: ObjectStoragePath,
+        **figures: Any,
+    ) -> str:
+        """Log what was staged, push the summary with figures, and return the manifest's URI."""
+        self._lineage = partial(staged_lineage, client.base_url, path, manifest)
+        self.log.info(
+            "%s row(s) of %s staged for %s, of %d agent(s); %s request(s) spent.",
+            f"{manifest.rows:,}",
+            manifest.kind,
+            manifest.interval,
+            manifest.agent_count,
+            f"{sum(manifest.requests.values()):,}",
+        )
+        self._summary.push(
+            manifest=path,
+            requests=manifest.requests,
+            rejected=manifest.rejected,
+            drift=manifest.drift,
+            **figures,
+        )
+        return str(path)
+
+
+class TalkPilotStagedCallsOperator(TalkPilotStagingOperator):
+    """
+    Base of the operators that stage more about the calls that an extract task staged.
+
+    :param manifest_uri: what the extract task returned: ``extract.output``. (templated)
+    :param columns: by default the choices that the calls were staged with; others are an error.
+        (templated)
+    """
+
+    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
+    manifest_uri = Argument(read_uri)
+
+    def __init__(self, *, manifest_uri: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.manifest_uri = manifest_uri
+
+    @property
+    def _calls_path(self) -> ObjectStoragePath:
+        return parse_uri(self.manifest_uri)
+
+    def _staging_root(self) -> ObjectStoragePath:
+        return root_of(self._calls_path.parent)
+
+    def _read_choices(self, calls: ListManifest) -> ColumnChoices:
+        """Return the choices for columns; they must be those of the calls."""
+        columns = choices_of(calls.columns) if self.columns is None else self.columns
+        choices = column_choices(columns, self.hash_conn_id)
+        require_same_choices(choices, calls.columns)
+        return choices
+
+
+def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
+    """Create the choices for columns, with the secret if a column is hashed.
+
+    :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
+        of its logs.
+    :raises ConfigurationError: when a column is hashed and there is no such connection.
+    :raises ColumnChoiceError: when its secret is too short.
+    """
+    if HASH not in choices.values():
+        return ColumnChoices(choices)
+    try:
+        secret = BaseHook.get_connection(str(hash_conn_id)).password
+    except AirflowNotFoundException:
+        message, retryable = explain_missing_connection(
+            str(hash_conn_id),
+            f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
+            "one, of any type, whose password is what openssl rand -hex 32 prints.",
+        )
+        raise ConfigurationError(message, retryable=retryable) from None
+    return ColumnChoices(choices, Hasher(secret or ""))

@@ -13,8 +13,8 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import BaseOperator, DAGNode, XComArg
@@ -85,7 +85,6 @@ class TalkPilotCallsTaskGroup(TaskGroup):
     :param deferrable: whether tasks wait for the quota outside of the worker.
     :param loads_at_once: how many of its loads, and of its enrichments, may run at once in all runs
         of the DAG; None for any number.
-    :param assets: names of the asset aliases of ``load_calls`` and of ``load_details``.
     :param task_arguments: more arguments of single tasks, by task id without the group's.
     :param kwargs: arguments of Airflow's ``TaskGroup``, such as ``default_args``.
     """
@@ -126,13 +125,11 @@ class TalkPilotCallsTaskGroup(TaskGroup):
         impersonation_chain: str | Sequence[str] | None = None,
         deferrable: bool = True,
         loads_at_once: int | None = 1,
-        assets: tuple[str, str] = ("talkpilot_calls", "talkpilot_details"),
         task_arguments: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         checked("clean", clean, bool)
         checked("loads_at_once", loads_at_once, int | None, ge=1)
-        checked("assets", assets, tuple[str, str])
         checked("task_arguments", task_arguments, dict[str, dict[str, Any]] | None)
         super().__init__(group_id, **kwargs)
         place: dict[str, Any] = {"dag": self.dag, "task_group": self}
@@ -185,7 +182,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             manifest_uri=self.extract_calls.output,
             policy_tags=policy_tags,
             confirm_erasure=confirm_erasure,
-            outlets=[AssetAlias(assets[0])],
+            outlets=[AssetAlias("talkpilot_calls")],
             **recordings,
             **google,
         )
@@ -214,7 +211,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             "call. While the quota is used up it defers, and continues where it stopped. "
             + _CLEARING,
             manifest_uri=self.extract_calls.output,
-            enabled=enrich,
+            enrich=enrich,
             details=details,
             recordings_backfill=recordings_backfill,
             **recordings,
@@ -227,7 +224,7 @@ class TalkPilotCallsTaskGroup(TaskGroup):
             "Loads transcripts and scores into the table. " + _CLEARING,
             manifest_uri=self.enrich_calls.output,
             policy_tags=policy_tags,
-            outlets=[AssetAlias(assets[1])],
+            outlets=[AssetAlias("talkpilot_details")],
             **recordings,
             **google,
         )

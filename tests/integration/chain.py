@@ -23,8 +23,8 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPerformanceOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox import Sandbox
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.support.tables import Row, assert_equal_rows, erased_rows, expected_rows, table_rows

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.operators.calls import TalkPilotExtractCallsOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.sandbox.emulators.processes import GuardedProcess
 from tests.integration.chain import local
 from tests.support.jobs import Jobs

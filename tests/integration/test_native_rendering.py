@@ -29,7 +29,7 @@ def test_the_chain(chain: Chain) -> None:
     ).returned
     chain.load(calls, native=True, confirm_erasure="{{ false }}", location="{{ none }}")
     details = chain.enrich(
-        calls, native=True, enabled="{{ true }}", impersonation_chain="{{ none }}"
+        calls, native=True, enrich="{{ true }}", impersonation_chain="{{ none }}"
     ).returned
     chain.load(details, native=True, table=template(chain.table))
     chain.assert_table_is_truth()

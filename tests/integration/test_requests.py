@@ -87,7 +87,7 @@ def test_details_turned_off_cost_nothing(chain: Chain) -> None:
     calls = chain.summaries()
     chain.spent()
     with pytest.raises(AirflowSkipException):
-        chain.enrich(calls, enabled="{{ params.enrich }}", params={"enrich": False})
+        chain.enrich(calls, enrich="{{ params.enrich }}", params={"enrich": False})
     assert chain.spent() == {}
 
 

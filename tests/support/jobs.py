@@ -24,7 +24,7 @@ from typing import Any
 # The fork server imports these once, for all jobs.
 import airflow_provider_talkpilot.operators.bigquery
 import airflow_provider_talkpilot.operators.calls
-import airflow_provider_talkpilot.operators.staging  # noqa: F401
+import airflow_provider_talkpilot.operators.clean  # noqa: F401
 from tests.support.google import cap_bytes
 from tests.support.tasks import Outcome, run_task
 

@@ -12,7 +12,7 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 
 TABLE = "{{ var.value.scarce_table }}"
 STAGING = "{{ var.value.talkpilot_staging_uri }}"

@@ -44,9 +44,9 @@ from airflow_provider_talkpilot.operators.calls import (
     TalkPilotEnrichCallsOperator,
     TalkPilotExtractCallsOperator,
 )
-from airflow_provider_talkpilot.operators.requests import column_choices
+from airflow_provider_talkpilot.operators.clean import TalkPilotCleanStagingOperator
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
-from airflow_provider_talkpilot.operators.staging import TalkPilotCleanStagingOperator
+from airflow_provider_talkpilot.operators.staging import column_choices
 from airflow_provider_talkpilot.operators.task_group import TalkPilotCallsTaskGroup
 from airflow_provider_talkpilot.sensors.calls import TalkPilotCallsDoneSensor
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError, ManifestError, StagingError
@@ -228,7 +228,6 @@ def test_a_wrong_argument_fails_when_the_operator_is_made(
     [
         ("clean", ("yes", None, 1)),
         ("loads_at_once", (0, -1, "1", 1.5)),
-        ("assets", ("one", ("one",), ("one", 2))),
         ("task_arguments", ([], {"load_calls": 1})),
     ],
 )

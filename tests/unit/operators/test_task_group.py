@@ -65,7 +65,7 @@ def test_every_argument_is_passed_to_the_tasks_that_have_it(dag: Any) -> None:
             names -= {"columns", "confirm_erasure"}
         for name in names:
             assert getattr(task, name, given[name]) == given[name], (task.task_id, name)
-    assert dag.get_task("enrich_calls").enabled is False
+    assert dag.get_task("enrich_calls").enrich is False
     assert dag.get_task("clean_staging").keep_staged is True
 
 
