@@ -27,7 +27,7 @@ ENDLESS = 10**9
 
 def start(sandbox: Sandbox, ledger: Path) -> subprocess.Popen[str]:
     """Start the program that makes processes, which share the sandbox's key and a ledger."""
-    call, settings = sandbox.truth("2026-03-16", "2026-03-17")[0], sandbox.settings
+    call, settings = sandbox.store.truth("2026-03-16", "2026-03-17")[0], sandbox.settings
     command = (
         *(sys.executable, quota_worker.__file__, sandbox.base_url, sandbox.api_key),
         *(call["agent_id"], call["id"], ledger.as_uri()),

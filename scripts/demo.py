@@ -57,7 +57,7 @@ class Demo:
     def deliver(self, receiver: str) -> None:
         """Send the webhooks of all calls, as TalkPilot does when a call ends."""
         for agent_id in self.sandbox.store.agent_ids:
-            self.sandbox.edit_agent(agent_id, post_call_webhook_url=receiver)
+            self.sandbox.store.edit_agent(agent_id, post_call_webhook_url=receiver)
         end = self.days[-1] + dt.timedelta(days=1)
         sent = self.sandbox.deliver_webhooks(self.days[0].isoformat(), end.isoformat())
         ended = {delivery.id for delivery in sent}
@@ -66,7 +66,7 @@ class Demo:
     def edit(self, day: dt.date) -> None:
         """Let staff deal with every call of a day."""
         for call in self._truth(day):
-            self.sandbox.edit(call["id"], done=True, note="called back")
+            self.sandbox.store.edit(call["id"], done=True, note="called back")
 
     def load(self, day: dt.date, *, again: bool = False) -> None:
         """Run the DAG for one day."""
@@ -162,7 +162,7 @@ class Demo:
     def _truth(self, *days: dt.date) -> list[dict[str, Any]]:
         chosen = days or self.days
         end = chosen[-1] + dt.timedelta(days=1)
-        return self.sandbox.truth(chosen[0].isoformat(), end.isoformat())
+        return self.sandbox.store.truth(chosen[0].isoformat(), end.isoformat())
 
     def _query(self, sql: str) -> list[dict[str, Any]]:
         with contextlib.closing(self.bigquery.client()) as client:

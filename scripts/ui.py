@@ -87,12 +87,12 @@ class Show:
     def _change(self, day: dt.date) -> None:
         """Purge and erase calls of a day that is in the table."""
         start, end = _whole(day)
-        calls = self.sandbox.truth(start.isoformat(), end.isoformat())
+        calls = self.sandbox.store.truth(start.isoformat(), end.isoformat())
         changing = [call["id"] for call in calls if not call["is_purged"]]
         for call_id in changing[:PURGED]:
-            self.sandbox.purge(call_id)
+            self.sandbox.store.purge(call_id)
         for call_id in changing[PURGED : PURGED + ERASED]:
-            self.sandbox.erase(call_id)
+            self.sandbox.store.erase(call_id)
 
     def _refuse(self, name: str, day: dt.date) -> None:
         """Run a day while TalkPilot refuses the key."""

@@ -31,7 +31,7 @@ class Sandbox(Service):
 
     >>> with Sandbox(days=1, requests_per_minute=None) as sandbox:
     ...     call, *_ = sandbox.store.truth("2026-03-16", "2026-03-17")
-    ...     sandbox.purge(call["id"])
+    ...     sandbox.store.purge(call["id"])
 
     :param settings: how it behaves; None takes the defaults.
     :param port: port of the API; 0 chooses a free one.
@@ -219,65 +219,11 @@ class Sandbox(Service):
         """Make new data and forget everything else; ``changes`` are settings."""
         self.state.reset(**changes)
 
-    # Shortcuts to the store's methods
-
-    def edit(self, call_id: str, *, bump: bool = True, **fields: Any) -> str:
-        """See :meth:`CallStore.edit`."""
-        return self.store.edit(call_id, bump=bump, **fields)
-
-    def score(self, call_id: str, final_score: float | None, *, bump: bool = True) -> str:
-        """See :meth:`CallStore.score`."""
-        return self.store.score(call_id, final_score, bump=bump)
-
-    def purge(self, call_id: str) -> str:
-        """See :meth:`CallStore.purge`."""
-        return self.store.purge(call_id)
-
-    def soft_delete(self, call_id: str) -> str:
-        """See :meth:`CallStore.soft_delete`."""
-        return self.store.soft_delete(call_id)
-
-    def restore(self, call_id: str) -> str:
-        """See :meth:`CallStore.restore`."""
-        return self.store.restore(call_id)
-
-    def erase(self, call_id: str) -> None:
-        """See :meth:`CallStore.erase`."""
-        self.store.erase(call_id)
-
-    def edit_agent(self, agent_id: str, **fields: Any) -> str:
-        """See :meth:`CallStore.edit_agent`."""
-        return self.store.edit_agent(agent_id, **fields)
-
-    def empty_trash(self, agent_ids: list[str] | None = None) -> list[str]:
-        """See :meth:`CallStore.empty_trash`."""
-        return self.store.empty_trash(agent_ids)
-
-    def auto_delete_done_calls(self, agent_ids: list[str] | None = None) -> list[str]:
-        """See :meth:`CallStore.auto_delete_done_calls`."""
-        return self.store.auto_delete_done_calls(agent_ids)
-
-    def purge_by_retention(
-        self, moment: Moment | None = None, agent_ids: list[str] | None = None
-    ) -> list[str]:
-        """See :meth:`CallStore.purge_by_retention`."""
-        return self.store.purge_by_retention(moment, agent_ids)
-
-    def insert_late(self, agent_id: str, created_at: Moment, **fields: Any) -> str:
-        """See :meth:`CallStore.insert_late`."""
-        return self.store.insert_late(agent_id, created_at, **fields)
-
     def deliver_webhooks(
         self, start: Moment, end: Moment, agent_ids: list[str] | None = None, *, clients: int = 4
     ) -> list[Delivery]:
         """See :func:`deliver`: send the webhooks of the calls that start in ``[start, end)``."""
         return deliver(self.state, start, end, agent_ids, clients=clients)
-
-    def truth(
-        self, start: Moment, end: Moment, agent_ids: list[str] | None = None
-    ) -> list[dict[str, Any]]:
-        """See :meth:`CallStore.truth`."""
-        return self.store.truth(start, end, agent_ids)
 
 
 class _Server(uvicorn.Server):

@@ -171,7 +171,7 @@ class Scene:
 
     def truth(self, sandbox: Sandbox) -> list[Row]:
         """Return what an API holds of the day."""
-        return sandbox.truth(f"{DAY}T00:00:00Z", f"{DAY}T23:59:59.999999Z")
+        return sandbox.store.truth(f"{DAY}T00:00:00Z", f"{DAY}T23:59:59.999999Z")
 
     def staged(self) -> list[Path]:
         """Return all files in the bucket but the ledger of the quota."""

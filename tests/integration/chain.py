@@ -141,7 +141,7 @@ class Chain:
 
     def truth(self) -> list[Row]:
         """Return the calls that the API has in the chain's interval."""
-        return self.sandbox.truth(*self.interval)
+        return self.sandbox.store.truth(*self.interval)
 
     def spent(self) -> dict[str, int]:
         """Return the requests since the last time, by kind."""
@@ -172,7 +172,7 @@ class Chain:
         truth = [
             call
             for start, end in intervals or [self.interval]
-            for call in self.sandbox.truth(start, end, agent_ids)
+            for call in self.sandbox.store.truth(start, end, agent_ids)
         ]
         assert truth, "a test on nothing proves nothing"
         wanted = expected_rows(truth, **expected) + erased_rows(erased, **expected)
@@ -240,7 +240,7 @@ def listed(sandbox: Sandbox, agent_id: str, interval: WalkInterval) -> int:
         first += dt.timedelta(microseconds=1)
     if sandbox.settings.to_bound == "inclusive":
         end += dt.timedelta(microseconds=1)
-    return len(sandbox.truth(first, end, [agent_id]))
+    return len(sandbox.store.truth(first, end, [agent_id]))
 
 
 def pages(sandbox: Sandbox, agent_id: str, interval: WalkInterval) -> int:

@@ -37,7 +37,7 @@ def poke(**options: Any) -> bool:
 
 def calls_of(sandbox: Sandbox, interval: tuple[str, str] = DAY) -> list[dict[str, Any]]:
     """Return the calls that count."""
-    return [call for call in sandbox.truth(*interval) if call["deleted_at"] is None]
+    return [call for call in sandbox.store.truth(*interval) if call["deleted_at"] is None]
 
 
 def finish(sandbox: Sandbox, but: int = 0) -> list[str]:
@@ -45,7 +45,7 @@ def finish(sandbox: Sandbox, but: int = 0) -> list[str]:
     calls = calls_of(sandbox)
     left = [call["id"] for call in calls[:but]]
     for call in calls:
-        sandbox.edit(call["id"], done=None if call["id"] in left else True)
+        sandbox.store.edit(call["id"], done=None if call["id"] in left else True)
     sandbox.reset_counters()
     return left
 

@@ -35,7 +35,9 @@ def test_agents_cost_no_request_and_their_names_are_in_the_views(
     monkeypatch.setattr(agents, "_BATCH_BYTES", 1)  # one statement for each
     first, second = chain.sandbox.store.agent_ids
     opens = "https://hooks.example.com/a-secret-in-the-address"
-    chain.sandbox.edit_agent(first, post_call_webhook_url=opens, tools=[{"url": opens, "n": 1}])
+    chain.sandbox.store.edit_agent(
+        first, post_call_webhook_url=opens, tools=[{"url": opens, "n": 1}]
+    )
     chain.summaries()
     assert chain.sandbox.counters["agents"] == 1
     found = rows(chain)
@@ -58,7 +60,7 @@ def test_agents_cost_no_request_and_their_names_are_in_the_views(
         assert names(chain, views[view]) == {(one, truth[one]["name"]) for one in truth}
 
     # One agent has a new name. Its texts are kept this time.
-    chain.sandbox.edit_agent(second, name="Zoë")
+    chain.sandbox.store.edit_agent(second, name="Zoë")
     chain.load(str(chain.extract(agent_prompts=True).returned))
     again = rows(chain)
     assert again[second]["name"] == "Zoë"

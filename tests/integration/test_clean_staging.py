@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_left_alone_and_the_rest_is_cleaned(
 def test_two_runs_of_an_interval_at_once(chain: Chain) -> None:
     """Each cleans its own, whichever comes first."""
     first = chain.summaries()
-    chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
+    chain.sandbox.store.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
     second = chain.summaries()
     first_details = str(chain.enrich(first).returned)
     second_details = str(chain.enrich(second).returned)
@@ -180,7 +180,7 @@ def test_one_cleans_while_the_other_fetches_details(chain: Chain) -> None:
     first = chain.summaries()
     first_details = str(chain.enrich(first).returned)
     for call in chain.truth()[:3]:
-        sandbox.edit(call["id"], note="new")
+        sandbox.store.edit(call["id"], note="new")
     second = chain.summaries()
     sandbox.reset_counters()
 

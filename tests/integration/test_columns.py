@@ -80,9 +80,9 @@ def plant(chain: Chain, columns: dict[str, str]) -> None:
     for call, form in ((first, 'Größe "42"\\ \u2028 🙂 {}'), (second, "{}\r\n\x85")):
         texts: dict[str, Any] = {name: f"{MARK} {form.format(name)}" for name in names}
         words = [{"role": "user", "text": f"{MARK} {form.format('said')}"}]
-        chain.sandbox.edit(call["id"], **texts, transcript=words)
+        chain.sandbox.store.edit(call["id"], **texts, transcript=words)
     unparsable = next(c for c in live_calls(chain)[2:] if c["transcript"])
-    chain.sandbox.edit(unparsable["id"], transcript=f'[{{"role":"user","text":"{MARK}')
+    chain.sandbox.store.edit(unparsable["id"], transcript=f'[{{"role":"user","text":"{MARK}')
     chain.sandbox.settings.patch(
         extra_list_fields={"mood": f"{MARK} gut", "transcript_raw": MARK},
         extra_detail_fields={"nested": [{MARK: MARK}]},
@@ -132,9 +132,9 @@ def test_changes_purges_and_deletions_arrive(chain: Chain) -> None:
     chain.extract_options["columns"] = columns
     calls, details = chain.run()
     edited, purged, deleted = live_calls(chain)[:3]
-    chain.sandbox.edit(edited["id"], note=f"{MARK} neu")
-    chain.sandbox.purge(purged["id"])
-    chain.sandbox.soft_delete(deleted["id"])
+    chain.sandbox.store.edit(edited["id"], note=f"{MARK} neu")
+    chain.sandbox.store.purge(purged["id"])
+    chain.sandbox.store.soft_delete(deleted["id"])
     new_calls, new_details = chain.run()
     assert_table_is_chosen(chain, columns)
     [row] = [row for row in chain.rows() if row["id"] == purged["id"]]
@@ -212,7 +212,7 @@ def test_rejects_hold_what_was_chosen(chain: Chain) -> None:
     broken = newest(chain)
     calls = str(chain.extract(columns=columns).returned)
     chain.sandbox.faults.add("no_start", kind="detail")
-    chain.sandbox.edit(
+    chain.sandbox.store.edit(
         broken["id"],
         customer_name=f"{MARK} Name",
         duration="ninety",
@@ -273,7 +273,7 @@ def test_changed_choices(chain: Chain) -> None:
     rows = chain.rows(own_times=True)
     chain.spent()
     # Changes that must not arrive.
-    chain.sandbox.edit(live_calls(chain)[0]["id"], employee="somebody else")
+    chain.sandbox.store.edit(live_calls(chain)[0]["id"], employee="somebody else")
 
     calls = str(chain.extract(columns={"note": "hash"}).returned)
     for task in (chain.load, chain.enrich):

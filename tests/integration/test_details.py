@@ -44,7 +44,7 @@ def test_no_edit_of_staff_costs_a_detail_that_is_complete(
     chain.run()
     before = {row["id"]: row for row in chain.rows(own_times=True)}
     for call in chain.truth():
-        chain.sandbox.edit(call["id"], done=not call["done"], note="called back")
+        chain.sandbox.store.edit(call["id"], done=not call["done"], note="called back")
     chain.forget_staging()
     chain.details_requested()
     caplog.clear()
@@ -61,7 +61,7 @@ def test_no_edit_of_staff_costs_a_detail_that_is_complete(
 @pytest.mark.usefixtures("until_complete")
 def test_a_purge_needs_no_detail_to_empty_what_is_complete(chain: Chain) -> None:
     chain.run()
-    chain.sandbox.purge(next(call["id"] for call in chain.truth() if call["transcript"]))
+    chain.sandbox.store.purge(next(call["id"] for call in chain.truth() if call["transcript"]))
     chain.details_requested()
     chain.run()
     assert chain.details_requested() == 0
@@ -75,7 +75,7 @@ def test_a_call_out_of_the_trash_gets_the_detail_that_it_lacked(chain: Chain) ->
     unknown = {"mood": "glad"}
     chain.sandbox.settings.patch(extra_list_fields=unknown, extra_detail_fields=unknown)
     for call in chain.truth():
-        chain.sandbox.soft_delete(call["id"])
+        chain.sandbox.store.soft_delete(call["id"])
     chain.sandbox.faults.add("status", kind="detail", status=404, times=2)
     calls = str(chain.extract().returned)
     details = str(chain.enrich(calls, concurrency=1).returned)
@@ -92,7 +92,7 @@ def test_a_call_out_of_the_trash_gets_the_detail_that_it_lacked(chain: Chain) ->
     assert chain.details_requested() == 0, "once is enough"
 
     for call in chain.truth():
-        chain.sandbox.restore(call["id"])
+        chain.sandbox.store.restore(call["id"])
     chain.forget_staging()
     chain.run()
     assert chain.details_requested() == 2
@@ -111,7 +111,7 @@ def test_a_late_score_is_requested_once_a_day_unless_that_is_turned_off(chain: C
     late = [call for call in truth if call["final_score"] is None]
     lacking = [c for c in truth if c["transcript"] in (None, "[]") and not c["is_purged"]]
     # A score need not move updated_at.
-    chain.sandbox.score(late[0]["id"], 7, bump=False)
+    chain.sandbox.store.score(late[0]["id"], 7, bump=False)
     chain.forget_staging()
     chain.details_requested()
     chain.run()
@@ -128,7 +128,7 @@ def test_a_late_score_is_requested_once_a_day_unless_that_is_turned_off(chain: C
 def test_a_call_that_vanishes_before_its_detail(chain: Chain) -> None:
     calls = chain.summaries()
     gone = chain.truth()[10]["id"]
-    chain.sandbox.erase(gone)
+    chain.sandbox.store.erase(gone)
     for requests in (CALLS, 0):
         chain.spent()
         ended = chain.enrich(calls)

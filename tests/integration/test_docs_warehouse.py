@@ -33,11 +33,13 @@ def test_what_a_purge_empties(chain: Chain) -> None:
     unparsable = (c for c in chain.truth() if (c["transcript"] or "").endswith('{"role":"us'))
     calls = [live_call(chain), next(unparsable)]
     for call in calls:
-        chain.sandbox.edit(call["id"], employee="Dr. Reyes", note="Called back.", final_score=7)
+        chain.sandbox.store.edit(
+            call["id"], employee="Dr. Reyes", note="Called back.", final_score=7
+        )
     chain.run()
     before = [row_of(chain, call) for call in calls]
     for call in calls:
-        chain.sandbox.purge(call["id"])
+        chain.sandbox.store.purge(call["id"])
     chain.run()
     after = [row_of(chain, call) for call in calls]
     emptied = {
@@ -56,7 +58,7 @@ def recent(chain: Chain) -> Chain:
     """Calls of ten and nine days ago, and one of forty days ago, with views."""
     sandbox = chain.sandbox
     sandbox.reset(days=2, start=TODAY - dt.timedelta(days=10), calls_per_day=40)
-    sandbox.insert_late(
+    sandbox.store.insert_late(
         sandbox.store.agent_ids[1], f"{days_ago(40)}T12:00:00Z", duration=900, final_score=1
     )
     chain.interval = days_ago(41), days_ago(8)
@@ -67,7 +69,7 @@ def recent(chain: Chain) -> Chain:
 
 def live(chain: Chain) -> list[Row]:
     """Return the live calls of the last 30 days."""
-    truth = chain.sandbox.truth(days_ago(10), days_ago(8))
+    truth = chain.sandbox.store.truth(days_ago(10), days_ago(8))
     assert len(truth) >= 80
     return [call for call in truth if call["deleted_at"] is None]
 
@@ -101,8 +103,8 @@ def gone(chain: Chain, title: str) -> None:
 def without_details(chain: Chain, title: str) -> None:
     assert query(chain, title) == []
     changed = live(chain)[1]
-    chain.sandbox.insert_late(changed["agent_id"], f"{days_ago(9)}T12:00:00Z")
-    chain.sandbox.edit(changed["id"], note="Changed since.")
+    chain.sandbox.store.insert_late(changed["agent_id"], f"{days_ago(9)}T12:00:00Z")
+    chain.sandbox.store.edit(changed["id"], note="Changed since.")
     calls = chain.summaries()
     rows = {row["day"].isoformat(): row for row in query(chain, title)}
     assert {day: (row["never_read"], row["changed_since"]) for day, row in rows.items()} == {

@@ -53,8 +53,8 @@ def assert_table_is_drifted(chain: Chain, drift: dict[str, Any], **expected: Any
 def test_two_loads_widen_an_int64_table_at_once(chain: Chain) -> None:
     create_table(chain, INT64_TABLE)
     first, second = live_call(chain), live_call(chain, 1)
-    chain.sandbox.edit(first["id"], final_score=7.5)
-    chain.sandbox.edit(second["id"], final_score=7)
+    chain.sandbox.store.edit(first["id"], final_score=7.5)
+    chain.sandbox.store.edit(second["id"], final_score=7)
     days = [day(0), day(1)]
     staged = [chain.extract(interval=each).returned for each in days]
     details = [chain.enrich(manifest).returned for manifest in staged]
@@ -95,7 +95,7 @@ def test_the_rest_of_the_row_loads_and_drift_leaves_when_the_api_is_mended(chain
     assert_table_is_drifted(chain, of_details, extra=unknown)
     settings.patch(extra_list_fields=unknown, extra_detail_fields={})
     for call in chain.truth():
-        chain.sandbox.edit(call["id"])
+        chain.sandbox.store.edit(call["id"])
     chain.run()
     mended = expected_rows(chain.truth(), extra=unknown)
     # The detail of a purged call is not requested again.
@@ -124,12 +124,12 @@ def test_a_purge_and_an_erasure_empty_it(chain: Chain) -> None:
     number = {"national": "030 5550199"}
     purged, erased = live_call(chain), live_call(chain, 1)
     for call in (purged, erased):
-        chain.sandbox.edit(call["id"], phone_number=number)
+        chain.sandbox.store.edit(call["id"], phone_number=number)
     older = chain.run()
     for call in (purged, erased):
         assert row_of(chain, call)["extra"] == {"phone_number": number}
-    chain.sandbox.purge(purged["id"])
-    chain.sandbox.erase(erased["id"])
+    chain.sandbox.store.purge(purged["id"])
+    chain.sandbox.store.erase(erased["id"])
     newer = chain.run()
     for manifest in older:
         chain.load(manifest)

@@ -47,10 +47,10 @@ def test_midnights_are_in_exactly_one_day(chain: Chain, bound: Bound) -> None:
     for agent_id in sandbox.store.agent_ids:
         for date in ("2026-03-15", "2026-03-16", "2026-03-17"):
             for second in last:
-                sandbox.insert_late(agent_id, f"{date}T23:59:{second}Z")
+                sandbox.store.insert_late(agent_id, f"{date}T23:59:{second}Z")
         for date in ("2026-03-16", "2026-03-17", "2026-03-18"):
             for second in first:
-                sandbox.insert_late(agent_id, f"{date}T00:00:{second}Z")
+                sandbox.store.insert_late(agent_id, f"{date}T00:00:{second}Z")
 
     chain.summaries()
     chain.assert_table_is_truth(day(0), details=False)
@@ -81,11 +81,11 @@ def test_what_changed_arrives_with_the_next_run(chain: Chain) -> None:
     sandbox = chain.sandbox
     chain.run()
     live = [c for c in chain.truth() if not c["is_purged"] and not c["deleted_at"]]
-    sandbox.edit(live[0]["id"], note='Neu: \u2028 "ja"\n🙂', done=not live[0]["done"])
-    sandbox.score(live[1]["id"], 3)
-    sandbox.purge(live[2]["id"])
-    sandbox.soft_delete(live[3]["id"])
-    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:34:56.789Z")
+    sandbox.store.edit(live[0]["id"], note='Neu: \u2028 "ja"\n🙂', done=not live[0]["done"])
+    sandbox.store.score(live[1]["id"], 3)
+    sandbox.store.purge(live[2]["id"])
+    sandbox.store.soft_delete(live[3]["id"])
+    sandbox.store.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:34:56.789Z")
     # As if that call had moved from another agent since.
     chain.bigquery.query(
         f"UPDATE `{chain.table}` SET agent_id = 'another' WHERE id = '{live[4]['id']}'"

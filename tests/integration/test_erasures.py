@@ -28,7 +28,7 @@ def truth_of(chain: Chain, count: int) -> list[dict[str, Any]]:
 
 def erase(chain: Chain, calls: list[dict[str, Any]]) -> None:
     for call in calls:
-        chain.sandbox.erase(call["id"])
+        chain.sandbox.store.erase(call["id"])
 
 
 def test_an_erased_call_keeps_an_empty_row(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +105,7 @@ def test_too_many_gone_calls_stop_the_load(chain: Chain) -> None:
     before = chain.rows(own_times=True)
     gone = truth_of(chain, 11)
     erase(chain, gone)
-    chain.sandbox.edit(truth_of(chain, 1)[0]["id"], note="edited meanwhile")
+    chain.sandbox.store.edit(truth_of(chain, 1)[0]["id"], note="edited meanwhile")
     manifest = chain.extract().returned
     refused(lambda: chain.load(manifest), "11 of the 46 call(s)", "confirm_erasure")
     assert chain.rows(own_times=True) == before, "nothing may be touched"
@@ -124,11 +124,11 @@ def in_trash(chain: Chain) -> list[dict[str, Any]]:
 def test_an_emptied_trash_does_not_count(chain: Chain) -> None:
     """An agent moves every done call to the trash, and a person empties it."""
     for call in truth_of(chain, 30):
-        chain.sandbox.soft_delete(call["id"])
+        chain.sandbox.store.soft_delete(call["id"])
     chain.run()
     gone = in_trash(chain)
     assert len(gone) >= 30
-    chain.sandbox.empty_trash()
+    chain.sandbox.store.empty_trash()
     result = chain.load(chain.extract().returned).returned
     assert result["erased"] == len(gone)
     chain.assert_table_is_truth(erased=gone)
@@ -140,16 +140,16 @@ def test_beside_an_emptied_trash_live_calls_still_stop_the_load(
 ) -> None:
     """Calls that the table never saw in the trash count as live."""
     for call in truth_of(chain, 20):
-        chain.sandbox.soft_delete(call["id"])
+        chain.sandbox.store.soft_delete(call["id"])
     chain.run()
     before = chain.rows(own_times=True)
     trash, live = in_trash(chain), truth_of(chain, 12)
     if through_the_trash:
         for call in live:
-            chain.sandbox.soft_delete(call["id"])
+            chain.sandbox.store.soft_delete(call["id"])
     else:
         erase(chain, live)
-    chain.sandbox.empty_trash()
+    chain.sandbox.store.empty_trash()
     manifest = chain.extract().returned
     counts = f"12 of the {46 - len(trash)} call(s) ", f" {len(trash)} more are gone from "
     refused(lambda: chain.load(manifest), *counts, "confirm_erasure")
@@ -163,7 +163,7 @@ def test_a_load_counts_the_purges_that_it_brought(chain: Chain) -> None:
     first = chain.load(chain.extract().returned).returned
     before = sum(bool(call["is_purged"]) for call in chain.truth())
     assert first["purged"] == before
-    chain.sandbox.purge(next(c["id"] for c in truth_of(chain, 46) if not c["is_purged"]))
+    chain.sandbox.store.purge(next(c["id"] for c in truth_of(chain, 46) if not c["is_purged"]))
     manifest = chain.extract().returned
     assert [chain.load(manifest).returned["purged"] for _ in range(2)] == [1, 0]
 
@@ -214,7 +214,7 @@ def test_a_row_read_after_the_walk_began_is_not_gone(chain: Chain) -> None:
     """Another run loads a late row between this run's walk and its load."""
     manifest = chain.extract().returned
     agent_id = chain.sandbox.store.agent_ids[0]
-    late = chain.sandbox.insert_late(agent_id, f"{chain.interval[0]}T10:00:00Z")
+    late = chain.sandbox.store.insert_late(agent_id, f"{chain.interval[0]}T10:00:00Z")
     chain.summaries()
     result = chain.load(manifest, max_erased_share=1).returned
     assert (result["rows"], result["live"], result["erased"]) == (46, 47, 0)

@@ -55,7 +55,7 @@ def test_columns_and_labels_of_users_stay(chain: Chain) -> None:
     calls = chain.summaries()
     chain.bigquery.query(f"UPDATE `{chain.table}` SET reviewed_by = 'Kim' WHERE TRUE").result()
     chain.load(chain.enrich(calls).returned)
-    chain.sandbox.edit(chain.truth()[0]["id"], note="edited")
+    chain.sandbox.store.edit(chain.truth()[0]["id"], note="edited")
     chain.run()
 
     table = chain.bigquery.get_table(chain.table)

@@ -129,7 +129,7 @@ def test_a_task_of_your_own_reads_agents_and_calls(sandbox: Sandbox) -> None:
         assert {agent.id for agent in hook.get_agents()} == set(agent_ids)
         calls = [*hook.iter_calls("2026-03-16", "2026-03-18")]
         detail = hook.get_call(str(calls[0].agent_id), calls[0].id)
-    truth = {call["id"]: call for call in sandbox.truth("2026-03-16", "2026-03-18")}
+    truth = {call["id"]: call for call in sandbox.store.truth("2026-03-16", "2026-03-18")}
     assert {call.id for call in calls} == set(truth)
     assert len(calls) == len(truth)
     assert detail.transcript == truth[detail.id]["transcript"]
@@ -167,4 +167,4 @@ def test_a_list_that_moves_is_read_again(sandbox: Sandbox) -> None:
         sandbox.settings.patch(extra_list_fields={"created_at": "soon"})
         with pytest.raises(InvalidRecordError, match="created_at: "):
             next(hook.iter_calls(*day))
-    assert sorted(ids) == sorted(call["id"] for call in sandbox.truth(*day))
+    assert sorted(ids) == sorted(call["id"] for call in sandbox.store.truth(*day))

@@ -47,7 +47,7 @@ def deliver(chain: Chain, receiver: Receiver, **settings: Any) -> set[str]:
     """Send the webhooks of the chain's calls; return the ids of calls whose transcript arrived."""
     sandbox, chain.enrich_options = chain.sandbox, {"details": "until_complete"}
     for agent_id in sandbox.store.agent_ids:
-        sandbox.edit_agent(agent_id, post_call_webhook_url=receiver.url)
+        sandbox.store.edit_agent(agent_id, post_call_webhook_url=receiver.url)
     sandbox.settings.patch(**settings)
     sent = sandbox.deliver_webhooks(*chain.interval)
     arrived = {d.id for d in sent if d.event != "call_started" and d.statuses[-1:] == (200,)}
@@ -133,7 +133,7 @@ def test_details_are_requested_of_what_no_webhook_told(anywhere: Chain, receiver
     # Staff edit every call once: that costs no detail.
     sandbox.reset_counters()
     for call in truth:
-        sandbox.edit(call["id"], done=True, note="erledigt")
+        sandbox.store.edit(call["id"], done=True, note="erledigt")
     chain.run()
     assert requested(chain) == []
 
@@ -177,7 +177,7 @@ def test_what_the_api_says_later_wins(chain: Chain, in_folder: Receiver) -> None
     turns = {row["id"]: row["turns"] for row in chain.rows()}
     assert {call_id for call_id, some in turns.items() if some} == arrived
     changed = next(iter(sorted(arrived)))
-    chain.sandbox.edit(changed, transcript=[{"role": "agent", "text": "Berichtigt."}])
+    chain.sandbox.store.edit(changed, transcript=[{"role": "agent", "text": "Berichtigt."}])
 
     calls = chain.summaries()
     chain.load(str(chain.enrich(calls, details="every_version").returned))
@@ -186,7 +186,7 @@ def test_what_the_api_says_later_wins(chain: Chain, in_folder: Receiver) -> None
     assert rows[changed]["transcript_source"] == "api"
     # Only webhooks have the tools and times.
     assert {call_id: row["turns"] for call_id, row in rows.items()} == turns
-    chain.sandbox.purge(changed)
+    chain.sandbox.store.purge(changed)
     chain.summaries()
     rows = {row["id"]: row for row in chain.rows()}
     assert (rows[changed]["turns"], rows[changed]["transcript_source"]) == ([], None)
@@ -215,8 +215,8 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     deliver(chain, in_folder)
     truth = {call["call_id"]: call["id"] for call in chain.truth()}
     purged, erased = itertools.islice(sorted(every), 2)
-    chain.sandbox.purge(truth[purged])
-    chain.sandbox.erase(truth[erased])
+    chain.sandbox.store.purge(truth[purged])
+    chain.sandbox.store.erase(truth[erased])
     age(*(path for path in inbox() if call_of(path) == erased), by=2 * HOUR)
     # A receiver was killed while it wrote these.
     for path in inbox():
@@ -262,7 +262,7 @@ def test_a_day_of_5000_calls_costs_its_lists_and_records(chain: Chain) -> None:
     for edited in (False, True):
         # Staff edit every call.
         for call in truth if edited else ():
-            chain.sandbox.edit(call["id"], done=True, note="erledigt")
+            chain.sandbox.store.edit(call["id"], done=True, note="erledigt")
         chain.sandbox.reset_counters()
         chain.run(performance=True)
         assert requested(chain) == []

@@ -144,7 +144,7 @@ def test_killed_while_it_erases(chain: Chain, kill: Kill, query: int) -> None:
     chain.run()
     gone = chain.truth()[:3]
     for call in gone:
-        chain.sandbox.erase(call["id"])
+        chain.sandbox.store.erase(call["id"])
     calls = chain.extract().returned
     kill("load", calls, death=Death(f"{CLIENT}.query", call=query, after=True))
     chain.load(calls)

@@ -88,8 +88,8 @@ def test_of_a_thousand_days_one_is_touched(chain: Chain) -> None:
         f"'{DAY - dt.timedelta(days=1)}')) AS day"
     ).result()
     newest = chain.truth()
-    chain.sandbox.edit(newest[0]["id"], note="edited")
-    chain.sandbox.erase(newest[1]["id"])
+    chain.sandbox.store.edit(newest[0]["id"], note="edited")
+    chain.sandbox.store.erase(newest[1]["id"])
     before = {row["id"]: row for row in chain.rows(own_times=True)}
     result = chain.load(chain.extract().returned, max_erased_share=1).returned
 

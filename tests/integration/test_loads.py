@@ -52,7 +52,7 @@ def test_details_before_calls(chain: Chain) -> None:
 def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:
     call = live_call(chain)
     old_calls, old_details = chain.run()
-    chain.sandbox.edit(call["id"], note="the newer note", final_score=9)
+    chain.sandbox.store.edit(call["id"], note="the newer note", final_score=9)
     new_calls, new_details = chain.run()
     assert row_of(chain, call)["note"] == "the newer note"
 
@@ -71,7 +71,7 @@ def test_an_edit_without_a_new_version_still_arrives(chain: Chain) -> None:
     """If updated_at did not change, the row that was read later wins."""
     call = live_call(chain)
     old, _ = chain.run()
-    chain.sandbox.edit(call["id"], bump=False, note="silently changed")
+    chain.sandbox.store.edit(call["id"], bump=False, note="silently changed")
     chain.run()
     assert row_of(chain, call)["note"] == "silently changed"
     chain.load(old)
@@ -86,7 +86,7 @@ def test_purged_stays_purged(chain: Chain) -> None:
     assert row_of(chain, parsed)["transcript"]
     assert row_of(chain, raw)["transcript_raw"] == raw["transcript"]
     for call in (parsed, raw):
-        chain.sandbox.purge(call["id"])
+        chain.sandbox.store.purge(call["id"])
     new_calls = chain.summaries()
     for manifest in (new_calls, old_calls, old_details, new_calls):
         chain.load(manifest)
@@ -135,7 +135,7 @@ def test_overlapping_loads_at_once(chain: Chain) -> None:
     daily = chain.extract(agent_ids=agents).returned
     both = (day(0)[0], day(1)[1])
     backfill = chain.extract(interval=both, agent_ids=agents).returned
-    chain.sandbox.edit(chain.sandbox.truth(*day(0))[0]["id"], note="edited between")
+    chain.sandbox.store.edit(chain.sandbox.store.truth(*day(0))[0]["id"], note="edited between")
     newest = chain.extract(interval=both, agent_ids=agents).returned
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(chain.load, (daily, backfill, newest)))

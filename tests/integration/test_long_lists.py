@@ -76,7 +76,7 @@ def staged(path: object) -> tuple[ListManifest, list[str]]:
 
 
 def ids(sandbox: Sandbox) -> list[str]:
-    return sorted(call["id"] for call in sandbox.truth(DAY.start, DAY.end))
+    return sorted(call["id"] for call in sandbox.store.truth(DAY.start, DAY.end))
 
 
 def checkpoint(chain: Chain) -> Path:
@@ -134,7 +134,7 @@ def test_each_call_comes_once_wherever_the_cuts_are(
     [agent_id] = sandbox.store.agent_ids
     for moment, count in bursts:
         for _ in range(count):
-            sandbox.insert_late(agent_id, moment)
+            sandbox.store.insert_late(agent_id, moment)
     folder = parse_uri((tmp_path / uuid4().hex).as_uri())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extraction, "LONG_PAGES", SHORT)
@@ -224,7 +224,7 @@ def test_a_list_that_cannot_be_cut_waits_in_the_worker(chain: Chain, connect: Co
     sandbox.reset(days=1, agents=1, calls_per_day=0, requests_per_hour=4, hour_seconds=1.5)
     connect()
     for _ in range(550):
-        sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:30Z")
+        sandbox.store.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:30Z")
     extracted = chain.extract(
         start="2026-03-16T12:00:00",
         end="2026-03-16T12:01:00",
@@ -249,7 +249,7 @@ def test_several_agents_one_half_done(chain: Chain) -> None:
     agent_id, until = unfinished(chain)
     assert agent_id == agents[1]
     newcomer = sandbox.store.add_agent()
-    sandbox.insert_late(newcomer, "2026-03-16T12:00:00Z")
+    sandbox.store.insert_late(newcomer, "2026-03-16T12:00:00Z")
     chain.spent()
 
     manifest, rows = staged(chain.extract().returned)

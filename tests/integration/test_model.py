@@ -58,37 +58,37 @@ class Warehouse(RuleBasedStateMachine):
         self.load_was_killed = False
 
     def call(self, number: int) -> str:
-        truth = self.sandbox.truth(*ALL)
+        truth = self.sandbox.store.truth(*ALL)
         return str(truth[number % len(truth)]["id"])
 
     @rule(number=numbers, note=texts, done=st.booleans())
     def staff_edit_a_call(self, number: int, note: str, done: bool) -> None:
-        self.sandbox.edit(self.call(number), note=note, done=done)
+        self.sandbox.store.edit(self.call(number), note=note, done=done)
 
     @rule(number=numbers, score=st.integers(1, 10))
     def a_score_comes_late(self, number: int, score: int) -> None:
-        self.sandbox.score(self.call(number), score)
+        self.sandbox.store.score(self.call(number), score)
 
     @rule(number=numbers)
     def a_call_is_purged(self, number: int) -> None:
-        self.sandbox.purge(self.call(number))
+        self.sandbox.store.purge(self.call(number))
 
     @rule(number=numbers, back=st.booleans())
     def a_call_is_soft_deleted(self, number: int, back: bool) -> None:
-        change = self.sandbox.restore if back else self.sandbox.soft_delete
+        change = self.sandbox.store.restore if back else self.sandbox.store.soft_delete
         change(self.call(number))
 
-    @precondition(lambda self: len(self.sandbox.truth(*ALL)) > 1)
+    @precondition(lambda self: len(self.sandbox.store.truth(*ALL)) > 1)
     @rule(number=numbers)
     def a_call_is_erased(self, number: int) -> None:
-        self.sandbox.erase(self.call(number))
+        self.sandbox.store.erase(self.call(number))
 
     @rule(number=numbers, seconds=st.integers(0, DAYS * 86_400 - 1))
     def a_row_comes_late(self, number: int, seconds: int) -> None:
         agent_id = self.sandbox.store.agent_ids[number % 2]
         date, second = divmod(seconds, 86_400)
         time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
-        self.sandbox.insert_late(agent_id, f"{day(date)[0]}T{time}Z")
+        self.sandbox.store.insert_late(agent_id, f"{day(date)[0]}T{time}Z")
 
     @rule(interval=intervals)
     def a_run(self, interval: Interval) -> None:
@@ -146,7 +146,7 @@ class Warehouse(RuleBasedStateMachine):
         self.chain.interval = ALL
         self.chain.run()
         rows = self.chain.rows()
-        truth = self.sandbox.truth(*ALL)
+        truth = self.sandbox.store.truth(*ALL)
         ids = {call["id"] for call in truth}
         assert_equal_rows([row for row in rows if row["id"] in ids], expected_rows(truth))
         erased = [row for row in rows if row["id"] not in ids]

@@ -67,7 +67,7 @@ def test_a_list_that_loses_its_last_page(chain: Chain, status: int) -> None:
     calls = chain.summaries()
     chain.assert_table_is_truth(details=False)
 
-    sandbox.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:00Z")
+    sandbox.store.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:00:00Z")
     sandbox.scripts.add("erase", kind="performance", call_id=third)
     chain.performance(calls)
     scores = {row["id"]: row["final_score"] for row in chain.rows()}
@@ -94,9 +94,9 @@ def test_a_list_that_never_rests(chain: Chain, long_list: list[Row], moving: str
 
     def move(kind: str, count: int) -> None:
         if kind == "calls":
-            sandbox.insert_late(agent_id, "2026-03-16T23:59:59.998Z")
+            sandbox.store.insert_late(agent_id, "2026-03-16T23:59:59.998Z")
             if moving == "rows":
-                sandbox.erase(next(doomed)["id"])
+                sandbox.store.erase(next(doomed)["id"])
 
     sandbox.before_request = move
     # A later try can find it at rest.
@@ -118,7 +118,7 @@ def test_agents_that_are_finished_are_kept(chain: Chain) -> None:
 
     def move(kind: str, count: int) -> None:
         if kind == "calls":
-            sandbox.insert_late(restless, "2026-03-16T00:00:00.002Z")
+            sandbox.store.insert_late(restless, "2026-03-16T00:00:00.002Z")
 
     sandbox.before_request = move
     refused(chain.extract, kind=TalkPilotTaskError)

@@ -149,7 +149,7 @@ def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:
     chain.spent()
     chain.age_details()
     for call in unscored:
-        chain.sandbox.score(call["id"], 9, bump=False)
+        chain.sandbox.store.score(call["id"], 9, bump=False)
     calls = chain.summaries()
     chain.performance(calls)
     assert scores(chain) == true_scores(chain)
@@ -171,7 +171,7 @@ def test_the_calls_own_score_stays_where_a_records_differs(chain: Chain) -> None
     assert {call: score for call, score in scores(chain).items() if call in own} == own
     # Where only the record has one, that is the score; and it follows the record.
     for score in (4, 6):
-        chain.sandbox.score(late["id"], score)
+        chain.sandbox.store.score(late["id"], score)
         chain.performance(chain.summaries())
         assert scores(chain)[late["id"]] == score + 0.25
 
@@ -201,7 +201,7 @@ def test_a_late_score_comes_with_a_detail_where_the_record_has_none(chain: Chain
     chain.enrich_options = {"refetch_days": 10_000, "details": "until_complete"}
     chain.run(performance=True)
     late = next(call["id"] for call in living(chain) if call["final_score"] is None)
-    chain.sandbox.score(late, 7, bump=False)
+    chain.sandbox.store.score(late, 7, bump=False)
     chain.age_details()
     chain.run(performance=True)
     assert scores(chain)[late] == 7
@@ -211,7 +211,7 @@ def test_a_detail_without_a_score_takes_none_away(chain: Chain) -> None:
     calls = chain.summaries()
     early = str(chain.enrich(calls).returned)
     late = next(call for call in living(chain) if call["final_score"] is None)
-    chain.sandbox.score(late["id"], 7)
+    chain.sandbox.store.score(late["id"], 7)
     chain.performance(chain.summaries())
     chain.load(early)
     assert scores(chain) == true_scores(chain)
@@ -223,8 +223,8 @@ def test_a_purge_and_an_erasure_empty_the_records_too(chain: Chain, reaches: boo
     chain.performance(chain.summaries())
     purged, erased = living(chain)[3], living(chain)[4]
     last = truth(chain)[erased["call_id"]]
-    chain.sandbox.purge(purged["id"])
-    chain.sandbox.erase(erased["id"])
+    chain.sandbox.store.purge(purged["id"])
+    chain.sandbox.store.erase(erased["id"])
     # Where the records cannot be read any more, the lists alone tell.
     calls = chain.summaries()
     told = {row["id"]: row for row in rows(chain)}
@@ -246,7 +246,7 @@ def test_a_purge_that_another_load_brings_empties_the_record_too(chain: Chain, k
     calls = chain.summaries()
     chain.performance(calls)
     call = living(chain)[3]
-    chain.sandbox.purge(call["id"])
+    chain.sandbox.store.purge(call["id"])
     selected = partial(chain.extract, search=call["customer_name"])
     staged = chain.enrich(calls) if kind == "details" else selected()
     chain.load(str(staged.returned))

@@ -36,7 +36,7 @@ class Caller:
         self.chain, self.state = chain, state
         self.name = f"Zaphod-{uuid4().hex}"
         self.call_id = chain.truth()[number]["id"]
-        chain.sandbox.edit(
+        chain.sandbox.store.edit(
             self.call_id,
             customer_name=self.name,
             transcript=[{"role": "user", "text": f"My name is {self.name}."}],
@@ -45,9 +45,9 @@ class Caller:
     def leave(self) -> None:
         """Be purged or erased at TalkPilot."""
         if self.state == "purged":
-            self.chain.sandbox.purge(self.call_id)
+            self.chain.sandbox.store.purge(self.call_id)
         else:
-            self.chain.sandbox.erase(self.call_id)
+            self.chain.sandbox.store.erase(self.call_id)
 
     def files(self) -> list[str]:
         """Return the staged files that name the caller."""
@@ -174,14 +174,14 @@ def test_only_what_it_must_is_taken_out(chain: Chain) -> None:
     first, second = (
         next(call for call in chain.truth() if call["agent_id"] == agent) for agent in agents
     )
-    tomorrow = sandbox.truth(*day(1))[3]
+    tomorrow = sandbox.store.truth(*day(1))[3]
     for options in ({}, {"interval": day(1)}, {"agent_ids": agents[1:]}):
         stage(chain, "another", **options)
     before = {path: path.read_bytes() for path in staged_files(chain.staging_uri)}
 
     # The walk proves only that the first one is gone: of another agent and day it proves nothing.
     for call in (first, second, tomorrow):
-        sandbox.erase(call["id"])
+        sandbox.store.erase(call["id"])
     # A selection does not show which calls are gone.
     chain.extract_options |= {"agent_ids": agents[:1], "done": False}
     assert chain.clean(*chain.run()).returned["purged"] == 0

@@ -82,8 +82,8 @@ class Recorded:
         """Archive all, then purge a call and erase another at TalkPilot; return their rows."""
         self.chain.run()
         purged, erased, *_ = self.assert_archive_is_table()
-        self.sandbox.purge(purged["id"])
-        self.sandbox.erase(erased["id"])
+        self.sandbox.store.purge(purged["id"])
+        self.sandbox.store.erase(erased["id"])
         return purged, erased
 
 
@@ -178,7 +178,7 @@ def test_each_status(
 ) -> None:
     sandbox = recorded.sandbox
     sandbox.reset(agents=1, calls_per_day=1, dead_recording_every=0)
-    [call] = sandbox.truth(*recorded.chain.interval)
+    [call] = sandbox.store.truth(*recorded.chain.interval)
     prepare(sandbox, call["id"])
     [row] = recorded.staged(**options)
     assert row["recording_status"] == status
@@ -288,7 +288,7 @@ def test_a_purge_reaches_a_recording_that_the_table_does_not_know(
     chain = recorded.chain
     details = str(chain.enrich(chain.summaries()).returned)
     name = next(iter(recorded.objects()))
-    recorded.sandbox.purge(name.rpartition("/")[2].removesuffix(".wav"))
+    recorded.sandbox.store.purge(name.rpartition("/")[2].removesuffix(".wav"))
     root = recorded.uri if knows else None
     chain.load(str(chain.extract().returned), recordings_uri=root)
     assert (name in recorded.objects()) != knows
@@ -313,7 +313,7 @@ def test_a_recording_of_a_call_that_has_moved_since_goes_too(
         f"UPDATE `{chain.table}` SET recording_uri = 'file://{there}' WHERE id = '{row['id']}'"
     ).result()
     if not keep_days:
-        recorded.sandbox.purge(row["id"])
+        recorded.sandbox.store.purge(row["id"])
     chain.load(str(chain.extract().returned), recordings_keep_days=keep_days)
     assert recorded.rows()[row["id"]]["recording_uri"] is None
     assert not there.exists()

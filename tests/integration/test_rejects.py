@@ -15,7 +15,7 @@ from tests.integration.chain import Chain, local, refused
 def newest(chain: Chain) -> dict[str, Any]:
     """Return the call that the sandbox spoils: the first row of the first list."""
     agent_id = chain.sandbox.store.agents[0]["id"]
-    return chain.sandbox.truth(*chain.interval, [agent_id])[-1]
+    return chain.sandbox.store.truth(*chain.interval, [agent_id])[-1]
 
 
 @pytest.fixture(params=["no_id", "no_start"])

@@ -40,7 +40,7 @@ def test_a_day_of_which_staff_edited_every_call(chain: Chain) -> None:
     assert chain.spent() == {**lists, "detail": 202 - len(spared)}
     chain.assert_table_is_truth(spared=spared)
     for call in chain.truth():
-        chain.sandbox.edit(call["id"], done=not call["done"], note="called back")
+        chain.sandbox.store.edit(call["id"], done=not call["done"], note="called back")
     chain.run(performance=True)
     assert chain.spent() == lists
     truth = {call["id"]: call for call in chain.truth()}
@@ -56,7 +56,9 @@ def test_pages_of_one_agent(chain: Chain, calls: int, in_margin: int, pages: int
     """The API lists the calls in the margin of an interval, too."""
     chain.sandbox.reset(days=1, agents=1, calls_per_day=calls)
     for _ in range(in_margin):
-        chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z")
+        chain.sandbox.store.insert_late(
+            chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z"
+        )
     assert chain.extract().xcoms["summary"]["calls"] == calls
     assert chain.spent() == {"agents": 1, "calls": pages}
 

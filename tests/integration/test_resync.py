@@ -66,7 +66,7 @@ def alive(chain: Chain, number: int) -> list[str]:
     """Return the ids of a day's calls that can still change."""
     return [
         call["id"]
-        for call in chain.sandbox.truth(*day(number))
+        for call in chain.sandbox.store.truth(*day(number))
         if not call["is_purged"] and not call["deleted_at"]
     ]
 
@@ -79,11 +79,11 @@ def lists(chain: Chain, first: int, end: int) -> int:
 
 def test_all_that_happened_to_past_days_arrives(chain: Chain, resync: Resync) -> None:
     sandbox = chain.sandbox
-    sandbox.edit(alive(chain, 0)[0], note="Rückruf erledigt ✓", done=True)
-    sandbox.score(alive(chain, 1)[0], 9)
-    sandbox.purge(alive(chain, 2)[0])
-    sandbox.soft_delete(alive(chain, 3)[0])
-    sandbox.insert_late(sandbox.store.agent_ids[1], f"{day(3)[0]}T23:59:59.999Z")
+    sandbox.store.edit(alive(chain, 0)[0], note="Rückruf erledigt ✓", done=True)
+    sandbox.store.score(alive(chain, 1)[0], 9)
+    sandbox.store.purge(alive(chain, 2)[0])
+    sandbox.store.soft_delete(alive(chain, 3)[0])
+    sandbox.store.insert_late(sandbox.store.agent_ids[1], f"{day(3)[0]}T23:59:59.999Z")
     assert resync.run(DAYS) == [(midnight(0), midnight(DAYS - 1))], "not the newest day"
     chain.assert_table_is_truth(day(0), day(1), day(2), day(3), day(4))
     assert chain.spent() == {
@@ -110,11 +110,11 @@ def test_the_days_after(chain: Chain, resync: Resync) -> None:
         resync.run(DAYS)
     assert chain.spent() == {"agents": 1}, "the retention may have changed"
 
-    before = sandbox.truth(*day(0))
-    sandbox.edit(alive(chain, 0)[0], note="waits for the week")
-    sandbox.edit(alive(chain, 2)[0], note="arrives")
+    before = sandbox.store.truth(*day(0))
+    sandbox.store.edit(alive(chain, 0)[0], note="waits for the week")
+    sandbox.store.edit(alive(chain, 2)[0], note="arrives")
     assert resync.run(DAYS + 1) == [(midnight(DAYS - 3), midnight(DAYS))]
-    later = sandbox.truth(day(1)[0], day(DAYS - 1)[1])
+    later = sandbox.store.truth(day(1)[0], day(DAYS - 1)[1])
     assert_equal_rows(chain.rows(), expected_rows([*before, *later]))
     assert sandbox.counters["calls"] == lists(chain, DAYS - 3, DAYS)
     assert sandbox.counters["detail"] == 1
@@ -151,7 +151,7 @@ def test_history_that_was_loaded_by_hand_is_read_again_from_then_on(
 ) -> None:
     resync.run(DAYS)
     early = (DAY - dt.timedelta(days=15)).isoformat()
-    chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], f"{early}T12:00:00Z")
+    chain.sandbox.store.insert_late(chain.sandbox.store.agent_ids[0], f"{early}T12:00:00Z")
     chain.interval = early, day(0)[0]
     chain.run()
     assert resync.run(DAYS + 7)[0][0] == f"{early}T00:00:00Z"
@@ -166,7 +166,7 @@ SHORT = '[{"days": 1, "every": 1}]'
 def kept_nine_days(resync: Resync) -> Resync:
     """Two agents with a retention of nine days."""
     for agent_id in resync.chain.sandbox.store.agent_ids:
-        resync.chain.sandbox.edit_agent(agent_id, retention_days=PURGED_AFTER - 1)
+        resync.chain.sandbox.store.edit_agent(agent_id, retention_days=PURGED_AFTER - 1)
     return resync
 
 
@@ -176,13 +176,13 @@ def test_a_purge_by_retention_arrives_for_list_requests_alone(
     sandbox = chain.sandbox
     for old in range(DAYS):
         number = old + PURGED_AFTER
-        sandbox.purge_by_retention(midnight(number))
+        sandbox.store.purge_by_retention(midnight(number))
         intervals = kept_nine_days.run(number, look_backs=SHORT)
         assert intervals[0] == (midnight(old), midnight(old + 1)), "the day that became old enough"
         # The look-back reads a day without calls, for one page of each agent.
         assert chain.spent() == {"agents": 2, "calls": lists(chain, old, old + 1) + 2}
         found = {row["id"]: row for row in chain.rows()}
-        for call in sandbox.truth(*day(old)):
+        for call in sandbox.store.truth(*day(old)):
             assert found[call["id"]]["is_purged"]
             assert not found[call["id"]]["transcript"]
             assert found[call["id"]]["phone_number"] is None

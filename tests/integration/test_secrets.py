@@ -51,7 +51,7 @@ def test_addresses_of_recordings_are_stored_nowhere(chain: Chain) -> None:
         "recording_url": address,
         "media": [{"public_log_url": address, "kind": "call"}],
     }
-    chain.sandbox.edit(call["id"], **unknown)
+    chain.sandbox.store.edit(call["id"], **unknown)
     chain.sandbox.faults.add("no_start", kind="detail", times=99)
     chain.enrich(str(chain.extract(dag_id="b").returned), dag_id="b", max_rejects=99)
     chain.sandbox.faults.clear()

@@ -42,9 +42,9 @@ def two_days(chain: Chain) -> Chain:
 
 def test_a_failed_resync_is_taken_over_by_another_interval(two_days: Chain) -> None:
     stage_details(two_days, BOTH, dag_id="resync")
-    assert two_days.details_requested() == len(two_days.sandbox.truth(*BOTH))
+    assert two_days.details_requested() == len(two_days.sandbox.store.truth(*BOTH))
     two_days.interval = day(1)
-    two_days.sandbox.edit(two_days.truth()[0]["id"], note="geändert")
+    two_days.sandbox.store.edit(two_days.truth()[0]["id"], note="geändert")
     two_days.run()
     assert two_days.details_requested() == 1
     two_days.assert_table_is_truth()
@@ -53,7 +53,7 @@ def test_a_failed_resync_is_taken_over_by_another_interval(two_days: Chain) -> N
 def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
     """A purge is a change too, and so is another start of the call."""
     stage_details(two_days, BOTH)
-    first, moved, *_ = two_days.sandbox.truth(*day(0))
+    first, moved, *_ = two_days.sandbox.store.truth(*day(0))
     [path] = parts(two_days)
     text = path.read_text().replace(moved["created_at"][:19], "2026-03-15T12:00:00")
     path.write_text(text)
@@ -61,7 +61,7 @@ def test_what_changed_since_is_not_copied(two_days: Chain) -> None:
     two_days.spent()
     before = {*parts(two_days)}
     assert transcripts(before, first["id"]) != [[]]
-    two_days.sandbox.purge(first["id"])
+    two_days.sandbox.store.purge(first["id"])
     two_days.interval = day(0)
     two_days.run()
     assert transcripts({*parts(two_days)} - before, first["id"]) == [[]]
@@ -74,7 +74,7 @@ def test_a_longer_interval_fetches_the_rest(two_days: Chain) -> None:
     two_days.spent()
     two_days.interval = BOTH
     two_days.run()
-    assert two_days.details_requested() == len(two_days.sandbox.truth(*day(1)))
+    assert two_days.details_requested() == len(two_days.sandbox.store.truth(*day(1)))
     two_days.assert_table_is_truth()
 
 

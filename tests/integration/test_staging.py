@@ -20,7 +20,7 @@ TEXT = (
 
 
 def test_texts_survive_unchanged(chain: Chain) -> None:
-    call_id = chain.sandbox.insert_late(
+    call_id = chain.sandbox.store.insert_late(
         chain.sandbox.store.agent_ids[0],
         "2026-03-16T11:11:11.111111Z",
         note=TEXT,

@@ -156,8 +156,8 @@ def test_what_the_jobs_did(chain: Chain) -> None:
     assert result["changed"] == CALLS
     assert changes(chain, result["merge_job_id"]) == (0, CALLS, 0)
 
-    chain.sandbox.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
-    chain.sandbox.edit(chain.truth()[0]["id"], note="edited")
+    chain.sandbox.store.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-16T11:11:11Z")
+    chain.sandbox.store.edit(chain.truth()[0]["id"], note="edited")
     result = chain.load(chain.extract().returned).returned
     assert result["changed"] == 2
     assert changes(chain, result["merge_job_id"]) == (1, 1, 0)
@@ -242,7 +242,7 @@ def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
         f"INSERT INTO `{chain.table}` SELECT * FROM `{chain.table}` WHERE created_at >= '{day}'"
     ).result()
     gone = live_call(chain)
-    chain.sandbox.erase(gone["id"])
+    chain.sandbox.store.erase(gone["id"])
     chain.run()
     agents = chain.sandbox.store.agent_ids
     due = {Interval.parse(day, end): agents, Interval.parse("2026-01-01", end): agents}

@@ -53,7 +53,7 @@ def test_without_updated_at(chain: Chain, in_list: bool, in_detail: bool) -> Non
 def test_an_edit_arrives_without_updated_at(chain: Chain) -> None:
     chain.sandbox.settings.patch(list_has_updated_at=False, detail_has_updated_at=False)
     chain.run()
-    chain.sandbox.edit(chain.truth()[5]["id"], note="edited later")
+    chain.sandbox.store.edit(chain.truth()[5]["id"], note="edited later")
     chain.run()
     chain.assert_table_is_truth(list_has_version=False, detail_has_version=False)
 

@@ -36,7 +36,7 @@ def create_views(chain: Chain, **options: Any) -> dict[str, str]:
 def live(chain: Chain, *days: int) -> list[Row]:
     """Return the API's calls, without the soft-deleted ones."""
     intervals = [day(number) for number in days or (0,)]
-    truth = [call for interval in intervals for call in chain.sandbox.truth(*interval)]
+    truth = [call for interval in intervals for call in chain.sandbox.store.truth(*interval)]
     found = [call for call in truth if call["deleted_at"] is None]
     assert len(found) < len(truth), "a soft-deleted call must be there to be left out"
     return found
@@ -145,8 +145,8 @@ def test_views_follow_the_table(chain: Chain) -> None:
     chain.run()
     assert_views_are_truth(chain, names, live(chain))
     deleted, purged = live_call(chain, 0), live_call(chain, 1)
-    chain.sandbox.soft_delete(deleted["id"])
-    chain.sandbox.purge(purged["id"])
+    chain.sandbox.store.soft_delete(deleted["id"])
+    chain.sandbox.store.purge(purged["id"])
     chain.run()
     ids = {row["id"] for row in rows(chain, names["call_messages"])}
     assert not {deleted["id"], purged["id"]} & ids
@@ -180,7 +180,7 @@ def test_calls_without_any_figures(chain: Chain) -> None:
     fields = ("duration", "general_success", "final_score", "transcript")
     unknown: Row = dict.fromkeys(fields)
     for call in chain.truth():
-        chain.sandbox.edit(call["id"], **unknown)
+        chain.sandbox.store.edit(call["id"], **unknown)
     chain.run()
     names = create_views(chain, views="calls_daily", location="US")
     assert list(names) == ["calls_daily"]

@@ -27,7 +27,7 @@ TROUBLE = {f"webhooks_{name}": 0.2 for name in ("lost", "repeated", "forged", "o
 def send_to(sandbox: Sandbox, *urls: str) -> None:
     """Set the addresses of the two agents' webhooks."""
     for agent_id, url in zip(sandbox.store.agent_ids, urls * 2, strict=False):
-        sandbox.edit_agent(agent_id, post_call_webhook_url=url)
+        sandbox.store.edit_agent(agent_id, post_call_webhook_url=url)
 
 
 def deliver(sandbox: Sandbox, url: str, **settings: Any) -> dict[str, list[int]]:
@@ -52,7 +52,7 @@ def events(root: Path) -> list[Event]:
 
 def assert_inbox_is_truth(sandbox: Sandbox, root: Path) -> None:
     """Check that the inbox has each call whose webhook arrived, once, under its day."""
-    truth = {call["call_id"]: call for call in sandbox.truth(START, END)}
+    truth = {call["call_id"]: call for call in sandbox.store.truth(START, END)}
     found = [event for event in events(root) if event.kind != "call_started"]
     assert Counter(event.call_id for event in found).most_common(1)[0][1] == 1
     assert len(truth) * 0.6 < len(found) < len(truth)

@@ -15,7 +15,7 @@ def secrets_of(*sandboxes: Sandbox) -> dict[str, str]:
     secrets: dict[str, str] = {}
     for sandbox in sandboxes:
         secrets |= dict.fromkeys(sandbox.settings.api_keys, "a key")
-        for call in sandbox.truth("2026-01-01", "2100-01-01"):
+        for call in sandbox.store.truth("2026-01-01", "2100-01-01"):
             secrets |= {call[field]: field for field in FIELDS if call[field]}
             try:
                 messages = json.loads(call["transcript"] or "[]")

@@ -91,7 +91,7 @@ class Services:
 
     def truth(self, day: dt.date) -> list[Row]:
         """Return what the API holds of a day."""
-        return self.sandbox.truth(day.isoformat(), (day + dt.timedelta(days=1)).isoformat())
+        return self.sandbox.store.truth(day.isoformat(), (day + dt.timedelta(days=1)).isoformat())
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ def test_every_day_is_in_the_table_once(backfill: Backfill) -> None:
         ("manual", "success"): 1,
         ("scheduled", "success"): 1,
     }
-    truth = backfill.services.sandbox.truth("2026-01-01", "2100-01-01")
+    truth = backfill.services.sandbox.store.truth("2026-01-01", "2100-01-01")
     assert len(truth) == (DAYS + 2) * CALLS_A_DAY
     wanted = expected_rows(truth, spared=spared_of(truth))
     assert_equal_rows(backfill.services.rows(), wanted)
@@ -128,7 +128,7 @@ def test_every_day_is_in_the_table_once(backfill: Backfill) -> None:
 
 def test_the_quota_is_shared(backfill: Backfill) -> None:
     sandbox = backfill.services.sandbox
-    backfill.services.assert_details_fetched(sandbox.truth("2026-01-01", "2100-01-01"))
+    backfill.services.assert_details_fetched(sandbox.store.truth("2026-01-01", "2100-01-01"))
     if not IS_LONG:
         spent = Counter(request.kind for request in sandbox.requests if request.status == 200)
         assert spent["agents"] == DAYS + 2

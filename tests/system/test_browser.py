@@ -167,7 +167,7 @@ def test_a_run_of_an_interval_turns_green(stage: Stage) -> None:
         expect(label.first).to_be_visible()
     stage.run = visit.trigger(form)
     visit.watch(stage.run, stage.shown.count_tasks())
-    truth = stage.shown.sandbox.truth(f"{day}", f"{day + timedelta(days=1)}")
+    truth = stage.shown.sandbox.store.truth(f"{day}", f"{day + timedelta(days=1)}")
     # Performance records have the scores of purged calls, so these cost no detail.
     details = sum(not call["is_purged"] for call in truth)
     for task, wanted in (("load_calls", CALLS_PER_DAY), ("load_details", details)):

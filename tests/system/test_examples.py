@@ -39,7 +39,7 @@ def test_many_keys(airflow: Airflow, services: Services) -> None:
             settings[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(sandbox.connection)
         settings["AIRFLOW_VAR_TALKPILOT_ORGANISATIONS"] = json.dumps(names)
         airflow.run_dag("talkpilot_organisations", f"{NEXT}", settings)
-        of_south = south.truth(DAY.isoformat(), NEXT.isoformat())
+        of_south = south.store.truth(DAY.isoformat(), NEXT.isoformat())
         truth = services.truth(DAY) + of_south
         assert_equal_rows(services.rows(), expected_rows(truth, spared=spared_of(truth)))
         assert south.counters["detail"] == len(of_south) - len(spared_of(of_south))

@@ -24,8 +24,8 @@ def plant(services: Services) -> tuple[str, str]:
     """Give two callers unmistakable data; return the call to purge and the call to erase."""
     purged, erased = [c["id"] for c in services.truth(DAY) if not c["is_purged"]][:2]
     transcript = [{"role": "user", "text": f"It is {SAID}, call {NUMBER}."}]
-    services.sandbox.edit(purged, phone_number=NUMBER, transcript=transcript)
-    services.sandbox.edit(
+    services.sandbox.store.edit(purged, phone_number=NUMBER, transcript=transcript)
+    services.sandbox.store.edit(
         erased,
         phone_number=NUMBER,
         transcript=transcript,
@@ -73,8 +73,8 @@ def test_nothing_outlives_its_purge(airflow: Airflow, services: Services) -> Non
     output.append(airflow.run_dag(DAG, "2026-04-01", settings, **BOUNDS))
     assert services.table in found(airflow, services)
 
-    services.sandbox.purge(purged)
-    services.sandbox.erase(erased)
+    services.sandbox.store.purge(purged)
+    services.sandbox.store.erase(erased)
     output.append(airflow.run_dag(RESYNC, "2026-04-02", settings, **BOUNDS))
     assert found(airflow, services) == []
     assert not any(trace in text for text in output for trace in (NUMBER, SAID, NAME))

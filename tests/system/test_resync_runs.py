@@ -27,9 +27,9 @@ def test_a_run_of_three_intervals_and_the_next_one(airflow: Airflow, services: S
     bounds = {"start": f"{DAY}", "end": f"{DAY + timedelta(days=3)}"}
     airflow.run_dag(DAG, "2026-04-01", settings, **bounds)
     long, short = sandbox.store.agent_ids
-    sandbox.edit_agent(long, retention_days=30)
-    sandbox.edit_agent(short, retention_days=29)
-    sandbox.purge_by_retention("2026-04-17T00:00:00Z")
+    sandbox.store.edit_agent(long, retention_days=30)
+    sandbox.store.edit_agent(short, retention_days=29)
+    sandbox.store.purge_by_retention("2026-04-17T00:00:00Z")
     sandbox.reset_counters()
 
     airflow.run_dag(RESYNC, "2026-04-18", settings)

@@ -214,10 +214,10 @@ def test_sensors_wait_until_staff_are_through(stage: Stage) -> None:
     assert spent["agents"] == 1
     assert spent["calls"] > 3, "the worker poked once, then the triggerer did"
 
-    truth = staff.truth(THE_DAY["start"], THE_DAY["end"])
+    truth = staff.store.truth(THE_DAY["start"], THE_DAY["end"])
     calls = [call for call in truth if call["deleted_at"] is None]
     for call in calls:
-        staff.edit(call["id"], done=True)
+        staff.store.edit(call["id"], done=True)
     stage.require_success("done", DONE_DAG)
     for task in waiting:
         counts = {"calls": len(calls), "done": len(calls)}

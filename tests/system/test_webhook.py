@@ -51,13 +51,13 @@ def test_deliveries_to_airflow(airflow: Airflow, tmp_path: Path) -> None:
         api_server(airflow, **settings) as (http, process),
     ):
         path = f"{PREFIX}/{PATH_SECRET}"
-        sandbox.edit_agent(
+        sandbox.store.edit_agent(
             sandbox.store.agent_ids[0], post_call_webhook_url=f"{http.base_url}{path}"
         )
         sent = sandbox.deliver_webhooks("2026-03-16", "2026-03-17")
         assert {s for each in sent for s in each.statuses if each.trouble == "forged"} == {401}
         assert {s for each in sent for s in each.statuses if not each.trouble} == {200}
-        calls = {call["call_id"] for call in sandbox.truth("2026-03-16", "2026-03-17")}
+        calls = {call["call_id"] for call in sandbox.store.truth("2026-03-16", "2026-03-17")}
         ended = [e for e in stored(staging).values() if e["event"] == "call_ended"]
         assert {event["call_id"] for event in ended} == calls
         assert len(ended) == len(calls) == 40

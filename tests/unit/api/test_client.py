@@ -128,7 +128,7 @@ def test_requests_leave_nothing_in_any_log_at_any_level(
 ) -> None:
     for name in ("", "airflow_provider_talkpilot", "httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, name)
-    rows = sandbox.truth("2026-03-16", "2026-03-17")
+    rows = sandbox.store.truth("2026-03-16", "2026-03-17")
     caller = next(row for row in rows if row["phone_number"] and row["customer_name"])
     filters = CallFilters(phone_number=caller["phone_number"], search=caller["customer_name"])
     client = make_client()
@@ -149,7 +149,7 @@ def test_requests_leave_nothing_in_any_log_at_any_level(
 def test_nothing_shows_secrets_or_callers(
     sandbox: Sandbox, client: TalkPilotClient, agent: str
 ) -> None:
-    row = next(r for r in sandbox.truth("2026-03-16", "2026-03-17") if r["phone_number"])
+    row = next(r for r in sandbox.store.truth("2026-03-16", "2026-03-17") if r["phone_number"])
     detail = client.call(agent, row["id"])
     page = next(client.walk_calls(agent, DAY))
     page.rejects.append(Reject(row, "duration: wrong"))

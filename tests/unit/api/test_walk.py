@@ -30,7 +30,7 @@ def ids(calls: list[Call]) -> list[str]:
 
 def truth(sandbox: Sandbox, interval: Interval = DAY) -> list[str]:
     """Ids, newest first."""
-    return [row["id"] for row in sandbox.truth(interval.start, interval.end)][::-1]
+    return [row["id"] for row in sandbox.store.truth(interval.start, interval.end)][::-1]
 
 
 @pytest.mark.parametrize("change", ["erase", "late row", "erase on the last page", "both"])
@@ -109,7 +109,7 @@ def test_rejects_are_kept_with_a_reason_and_without_values(
 def test_a_reject_of_the_next_interval_is_not_ours(
     sandbox: Sandbox, client: TalkPilotClient, agent: str
 ) -> None:
-    sandbox.insert_late(agent, "2026-03-17T00:00:00Z")
+    sandbox.store.insert_late(agent, "2026-03-17T00:00:00Z")
     sandbox.faults.add("no_id", kind="calls")
     this = list(client.walk_calls(agent, DAY))
     sandbox.faults.add("no_id", kind="calls")
@@ -139,10 +139,10 @@ def test_each_call_is_in_exactly_one_of_adjacent_intervals(
     day = timedelta(days=1)
     for boundary in (MIDNIGHT, MIDNIGHT + day):
         for moment in (boundary - millisecond, boundary, boundary + millisecond):
-            server.insert_late(agent, moment)
+            server.store.insert_late(agent, moment)
     starts = [
         datetime.fromisoformat(row["created_at"])
-        for row in server.truth("2026-03-01", "2026-04-01")
+        for row in server.store.truth("2026-03-01", "2026-04-01")
     ]
     # Cuts at calls, a millisecond beside them, and anywhere.
     near = st.sampled_from(starts).flatmap(
@@ -159,11 +159,11 @@ def test_each_call_is_in_exactly_one_of_adjacent_intervals(
             calls = walk(client, agent, Interval(start, end))
             assert all(start <= call.created_at < end for call in calls)
             found.update(ids(calls))
-    assert found == Counter(row["id"] for row in server.truth(first, last))
+    assert found == Counter(row["id"] for row in server.store.truth(first, last))
 
 
 def test_filters_select_calls(sandbox: Sandbox, client: TalkPilotClient, agent: str) -> None:
-    rows = sandbox.truth(DAY.start, DAY.end)
+    rows = sandbox.store.truth(DAY.start, DAY.end)
     number = next(row["phone_number"] for row in rows if row["phone_number"])
     for name, value in (("done", False), ("done", True), ("phone_number", number)):
         options: dict[str, Any] = {name: value}

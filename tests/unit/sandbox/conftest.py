@@ -57,7 +57,7 @@ class Api:
 
     def truth(self, agent: str | None = None) -> list[dict[str, Any]]:
         """All calls of an agent."""
-        return self.sandbox.truth("2000-01-01", "2100-01-01", [agent or self.agent])
+        return self.sandbox.store.truth("2000-01-01", "2100-01-01", [agent or self.agent])
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_filters(api: Any) -> None:
     assert all(name.casefold() in text.casefold() for text in searched)
     assert api.rows(search="not a name") == []
     still_open = api.rows(done="false")[0]["id"]
-    api.sandbox.edit(still_open, done=True)
+    api.sandbox.store.edit(still_open, done=True)
     assert still_open in {row["id"] for row in api.rows(done="true")}
 
 
@@ -140,6 +140,6 @@ def test_a_signed_recording_is_on_another_host_and_expires(api: Any) -> None:
     sandbox.settings.audio_url_seconds = -1
     dead = api.detail(row["id"]).json()["audio_file_url"]
     assert api.http.get(dead).status_code == 400
-    sandbox.purge(row["id"])
+    sandbox.store.purge(row["id"])
     assert api.http.get(url).status_code == 400
     assert api.detail(row["id"]).json()["audio_file_url"] is None

@@ -77,17 +77,17 @@ def test_what_happens_to_a_call_happens_to_its_record(api: Any) -> None:
     before = record()
     assert before["caller_phone"] == call["phone_number"]
     assert before["extracted_variables"]["name"] == call["customer_name"]
-    api.sandbox.score(call["id"], 6.5)
+    api.sandbox.store.score(call["id"], 6.5)
     scored = record()
     assert scored["final_result"]["final_score"] == 6.5
     different = {name for name in scored if scored[name] != before[name]}
     assert different == {"final_result", *RED_FLAGS}
-    api.sandbox.purge(call["id"])
+    api.sandbox.store.purge(call["id"])
     assert (record()["caller_phone"], record()["extracted_variables"]) == (None, {})
     api.sandbox.settings.purge_reaches_performance = False
-    api.sandbox.soft_delete(call["id"])
+    api.sandbox.store.soft_delete(call["id"])
     assert record() == scored
-    api.sandbox.empty_trash()
+    api.sandbox.store.empty_trash()
     assert record() is None
 
 

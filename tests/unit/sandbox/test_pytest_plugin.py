@@ -13,7 +13,8 @@ import httpx
 
 def test_one(talkpilot_sandbox):
     assert len(talkpilot_sandbox.store) == 280
-    talkpilot_sandbox.erase(talkpilot_sandbox.truth("2026-03-16", "2026-03-17")[0]["id"])
+    store = talkpilot_sandbox.store
+    store.erase(store.truth("2026-03-16", "2026-03-17")[0]["id"])
 
 def test_two(talkpilot_sandbox):
     assert len(talkpilot_sandbox.store) == 280

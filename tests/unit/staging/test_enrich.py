@@ -226,7 +226,7 @@ def test_an_agent_that_is_gone_costs_few_requests(folder: ObjectStoragePath) -> 
         sandbox.settings.api_keys[sandbox.api_key].allowed_agent_ids = [other]
         sandbox.reset_counters()
         manifest, _ = enrich_calls(client, calls, options=EnrichOptions(concurrency=1))
-        lost, others = (len(sandbox.truth(*DAY, [agent])) for agent in (gone, other))
+        lost, others = (len(sandbox.store.truth(*DAY, [agent])) for agent in (gone, other))
         spent = sandbox.counters
     assert manifest.rows - manifest.vanished >= others
     assert spent["calls"] == 1, "to see whether the agent is there"

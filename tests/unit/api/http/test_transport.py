@@ -42,7 +42,7 @@ def test_each_thread_gets_its_own_responses(
     sandbox: Sandbox, make_client: MakeClient, agent: str
 ) -> None:
     """httpx's own pool races between threads: github.com/encode/httpcore#1110."""
-    calls = [row["id"] for row in sandbox.truth("2026-03-16", "2026-03-17")] * 3
+    calls = [row["id"] for row in sandbox.store.truth("2026-03-16", "2026-03-17")] * 3
     client = make_client(quota=unlimited_quota())
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda call_id: client.call(agent, call_id).id, calls))
