@@ -2,7 +2,7 @@
 
 The client for threads and the client for event loops do the same work: they read page after page
 and check what came. Only the way they wait differs. So this work is written as generators, called
-*exchanges*. An exchange yields a request, receives the response, and goes on.
+*exchanges*. An exchange yields a request, receives the response or the error, and goes on.
 It sends nothing itself; :func:`run` and :func:`run_async` do that with a client's ``fetch``::
 
     def count_agents() -> Exchange[int]:
@@ -22,6 +22,8 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
+
+from airflow_provider_talkpilot.api.errors import TalkPilotError
 
 Result = TypeVar("Result")
 
@@ -56,7 +58,12 @@ def run(fetch: Callable[[Request], dict[str, Any]], exchange: Exchange[Result]) 
     try:
         request = next(exchange)
         while True:
-            request = exchange.send(fetch(request))
+            try:
+                response = fetch(request)
+            except TalkPilotError as error:
+                request = exchange.throw(error)
+            else:
+                request = exchange.send(response)
     except StopIteration as stop:
         result: Result = stop.value
         return result
@@ -69,7 +76,12 @@ async def run_async(
     try:
         request = next(exchange)
         while True:
-            request = exchange.send(await fetch(request))
+            try:
+                response = await fetch(request)
+            except TalkPilotError as error:
+                request = exchange.throw(error)
+            else:
+                request = exchange.send(response)
     except StopIteration as stop:
         result: Result = stop.value
         return result

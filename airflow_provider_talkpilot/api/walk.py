@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
+import tenacity
 from pydantic import ValidationError
 
 from airflow_provider_talkpilot.api.checks import check_value, require_uuid
@@ -31,8 +32,12 @@ from airflow_provider_talkpilot.api.models import (
 )
 
 PAGE_LIMIT = 100
-WALKS = 3
-"""How often a list is walked at most, if it changes while it is read."""
+WALK_AGAIN: dict[str, Any] = {
+    "retry": tenacity.retry_if_exception_type(WalkMovedError),
+    "stop": tenacity.stop_after_attempt(3),
+    "reraise": True,
+}
+"""Options of tenacity: walk a list up to three times while it changes as it is read."""
 
 Model = TypeVar("Model", bound=TalkPilotModel)
 Record = TypeVar("Record", Call, PerformanceRecord)
@@ -254,7 +259,8 @@ def performance_walk(agent_id: str, interval: Interval) -> IntervalWalk[Performa
 
 def list_agents() -> Exchange[list[Agent]]:
     """Fetch the list of agents, up to three times if it changes; see ``TalkPilotClient.agents``."""
-    for _ in range(WALKS - 1):
-        with suppress(WalkMovedError):
-            return (yield from Walk("agents", "agents").read_all(Agent))
-    return (yield from Walk("agents", "agents").read_all(Agent))
+    agents = list[Agent]()
+    for attempt in tenacity.Retrying(**WALK_AGAIN):
+        with attempt:
+            agents = yield from Walk("agents", "agents").read_all(Agent)
+    return agents

@@ -25,12 +25,11 @@ from airflow_provider_talkpilot.api.errors import (
     ConfigurationError,
     InvalidRecordError,
     TalkPilotError,
-    WalkMovedError,
 )
 from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
-from airflow_provider_talkpilot.api.walk import WALKS, Walk
+from airflow_provider_talkpilot.api.walk import WALK_AGAIN, RecordPage, Walk
 from airflow_provider_talkpilot.compat import (
     AirflowNotFoundException,
     BaseHook,
@@ -145,13 +144,11 @@ class TalkPilotHook(BaseHook):
             self._client = self.get_conn()
         return self._client
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(WalkMovedError),
-        stop=tenacity.stop_after_attempt(WALKS),
-        reraise=True,
-    )
     def _whole_walk(self, agent_id: str, interval: Interval, filters: CallFilters) -> list[Call]:
-        pages = [*self._shared_client().walk_calls(agent_id, interval, filters)]
+        pages = list[RecordPage[Call]]()
+        for attempt in tenacity.Retrying(**WALK_AGAIN):
+            with attempt:
+                pages = [*self._shared_client().walk_calls(agent_id, interval, filters)]
         for reject in (reject for page in pages for reject in page.rejects):
             raise InvalidRecordError(
                 f"TalkPilot listed a call of {interval} that does not fit ({reject.reason}).",

@@ -246,7 +246,7 @@ class _Year:
                 for id_ in calls
                 if id_ in self._known
             )
-            for listed, _ in plan.missing():
+            for listed in plan.missing():
                 details.todo.append((calls[listed.id], self._purpose(details, listed)))
         details.since = details.planned_at = now
         self._active.append(details)

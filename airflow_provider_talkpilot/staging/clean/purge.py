@@ -20,9 +20,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 
-from pydantic import TypeAdapter, ValidationError
-
-from airflow_provider_talkpilot.api.interval import CLOCK_SKEW
+from airflow_provider_talkpilot.api.interval import CLOCK_SKEW, read_moment
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
@@ -53,8 +51,6 @@ _EVENT_MARGIN = timedelta(minutes=2)
 _DAY = timedelta(days=1)
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 _ROWS = 1000
-
-_moment = TypeAdapter(datetime).validate_python
 
 
 def purge_parts(folders: Sequence[Folder], own: Folder, calls: WalkedCalls) -> int:
@@ -156,8 +152,8 @@ def _purge_row(row: Row, file: File, calls: WalkedCalls) -> Row | None:
         record = row["record"] if isinstance(row.get("record"), dict) else {}
         read_at = file.modified  # a reject does not say when it was read: before the file's end
     else:
-        with suppress(ValidationError):
-            read_at = _moment(row.get("synced_at"))
+        with suppress(ValueError):
+            read_at = read_moment(row.get("synced_at"))
             if kind == "performance" and not _finds_record(row, file, calls):
                 read_at = None
     state = calls.state(record, read_at)
@@ -177,7 +173,7 @@ def _finds_record(row: Row, file: File, calls: WalkedCalls) -> bool:
     The record leads to it by ``call_id``, which other choices for columns write in another way.
     """
     is_same = columns_of(file.path.parent) == columns_of(calls.folder)
-    return is_same and _moment(row["created_at"]) - _WRITTEN_AFTER in calls.walk.interval
+    return is_same and read_moment(row["created_at"]) - _WRITTEN_AFTER in calls.walk.interval
 
 
 def _rewrite(file: File, calls: WalkedCalls) -> None:

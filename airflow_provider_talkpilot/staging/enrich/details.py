@@ -67,16 +67,16 @@ class DetailBatches:
         self._window = min(options.concurrency, MOST_IN_FLIGHT)
         self._vanished, self._gone_agents = Counter[str](), set[str]()
 
-    def fetch(self, missing: Iterator[tuple[ListedCall, bool]], progress: Progress) -> None:
+    def fetch(self, missing: Iterator[ListedCall], progress: Progress) -> None:
         """Fetch details and stage them; an error leaves after all results are staged.
 
         Stops early, without an error, when many more records than allowed failed validation.
 
-        :param missing: the calls, in order, each with whether its recording was archived.
+        :param missing: the calls, in order.
         """
         client, most_rejects = self._work.client, self._options.max_rejects + MOST_ACCIDENTS
         # Prefetch flushes before a longer wait: then a kill in an hour of waiting costs nothing.
-        wanted = (each for each in missing if each[0].agent_id not in self._gone_agents)
+        wanted = (call for call in missing if call.agent_id not in self._gone_agents)
         with Prefetch(client.quota, self._fetch, wanted, self._window, self.flush) as details:
             try:
                 for detail in details:
@@ -98,8 +98,7 @@ class DetailBatches:
                     self._add(detail)
                 self.flush()
 
-    def _fetch(self, missing: tuple[ListedCall, bool], permit: Permit) -> Detail:
-        call, is_archived = missing
+    def _fetch(self, call: ListedCall, permit: Permit) -> Detail:
         choices, archive = self._options.choices, self._options.archive
         try:
             detail = self._work.client.call(call.agent_id, call.id, permit)
@@ -114,7 +113,7 @@ class DetailBatches:
         except InvalidRecordError as error:
             return Detail(reject=choices.reject(call.agent_id, error.reason, error.record))
         row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
-        if archive and not is_archived:
+        if archive and not call.archived:
             row |= archive.archive(detail)
         return Detail(row, drift=detail.drift.keys())
 

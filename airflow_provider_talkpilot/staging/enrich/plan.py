@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
 
-from pydantic import TypeAdapter
-
+from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.rows import has_vanished
 from airflow_provider_talkpilot.staging.temporary import TemporaryDatabase
@@ -73,9 +72,6 @@ ORDER BY c.rowid
 # A webhook's transcript of a purged call is not taken.
 _LACKING = "SELECT 1 FROM listed WHERE NOT purged AND id NOT IN (SELECT id FROM known)"
 
-_required = TypeAdapter(datetime).validate_python
-_optional = TypeAdapter(datetime | None).validate_python
-
 
 class ListedCall(NamedTuple):
     """A call of the list.
@@ -83,6 +79,7 @@ class ListedCall(NamedTuple):
     :param version: ``updated_at`` of its list row, if the row has one.
     :param deleted: whether its list row says that it is soft-deleted.
     :param purged: whether its list row says that it is purged.
+    :param archived: whether its recording was archived, according to the warehouse.
     """
 
     id: str
@@ -91,6 +88,7 @@ class ListedCall(NamedTuple):
     version: datetime | None
     deleted: bool = False
     purged: bool = False
+    archived: bool = False
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Self:
@@ -98,7 +96,7 @@ class ListedCall(NamedTuple):
         return cls(
             row["id"],
             row["agent_id"],
-            _required(row["created_at"]),
+            read_moment(row["created_at"]),
             _optional(row.get("updated_at")),
             row.get("deleted_at") is not None,
             row.get("is_purged") is True,
@@ -133,7 +131,7 @@ class KnownDetail(NamedTuple):
         return cls(
             row["id"],
             _optional(row["updated_at" if vanished else "detail_updated_at"]),
-            _required(row["synced_at" if vanished else "detail_synced_at"]),
+            read_moment(row["synced_at" if vanished else "detail_synced_at"]),
             row["final_score"] is not None,
             bool(row["transcript"] or row.get("transcript_raw") or row.get("is_purged")),
             row.get("recording_status") not in (None, "failed"),
@@ -184,7 +182,7 @@ class DetailPlan(TemporaryDatabase):
             return False
         detail = KnownDetail.of_row(row)
         query = "SELECT version, purged FROM listed WHERE (id, agent_id, created_at) = (?, ?, ?)"
-        place = detail.id, row["agent_id"], _micros(_required(row["created_at"]))
+        place = detail.id, row["agent_id"], _micros(read_moment(row["created_at"]))
         version, purged = self._db.execute(query, place).fetchone() or (None, None)
         is_current = (_micros(detail.version) or 0) >= (version or 0)
         return purged is not None and (is_current or not (self._options.every_version or purged))
@@ -206,19 +204,15 @@ class DetailPlan(TemporaryDatabase):
         """Count the calls that lack a detail and get none, because none is requested."""
         return self._count(f"({_LACKING})") if self._options.details == "by_webhook" else 0
 
-    def missing(self) -> Iterator[tuple[ListedCall, bool]]:
-        """Return the calls whose details to request, in the order of the list.
-
-        :return: each with whether its recording was archived, according to the warehouse.
-        """
+    def missing(self) -> Iterator[ListedCall]:
+        """Return the calls whose details to request, in the order of the list."""
         if self._options.details == "by_webhook":
             return
         rows = self._db.execute(_MISSING, self._bounds())
-        for call_id, agent_id, created_at, version, deleted, purged, archived in rows:
+        for call_id, agent_id, created_at, version, *flags in rows:
             created = _EPOCH + created_at * _MICROSECOND
             changed = _EPOCH + version * _MICROSECOND if version else None
-            call = ListedCall(call_id, agent_id, created, changed, bool(deleted), bool(purged))
-            yield call, bool(archived)
+            yield ListedCall(call_id, agent_id, created, changed, *map(bool, flags))
 
     def _count(self, rows: str, **bounds: bool) -> int:
         found = self._db.execute(
@@ -249,6 +243,10 @@ def _parameters(entry: ListedCall | KnownDetail) -> dict[str, Any]:
         name: _micros(value) if isinstance(value, datetime) else value
         for name, value in entry._asdict().items()
     }
+
+
+def _optional(value: Any) -> datetime | None:
+    return None if value is None else read_moment(value)
 
 
 def _micros(moment: datetime | None) -> int | None:

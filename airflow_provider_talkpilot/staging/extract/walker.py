@@ -13,14 +13,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import tenacity
+
 from airflow_provider_talkpilot.api import Call, CallFilters, Interval
 from airflow_provider_talkpilot.api.errors import (
     NotFoundError,
     QuotaExhaustedError,
-    WalkMovedError,
 )
 from airflow_provider_talkpilot.api.interval import format_utc
-from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, WALKS, RecordPage
+from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, WALK_AGAIN, RecordPage
 from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.manifests import DayCount, ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.rows import call_row, performance_row
@@ -162,18 +163,16 @@ class Walker:
         :return: the walk; or, if the list is long, the slices of the interval.
         """
         quota = self._work.client.quota
+        walked: WalkedAgent | list[Interval] = []
         max_wait = quota.max_wait
-        for attempt in range(1, WALKS + 1):
-            try:
-                with self._work.rows.all_or_nothing(), self._work.rejects.all_or_nothing():
-                    return self._walk_once(agent_id, interval, attempt)
-            except WalkMovedError as error:
-                if attempt == WALKS:
-                    raise
-                log.info("%s Walking it again.", error)
-            finally:
-                quota.max_wait = max_wait
-        raise AssertionError("unreachable")
+        for attempt in tenacity.Retrying(**WALK_AGAIN, before_sleep=_log_moved):
+            with attempt, self._work.rows.all_or_nothing(), self._work.rejects.all_or_nothing():
+                try:
+                    number = attempt.retry_state.attempt_number
+                    walked = self._walk_once(agent_id, interval, number)
+                finally:
+                    quota.max_wait = max_wait
+        return walked
 
     def _walk_once(
         self, agent_id: str, interval: Interval, attempt: int
@@ -231,3 +230,8 @@ class Walker:
         if (walked := self._manifest.half_walked) and walked.until:
             calls, until = f"{walked.calls:,}", format_utc(walked.until)
             log.info("%s row(s) of an agent staged, up to %s.", calls, until)
+
+
+def _log_moved(state: tenacity.RetryCallState) -> None:
+    if state.outcome:
+        log.info("%s Walking it again.", state.outcome.exception())

@@ -102,16 +102,20 @@ def test_requests_are_counted_and_say_who_sends_them(
         assert server.seen[0][1]["user-agent"] == f"airflow-provider-talkpilot/{__version__}"
 
 
-def test_agents_that_move_are_read_again(sandbox: Sandbox, client: TalkPilotClient) -> None:
-    sandbox.reset(agents=120, calls_per_day=0)
+def test_agents_that_move_are_read_again(sandbox: Sandbox, make_client: MakeClient) -> None:
+    """One comes, then two go, and the API refuses the page that is no more."""
+    sandbox.reset(agents=101, calls_per_day=0, beyond_end=404)
+    client = make_client(api_key=sandbox.add_key())
 
-    def add_one(kind: str, count: int) -> None:
+    def move(kind: str, count: int) -> None:
         if count == 2:
             sandbox.store.add_agent()
+        elif count == 4:
+            sandbox.add_key(allowed_agent_ids=sandbox.store.agent_ids[:100])
 
-    sandbox.before_request = add_one
-    assert len({agent.id for agent in client.agents()}) == 121
-    assert client.requests["agents"] == 4
+    sandbox.before_request = move
+    assert len({agent.id for agent in client.agents()}) == 100
+    assert client.requests["agents"] == 5
 
 
 def test_closing_the_quota_ends_retries(sandbox: Sandbox, make_client: MakeClient) -> None:

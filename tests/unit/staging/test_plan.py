@@ -95,16 +95,16 @@ def test_against_the_model(
         plan.add_details(details)
         found = list(plan.missing())
         wanted = model(calls, details, options)
-        assert [(call.id, call.version, archived) for call, archived in found] == wanted
+        assert [(call.id, call.version, call.archived) for call in found] == wanted
         without = model(calls, details, replace(options, recordings=False))
         assert plan.count_missing_for_recordings() == len(wanted) - len(without)
         assert plan.count_missing() == len(found)
         assert plan.count_calls() == len({call.id for call in calls})
-        for call, _ in found:
+        for call in found:
             assert call.created_at == NOW - timedelta(days=ord(call.id) - 97)
         # Once they are known, nothing is missing.
         later = NOW + timedelta(microseconds=1)
-        plan.add_details(KnownDetail(call.id, call.version, later, True, True) for call, _ in found)
+        plan.add_details(KnownDetail(call.id, call.version, later, True, True) for call in found)
         assert plan.count_missing() == 0
 
 
@@ -113,7 +113,7 @@ def test_the_times_are_kept_to_the_microsecond() -> None:
     with DetailPlan(EnrichOptions("every_version"), NOW) as plan:
         plan.add_calls([ListedCall("a", "agent", version, version)])
         plan.add_details([KnownDetail("a", version - timedelta(microseconds=1), NOW, True, True)])
-        [(call, _)] = plan.missing()
+        [call] = plan.missing()
         assert (call.created_at, call.version) == (version, version)
         plan.add_details([KnownDetail("a", version, NOW + timedelta(microseconds=1), True, True)])
         assert plan.count_missing() == 0
