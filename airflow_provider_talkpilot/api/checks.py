@@ -25,13 +25,13 @@ def require_uuid(name: str, value: object) -> str:
         ) from None
 
 
-def check_value(name: str, value: object, kind: Any, **bounds: Any) -> None:
+def check_value(name: str, value: object, annotation: Any, **bounds: Any) -> None:
     """Check a value's type, strictly, and its bounds, which are those of :func:`pydantic.Field`.
 
     :raises ConfigurationError: when it does not fit; the message does not show the value.
     """
     try:
-        TypeAdapter(Annotated[kind, Field(strict=True, **bounds)]).validate_python(value)
+        TypeAdapter(Annotated[annotation, Field(strict=True, **bounds)]).validate_python(value)
     except ValidationError as error:
         reasons = "; or ".join(detail["msg"] for detail in error.errors(include_url=False))
         raise ConfigurationError(f"{name} cannot be used: {reasons}.") from None

@@ -49,8 +49,8 @@ class Prefetch(Generic[Item, Result]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind and not issubclass(kind, Exception | GeneratorExit):
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        if error_type and not issubclass(error_type, Exception | GeneratorExit):
             # The task is killed or out of time: no thread may go on waiting for the quota.
             self._quota.close()
         self._pool.shutdown()

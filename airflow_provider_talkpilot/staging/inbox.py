@@ -16,11 +16,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_talkpilot.api import require_uuid
-from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.api.json_text import parse_json_text
-from airflow_provider_talkpilot.api.models import storable
+from airflow_provider_talkpilot.api.models import read_uuid, storable
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.names import (
     INBOX,
@@ -48,14 +46,14 @@ class EventError(ValueError):
 class Event:
     """An event of a webhook about a call.
 
-    :param kind: ``call_started``, ``call_ended`` or ``call.completed``.
+    :param type: ``call_started``, ``call_ended`` or ``call.completed``.
     :param agent_id: the agent's UUID in small letters.
     :param call_id: LiveKit's id, the same as the API's ``call_id``.
     :param started: the call's start, right within a minute or so.
     :param record: the body of the webhook, without addresses of recordings and logs.
     """
 
-    kind: str
+    type: str
     agent_id: str
     call_id: str
     started: datetime
@@ -69,7 +67,7 @@ class Event:
     @property
     def call(self) -> dict[str, Any]:
         """The fields of the call, which ``call.completed`` has one level deeper."""
-        call: dict[str, Any] = self.record["call"] if self.kind == CALL_COMPLETED else self.record
+        call: dict[str, Any] = self.record["call"] if self.type == CALL_COMPLETED else self.record
         return call
 
     @classmethod
@@ -83,21 +81,21 @@ class Event:
             record = storable(parse_json_text(body))
         except ValueError:
             raise EventError("no JSON in UTF-8") from None
-        kind = record.get("event") if isinstance(record, dict) else None
-        if kind not in (CALL_STARTED, CALL_ENDED, CALL_COMPLETED):
+        event_type = record.get("event") if isinstance(record, dict) else None
+        if event_type not in (CALL_STARTED, CALL_ENDED, CALL_COMPLETED):
             raise EventError(f"none of {CALL_STARTED}, {CALL_ENDED} and {CALL_COMPLETED}")
-        call = record.get("call") if kind == CALL_COMPLETED else record
+        call = record.get("call") if event_type == CALL_COMPLETED else record
         if not isinstance(call, dict):
             raise EventError("no call")
         try:
-            agent_id = require_uuid("agent_id", call.get("agent_id"))
-        except ConfigurationError:
+            agent_id = read_uuid(call.get("agent_id"))
+        except ValueError:
             raise EventError("agent_id is no UUID") from None
         call_id = call.get("call_id")
         if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
             raise EventError("no call_id")
         started = _start(call) or now or datetime.now(UTC)
-        return cls(kind, agent_id, call_id, started, record)
+        return cls(event_type, agent_id, call_id, started, record)
 
     def store(self, root: ObjectStoragePath) -> ObjectStoragePath:
         """Write it into the inbox, durably, over an earlier delivery of the same event.
@@ -180,7 +178,7 @@ def read_event(path: ObjectStoragePath) -> Event | None:
 
 def _length(event: Event) -> tuple[bool, int]:
     """Return a key that sorts events by the length of their transcript; a start sorts first."""
-    return event.kind != CALL_STARTED, len(str(event.call.get("transcript") or ""))
+    return event.type != CALL_STARTED, len(str(event.call.get("transcript") or ""))
 
 
 def _day(name: str) -> date | None:

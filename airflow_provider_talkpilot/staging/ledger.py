@@ -59,7 +59,7 @@ class StagedLedger:
             if not name.endswith(_SUFFIX) or name == f"{own.writer}{_SUFFIX}":
                 continue
             entry = self._others.get(name)
-            if entry is None or not entry.is_closed:
+            if entry is None or not entry.is_last:
                 entry = _parse(self._folder / name)
             if entry is None:
                 continue  # torn, or gone meanwhile

@@ -53,7 +53,7 @@ def events(root: Path) -> list[Event]:
 def assert_inbox_is_truth(sandbox: Sandbox, root: Path) -> None:
     """Check that the inbox has each call whose webhook arrived, once, under its day."""
     truth = {call["call_id"]: call for call in sandbox.store.truth(START, END)}
-    found = [event for event in events(root) if event.kind != "call_started"]
+    found = [event for event in events(root) if event.type != "call_started"]
     assert Counter(event.call_id for event in found).most_common(1)[0][1] == 1
     assert len(truth) * 0.6 < len(found) < len(truth)
     for event in found:

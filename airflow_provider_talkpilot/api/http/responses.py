@@ -135,8 +135,8 @@ def read_object(response: httpx.Response) -> dict[str, Any]:
         body = parse_json_text(response.content)
     except ValueError:
         # Other text is not quoted: a record that was cut may have a caller in it.
-        kind = f"HTML ({quoted(_message_of(response))})" if _is_html(response) else "no JSON"
-        raise _unreadable(response, f"{kind}, {len(response.content)} bytes") from None
+        content = f"HTML ({quoted(_message_of(response))})" if _is_html(response) else "no JSON"
+        raise _unreadable(response, f"{content}, {len(response.content)} bytes") from None
     if not isinstance(body, dict):
         raise errors.UnexpectedResponseError(
             f"{_get(response)} responded with JSON that is no object. {CHECK_HOST}",
@@ -159,15 +159,15 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     else:
         meanings, otherwise = _BY_TALKPILOT, _SEE_DOCUMENTATION
     code, request_id = plain(envelope.get("code") or ""), plain(envelope.get("request_id") or "")
-    kind, cure = meanings.get(code) or meanings.get(
+    error, cure = meanings.get(code) or meanings.get(
         status, _TROUBLE if status >= 500 else otherwise
     )
     path = response.url.path
-    if kind is errors.NotFoundError and path.endswith(_PATHS_OF_ALL):
+    if error is errors.NotFoundError and path.endswith(_PATHS_OF_ALL):
         cure = _NO_API_HERE.cure
     # Older APIs do not know this path, and need not say so in TalkPilot's envelope.
     if status == HTTPStatus.NOT_FOUND and path.endswith("/performance"):
-        kind, cure = Meaning(
+        error, cure = Meaning(
             errors.NotFoundError,
             "TalkPilot has no performance records at this address, as before September 2026, or no "
             "longer has the agent.",
@@ -189,7 +189,7 @@ def error_of(response: httpx.Response) -> errors.ApiError:
     text += f". {cure}"
     if request_id:
         text += f" Request id for TalkPilot's support: {request_id}."
-    return kind(text, status=status, code=code, request_id=request_id or None)
+    return error(text, status=status, code=code, request_id=request_id or None)
 
 
 def _redirect_error(response: httpx.Response) -> errors.ApiError:

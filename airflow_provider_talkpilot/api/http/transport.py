@@ -84,13 +84,13 @@ def certificates() -> ssl.SSLContext:
         ) from None
 
 
-def make_client(kind: type[Client], options: dict[str, Any]) -> Client:
+def make_client(client_type: type[Client], options: dict[str, Any]) -> Client:
     """Create a client of httpx, with the options of :func:`httpx_options`.
 
     :raises ConfigurationError: when the environment names a proxy that cannot be used.
     """
     try:
-        return kind(**options)
+        return client_type(**options)
     except (ValueError, ImportError, httpx.InvalidURL):
         raise ConfigurationError(
             "The environment's settings of a proxy cannot be used: the shape of HTTPS_PROXY or "

@@ -204,7 +204,7 @@ class Quota:
                 if now < self._sync_at and not is_last:
                     return
                 self._sync_at = now + self._sync_seconds
-                entry = self._entry(now, is_closed=is_last)
+                entry = self._entry(now, is_last=is_last)
             # Without the lock: other threads record responses while the storage is slow.
             others = self._ledger.sync(entry)
             with self._changed:
@@ -248,7 +248,7 @@ class Quota:
             return seconds or 0.0
         return self._minute.record_refusal(seconds, now)
 
-    def _entry(self, now: float, *, is_closed: bool) -> LedgerEntry:
+    def _entry(self, now: float, *, is_last: bool) -> LedgerEntry:
         """Return this process's entry in the ledger."""
         slots = Counter(
             math.floor(response / self._slot_seconds)
@@ -262,8 +262,8 @@ class Quota:
             written_at=now,
             slot_seconds=self._slot_seconds,
             slots=+slots,
-            is_waiting=has_waited and not is_closed,
-            is_closed=is_closed,
+            is_waiting=has_waited and not is_last,
+            is_last=is_last,
             minute_limit=self._minute.key_limit,
             hour_limit=self._hour.limit,
             refused_at=refused_at,

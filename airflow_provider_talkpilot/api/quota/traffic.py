@@ -91,7 +91,7 @@ class LedgerEntry(BaseModel):
     :param slot_seconds: length of a slot.
     :param slots: requests by slot; slot n ends at ``(n + 1) * slot_seconds`` Unix time.
     :param is_waiting: a request of the process waited for the quota since its last entry.
-    :param is_closed: the process sends nothing more, and writes no further entry.
+    :param is_last: this is the last entry of the process, which sends nothing more.
     :param minute_limit: requests a minute that the server said the key may send.
     :param hour_limit: requests an hour, as far as the process knows.
     :param refused_at: Unix time of its last refusal because of the hour, if there was one.
@@ -103,7 +103,7 @@ class LedgerEntry(BaseModel):
     slot_seconds: float = Field(gt=0)
     slots: dict[int, int]
     is_waiting: bool = False
-    is_closed: bool = False
+    is_last: bool = False
     minute_limit: int | None = Field(default=None, ge=1)
     hour_limit: int = Field(ge=1)
     refused_at: float | None = None

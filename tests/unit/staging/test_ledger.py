@@ -22,9 +22,7 @@ def ledger(folder: Path) -> StagedLedger:
 def entry(writer: str, requests: int, *, at: float = NOW, closed: bool = False) -> LedgerEntry:
     slots = {int(at // SLOT): requests} if requests else {}
     usual = {"written_at": at, "slot_seconds": SLOT, "hour_limit": 1000}
-    return LedgerEntry.model_validate(
-        usual | {"writer": writer, "slots": slots, "is_closed": closed}
-    )
+    return LedgerEntry.model_validate(usual | {"writer": writer, "slots": slots, "is_last": closed})
 
 
 def test_each_process_reads_what_the_others_wrote_last(tmp_path: Path) -> None:
