@@ -29,10 +29,10 @@ from airflow_provider_talkpilot.bigquery.load import Load
 from airflow_provider_talkpilot.bigquery.schema import staging_schema, target_schema
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator
-from airflow_provider_talkpilot.staging.columns import Source, call_columns
 from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent
 from airflow_provider_talkpilot.staging.names import interval_folder
 from airflow_provider_talkpilot.staging.parts import PartWriter
+from airflow_provider_talkpilot.staging.rows.columns import Source, call_columns
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 RUNS = 3

@@ -30,8 +30,8 @@ from airflow_provider_talkpilot.operators.performance import TalkPilotExtractPer
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from airflow_provider_talkpilot.operators.staging import TalkPilotStagingOperator
-from airflow_provider_talkpilot.staging.choices import DROPPABLE, HASHABLE, NEEDED
-from airflow_provider_talkpilot.staging.columns import (
+from airflow_provider_talkpilot.staging.rows.choices import DROPPABLE, HASHABLE, NEEDED
+from airflow_provider_talkpilot.staging.rows.columns import (
     CALLS,
     PERFORMANCE,
     Column,

@@ -1,4 +1,4 @@
-"""Reading JSON as TalkPilot sends it, even if half of a character was cut off a text."""
+"""JSON: read as TalkPilot sends it, even if half of a character was cut off a text; and written."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def parse_json_text(content: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return pydantic_core.from_json(_LONE_SURROGATE.sub("\ufffd", text))
+
+
+def as_json(value: object) -> str:
+    """Write a value as JSON."""
+    return pydantic_core.to_json(value).decode()
+
+
+def as_text(value: Any) -> str | None:
+    """Return a text, or None, as it is, and any other value as JSON."""
+    return value if value is None or isinstance(value, str) else as_json(value)

@@ -27,9 +27,9 @@ from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import ensure_dataset, ensure_table, find_table
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.recordings.delete import Recording, delete_recordings
-from airflow_provider_talkpilot.staging.choices import DROP
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest, ListManifest, Manifest
 from airflow_provider_talkpilot.staging.progress import log_group
+from airflow_provider_talkpilot.staging.rows.choices import DROP
 
 log = logging.getLogger(__name__)
 

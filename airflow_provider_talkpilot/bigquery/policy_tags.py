@@ -11,7 +11,7 @@ from google.cloud.bigquery import Client, SchemaField, Table
 
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.errors import BigQueryError
-from airflow_provider_talkpilot.staging.columns import DETAIL_DRIFT, DRIFT, TABLES
+from airflow_provider_talkpilot.staging.rows.columns import DETAIL_DRIFT, DRIFT, TABLES
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from google.cloud.bigquery import SchemaField, Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.choices import KEEP
-from airflow_provider_talkpilot.staging.columns import TABLES, Column, staging_columns
+from airflow_provider_talkpilot.staging.rows.choices import KEEP
+from airflow_provider_talkpilot.staging.rows.columns import TABLES, Column, staging_columns
 
 # BigQuery's API has other names for some types than its SQL.
 _API_TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.staging.columns import (
+from airflow_provider_talkpilot.staging.rows.columns import (
     AGENTS,
     CALLS,
     PERFORMANCE,
@@ -18,7 +18,7 @@ from airflow_provider_talkpilot.staging.columns import (
     call_columns,
     drift_columns,
 )
-from airflow_provider_talkpilot.staging.rows import RED_FLAGS
+from airflow_provider_talkpilot.staging.rows.performance import RED_FLAGS
 
 _PERSONAL_PERFORMANCE = [
     column for column in PERFORMANCE if any(each.is_personal for each in (column, *column.fields))

@@ -29,8 +29,8 @@ from airflow_provider_talkpilot.bigquery.schema import (
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import get_variable
-from airflow_provider_talkpilot.staging.columns import TABLES, Column
 from airflow_provider_talkpilot.staging.manifests import Manifest
+from airflow_provider_talkpilot.staging.rows.columns import TABLES, Column
 
 LOCATION_VARIABLE = "talkpilot_bigquery_location"
 

@@ -16,7 +16,7 @@ from airflow_provider_talkpilot.bigquery.schema import target_schema
 from airflow_provider_talkpilot.bigquery.statements import QUALITY, render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.target import find_table, require_location
-from airflow_provider_talkpilot.staging.rows import RED_FLAGS
+from airflow_provider_talkpilot.staging.rows.performance import RED_FLAGS
 
 log = logging.getLogger(__name__)
 

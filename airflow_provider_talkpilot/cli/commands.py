@@ -36,10 +36,10 @@ from airflow_provider_talkpilot.operators.arguments import (
 )
 from airflow_provider_talkpilot.operators.performance import MODES
 from airflow_provider_talkpilot.operators.staging import HASH_CONN_ID, column_choices
-from airflow_provider_talkpilot.staging.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.enrich.options import RULES
 from airflow_provider_talkpilot.staging.names import CHECK_FILE
 from airflow_provider_talkpilot.staging.progress import PER_HOUR, PER_MINUTE, duration, seconds_for
+from airflow_provider_talkpilot.staging.rows.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_text, remove_if_empty
 
 OK, NOTE, MISSING = "ok", "note", "missing"

@@ -112,7 +112,7 @@ def _output(
 
 
 def _schema(table: str) -> Any:
-    """Describe a table's columns; see TABLES in staging/columns.py for its name."""
+    """Describe a table's columns; see TABLES in staging/rows/columns.py for its name."""
     from airflow.providers.common.compat.openlineage import facet
 
     from airflow_provider_talkpilot.bigquery.schema import target_schema

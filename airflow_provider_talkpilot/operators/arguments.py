@@ -34,7 +34,7 @@ from airflow_provider_talkpilot.exceptions import (
     TalkPilotArgumentError,
     TalkPilotTaskFailError,
 )
-from airflow_provider_talkpilot.staging.choices import checked_choices
+from airflow_provider_talkpilot.staging.rows.choices import checked_choices
 from airflow_provider_talkpilot.staging.storage import normal_uri
 
 if TYPE_CHECKING:

@@ -26,15 +26,15 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_uri,
 )
 from airflow_provider_talkpilot.operators.requests import TalkPilotRequestsOperator
-from airflow_provider_talkpilot.staging.choices import (
+from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
+from airflow_provider_talkpilot.staging.names import root_of
+from airflow_provider_talkpilot.staging.rows.choices import (
     HASH,
     ColumnChoices,
     Hasher,
     choices_of,
     require_same_choices,
 )
-from airflow_provider_talkpilot.staging.manifests import AnyManifest, ListManifest
-from airflow_provider_talkpilot.staging.names import root_of
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from airflow_provider_talkpilot.staging.choices import Hasher
+from airflow_provider_talkpilot.staging.rows.choices import Hasher
 from tests.integration.chain import Chain, refused
 from tests.integration.test_columns import CALLS, SECRET, assert_table_is_chosen, keep_secret
 from tests.support.docs import code, read, section

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
 from google.cloud.bigquery import Client, Table
 
-from airflow_provider_talkpilot.staging.choices import Hasher
+from airflow_provider_talkpilot.staging.rows.choices import Hasher
 from tests.integration.chain import Chain, local, refused, staged_files
 from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotCreateViewsOperator
-from airflow_provider_talkpilot.staging.columns import RECORDING_COLUMNS
+from airflow_provider_talkpilot.staging.rows.columns import RECORDING_COLUMNS
 from tests.integration.chain import Chain
 from tests.integration.test_loads import live_call, row_of
 from tests.support.docs import code_by_heading, read, section, table

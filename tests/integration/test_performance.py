@@ -13,10 +13,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_talkpilot.api import PerformanceRecord
 from airflow_provider_talkpilot.sandbox.calls.performance import RED_FLAGS
-from airflow_provider_talkpilot.staging.choices import KEEP_ALL
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.parts import PartWriter
-from airflow_provider_talkpilot.staging.rows import performance_row
+from airflow_provider_talkpilot.staging.rows.choices import KEEP_ALL
+from airflow_provider_talkpilot.staging.rows.performance import performance_row
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain
 from tests.integration.test_columns import SECRET, hashed, keep_secret

@@ -19,9 +19,9 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_talkpilot.recordings.delete import Recording, delete_recordings
-from airflow_provider_talkpilot.staging.columns import RECORDING_COLUMNS
 from airflow_provider_talkpilot.staging.manifests import load_manifest
 from airflow_provider_talkpilot.staging.parts import read_records
+from airflow_provider_talkpilot.staging.rows.columns import RECORDING_COLUMNS
 from airflow_provider_talkpilot.staging.storage import parse_uri
 from tests.integration.chain import Chain, Kill, local, names, staged_files
 from tests.support.jobs import Death

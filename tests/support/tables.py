@@ -10,7 +10,7 @@ from typing import Any
 
 from google.cloud.bigquery import Client
 
-from airflow_provider_talkpilot.staging.columns import CALLS, RECORDING_COLUMNS
+from airflow_provider_talkpilot.staging.rows.columns import CALLS, RECORDING_COLUMNS
 
 Row = dict[str, Any]
 

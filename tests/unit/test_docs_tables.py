@@ -9,7 +9,7 @@ from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.get_provider_info import get_provider_info
 from airflow_provider_talkpilot.hooks.connection import FIELD_BEHAVIOUR, conn_fields
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
-from airflow_provider_talkpilot.staging.columns import CALLS
+from airflow_provider_talkpilot.staging.rows.columns import CALLS
 from tests.support.docs import read, section, table
 
 PACKAGE = "airflow_provider_talkpilot"

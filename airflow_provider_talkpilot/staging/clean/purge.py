@@ -24,7 +24,6 @@ from airflow_provider_talkpilot.api.interval import CLOCK_SKEW, read_moment
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
-from airflow_provider_talkpilot.staging.columns import KEPT_BY_PURGE
 from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days, read_event
 from airflow_provider_talkpilot.staging.inventory import File, list_files, skip_errors
@@ -36,7 +35,8 @@ from airflow_provider_talkpilot.staging.names import (
     inbox_folder,
 )
 from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
-from airflow_provider_talkpilot.staging.rows import without_personal
+from airflow_provider_talkpilot.staging.rows.columns import KEPT_BY_PURGE
+from airflow_provider_talkpilot.staging.rows.performance import without_personal
 
 # The writer of an unfinished file that is older than this was killed.
 UNFINISHED_AGE = timedelta(minutes=5)

@@ -19,7 +19,7 @@ from airflow_provider_talkpilot.staging.errors import ManifestError
 from airflow_provider_talkpilot.staging.manifests import DetailsManifest
 from airflow_provider_talkpilot.staging.parts import Part, read_records
 from airflow_provider_talkpilot.staging.progress import Progress
-from airflow_provider_talkpilot.staging.rows import (
+from airflow_provider_talkpilot.staging.rows.calls import (
     detail_row,
     has_vanished,
     missing_detail_row,

@@ -12,11 +12,6 @@ from typing import Any
 from airflow_provider_talkpilot.api import Quota, TalkPilotClient
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.choices import (
-    ColumnChoices,
-    require_same_choices,
-    warn_of_drift,
-)
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, KnownDetail, ListedCall
@@ -38,7 +33,12 @@ from airflow_provider_talkpilot.staging.progress import (
     log_group,
     seconds_for,
 )
-from airflow_provider_talkpilot.staging.rows import event_row, has_vanished
+from airflow_provider_talkpilot.staging.rows.calls import event_row, has_vanished
+from airflow_provider_talkpilot.staging.rows.choices import (
+    ColumnChoices,
+    require_same_choices,
+    warn_of_drift,
+)
 from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)

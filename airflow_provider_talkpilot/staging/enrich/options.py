@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from airflow_provider_talkpilot.api import CallDetail
-from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.rows.choices import KEEP_ALL, ColumnChoices
 
 Details = Literal["until_complete", "every_version", "by_webhook"]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from airflow_provider_talkpilot.api.interval import read_moment
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
-from airflow_provider_talkpilot.staging.rows import has_vanished
+from airflow_provider_talkpilot.staging.rows.calls import has_vanished
 from airflow_provider_talkpilot.staging.temporary import TemporaryDatabase
 
 PAUSE = timedelta(days=1)

@@ -17,7 +17,6 @@ from airflow_provider_talkpilot.api.errors import (
     WalkMovedError,
 )
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.staging.choices import warn_of_drift
 from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
 from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions, Walker
 from airflow_provider_talkpilot.staging.manifests import (
@@ -26,7 +25,8 @@ from airflow_provider_talkpilot.staging.manifests import (
     load_checkpoint,
 )
 from airflow_provider_talkpilot.staging.progress import log_group
-from airflow_provider_talkpilot.staging.rows import agent_row
+from airflow_provider_talkpilot.staging.rows.agents import agent_row
+from airflow_provider_talkpilot.staging.rows.choices import warn_of_drift
 from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)

@@ -22,9 +22,10 @@ from airflow_provider_talkpilot.api.errors import (
 )
 from airflow_provider_talkpilot.api.interval import format_utc
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, WALK_AGAIN, RecordPage
-from airflow_provider_talkpilot.staging.choices import KEEP_ALL, ColumnChoices
 from airflow_provider_talkpilot.staging.manifests import DayCount, ListManifest, WalkedAgent
-from airflow_provider_talkpilot.staging.rows import call_row, performance_row
+from airflow_provider_talkpilot.staging.rows.calls import call_row
+from airflow_provider_talkpilot.staging.rows.choices import KEEP_ALL, ColumnChoices
+from airflow_provider_talkpilot.staging.rows.performance import performance_row
 from airflow_provider_talkpilot.staging.work import StagedWork
 
 log = logging.getLogger(__name__)

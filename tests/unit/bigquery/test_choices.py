@@ -9,7 +9,7 @@ from google.cloud.bigquery import Table
 
 from airflow_provider_talkpilot.bigquery.errors import BigQueryError
 from airflow_provider_talkpilot.bigquery.schema import labels_of, require_table_choices
-from airflow_provider_talkpilot.staging.choices import ColumnChoices, Hasher
+from airflow_provider_talkpilot.staging.rows.choices import ColumnChoices, Hasher
 from tests.support.tables import DROPPABLE, HASHABLE
 
 

@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.bigquery import statements
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.bigquery.views import VIEWS
-from airflow_provider_talkpilot.staging.columns import (
+from airflow_provider_talkpilot.staging.rows.columns import (
     AGENTS,
     CALLS,
     PERFORMANCE,

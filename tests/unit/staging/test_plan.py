@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_talkpilot.staging.choices import ColumnChoices
 from airflow_provider_talkpilot.staging.enrich.options import EnrichOptions
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, KnownDetail, ListedCall
+from airflow_provider_talkpilot.staging.rows.choices import ColumnChoices
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 

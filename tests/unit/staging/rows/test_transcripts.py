@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_talkpilot.api import CallDetail
-from airflow_provider_talkpilot.staging.rows import detail_row, event_row, parse_transcript
+from airflow_provider_talkpilot.staging.rows.calls import detail_row, event_row
+from airflow_provider_talkpilot.staging.rows.transcripts import parse_transcript
 
 USER = {"role": "user", "text": "a"}
 TOOL = {"role": "tool_call_invocation", "name": "book", "arguments": "{}", "time_sec": 1.5}

@@ -15,20 +15,16 @@ from hypothesis import strategies as st
 from airflow_provider_talkpilot.api import Call, CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.json_text import parse_json_text
 from airflow_provider_talkpilot.api.models import Text
-from airflow_provider_talkpilot.staging.choices import (
+from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
+from airflow_provider_talkpilot.staging.rows.calls import call_row, detail_row, missing_detail_row
+from airflow_provider_talkpilot.staging.rows.choices import (
     KEEP_ALL,
     NEEDED,
     ColumnChoices,
     Hasher,
     checked_choices,
 )
-from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
-from airflow_provider_talkpilot.staging.rows import (
-    call_row,
-    detail_row,
-    missing_detail_row,
-    performance_row,
-)
+from airflow_provider_talkpilot.staging.rows.performance import performance_row
 from tests.support.tables import DROPPABLE, HASHABLE
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)

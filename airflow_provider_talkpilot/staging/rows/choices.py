@@ -10,9 +10,9 @@ from typing import Any
 from airflow_provider_talkpilot.api import CallDetail, PerformanceRecord
 from airflow_provider_talkpilot.api.models import storable
 from airflow_provider_talkpilot.api.redaction import plain
-from airflow_provider_talkpilot.staging.columns import CALLS, TABLES
 from airflow_provider_talkpilot.staging.errors import ColumnChoiceError
-from airflow_provider_talkpilot.staging.rows import is_red_flag, without_personal
+from airflow_provider_talkpilot.staging.rows.columns import CALLS, TABLES
+from airflow_provider_talkpilot.staging.rows.performance import is_red_flag, without_personal
 
 log = logging.getLogger(__name__)
 
