@@ -52,10 +52,10 @@ def known_details(
         yield KnownDetail(
             row["id"],
             row["detail_updated_at"],
-            row["known_since"],
+            row["requested_at"],
             row["scored"],
             row["transcribed"],
-            recorded=row["recorded"],
+            recording_known=row["recording_known"],
             loaded=True,
             archived=row["archived"],
         )

@@ -165,7 +165,7 @@ class _Year:
         while work.todo and spent < most:
             call, purpose = work.todo[0]
             known = self._known.get(call.id)
-            if known and known.fetched_at >= work.planned_at:
+            if known and known.requested_at >= work.planned_at:
                 work.todo.popleft()  # the other DAG has fetched it since
                 continue
             some = min(most - spent, self._scenario.weight - self._paid[call.id])

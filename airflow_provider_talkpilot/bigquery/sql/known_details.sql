@@ -4,15 +4,15 @@
 SELECT
   id,
   detail_updated_at,
-  COALESCE(detail_synced_at, synced_at) AS known_since,
+  COALESCE(detail_synced_at, synced_at) AS requested_at,
   final_score IS NOT NULL AS scored,
   ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL OR IFNULL(is_purged, FALSE)
     AS transcribed,
 {%- if has_recordings %}
-  IFNULL(recording_status, 'failed') != 'failed' AS recorded,
+  IFNULL(recording_status, 'failed') != 'failed' AS recording_known,
   recording_archived_at IS NOT NULL AS archived
 {%- else %}
-  FALSE AS recorded,
+  FALSE AS recording_known,
   FALSE AS archived
 {%- endif %}
 FROM `{{ target }}`

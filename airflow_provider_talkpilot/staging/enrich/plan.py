@@ -28,8 +28,8 @@ CREATE TABLE listed (
     purged INTEGER
 );
 CREATE TABLE known (
-    id TEXT PRIMARY KEY, version INTEGER, fetched_at INTEGER, scored INTEGER, transcribed INTEGER,
-    recorded INTEGER, loaded INTEGER, archived INTEGER
+    id TEXT PRIMARY KEY, version INTEGER, requested_at INTEGER, scored INTEGER, transcribed INTEGER,
+    recording_known INTEGER, loaded INTEGER, archived INTEGER
 ) WITHOUT ROWID;
 """
 
@@ -42,13 +42,14 @@ ON CONFLICT (id) DO UPDATE SET
 
 _ADD_DETAIL = """
 INSERT INTO known VALUES (
-    :id, :version, :fetched_at, :scored, :transcribed, :recorded, :loaded, :archived
+    :id, :version, :requested_at, :scored, :transcribed, :recording_known, :loaded, :archived
 )
 ON CONFLICT (id) DO UPDATE SET
-    version = excluded.version, fetched_at = excluded.fetched_at, scored = excluded.scored,
-    transcribed = excluded.transcribed, recorded = max(recorded, excluded.recorded),
+    version = excluded.version, requested_at = excluded.requested_at, scored = excluded.scored,
+    transcribed = excluded.transcribed,
+    recording_known = max(recording_known, excluded.recording_known),
     loaded = max(loaded, excluded.loaded), archived = max(archived, excluded.archived)
-WHERE excluded.fetched_at > fetched_at
+WHERE excluded.requested_at > requested_at
 """
 
 # A list row without updated_at shows no change: any detail of its call is current. A detail of a
@@ -62,9 +63,12 @@ WHERE NOT (c.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
       OR (c.version > coalesce(k.version, 0) AND (:every_version OR c.purged))
       OR (
           ((:needs_score AND NOT k.scored) OR (:needs_transcript AND NOT k.transcribed))
-          AND c.created_at > :young_since AND k.fetched_at <= :fetched_before
+          AND c.created_at > :young_since AND k.requested_at <= :requested_before
       )
-      OR (:recordings AND NOT k.recorded AND NOT c.purged AND k.fetched_at <= :fetched_before)
+      OR (
+          :recordings AND NOT k.recording_known AND NOT c.purged
+          AND k.requested_at <= :requested_before
+      )
   )
 ORDER BY c.rowid
 """
@@ -107,20 +111,20 @@ class KnownDetail(NamedTuple):
     """A detail that staging or the warehouse has.
 
     :param version: the version of the call that it belongs to.
-    :param fetched_at: when it was requested.
+    :param requested_at: when it was requested.
     :param scored: whether it has a ``final_score``.
     :param transcribed: whether it has a transcript, or its call is purged.
-    :param recorded: whether its recording has a status other than ``failed``.
+    :param recording_known: whether its recording has a status other than ``failed``.
     :param loaded: whether the warehouse has it; of a purged call, whether it has the score.
     :param archived: whether its recording was archived, according to the warehouse.
     """
 
     id: str
     version: datetime | None
-    fetched_at: datetime
+    requested_at: datetime
     scored: bool
     transcribed: bool
-    recorded: bool = False
+    recording_known: bool = False
     loaded: bool = False
     archived: bool = False
 
@@ -155,7 +159,7 @@ class DetailPlan(TemporaryDatabase):
         self._insert(_ADD_CALL, map(_parameters, calls))
 
     def add_details(self, details: Iterable[KnownDetail]) -> int:
-        """Add details that exist; of two for one call, the one fetched later counts.
+        """Add details that exist; of two for one call, the one requested later counts.
 
         :return: how many of them were new.
         """
@@ -225,7 +229,7 @@ class DetailPlan(TemporaryDatabase):
         options = self._options
         return {
             "young_since": _micros(self._now - options.refetch_age),
-            "fetched_before": _micros(self._now - PAUSE),
+            "requested_before": _micros(self._now - PAUSE),
             "every_version": options.every_version,
             "needs_score": options.needs_score,
             "needs_transcript": options.needs_transcript,

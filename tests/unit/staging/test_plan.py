@@ -56,8 +56,8 @@ def model(
     latest: dict[str, KnownDetail] = {}
     for detail in details:
         had = latest.get(detail.id)
-        if had is None or detail.fetched_at > had.fetched_at:
-            flags = "loaded", "recorded", "archived"
+        if had is None or detail.requested_at > had.requested_at:
+            flags = "loaded", "recording_known", "archived"
             kept: Any = {name: getattr(detail, name) or getattr(had, name, False) for name in flags}
             latest[detail.id] = detail._replace(**kept)
     drops, every_version = options.choices.drops, options.details == "every_version"
@@ -73,10 +73,10 @@ def model(
             is_missing = True
         else:
             young = call.created_at > NOW - options.refetch_age
-            rested = have.fetched_at <= NOW - timedelta(days=1)
+            rested = have.requested_at <= NOW - timedelta(days=1)
             lacks_score = not have.scored and not drops("final_score")
             lacks_transcript = not (have.transcribed or every_version or drops("transcript"))
-            lacks_recording = options.recordings and not (have.recorded or call.purged)
+            lacks_recording = options.recordings and not (have.recording_known or call.purged)
             is_missing = rested and (
                 ((lacks_score or lacks_transcript) and young) or lacks_recording
             )
