@@ -23,7 +23,7 @@ from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
-from airflow_provider_talkpilot.plugins.overview import overview
+from airflow_provider_talkpilot.plugins.overview.page import overview
 from airflow_provider_talkpilot.plugins.reading import read_tasks
 
 DEFAULT_DAYS, MAX_DAYS = 90, 366

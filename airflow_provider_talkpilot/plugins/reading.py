@@ -13,7 +13,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from airflow_provider_talkpilot.plugins.records import Run, Summary, Task
+from airflow_provider_talkpilot.plugins.overview.records import Run, Summary, Task
 from airflow_provider_talkpilot.plugins.xcoms import SUMMARY, SummaryReader
 
 MAX_TASKS = 50_000

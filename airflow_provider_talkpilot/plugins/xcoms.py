@@ -12,7 +12,7 @@ from typing import Any
 from airflow.models.xcom import XComModel
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_talkpilot.plugins.records import Summary, parse_summary
+from airflow_provider_talkpilot.plugins.overview.records import Summary, parse_summary
 
 SUMMARY = "summary"
 

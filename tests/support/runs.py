@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow_provider_talkpilot.plugins.records import Run, Summary, Task
+from airflow_provider_talkpilot.plugins.overview.records import Run, Summary, Task
 
 CONNECTION = "talkpilot_default"
 DAG = "talkpilot_calls_to_bigquery"

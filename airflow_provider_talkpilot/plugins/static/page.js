@@ -1,4 +1,4 @@
-// Draws the page from ../overview, which plugins/overview.py makes.
+// Draws the page from ../overview, which plugins/overview/page.py makes.
 
 import { h, interval, longDay, number, percent, plural, time } from "./dom.js";
 import { dagPath, followLinks, runLink } from "./links.js";

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.plugins.overview import overview
-from airflow_provider_talkpilot.plugins.records import Run, Summary, Task, parse_summary
+from airflow_provider_talkpilot.plugins.overview.page import overview
+from airflow_provider_talkpilot.plugins.overview.records import Run, Summary, Task, parse_summary
 from tests.support.runs import ANNA, BERT, CONNECTION, Sync
 
 TODAY = date(2026, 3, 20)

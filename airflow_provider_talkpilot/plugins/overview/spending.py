@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_provider_talkpilot.plugins.records import Kind, Summary, Task
+from airflow_provider_talkpilot.plugins.overview.records import Summary, Task, TaskKind
 
 PAGE = 100
 
@@ -52,7 +52,7 @@ def spending(tasks: Iterable[Task]) -> list[Spending]:
                 lists=lists,
                 details=details,
                 performance=performance,
-                least_lists=_least_lists(summary) if summary.kind is Kind.CALLS else lists,
+                least_lists=_least_lists(summary) if summary.kind is TaskKind.CALLS else lists,
                 least_details=min(summary.fetched, details),
                 by_webhook=summary.by_webhook,
                 rule=summary.rule,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-from airflow_provider_talkpilot.plugins.chains import Chain, chains
-from airflow_provider_talkpilot.plugins.records import Summary, Task
+from airflow_provider_talkpilot.plugins.overview.chains import Chain, chains
+from airflow_provider_talkpilot.plugins.overview.records import Summary, Task
 
 
 class State(StrEnum):

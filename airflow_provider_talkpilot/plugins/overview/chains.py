@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_talkpilot.plugins.records import Interval, Kind, Summary, Task
+from airflow_provider_talkpilot.plugins.overview.records import Interval, Summary, Task, TaskKind
 
 
 @dataclass
@@ -41,11 +41,11 @@ class Chain:
 
         :param about: its summary, or its usual one.
         """
-        if about.kind is Kind.DETAILS:
+        if about.kind is TaskKind.DETAILS:
             self.enrich.append(task)
         elif about.manifest_kind == "details":
             self.load_details.append(task)
-        elif about.kind is Kind.PERFORMANCE or about.manifest_kind == "performance":
+        elif about.kind is TaskKind.PERFORMANCE or about.manifest_kind == "performance":
             self.performance.append(task)
         else:
             self.load_calls.append(task)
@@ -67,9 +67,9 @@ def chains(tasks: Iterable[Task]) -> tuple[list[Chain], int]:
     unplaced = 0
     for task in in_order:
         about = task.summary or usual.get(_name(task))
-        if about is None or about.kind is Kind.RESYNC:
+        if about is None or about.kind is TaskKind.RESYNC:
             continue
-        if about.kind is not Kind.CALLS:
+        if about.kind is not TaskKind.CALLS:
             others.append((task, about))
         elif task.summary and (work := task.summary.work):
             chain = Chain(task, task.summary, work[1])

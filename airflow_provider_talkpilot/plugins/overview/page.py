@@ -9,19 +9,19 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from airflow_provider_talkpilot.plugins import figures
-from airflow_provider_talkpilot.plugins.calendar import (
+from airflow_provider_talkpilot.plugins.overview import figures
+from airflow_provider_talkpilot.plugins.overview.calendar import (
     Day,
     DayState,
     calendar,
     mark_absent,
     together,
 )
-from airflow_provider_talkpilot.plugins.figures import Figures
-from airflow_provider_talkpilot.plugins.outcomes import Outcome, outcomes
-from airflow_provider_talkpilot.plugins.records import Task
-from airflow_provider_talkpilot.plugins.resyncs import Resync, resyncs
-from airflow_provider_talkpilot.plugins.spending import Spending, spending
+from airflow_provider_talkpilot.plugins.overview.figures import Figures
+from airflow_provider_talkpilot.plugins.overview.outcomes import Outcome, outcomes
+from airflow_provider_talkpilot.plugins.overview.records import Task
+from airflow_provider_talkpilot.plugins.overview.resyncs import Resync, resyncs
+from airflow_provider_talkpilot.plugins.overview.spending import Spending, spending
 
 MAX_AGENTS = 200
 MAX_EVENTS = 10

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
-from airflow_provider_talkpilot.plugins.layers import DAY, Layer, midnight
-from airflow_provider_talkpilot.plugins.outcomes import Outcome, State
+from airflow_provider_talkpilot.plugins.overview.layers import DAY, Layer, midnight
+from airflow_provider_talkpilot.plugins.overview.outcomes import Outcome, State
 
 
 @dataclass(frozen=True)

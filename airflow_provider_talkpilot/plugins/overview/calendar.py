@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from airflow_provider_talkpilot.plugins.layers import Layer, days_of
-from airflow_provider_talkpilot.plugins.outcomes import Outcome, State
+from airflow_provider_talkpilot.plugins.overview.layers import Layer, days_of
+from airflow_provider_talkpilot.plugins.overview.outcomes import Outcome, State
 
 
 class DayState(StrEnum):

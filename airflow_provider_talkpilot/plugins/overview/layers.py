@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from airflow_provider_talkpilot.plugins.outcomes import Outcome
+from airflow_provider_talkpilot.plugins.overview.outcomes import Outcome
 
 DAY = timedelta(days=1)
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 Count = Annotated[int, Field(ge=0)]
 
 
-class Kind(StrEnum):
+class TaskKind(StrEnum):
     """What a task does."""
 
     CALLS = "calls"  # an extract task
@@ -67,7 +67,7 @@ class Summary(_Model):
     :param intervals: what a re-sync chose.
     """
 
-    kind: Kind
+    kind: TaskKind
     scope: str
     connection_id: str
     interval: Interval | None = None
@@ -109,8 +109,9 @@ def parse_summary(value: Any) -> Summary | None:
     :return: the summary; None for a value that is not of our operators, or not for the page.
     :raises ValueError: when a summary of our operators has a wrong value.
     """
-    is_ours = isinstance(value, Mapping) and "scope" in value and value.get("kind") in list(Kind)
-    return Summary.model_validate(value) if is_ours else None
+    if not isinstance(value, Mapping) or "scope" not in value:
+        return None
+    return Summary.model_validate(value) if value.get("kind") in list(TaskKind) else None
 
 
 @dataclass(frozen=True)

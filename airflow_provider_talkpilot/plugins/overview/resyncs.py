@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_provider_talkpilot.plugins.outcomes import Outcome
-from airflow_provider_talkpilot.plugins.records import Kind, Task
+from airflow_provider_talkpilot.plugins.overview.outcomes import Outcome
+from airflow_provider_talkpilot.plugins.overview.records import Task, TaskKind
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def resyncs(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> list[Resync]:
     reasons = {
         (task.run.dag_id, task.run.run_id, chosen.start, chosen.end): chosen.reason
         for task in tasks
-        if task.succeeded and task.summary and task.summary.kind is Kind.RESYNC
+        if task.succeeded and task.summary and task.summary.kind is TaskKind.RESYNC
         for chosen in task.summary.intervals
     }
     found: dict[tuple[str, str], Resync] = {}

@@ -1,0 +1,1 @@
+"""From the tasks that ran to the figures that the page shows, without Airflow."""
