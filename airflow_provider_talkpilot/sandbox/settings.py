@@ -114,7 +114,6 @@ class SandboxSettings(BaseModel):
     :param from_bound: whether lists include a call exactly at ``from``.
     :param to_bound: whether lists include a call exactly at ``to``.
     :param false_lists_null: whether ``done=false`` lists calls whose ``done`` is null.
-    :param empty_pages: ``pages`` of a list without rows.
     :param beyond_end: status of a page beyond the end of a list; 200 is an empty page.
     :param list_has_updated_at: whether list rows have ``updated_at``.
     :param detail_has_updated_at: whether details have ``updated_at``.
@@ -137,9 +136,9 @@ class SandboxSettings(BaseModel):
     Faults:
 
     :param latency_seconds: pause before every response of the API.
-    :param random_fault_rate: share of API requests (0 to 1) that meet a random fault.
+    :param random_fault_rate: share of API requests (0 to 1) that meet a random fault, at most two
+        in a row.
     :param random_fault_seed: same seed and order of requests, same faults.
-    :param random_fault_streak: the most random faults in a row.
     :param audio_url_seconds: how long a signed ``audio_file_url`` works.
     :param webhooks_lost: share of calls (0 to 1) whose webhook never arrives.
     :param webhooks_repeated: share of calls whose webhook comes three times.
@@ -186,7 +185,6 @@ class SandboxSettings(BaseModel):
     from_bound: Bound = "exclusive"
     to_bound: Bound = "exclusive"
     false_lists_null: bool = False
-    empty_pages: Literal[0, 1] = 0
     beyond_end: Literal[200, 400, 404, 416] = 200
     list_has_updated_at: bool = True
     detail_has_updated_at: bool = True
@@ -206,7 +204,6 @@ class SandboxSettings(BaseModel):
     latency_seconds: float = Field(default=0.0, ge=0)
     random_fault_rate: float = Field(default=0.0, ge=0, le=1)
     random_fault_seed: int = 1
-    random_fault_streak: int = Field(default=2, ge=1)
     audio_url_seconds: float = 3600.0
     recording_bytes: int = Field(default=844, ge=44)
     dead_recording_every: int = Field(default=5, ge=0)

@@ -139,8 +139,9 @@ def test_a_call_that_vanishes_before_its_detail(chain: Chain) -> None:
     assert [row["id"] for row in chain.rows() if row["detail_synced_at"] is None] == [gone]
 
 
-def test_a_key_that_dies_half_way(chain: Chain) -> None:
+def test_a_key_that_dies_half_way(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
     calls = chain.summaries()
+    caplog.set_level("INFO")
     sandbox = chain.sandbox
     key = sandbox.settings.api_keys[sandbox.api_key]
     good = key.model_copy()
@@ -154,6 +155,9 @@ def test_a_key_that_dies_half_way(chain: Chain) -> None:
         chain.enrich(calls, concurrency=8)
     sandbox.before_request = None
     assert chain.details_requested() < CALLS, "it stopped at once"
+    # Airflow folds everything up to the end that it finds.
+    marks = [line for line in caplog.messages if line.startswith("::")]
+    assert marks[-2:] == ["::group::Details, as they come", "::endgroup::"]
 
     sandbox.settings.api_keys[sandbox.api_key] = good
     chain.load(str(chain.enrich(calls).returned))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.chain import Chain, day
+from tests.integration.chain import Chain
 from tests.integration.sensing import Connect
 
 pytestmark = pytest.mark.slow
@@ -22,16 +22,6 @@ EXTRA: dict[str, Any] = {
     "a.b": [],
     "": "empty",
 }
-
-
-def test_pages_of_an_empty_list(chain: Chain) -> None:
-    chain.sandbox.settings.empty_pages = 0
-    chain.sandbox.store.add_agent(name="Nobody calls")
-    chain.run()
-    chain.assert_table_is_truth()
-    chain.interval = "2026-01-05", "2026-01-06"
-    chain.run()
-    chain.assert_table_is_truth(day())
 
 
 @pytest.mark.parametrize(("in_list", "in_detail"), [(True, False), (False, True), (False, False)])

@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_talkpilot.sandbox import BigQueryEmulator, Sandbox
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
+from tests.support.deliveries import CALL_ENDED
 from tests.support.personal import found_in, secrets_of
 from tests.support.tables import assert_equal_rows, expected_rows, spared_of
 from tests.system.conftest import DAY, SCARCE_CALLS, Services, scarce_sandbox
@@ -164,6 +166,13 @@ def test_other_dags_run_when_calls_and_details_have_arrived(stage: Stage) -> Non
     live = [call for call in services.truth(DAY) if call["deleted_at"] is None]
     assert calls[THE_DAY["start"]] == len(live)
     assert len(calls) == len(sources)
+
+
+def test_the_receiver_of_webhooks_is_off_unless_there_is_a_secret(stage: Stage) -> None:
+    url = f"{stage.airflow.url}/talkpilot-webhook/"
+    assert httpx.post(url, json=CALL_ENDED, timeout=60).status_code in (404, 405)
+    health = httpx.get(f"{url}health", timeout=60)
+    assert not health.headers["content-type"].startswith("application/j")
 
 
 def test_a_run_without_an_interval_fails_with_one_clear_line(stage: Stage) -> None:

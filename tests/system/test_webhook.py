@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,13 +73,6 @@ def test_deliveries_to_airflow(airflow: Airflow, tmp_path: Path) -> None:
         log = process.log()
     for hidden in (SECRET, PATH_SECRET, CALL_ENDED["call_id"], *calls):
         assert hidden not in log
-
-
-def test_it_is_off_unless_there_is_a_secret(airflow: Airflow) -> None:
-    assert not [name for name in os.environ if name.startswith("TALKPILOT_WEBHOOK")]
-    with api_server(airflow) as (http, _):
-        assert http.post(f"{PREFIX}/", json=CALL_ENDED).status_code in (404, 405)
-        assert not http.get(f"{PREFIX}/health").headers["content-type"].startswith("application/j")
 
 
 def test_wrong_settings_are_named_in_the_log(airflow: Airflow) -> None:

@@ -93,6 +93,7 @@ RANDOM_FAULTS = (
     Fault(fault="bad_json"),
 )
 """What ``random_fault_rate`` chooses from: the same request succeeds when it is sent again."""
+_MOST_IN_A_ROW = 2
 
 
 class Faults:
@@ -160,7 +161,7 @@ class Faults:
             return None
         self._requests += 1
         rng = random.Random(self._settings.random_fault_seed * 1_000_003 + self._requests)
-        if rng.random() >= rate or self._streak >= self._settings.random_fault_streak:
+        if rng.random() >= rate or self._streak >= _MOST_IN_A_ROW:
             self._streak = 0
             return None
         self._streak += 1

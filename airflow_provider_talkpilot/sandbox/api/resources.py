@@ -186,7 +186,7 @@ class Resources:
         settings = self._state.settings
         if settings.beyond_end != 200 and not rows and paging.page > 1:
             return error(settings.beyond_end, "Requested range not satisfiable")
-        pages = -(-total // paging.limit) if total else settings.empty_pages
+        pages = -(-total // paging.limit)
         pagination = {"page": paging.page, "limit": paging.limit, "total": total, "pages": pages}
         return Reply(
             b'{"data":[' + b",".join(rows) + b'],"pagination":' + to_json(pagination) + b"}"

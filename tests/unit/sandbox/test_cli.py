@@ -77,15 +77,15 @@ def test_everything_starts_and_ctrl_c_stops_it(tmp_path: Path) -> None:
 
 def test_sigterm_and_no_bigquery() -> None:
     command = [*PROGRAM, "--port", "0", "--no-bigquery"]
-    command += ["--era", "spring", "--set", "empty_pages=1", "--set", "windows=sliding"]
+    command += ["--era", "spring", "--set", "beyond_end=404", "--set", "windows=sliding"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         text = read_until_ready(process)
         assert list(exports(text)) == ["AIRFLOW_CONN_TALKPILOT_DEFAULT"]
         assert "280 calls of 2 agents" in text
         [admin] = re.findall(r"http\S+/__sandbox__/", text)
         settings = httpx.get(f"{admin}settings").json()
-        found = [settings[name] for name in ("era", "windows", "empty_pages")]
-        assert found == ["spring", "sliding", 1]
+        found = [settings[name] for name in ("era", "windows", "beyond_end")]
+        assert found == ["spring", "sliding", 404]
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == 0
@@ -95,7 +95,7 @@ def test_sigterm_and_no_bigquery() -> None:
     ("options", "named"),
     [
         (["--calls-per-day", "-1"], "--calls-per-day: "),
-        (["--set", "empty_pages=2"], "--set empty_pages: "),
+        (["--set", "beyond_end=2"], "--set beyond_end: "),
         (["--set", "unheard_of=1"], "--set unheard_of: "),
     ],
 )
