@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from airflow_provider_talkpilot.plugins.overview.records import Run, Summary, Task
@@ -22,11 +22,6 @@ _NOT_STARTED = (None, "scheduled", "queued", "upstream_failed", "skipped", "remo
 _numbers = itertools.count(1)
 
 
-def at(text: str) -> datetime:
-    """A moment in UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
 @dataclass
 class Sync:
     """A run of the four tasks that bring one interval to the table.
@@ -34,7 +29,7 @@ class Sync:
     :param day: the interval's first day.
     :param days: the number of days.
     :param calls: by agent.
-    :param purged: purges that the load of calls brought; all are of the first day.
+    :param purged: purges that the load of calls brought.
     :param states: of single tasks, instead of success.
     :param ended: when the last task ended; the others ended just before.
     :param map_index: of all its tasks.
@@ -56,13 +51,11 @@ class Sync:
     names_of_agents: Mapping[str, str] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=lambda: {"agents": 1, "calls": 2})
     states: Mapping[str, str | None] = field(default_factory=dict)
-    run_state: str = ""
     connection: str = CONNECTION
     dag_id: str = DAG
     run_id: str = ""
     ended: datetime | None = None
     scope: str = "all"
-    agent_ids: Sequence[str] = ()
     map_index: int = -1
     names: Mapping[str, str] = field(default_factory=dict)
     hour_limit: int | None = None
@@ -71,7 +64,7 @@ class Sync:
 
     @property
     def start(self) -> datetime:
-        return at(self.day.isoformat())
+        return datetime.combine(self.day, time(), UTC)
 
     @property
     def end(self) -> datetime:
@@ -87,7 +80,7 @@ class Sync:
         run = Run(
             self.dag_id,
             self.run_id or f"scheduled__{self.start.isoformat()}_{next(_numbers)}",
-            self.run_state or ("failed" if failed else "running" if busy else "success"),
+            "failed" if failed else "running" if busy else "success",
             min(ended, self.end),
         )
         about, figures = self._summaries()
@@ -110,7 +103,7 @@ class Sync:
             "connection_id": self.connection,
             "interval": {"start": self.start.isoformat(), "end": self.end.isoformat()},
         }
-        agent_ids = None if self.scope == "all" else list(self.agent_ids or self.calls)
+        agent_ids = None if self.scope == "all" else list(self.calls)
         manifests = {kind: {"manifest": f"{folder}/{kind}.json"} for kind in ("calls", "details")}
         load = {
             kind: work | manifest | {"kind": "load", "manifest_kind": kind}
@@ -118,13 +111,10 @@ class Sync:
         }
         total = sum(self.calls.values())
         by_day = {
-            (self.day + number * ONE_DAY).isoformat(): {"calls": total // self.days, "purged": 0}
+            (self.day + number * ONE_DAY).isoformat(): {"calls": total // self.days}
             for number in range(self.days)
         }
-        by_day[self.day.isoformat()] = {
-            "calls": total // self.days + total % self.days,
-            "purged": self.purged,
-        }
+        by_day[self.day.isoformat()]["calls"] += total % self.days
         staged = {
             "requests": dict(self.requests),
             "agents": len(self.calls),

@@ -154,7 +154,7 @@ def test_many_runs_take_as_few_queries_as_one(session: Session) -> None:
 
     write(session, Sync(FIRST, calls={ANNA: 1}).tasks())
     for_one = count(1)
-    for number in range(300):
-        ended = NOW - timedelta(minutes=number)
-        write(session, Sync(FIRST, calls={ANNA: 1}, ended=ended).tasks())
+    ends = [NOW - timedelta(minutes=number) for number in range(300)]
+    runs = [Sync(FIRST, calls={ANNA: 1}, ended=ended).tasks() for ended in ends]
+    write(session, [task for run in runs for task in run])
     assert count(301) == for_one
