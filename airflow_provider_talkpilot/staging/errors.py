@@ -29,6 +29,12 @@ class ManifestError(StagingError):
     retryable = False
 
 
+class PartGoneError(ManifestError):
+    """A staged file is gone. If a purge put another in its place, the next try finds that."""
+
+    retryable = True
+
+
 class ColumnChoiceError(StagingError):
     """A column cannot have its choice, or the choice is another one than before."""
 

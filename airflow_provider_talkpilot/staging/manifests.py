@@ -16,7 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
-from airflow_provider_talkpilot.staging.errors import ManifestError, TooManyRejectsError
+from airflow_provider_talkpilot.staging.errors import (
+    ManifestError,
+    PartGoneError,
+    TooManyRejectsError,
+)
 from airflow_provider_talkpilot.staging.names import FileName, Kind
 from airflow_provider_talkpilot.staging.parts import Part
 
@@ -136,19 +140,29 @@ class Manifest(BaseModel):
         for part in self.parts:
             size = storage.size(folder / part.name)
             if size != part.bytes:
-                raise ManifestError(
+                kind = PartGoneError if size is None else ManifestError
+                raise kind(
                     f"The part {folder / part.name} is not what its manifest says "
-                    f"({'gone' if size is None else f'{size} bytes'}, not {part.bytes}): run the "
-                    "task that staged it again."
+                    f"({'gone' if size is None else f'{size} bytes'}, not {part.bytes}). If the "
+                    "next try finds the same, run the task that staged it again."
                 )
 
     def save(self, folder: ObjectStoragePath) -> ObjectStoragePath:
         """Write it under a name with its digest, then delete the checkpoint; return its path.
 
         In this order, one of the two exists at any moment.
+
+        :raises PartGoneError: when another run has deleted or rewritten a part. Before that run
+            deletes one, it looks for manifests that name it, so this looks after it has written.
         """
         path = folder / str(FileName("manifest", self.kind, self.digest))
         storage.put_text(self.model_dump_json(), path)
+        if not self.has_all_files(folder):
+            storage.delete(path)
+            raise PartGoneError(
+                f"Parts of {self.interval} were deleted while the rest was staged: calls in them "
+                "were purged, or another run has loaded them. The next try stages them again."
+            )
         delete_checkpoint(folder, self.kind)
         return path
 

@@ -16,7 +16,7 @@ from fsspec import AbstractFileSystem
 from pydantic import TypeAdapter
 
 from airflow_provider_talkpilot.staging.errors import (
-    ManifestError,
+    PartGoneError,
     StagingError,
     StagingUriError,
     storage_errors,
@@ -236,14 +236,15 @@ def remove_if_empty(folder: ObjectStoragePath) -> None:
 def open_raw(path: ObjectStoragePath) -> Iterator[io.BufferedReader]:
     """Open a staged file for reading.
 
-    :raises ManifestError: when it does not exist.
+    :raises PartGoneError: when it does not exist.
     """
     try:
         with path.fs.open(path.path, "rb", block_size=_READ_BLOCK) as raw:
             yield io.BufferedReader(raw, _READ_BUFFER)
     except FileNotFoundError:
-        raise ManifestError(
-            f"The staged file {path} is gone: run the task that staged it again."
+        raise PartGoneError(
+            f"The staged file {path} is gone. If the next try does not find it either, run the "
+            "task that staged it again."
         ) from None
 
 

@@ -272,26 +272,45 @@ def test_while_another_run_fetches_details(
     assert names(chain.staging_uri) == []
 
 
-def test_while_another_run_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moment", [4, 8], ids=["a checkpoint", "the manifest"])
+def test_while_another_run_walks(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
     """A part of an unfinished walk is rewritten: the walk fails, and the next try walks again."""
     chain.sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
     caller = of_the_first_agent(chain, "erased")
-    save, times = ListManifest.save_checkpoint, list[str]()
+    put, stored = storage.put_text, list[str]()
 
-    def save_and_purge(manifest: ListManifest, folder: Any) -> None:
-        save(manifest, folder)
-        times.append(manifest.kind)
-        if len(times) == 3:
+    def purge_and_put(text: str, target: Any, **how: Any) -> None:
+        stored.append(target.name)
+        if len(stored) == moment:
             assert len(caller.files()) == 1
             purge_elsewhere(chain, caller)
+        put(text, target, **how)
 
-    monkeypatch.setattr(ListManifest, "save_checkpoint", save_and_purge)
+    monkeypatch.setattr(storage, "put_text", purge_and_put)
     walk = partial(chain.extract, dag_id="slow")
-    refused(walk, "The next try walks again", kind=TalkPilotTaskError)
+    refused(walk, "The next try stages them again", kind=TalkPilotTaskError)
     assert caller.files() == []
     chain.clean(*chain.run())
     chain.assert_table_is_truth()
+
+
+def test_while_another_run_loads(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part that it is about to load is rewritten: the next try loads the new one."""
+    caller, walk = Caller(chain, "purged"), str(chain.extract(dag_id="slow").returned)
+
+    def rewrite(*_: object) -> None:
+        monkeypatch.setattr(ListManifest, "require_parts", require_parts)
+        purge_elsewhere(chain, caller)
+        require_parts(*_)
+
+    require_parts: Any = ListManifest.require_parts
+    monkeypatch.setattr(ListManifest, "require_parts", rewrite)
+    refused(partial(chain.load, walk), "gone", kind=TalkPilotTaskError)
+    chain.load(walk)
+    chain.assert_table_is_truth(details=False)
 
 
 def test_a_walk_that_was_interrupted_goes_on(chain: Chain) -> None:
@@ -392,7 +411,7 @@ def test_a_part_that_is_not_whole_is_not_made_to_look_whole(chain: Chain) -> Non
     assert caller.files() == []
     assert not list(local(failed).parent.glob("*-0*.jsonl"))
     assert list(local(far).parent.glob("*-0*.jsonl")), "the walk says nothing of that day"
-    with pytest.raises(AirflowFailException, match=r"gone.* again"):
+    with pytest.raises(TalkPilotTaskError, match=r"gone.* again"):
         chain.load(failed)
     clean_run(chain, "failed")
     chain.assert_table_is_truth()

@@ -34,7 +34,7 @@ from airflow_provider_talkpilot.staging.names import (
     columns_of,
     inbox_folder,
 )
-from airflow_provider_talkpilot.staging.parts import PartWriter, read_records
+from airflow_provider_talkpilot.staging.parts import Part, PartWriter, read_records
 from airflow_provider_talkpilot.staging.rows.columns import KEPT_BY_PURGE
 from airflow_provider_talkpilot.staging.rows.performance import without_personal
 
@@ -188,10 +188,16 @@ def _rewrite(file: File, calls: WalkedCalls) -> None:
         while batch := list(islice(rows, _ROWS)):
             writer.write(batch)
         part = writer.flush()
-    for other in list_files(folder):
+    _replace_in_manifests(file, part)
+    storage.delete(file.path)
+    # A task may have stored its manifest meanwhile, and have found the part still there.
+    _replace_in_manifests(file, part)
+
+
+def _replace_in_manifests(file: File, part: Part | None) -> None:
+    for other in list_files(file.path.parent):
         if other.name.role != "part" and not other.name.unfinished:
             with skip_errors():
                 manifest = read_manifest(other.path)
                 if manifest and manifest.replace_part(file.path.name, part):
                     storage.put_text(manifest.model_dump_json(), other.path)
-    storage.delete(file.path)

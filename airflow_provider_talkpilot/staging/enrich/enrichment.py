@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -15,7 +14,7 @@ from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.enrich.details import DetailBatches
 from airflow_provider_talkpilot.staging.enrich.options import RULES, EnrichOptions
 from airflow_provider_talkpilot.staging.enrich.plan import DetailPlan, KnownDetail, ListedCall
-from airflow_provider_talkpilot.staging.errors import StagingError
+from airflow_provider_talkpilot.staging.errors import PartGoneError
 from airflow_provider_talkpilot.staging.inbox import find_events
 from airflow_provider_talkpilot.staging.inventory import find_related, list_parts, skip_errors
 from airflow_provider_talkpilot.staging.manifests import (
@@ -49,14 +48,6 @@ PLANS = 3
 _EVENT_ROWS = 1000
 
 
-class _PartDeletedError(Exception):
-    """A staged part of details was deleted, so the plan lacks details that are known.
-
-    Another run of the interval loaded and cleaned it, or rewrote it without purged calls. So the
-    warehouse or staging has its details.
-    """
-
-
 def enrich_calls(
     client: TalkPilotClient,
     calls: ObjectStoragePath,
@@ -77,25 +68,25 @@ def enrich_calls(
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
     :raises TooManyRejectsError: when more records than allowed failed validation. The others are
         staged.
-    :raises StagingError: when other runs deleted staged details again and again.
+    :raises PartGoneError: when other runs deleted staged parts again and again.
     """
     options, folder = options or EnrichOptions(), calls.parent
     lists = ListManifest.load(calls)
     require_same_choices(options.choices, lists.columns)
     start = _start(folder, lists)
-    for _ in range(PLANS):
+    for plans_left in reversed(range(PLANS)):
         manifest = start.model_copy(deep=True)
-        with suppress(_PartDeletedError):
+        try:
             _fetch_missing(client, calls, manifest, known, options)
             manifest.require_rejects_within(options.max_rejects, folder)
-            if manifest.has_all_files(folder):
-                break
-        log.info("Staged details of %s were deleted meanwhile: planning anew.", start.interval)
-    else:
-        raise StagingError(
-            f"Staged details of {start.interval} were deleted {PLANS} times meanwhile. What is "
-            "staged is kept, and the next try goes on from it."
-        )
+            path = manifest.save(folder)
+            break
+        except PartGoneError:
+            # Another run of the interval loaded and cleaned it, or rewrote it without purged calls.
+            # So the warehouse or staging has its details, and the plan lacks them.
+            if not plans_left:
+                raise
+            log.info("Staged parts of %s were deleted meanwhile: planning anew.", start.interval)
     if manifest.vanished:
         log.warning(
             "%d call(s) vanished between the list and their detail; the next walk of the interval "
@@ -103,7 +94,7 @@ def enrich_calls(
             manifest.vanished,
         )
     warn_of_drift(manifest.drift, options.choices)
-    return manifest, manifest.save(folder)
+    return manifest, path
 
 
 def _start(folder: ObjectStoragePath, lists: ListManifest) -> DetailsManifest:
@@ -130,7 +121,7 @@ def _fetch_missing(
 ) -> None:
     """Plan, then fetch the missing details. All staged details go into the manifest.
 
-    :raises _PartDeletedError: when a part was deleted while the plan was made.
+    :raises PartGoneError: when a part was deleted while the plan was made.
     """
     folder = calls.parent
     # Read it anew for each plan: a purge may have rewritten the lists too.
@@ -180,7 +171,7 @@ def _take_over(
     :param own: detail parts in this folder.
     :param elsewhere: detail parts of other work on the same calls.
     :param work: its manifest gets the parts with details that the warehouse lacks.
-    :raises _PartDeletedError: when a part of this folder was deleted meanwhile.
+    :raises PartGoneError: when a part of this folder was deleted meanwhile.
     """
     mixed = list[ObjectStoragePath]()
     for path in own:
@@ -204,12 +195,12 @@ def _take_over(
 def _read_own(path: ObjectStoragePath) -> tuple[Part | None, list[dict[str, Any]]]:
     """Read a detail part of this folder; a torn one has no rows.
 
-    :raises _PartDeletedError: when it is gone.
+    :raises PartGoneError: when it is gone.
     """
     if intact := read_intact(path):
         return intact
     if storage.size(path) is None:
-        raise _PartDeletedError
+        raise PartGoneError(f"The part {path} was deleted while the details were planned.")
     log.warning("Not using %s: it is torn.", path)
     return None, []
 

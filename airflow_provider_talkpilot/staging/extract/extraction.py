@@ -17,7 +17,7 @@ from airflow_provider_talkpilot.api.errors import (
     WalkMovedError,
 )
 from airflow_provider_talkpilot.compat import ObjectStoragePath
-from airflow_provider_talkpilot.staging.errors import StagingError, TooManyRejectsError
+from airflow_provider_talkpilot.staging.errors import TooManyRejectsError
 from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions, Walker
 from airflow_provider_talkpilot.staging.manifests import (
     ListManifest,
@@ -116,11 +116,6 @@ def _extract(
         log_group("Lists, agent by agent"),
     ):
         Walker(work, options).walk_agents(agents)
-    if not manifest.has_all_files(folder):
-        raise StagingError(
-            f"Parts of {options.interval} were deleted while the rest was walked: calls in them "
-            "were purged. The next try walks again."
-        )
     try:
         manifest.require_rejects_within(options.max_rejects, folder)
     except TooManyRejectsError:
