@@ -61,12 +61,8 @@ class Prefetch(Generic[Item, Result]):
             if self._on_idle and wait([next_one], IDLE_SECONDS).not_done:
                 yield from self._finished_later_ones()
                 self._on_idle()
-            try:
-                result = next_one.result()
-            finally:
-                if next_one.done():  # not if the wait was interrupted
-                    self._in_flight.popleft()
-            yield result
+            next_one.exception()  # wait for it: if that is interrupted, it stays in flight
+            yield self._in_flight.popleft().result()
 
     def rest(self) -> Iterator[Result]:
         """Submit nothing more; yield the results of the requests in flight, without errors."""

@@ -111,10 +111,7 @@ class Minute:
         if self._ceiling is not None:
             free = min(free, self._ceiling - own - self.window.others(now))
         if free <= 0:
-            wait = self.window.wait_for_room(1 - int(free), now)
-            if wait is None and not self._traffic.in_flight:
-                return self.seconds / LOOKS_PER_MINUTE
-            return wait
+            return self.window.wait_for_room(1 - int(free), now)
         if self._without_headers >= HEADERLESS_RESPONSES:
             return 0
         if self._rate is None or now >= self._rate.read_at + self.seconds:
