@@ -27,7 +27,6 @@ LABELS = {"source": "talkpilot"}
 
 Job = TypeVar("Job", LoadJob, QueryJob)
 
-_ATTEMPTS = 1_000
 _CANCEL_SECONDS = 10.0
 # A deferral itself takes about as long: a job that is done sooner is not worth one.
 SECONDS_BEFORE_DEFERRAL = 5.0
@@ -183,7 +182,8 @@ class Jobs:
         self, name: str, submit: Callable[[str], Job], deferrable: bool, reuse_result: bool
     ) -> Any:
         """Wait for the first job of this name that is not done, or submit the next one."""
-        for number in range(_ATTEMPTS):
+        number = 0
+        while True:
             job_id = f"{name}-{number}"
             job = self._find(job_id)
             if job is None:
@@ -200,7 +200,7 @@ class Jobs:
                 return self._wait(job, deferrable=deferrable, submitted_here=False)
             if reuse_result and not job.error_result:
                 return job
-        raise BigQueryError(f"The job {name} was tried {_ATTEMPTS} times: look at it in BigQuery.")
+            number += 1
 
     def _find(self, job_id: str) -> Any:
         try:

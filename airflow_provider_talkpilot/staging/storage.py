@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
+import tenacity
 from fsspec import AbstractFileSystem
 from pydantic import TypeAdapter
 
@@ -173,13 +174,15 @@ def _appearing(target: ObjectStoragePath) -> Iterator[IO[bytes]]:
             raise
 
 
+# Another task may find the folder empty and remove it at once.
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(FileNotFoundError),
+    stop=tenacity.stop_after_attempt(_MKDIR_TRIES),
+    reraise=True,
+)
 def _create(path: Path) -> IO[bytes]:
     """Create a file, and its folder if that does not exist."""
-    for _ in range(_MKDIR_TRIES):
-        with suppress(FileNotFoundError):
-            return path.open("xb")
-        # Another task may find the folder empty and remove it at once.
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("xb")
 
 

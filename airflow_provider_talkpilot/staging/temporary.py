@@ -21,9 +21,8 @@ def temporary_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        place = ""
-        if tempfile.tempdir:  # tempfile.gettempdir() raises if no folder can be used
-            place = f" in {tempfile.tempdir}"
+        # tempfile.gettempdir() raises if no folder can be used.
+        place = f" in {tempfile.tempdir}" if tempfile.tempdir else ""
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StagingError(
             f"Cannot write a temporary file{place} ({cause}). Check that there is space left, or "
