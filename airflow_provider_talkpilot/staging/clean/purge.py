@@ -132,8 +132,6 @@ def _purge_part(file: File, calls: WalkedCalls) -> bool:
             sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
         is_whole = not file.name.unfinished and sha256.startswith(file.name.checksum)
     except ManifestError:
-        if storage.size(file.path) is None:  # it was deleted meanwhile
-            return False
         age = datetime.now(UTC) - (file.modified or datetime.now(UTC))
         if file.name.unfinished and age < UNFINISHED_AGE:
             return False
