@@ -6,29 +6,23 @@ import json
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 from airflow.utils.cli import suppress_logs_and_warning
 
-from airflow_provider_talkpilot.api import Interval, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import (
-    NotFoundError,
-    PermissionDeniedError,
-)
-from airflow_provider_talkpilot.api.exchange import Request
+from airflow_provider_talkpilot.api import Interval
 from airflow_provider_talkpilot.api.walk import PAGE_LIMIT, call_walk
 from airflow_provider_talkpilot.bigquery.client import bigquery_client
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import get_variable, read_settings_as_server
 from airflow_provider_talkpilot.exceptions import TYPED_ERRORS
+from airflow_provider_talkpilot.hooks.access import Findings, find_access
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     is_given,
     one_of,
-    optional,
     read_accounts,
     read_agents,
     read_choices,
@@ -42,7 +36,7 @@ from airflow_provider_talkpilot.staging.progress import PER_HOUR, PER_MINUTE, du
 from airflow_provider_talkpilot.staging.rows.choices import details_are_wanted
 from airflow_provider_talkpilot.staging.storage import delete, parse_uri, put_text, remove_if_empty
 
-OK, NOTE, MISSING = "ok", "note", "missing"
+Value = TypeVar("Value")
 # Google's library retries for ten minutes.
 _GOOGLE_SECONDS = 20.0
 _PURPOSES = {
@@ -51,31 +45,6 @@ _PURPOSES = {
     "performance": "lists of performance records",
     "details": "details, at most: none for those that staging or the table has complete",
 }
-
-
-class Finding(NamedTuple):
-    """The state of one part of what the DAGs need.
-
-    :param state: ``ok``; ``note`` if a load works and could do better; or ``missing``.
-    :param message: one line; it names the cure.
-    """
-
-    part: str
-    state: str
-    message: str
-
-
-@contextmanager
-def _part(findings: list[Finding], part: str) -> Iterator[Callable[..., None]]:
-    """Return a function that adds a finding; an error in the block is a finding too."""
-
-    def add(message: str, state: str = OK) -> None:
-        findings.append(Finding(part, state, message))
-
-    try:
-        yield add
-    except TYPED_ERRORS as error:
-        add(str(error), MISSING)
 
 
 @suppress_logs_and_warning
@@ -87,83 +56,37 @@ def check(options: Namespace) -> None:
     :raises SystemExit: with 1 when something is missing.
     """
     read_settings_as_server()
-    findings = list[Finding]()
-    with _part(findings, "connection") as add:
-        hook = TalkPilotHook(options.conn_id)
-        if unused := hook.fields().unused:
-            add(unused, NOTE)
-        with hook.get_conn(max_wait=5, tries=2, timeout=10) as client:
-            version = client.health().version or "unknown"
-            add(f"TalkPilot responds at {client.base_url} (version {version}).")
-            _check_key(findings, client)
+    findings, named, performance = Findings(), list[str](), "off"
+    with findings.part("Variables"):
+        named = _variable("agent_ids", read_agents, [])
+        performance = _variable("performance", one_of(MODES), "auto")
+    find_access(findings, TalkPilotHook(options.conn_id), named, performance)
     places = {"staging": options.staging_uri or get_variable("talkpilot_staging_uri") or ""}
-    if recordings := read_text("recordings_uri", get_variable("talkpilot_recordings_uri")):
+    if recordings := _variable("recordings_uri", read_text, ""):
         places["recordings"] = recordings
     for part, uri in places.items():
-        with _part(findings, part) as add:
+        with findings.part(part) as add:
             folder = parse_uri(uri)
             put_text("", folder / CHECK_FILE)
             delete(folder / CHECK_FILE)
             remove_if_empty(folder)
             add(f"A file can be written to {folder}, and deleted.")
-    with _part(findings, "table") as add:
+    with findings.part("table") as add:
         add(_check_table(options.table or get_variable("talkpilot_bigquery_table"), options))
-    is_good = all(finding.state != MISSING for finding in findings)
     if options.json:
         found = [finding._asdict() for finding in findings]
-        print(json.dumps({"ok": is_good, "findings": found}))
+        print(json.dumps({"ok": not findings.missing, "findings": found}))
     else:
         for part, state, message in findings:
             print(f"{state:<8} {part:<12} {message}")
-    if not is_good:
+    if findings.missing:
         sys.exit(1)
 
 
-def _check_key(findings: list[Finding], client: TalkPilotClient) -> None:
-    agents, one = list[str](), {"page": "1", "limit": "1"}
-    with _part(findings, "agents") as add:
-        agents = optional(read_agents)("agent_ids", get_variable("talkpilot_agent_ids")) or []
-        try:
-            visible = [agent.id for agent in client.agents()]
-        except PermissionDeniedError as error:
-            if not agents:
-                raise
-            add(f"Loads take the {len(agents)} that are named. {error}", NOTE)
-        else:
-            add(*_compare_agents(agents, visible))
-            agents = agents or visible
-    if agents:
-        with _part(findings, "calls") as add:
-            client.fetch(Request("calls", f"agents/{agents[0]}/calls", one))
-            add("The key can read calls.")
-        with _part(findings, "performance") as add:
-            mode = one_of(MODES)("performance", get_variable("talkpilot_performance"))
-            try:
-                if mode != "off":
-                    path = f"agents/{agents[0]}/performance"
-                    client.fetch(Request("performance", path, one))
-                    add("The key can read performance records.")
-            except (PermissionDeniedError, NotFoundError) as error:
-                if mode == "required":
-                    raise
-                add(f"Scores come from details alone. {error}", NOTE)
-    with _part(findings, "limits") as add:
-        minute, hour = client.quota.per_minute, client.quota.per_hour
-        default = f"{PER_HOUR:,} an hour (TalkPilot's default, for the connection names no other)"
-        by_minute = f"{minute:,} request(s)" if minute else "TalkPilot names no number of requests"
-        add(f"{by_minute} a minute; {f'{hour:,} an hour' if hour else default}.")
-
-
-def _compare_agents(named: list[str], visible: list[str]) -> tuple[str, str]:
-    if not visible:
-        cure = "add agents to the key in TalkPilot's dashboard"
-        return f"The key can see no agent, so there are no calls: {cure}.", MISSING
-    if unseen := [agent for agent in named if agent not in visible]:
-        return (
-            f"The key cannot see {', '.join(unseen)}: add it to the key in TalkPilot's dashboard, "
-            "or take it out of the Variable talkpilot_agent_ids."
-        ), MISSING
-    return f"The key can see {len(visible)} agent(s); loads take {len(named) or 'all'}.", OK
+def _variable(name: str, read: Callable[[str, Any], Value], default: Value) -> Value:
+    """Read a Variable as the shipped DAGs' operators do."""
+    value = get_variable(f"talkpilot_{name}")
+    return read(name, value) if is_given(value) else default
 
 
 def _check_table(name: str | None, options: Namespace) -> str:
@@ -171,17 +94,16 @@ def _check_table(name: str | None, options: Namespace) -> str:
     from google.cloud.bigquery.retry import DEFAULT_RETRY
 
     from airflow_provider_talkpilot.bigquery.target import (
-        LOCATION_VARIABLE,
         check_target,
         find_table,
     )
 
     target = TableId.parse(name or "")
-    location = read_text("location", get_variable(LOCATION_VARIABLE))
+    location = _variable("bigquery_location", read_text, None)
     today = datetime.now(UTC)
-    choices = read_choices("columns", get_variable("talkpilot_columns"))
-    columns = column_choices(choices, HASH_CONN_ID).recorded
-    chain = read_accounts("impersonation_chain", options.impersonation_chain)
+    columns = column_choices(_variable("columns", read_choices, {}), HASH_CONN_ID).recorded
+    chain = options.impersonation_chain
+    chain = chain and read_accounts("impersonation_chain", chain)
     with bigquery_client(options.gcp_conn_id, location, chain) as client:
         retry = DEFAULT_RETRY.with_timeout(_GOOGLE_SECONDS)
         client.query("SELECT 1", retry=retry, job_retry=None).result(timeout=60)
@@ -214,12 +136,14 @@ def plan(options: Namespace) -> None:
 def _print_plan(options: Namespace) -> None:
     interval = Interval.parse(options.start, options.end)
     interval.require_over()
-    named = options.agent_id or get_variable("talkpilot_agent_ids")
-    agents = optional(read_agents)("agent_ids", named)
-    records = one_of(MODES)("performance", get_variable("talkpilot_performance")) != "off"
-    rule = one_of(RULES)("details", get_variable("talkpilot_details"))
-    columns = read_choices("columns", get_variable("talkpilot_columns"))
-    archives = is_given(get_variable("talkpilot_recordings_uri"))
+    if options.agent_id:
+        agents: list[str] | None = read_agents("--agent-id", options.agent_id)
+    else:
+        agents = _variable("agent_ids", read_agents, None)
+    records = _variable("performance", one_of(MODES), "auto") != "off"
+    rule = _variable("details", one_of(RULES), "until_complete")
+    columns: dict[str, str] = _variable("columns", read_choices, {})
+    archives = _variable("recordings_uri", read_text, "") != ""
     fetches_details = rule != "by_webhook" and (details_are_wanted(columns) or archives)
     calls = pages = rows = size = 0
     with TalkPilotHook(options.conn_id).get_conn() as client:

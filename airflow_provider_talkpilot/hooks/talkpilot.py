@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import cached_property
 from typing import Any, Self
 
 import tenacity
@@ -24,18 +25,17 @@ from airflow_provider_talkpilot.api.async_client import AsyncTalkPilotClient
 from airflow_provider_talkpilot.api.errors import (
     ConfigurationError,
     InvalidRecordError,
-    TalkPilotError,
 )
-from airflow_provider_talkpilot.api.exchange import Request
 from airflow_provider_talkpilot.api.quota import Ledger
 from airflow_provider_talkpilot.api.redaction import holds_key
-from airflow_provider_talkpilot.api.walk import WALK_AGAIN, RecordPage, Walk
+from airflow_provider_talkpilot.api.walk import WALK_AGAIN, RecordPage
 from airflow_provider_talkpilot.compat import (
     AirflowNotFoundException,
     BaseHook,
     Connection,
     explain_missing_connection,
 )
+from airflow_provider_talkpilot.hooks.access import OK, Findings, find_access
 from airflow_provider_talkpilot.hooks.connection import (
     FIELD_BEHAVIOUR,
     URI_SHAPE,
@@ -196,9 +196,10 @@ class TalkPilotHook(BaseHook):
         create = sync_to_async(lambda: AsyncTalkPilotClient(**self._arguments()))
         return await create()
 
+    @cached_property
     def fields(self) -> ConnectionFields:
         """
-        Read the fields of the connection; nothing is sent.
+        The fields of the connection, read once; nothing is sent.
 
         :raises ConfigurationError: when there is no such connection, or it can never work.
         """
@@ -228,22 +229,20 @@ class TalkPilotHook(BaseHook):
 
         :return: whether a DAG can use the connection, and one line that says why or what to do.
         """
-        is_good, message, unused = False, "", ""
+        findings = Findings()
         try:
-            unused = self.fields().unused
-            with self.get_conn(max_wait=5, tries=2, timeout=10) as client:
-                is_good, message = True, _describe_access(client)
-        except TalkPilotError as error:
-            message = str(error)
+            find_access(findings, self)
         except Exception as error:  # noqa: BLE001  # its text may quote a secret
-            message = f"{type(error).__name__}: the connection could not be tested."
-        return is_good, f"{message} {unused}".rstrip()
+            return False, f"{type(error).__name__}: the connection could not be tested."
+        is_good = not findings.missing
+        told = [each.message for each in findings if is_good or each.state != OK]
+        return is_good, " ".join(told)
 
     def _arguments(
         self, max_wait: float | None = None, ledger: Ledger | None = None
     ) -> dict[str, Any]:
         """Return the arguments that both clients need."""
-        fields = self.fields()
+        fields = self.fields
         if fields.unused:
             self.log.warning("%s", fields.unused)
         options = fields.options
@@ -260,22 +259,3 @@ class TalkPilotHook(BaseHook):
             include={"timeout", "connect_timeout", "tries"}, exclude_none=True
         )
         return {"base_url": fields.base_url, "api_key": fields.api_key, "quota": quota, **times}
-
-
-def _describe_access(client: TalkPilotClient) -> str:
-    """Describe what the key allows of what the DAGs need; it costs three requests."""
-    version = client.health().version or "unknown"
-    one = {"page": "1", "limit": "1"}
-    agents = Walk("agents", "agents")
-    rows = agents.read_rows(client.fetch(Request("agents", "agents", one)))
-    message = f"TalkPilot responds at {client.base_url} (version {version})."
-    if not rows:
-        return (
-            f"{message} The key can see no agent, so there will be no calls. If you expect some, "
-            "look at the key's agents in TalkPilot's dashboard."
-        )
-    client.fetch(Request("calls", f"agents/{rows[0]['id']}/calls", one))
-    message += f" The key can see {agents.total} agent(s) and read their calls."
-    if client.quota.per_minute:
-        message += f" Up to {client.quota.per_minute:,} request(s) a minute can be sent."
-    return message

@@ -2,22 +2,13 @@
 
 A rendered template is text, or a Python object in a DAG with ``render_template_as_native_obj``. The
 readers (``read_…``) return the same value for both. They raise an error that names the argument.
-
-An argument is *not given* when it is None, an empty text, or one of the texts ``None`` and
-``null``, which templates write for a missing value. There are three kinds of readers:
-
-- Those of arguments that are needed raise an error then: :func:`read_name`, :func:`read_uri`,
-  :func:`read_table`.
-- The others return their default: None, False, or the first of several words.
-- :func:`optional` makes a reader that also returns None, but refuses the text ``None``. It is for
-  defaults that mean more work, such as every agent.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -29,11 +20,7 @@ from airflow_provider_talkpilot.api.errors import ConfigurationError, IntervalEr
 from airflow_provider_talkpilot.api.redaction import plain
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import XComArg
-from airflow_provider_talkpilot.exceptions import (
-    TYPED_ERRORS,
-    TalkPilotArgumentError,
-    TalkPilotTaskFailError,
-)
+from airflow_provider_talkpilot.exceptions import TYPED_ERRORS, TalkPilotArgumentError
 from airflow_provider_talkpilot.staging.rows.choices import checked_choices
 from airflow_provider_talkpilot.staging.storage import normal_uri
 
@@ -46,6 +33,9 @@ Choice = TypeVar("Choice", bound=str)
 MOST_DAYS = 36_500
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
+# How templates write a missing value.
+_MISSING = ("None", "null")
+_NEEDED: Any = object()
 
 
 class Argument(Generic[Value]):
@@ -54,16 +44,25 @@ class Argument(Generic[Value]):
     So a bad value fails when the operator is made, and a template's bad result fails before the
     task runs. A template, or the output of another task, stays as it is until Airflow renders it.
 
+    A template that renders to None is an error. It is no default, because that can mean more work:
+    every agent, every column, or the run's own interval. Airflow renders None for the XCom of a
+    task that was skipped or marked as succeeded.
+
     :param read: returns the value, from the argument's name and from what was given.
-    :param may_be_missing: whether the XCom of another task may be missing. Airflow renders None for
-        a task that was skipped or marked as succeeded. For most arguments that is an error: their
-        default would mean every agent, every column, or the run's own interval.
-    :raises TalkPilotArgumentError: when the value cannot be read.
-    :raises TalkPilotTaskFailError: when the XCom of another task is missing.
+    :param default: the value if None or an empty text was given. Without a default, the reader gets
+        that too.
+    :param may_be_missing: whether a template may render to None.
+    :raises TalkPilotArgumentError: when the value cannot be read, or is missing.
     """
 
-    def __init__(self, read: Callable[[str, Any], Value], *, may_be_missing: bool = False) -> None:
-        self._read, self._may_be_missing = read, may_be_missing
+    def __init__(
+        self,
+        read: Callable[[str, Any], Value],
+        *,
+        default: Value = _NEEDED,
+        may_be_missing: bool = False,
+    ) -> None:
+        self._read, self._default, self._may_be_missing = read, default, may_be_missing
 
     def __set_name__(self, operator: type[BaseOperator], name: str) -> None:
         self._name = name
@@ -73,19 +72,19 @@ class Argument(Generic[Value]):
         return cast(Value, operator.__dict__.get(self._name))
 
     def __set__(self, operator: object, value: Any) -> None:
-        before = operator.__dict__.get(self._name)
-        if value in (None, "None") and not self._may_be_missing and (task := _xcom_task(before)):
-            raise TalkPilotTaskFailError(
-                f"{self._name} rendered to nothing: the task {task} that gives it was skipped, was "
-                "marked as succeeded, has do_xcom_push=False, or its XCom is gone. Clear that "
-                "task, so that it runs again and pushes one."
-            )
-        if value is None and isinstance(before, str):
-            value = "None"  # the same as where templates render to text
-        if _holds_template(before) or not _holds_template(value):
+        template = operator.__dict__.get(self._name)
+        is_rendered = _holds_template(template)
+        if is_rendered and not self._may_be_missing and _is_missing(value):
+            raise TalkPilotArgumentError(f"{self._name} rendered to nothing: {_why(template)}")
+        if is_rendered or not _holds_template(value):
             with _argument_errors():
-                value = self._read(self._name, value)
+                value = self._value(value)
         operator.__dict__[self._name] = value
+
+    def _value(self, given: Any) -> Value:
+        if self._default is not _NEEDED and not is_given(given):
+            return self._default
+        return self._read(self._name, given)
 
 
 def checked(name: str, value: Value, kind: Any, **bounds: Any) -> Value:
@@ -104,34 +103,18 @@ def check_bounds(start: Any, end: Any) -> None:
 
     :raises TalkPilotArgumentError: when they make no interval.
     """
-    if (is_given(start) or is_given(end)) and not _holds_template((start, end)):
+    if not (start is None is end or _holds_template((start, end))):
         with _argument_errors():
-            read_interval({}, start, end)
+            Interval.parse(start, end)
 
 
 def is_given(value: object) -> bool:
-    """Return whether an argument is given; see the top of this module."""
-    if isinstance(value, str):
-        return value.strip() not in ("", "None", "null")
-    return value is not None
+    """Return whether a value is not None, an empty text, or the text of a missing value."""
+    return not (_is_missing(value) or (isinstance(value, str) and not value.strip()))
 
 
-def optional(read: Callable[[str, Any], Value]) -> Callable[[str, Any], Value | None]:
-    """Make a reader that returns None for what is not given, and refuses the text ``None``."""
-
-    def read_given(name: str, value: Any) -> Value | None:
-        if isinstance(value, str) and value.strip() == "None":
-            raise ConfigurationError(
-                f"{name} is the text None: its template found nothing, such as the XCom of a task "
-                f"that was skipped. Make it give {name}, or an empty text for the default."
-            )
-        return read(name, value) if is_given(value) else None
-
-    return read_given
-
-
-def read_name(name: str, value: Any) -> str:
-    """Read a text that must not be empty. Native rendering can make a number of a name."""
+def read_text(name: str, value: Any) -> str:
+    """Read a text that is not empty. Native rendering can make a number of one."""
     if not is_given(value):
         raise ConfigurationError(f"{name} is empty: give a text.")
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -144,88 +127,70 @@ def read_name(name: str, value: Any) -> str:
     return str(value).strip()
 
 
-def read_text(name: str, value: Any) -> str | None:
-    """Read a text; None by default."""
-    return read_name(name, value) if is_given(value) else None
-
-
 def read_flag(name: str, value: Any) -> bool:
-    """Read a flag; False by default."""
-    text = str(value).strip().lower() if is_given(value) else "false"
+    """Read a flag."""
+    text = str(value).strip().lower()
     if text not in _YES + _NO:
         raise ConfigurationError(f"{name} is {plain(repr(value))}: give true or false.")
     return text in _YES
 
 
-def one_of(choices: Iterable[Choice]) -> Callable[[str, Any], Choice]:
-    """Make a reader of one of several words; the first by default."""
-    words = {str(word): word for word in choices}
+def one_of(choices: Collection[Choice]) -> Callable[[str, Any], Choice]:
+    """Make a reader of one of several words."""
 
     def read(name: str, value: Any) -> Choice:
-        text = read_text(name, value) or next(iter(words))
-        if text not in words:
-            raise ConfigurationError(f"{name} is {text[:40]!r}: give {' or '.join(words)}.")
-        return words[text]
+        text = read_text(name, value)
+        for choice in choices:
+            if choice == text:
+                return choice
+        raise ConfigurationError(f"{name} is {text[:40]!r}: give {' or '.join(choices)}.")
 
     return read
 
 
-def read_list(name: str, value: Any) -> list[Any] | None:
-    """Read a list, or the text of one; None by default. Any other text is a list of itself."""
-    parsed = _parsed(value)
-    if parsed is None:
-        return None
+def read_list(name: str, value: Any) -> list[Any]:
+    """Read a list that is not empty, or the text of one. Any other text is a list of itself."""
+    parsed = parse(value)
     if isinstance(parsed, str | UUID):
         return [str(parsed).strip()]
     if isinstance(parsed, bytes) or not isinstance(parsed, Sequence):
         raise ConfigurationError(f"{name} is no list: give a JSON list, or nothing.")
-    return list(parsed)
-
-
-def read_some(name: str, value: Any) -> list[Any] | None:
-    """Read a list as :func:`read_list`, and refuse an empty one: it is not the default."""
-    items = read_list(name, value)
-    if items == []:
+    if not parsed:
         raise ConfigurationError(
             f"{name} is an empty list, and that is not the default: leave {name} out for the "
             "default, or skip the task where the list may be empty."
         )
-    return items
+    return list(parsed)
 
 
 def read_object(name: str, value: Any) -> dict[str, Any]:
-    """Read an object by column, or the text of one; an empty one by default."""
-    parsed = _parsed(value)
-    if parsed is None:
-        return {}
+    """Read an object by column, or the text of one."""
+    parsed = parse(value)
     if not isinstance(parsed, Mapping):
         raise ConfigurationError(f'{name} is no JSON object: write such as {{"note": "…"}}.')
     return dict(parsed)
 
 
 def read_json(_: str, value: Any) -> str:
-    """Return the JSON text of an argument that has a parser of its own; empty by default."""
-    parsed = _parsed(value)
-    if parsed is None:
-        return ""
+    """Return the JSON text of an argument that has a parser of its own."""
+    parsed = parse(value)
     return parsed if isinstance(parsed, str) else json.dumps(parsed, default=str)
 
 
-def read_agents(name: str, value: Any) -> list[str] | None:
-    """Read UUIDs of agents, each once; None, for every agent of the key, by default."""
-    agents = read_some(name, value)
+def read_agents(name: str, value: Any) -> list[str]:
+    """Read UUIDs of agents, each once."""
     # Each in one form: the name of the folder in staging is made of them.
-    return agents and list(dict.fromkeys(require_uuid("agent id", agent) for agent in agents))
+    return [*dict.fromkeys(require_uuid("agent id", agent) for agent in read_list(name, value))]
 
 
-def read_staging(name: str, value: Any) -> str:
+def read_staging(_: str, value: Any) -> str:
     """Read the root of staging; see :func:`normal_uri`."""
-    return normal_uri(read_text(name, value) or "")
+    return normal_uri(str(value) if is_given(value) else "")
 
 
 def read_uri(name: str, value: Any) -> str:
     """Read a URI of another place in object storage; see :func:`normal_uri`."""
-    return normal_uri(read_name(name, value), name)
+    return normal_uri(read_text(name, value), name)
 
 
 def read_days(name: str, value: Any) -> int:
@@ -238,15 +203,17 @@ def read_days(name: str, value: Any) -> int:
     return int(text)
 
 
-def read_bound(name: str, value: Any) -> date | str | None:
-    """Read a bound of an interval; None by default. :func:`read_interval` checks it."""
+def read_bound(name: str, value: Any) -> date | str:
+    """Read a bound of an interval, which :func:`check_bounds` and :func:`read_interval` check."""
     return value if isinstance(value, date) else read_text(name, value)
 
 
-def read_interval(context: Context, start: Any, end: Any) -> Interval:
+def read_interval(
+    context: Context, start: date | str | None = None, end: date | str | None = None
+) -> Interval:
     """Return the interval of these bounds; without bounds, the run's data interval."""
-    if is_given(start) or is_given(end):
-        return Interval.parse(read_bound("start", start), read_bound("end", end))
+    if start is not None or end is not None:
+        return Interval.parse(start, end)
     first, last = context.get("data_interval_start"), context.get("data_interval_end")
     if first is None or last is None:
         raise IntervalError(
@@ -264,14 +231,27 @@ def read_choices(name: str, value: Any) -> dict[str, str]:
 
 def read_table(name: str, value: Any) -> str:
     """Read a table's name, ``project.dataset.table``."""
-    return str(TableId.parse(read_text(name, value)))
+    return str(TableId.parse(read_text(name, value) if is_given(value) else None))
 
 
-def read_accounts(name: str, value: Any) -> str | list[str] | None:
-    """Read an impersonation chain: a service account or a list of them; None by default."""
-    accounts = read_some(name, value)
-    accounts = accounts and [read_name(name, account) for account in accounts]
-    return accounts[0] if accounts and len(accounts) == 1 else accounts
+def read_accounts(name: str, value: Any) -> str | list[str]:
+    """Read an impersonation chain: a service account or a list of them."""
+    accounts = [read_text(name, account) for account in read_list(name, value)]
+    return accounts[0] if len(accounts) == 1 else accounts
+
+
+def parse(value: Any) -> Any:
+    """Parse a text that is JSON, or a list or dict as Python prints it."""
+    if not isinstance(value, str):
+        return value
+    with suppress(ValueError, RecursionError):
+        return json.loads(value)
+    # A template prints lists and dicts in this way.
+    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        literal = ast.literal_eval(value.strip())
+        if isinstance(literal, list | tuple | dict):
+            return literal
+    return value
 
 
 @contextmanager
@@ -283,27 +263,20 @@ def _argument_errors() -> Iterator[None]:
         raise TalkPilotArgumentError(str(error), error) from None
 
 
-def _xcom_task(template: Any) -> str:
-    """Name the task whose XCom a template takes; an empty text where it takes none."""
-    if isinstance(template, XComArg):
-        return str(getattr(getattr(template, "operator", None), "task_id", "upstream"))
-    return "upstream" if isinstance(template, str) and "xcom_pull" in template else ""
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.strip() in _MISSING)
 
 
-def _parsed(value: Any) -> Any:
-    """Parse a text that is JSON, or a list or dict as Python prints it; None if not given."""
-    if not is_given(value):
-        return None
-    if not isinstance(value, str):
-        return value
-    with suppress(ValueError, RecursionError):
-        return json.loads(value)
-    # A template prints lists and dicts in this way.
-    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-        literal = ast.literal_eval(value.strip())
-        if isinstance(literal, list | tuple | dict):
-            return literal
-    return value
+def _why(template: Any) -> str:
+    """Explain why a template may have rendered to None."""
+    if isinstance(template, XComArg) or "xcom_pull" in str(template):
+        task = getattr(getattr(template, "operator", None), "task_id", "upstream")
+        return (
+            f"the task {task} that gives it was skipped, was marked as succeeded, has "
+            "do_xcom_push=False, or its XCom is gone. Clear that task, so that it runs again and "
+            "pushes one."
+        )
+    return "correct the template, or make it render to an empty text where that is allowed."
 
 
 def _holds_template(value: Any) -> bool:

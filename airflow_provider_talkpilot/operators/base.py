@@ -18,7 +18,6 @@ from airflow_provider_talkpilot.exceptions import (
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     read_accounts,
-    read_name,
     read_text,
 )
 
@@ -55,9 +54,9 @@ class TalkPilotBigQueryOperator(BaseOperator):
         (templated)
     """
 
-    gcp_conn_id = Argument(read_name)
-    location = Argument(read_text)
-    impersonation_chain = Argument(read_accounts)
+    gcp_conn_id = Argument(read_text)
+    location = Argument(read_text, default=None)
+    impersonation_chain = Argument(read_accounts, default=None)
     # Describes what the task read and wrote, once it has.
     _lineage: Callable[[], OperatorLineage[Any, Any]] | None = None
 

@@ -16,11 +16,10 @@ from airflow_provider_talkpilot.links.talkpilot import BigQueryJobLink, BigQuery
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
-    optional,
     read_days,
     read_flag,
+    read_list,
     read_object,
-    read_some,
     read_table,
     read_text,
     read_uri,
@@ -90,10 +89,10 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
     manifest_uri = Argument(read_uri)
     table = Argument(read_table)
-    policy_tags = Argument(optional(read_object))
-    confirm_erasure = Argument(read_flag)
-    recordings_uri = Argument(optional(read_uri))
-    recordings_keep_days = Argument(optional(read_days))
+    policy_tags = Argument(read_object, default=None)
+    confirm_erasure = Argument(read_flag, default=False)
+    recordings_uri = Argument(read_uri, default=None)
+    recordings_keep_days = Argument(read_days, default=None)
     operator_extra_links = (BigQueryTableLink(), BigQueryJobLink())
     ui_color = "#d6e9f8"
 
@@ -231,8 +230,8 @@ class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
     """
 
     table = Argument(read_table)
-    views = Argument(read_some)
-    prefix = Argument(read_text)
+    views = Argument(read_list, default=None)
+    prefix = Argument(read_text, default="")
     ui_color = "#d6e9f8"
 
     def __init__(
@@ -257,6 +256,6 @@ class TalkPilotCreateViewsOperator(TalkPilotBigQueryOperator):
                 client,
                 TableId.parse(self.table),
                 self.views or tuple(VIEWS),
-                prefix=self.prefix or "",
+                prefix=self.prefix,
                 location=self.location,
             )

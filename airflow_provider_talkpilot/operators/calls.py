@@ -12,7 +12,6 @@ from airflow_provider_talkpilot.api.errors import ConfigurationError
 from airflow_provider_talkpilot.api.http.address import is_loopback
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
-from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.operators.arguments import (
     MOST_DAYS,
     Argument,
@@ -20,7 +19,6 @@ from airflow_provider_talkpilot.operators.arguments import (
     checked,
     is_given,
     one_of,
-    optional,
     read_agents,
     read_bound,
     read_days,
@@ -38,6 +36,7 @@ from airflow_provider_talkpilot.staging.enrich.enrichment import enrich_calls
 from airflow_provider_talkpilot.staging.enrich.options import (
     MOST_IN_FLIGHT,
     RULES,
+    Details,
     EnrichOptions,
 )
 from airflow_provider_talkpilot.staging.enrich.plan import KnownDetail
@@ -45,6 +44,7 @@ from airflow_provider_talkpilot.staging.extract.extraction import extract_calls
 from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.names import interval_folder, scope_of
+from airflow_provider_talkpilot.staging.rows.choices import ColumnChoices, details_are_wanted
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
 
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
     staging_uri = Argument(read_staging)
-    agent_ids = Argument(optional(read_agents))
-    start = Argument(read_bound)
-    end = Argument(read_bound)
-    agent_prompts = Argument(read_flag)
+    agent_ids = Argument(read_agents, default=None)
+    start = Argument(read_bound, default=None)
+    end = Argument(read_bound, default=None)
+    agent_prompts = Argument(read_flag, default=False)
 
     def __init__(
         self,
@@ -103,11 +103,11 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_bounds(start, end)
         self.staging_uri = staging_uri
         self.agent_ids = agent_ids
         self.start = start
         self.end = end
+        check_bounds(self.start, self.end)
         self.done = checked("done", done, bool | None)
         self.phone_number = checked("phone_number", phone_number, str | None, pattern=r"\S")
         self.search = checked("search", search, str | None, pattern=r"\S")
@@ -137,7 +137,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             filters=options.filters,
             interval=options.interval,
             columns=options.choices.recorded,
-            api_key=TalkPilotHook(self.talkpilot_conn_id).fields().api_key if selection else "",
+            api_key=self.hook.fields.api_key if selection else "",
         )
         if options.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", options.choices)
@@ -216,11 +216,11 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
         (values that did not fit, by column).
     """
 
-    enrich = Argument(read_flag)
-    details = Argument(one_of(RULES))
-    recordings_uri = Argument(optional(read_uri))
-    recordings_backfill = Argument(read_flag)
-    recordings_keep_days = Argument(optional(read_days))
+    enrich = Argument(read_flag, default=False)
+    details = Argument[Details](one_of(RULES), default="until_complete")
+    recordings_uri = Argument(read_uri, default=None)
+    recordings_backfill = Argument(read_flag, default=False)
+    recordings_keep_days = Argument(read_days, default=None)
 
     def __init__(
         self,
@@ -254,11 +254,15 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
             raise AirflowSkipException("Details are turned off for this run.")
         return super()._run(context)
 
-    def _work(self, client: TalkPilotClient, context: Context) -> str:
-        path = self._calls_path
-        calls = ListManifest.load(path)
-        choices, archive = self._read_choices(calls), self._archive(client)
-        if not choices.details_are_wanted and archive is None:
+    def _stage(
+        self,
+        client: TalkPilotClient,
+        path: ObjectStoragePath,
+        calls: ListManifest,
+        choices: ColumnChoices,
+    ) -> str:
+        archive = self._archive(client)
+        if not details_are_wanted(choices.recorded) and archive is None:
             raise AirflowSkipException(
                 "Details are not fetched: what they have, transcript and final_score, is dropped."
             )

@@ -12,9 +12,10 @@ from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
     is_given,
+    parse,
     read_flag,
-    read_list,
     read_staging,
+    read_uri,
 )
 from airflow_provider_talkpilot.operators.base import Summary, airflow_errors
 from airflow_provider_talkpilot.staging.clean.cleanup import MAX_AGE, clean_staging
@@ -27,13 +28,10 @@ if TYPE_CHECKING:
 
 def read_manifests(name: str, value: Any) -> list[str]:
     """Read URIs of manifests. Mapped tasks give lists of them, and skipped tasks give nothing."""
-    uris = list[str]()
-    for item in read_list(name, value) or ():
-        if not isinstance(item, str):
-            uris += read_manifests(name, item)
-        elif is_given(item):
-            uris.append(item.strip())
-    return uris
+    parsed = parse(value)
+    if isinstance(parsed, Sequence) and not isinstance(parsed, str | bytes):
+        return [uri for item in parsed for uri in read_manifests(name, item)]
+    return [read_uri(name, parsed)] if is_given(parsed) else []
 
 
 class TalkPilotCleanStagingOperator(BaseOperator):
@@ -63,7 +61,7 @@ class TalkPilotCleanStagingOperator(BaseOperator):
     staging_uri = Argument(read_staging)
     # The enrich task is skipped in runs without details.
     manifest_uris = Argument(read_manifests, may_be_missing=True)
-    keep_staged = Argument(read_flag)
+    keep_staged = Argument(read_flag, default=False)
     ui_color = "#eeeeee"
 
     def __init__(

@@ -11,9 +11,10 @@ from airflow_provider_talkpilot.staging.extract.extraction import extract_perfor
 from airflow_provider_talkpilot.staging.extract.walker import ExtractOptions
 from airflow_provider_talkpilot.staging.manifests import ListManifest
 from airflow_provider_talkpilot.staging.names import scope_of
+from airflow_provider_talkpilot.staging.rows.choices import ColumnChoices
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.compat import Context
+    from airflow_provider_talkpilot.compat import ObjectStoragePath
 
 MODES = ("auto", "required", "off")
 
@@ -33,16 +34,19 @@ class TalkPilotExtractPerformanceOperator(TalkPilotStagedCallsOperator):
         that did not fit, by column).
     """
 
-    performance = Argument(one_of(MODES))
+    performance = Argument(one_of(MODES), default="auto")
 
     def __init__(self, *, performance: str = "auto", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.performance = performance
 
-    def _work(self, client: TalkPilotClient, context: Context) -> str:
-        path = self._calls_path
-        calls = ListManifest.load(path)
-        choices = self._read_choices(calls)
+    def _stage(
+        self,
+        client: TalkPilotClient,
+        path: ObjectStoragePath,
+        calls: ListManifest,
+        choices: ColumnChoices,
+    ) -> str:
         agents = [walk.agent_id for walk in calls.agents]
         if self.performance == "off" or calls.selection:
             agents = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
@@ -13,7 +14,7 @@ from airflow_provider_talkpilot.api.errors import QuotaExhaustedError
 from airflow_provider_talkpilot.compat import Stats, conf
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
 from airflow_provider_talkpilot.links.talkpilot import DASHBOARD_KEY
-from airflow_provider_talkpilot.operators.arguments import Argument, checked, read_name
+from airflow_provider_talkpilot.operators.arguments import Argument, checked, read_text
 from airflow_provider_talkpilot.operators.base import (
     Summary,
     TalkPilotBigQueryOperator,
@@ -41,7 +42,7 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         which cannot be cut into slices, waits there to its end: deferred, it would begin anew.
     """
 
-    talkpilot_conn_id = Argument(read_name)
+    talkpilot_conn_id = Argument(read_text)
 
     def __init__(
         self,
@@ -56,6 +57,11 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         self.deferrable = checked("deferrable", deferrable, bool)
         self.defer_after = checked("defer_after", defer_after, timedelta, gt=timedelta(0))
 
+    @cached_property
+    def hook(self) -> TalkPilotHook:
+        """The hook, which reads the connection once."""
+        return TalkPilotHook(self.talkpilot_conn_id)
+
     def execute(self, context: Context) -> Any:
         """Do the work, or do what the quota allows and defer."""
         return self._run(context)
@@ -69,14 +75,13 @@ class TalkPilotRequestsOperator(TalkPilotBigQueryOperator):
         max_wait = self.defer_after.total_seconds() if self.deferrable else None
         try:
             with airflow_errors():
-                hook, root = TalkPilotHook(self.talkpilot_conn_id), self._staging_root()
+                root = self._staging_root()
                 ledger = StagedLedger(ledger_folder(root, self.talkpilot_conn_id)) if root else None
-                dashboard_url = hook.fields().options.dashboard_url
-                with hook.get_conn(max_wait=max_wait, ledger=ledger) as client:
+                with self.hook.get_conn(max_wait=max_wait, ledger=ledger) as client:
                     figures = {
                         "connection_id": self.talkpilot_conn_id,
                         "requests_per_hour": client.quota.per_hour,
-                        DASHBOARD_KEY: dashboard_url,
+                        DASHBOARD_KEY: self.hook.fields.options.dashboard_url,
                     }
                     known = {name: value for name, value in figures.items() if value is not None}
                     self._summary = Summary(context, **known)

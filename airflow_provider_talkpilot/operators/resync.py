@@ -14,7 +14,6 @@ from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     check_bounds,
     checked,
-    optional,
     read_agents,
     read_bound,
     read_interval,
@@ -78,13 +77,13 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     """
 
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
-    look_backs = Argument(_read_look_backs)
-    state = Argument(read_json)
-    start = Argument(read_bound)
-    end = Argument(read_bound)
-    agent_ids = Argument(optional(read_agents))
+    look_backs = Argument(_read_look_backs, default="")
+    state = Argument(read_json, default="")
+    start = Argument(read_bound, default=None)
+    end = Argument(read_bound, default=None)
+    agent_ids = Argument(read_agents, default=None)
     table = Argument(read_table)
-    staging_uri = Argument(optional(read_staging))
+    staging_uri = Argument(read_staging, default=None)
     ui_color = "#f3ecdc"
 
     def __init__(
@@ -101,12 +100,12 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_bounds(start, end)
         self.table = table
         self.look_backs = look_backs
         self.state = state
         self.start = start
         self.end = end
+        check_bounds(self.start, self.end)
         self.agent_ids = agent_ids
         self.maximum_bytes_billed = checked(
             "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
@@ -141,7 +140,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         from airflow_provider_talkpilot.bigquery.queries import earliest_call, unpurged_days
 
         state, target = ResyncState.parse(self.state), TableId.parse(self.table)
-        today = read_interval(context, None, None).end.date()
+        today = read_interval(context).end.date()
         end, limit = resync_end(today), self.maximum_bytes_billed
         with self.warehouse() as bigquery:
             earliest = earliest_call(bigquery, target, end, limit)

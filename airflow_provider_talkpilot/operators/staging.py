@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_talkpilot.api import Interval, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api.errors import AgentNotAccessibleError, ConfigurationError
 from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.compat import (
     AirflowNotFoundException,
@@ -19,7 +20,6 @@ from airflow_provider_talkpilot.links.talkpilot import DashboardLink, StagingLin
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     checked,
-    optional,
     read_choices,
     read_table,
     read_text,
@@ -38,18 +38,9 @@ from airflow_provider_talkpilot.staging.rows.choices import (
 from airflow_provider_talkpilot.staging.storage import parse_uri
 
 if TYPE_CHECKING:
-    from airflow_provider_talkpilot.compat import ObjectStoragePath, XComArg
+    from airflow_provider_talkpilot.compat import Context, ObjectStoragePath, XComArg
 
 HASH_CONN_ID = "talkpilot_hash"
-
-
-def _read_target(name: str, value: Any) -> str | None:
-    """Read a table's name; None if it is left out. An empty text is an error.
-
-    Else a template that renders to nothing would turn the check off, and spend requests on details
-    that the table has.
-    """
-    return None if value is None else read_table(name, value)
 
 
 class TalkPilotStagingOperator(TalkPilotRequestsOperator):
@@ -65,9 +56,9 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
     :param max_rejects: how many records may fail validation before the task fails.
     """
 
-    columns = Argument(optional(read_choices))
-    hash_conn_id = Argument(read_text)
-    table = Argument(_read_target)
+    columns = Argument(read_choices, default=None)
+    hash_conn_id = Argument(read_text, default=HASH_CONN_ID)
+    table = Argument(read_table)
     operator_extra_links = (StagingLink(), DashboardLink())
     ui_color = "#e3f2ef"
 
@@ -83,7 +74,8 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
         super().__init__(**kwargs)
         self.columns = columns
         self.hash_conn_id = hash_conn_id
-        self.table = table
+        if table is not None:  # an empty text is an error: a template may have rendered to it
+            self.table = table
         self.max_rejects = checked("max_rejects", max_rejects, int, ge=0)
 
     def _check_target(self, interval: Interval, columns: Mapping[str, str]) -> None:
@@ -138,22 +130,34 @@ class TalkPilotStagedCallsOperator(TalkPilotStagingOperator):
         super().__init__(**kwargs)
         self.manifest_uri = manifest_uri
 
-    @property
-    def _calls_path(self) -> ObjectStoragePath:
-        return parse_uri(self.manifest_uri)
-
     def _staging_root(self) -> ObjectStoragePath:
-        return root_of(self._calls_path.parent)
+        return root_of(parse_uri(self.manifest_uri).parent)
 
-    def _read_choices(self, calls: ListManifest) -> ColumnChoices:
-        """Return the choices for columns; they must be those of the calls."""
+    def _work(self, client: TalkPilotClient, context: Context) -> str:
+        path = parse_uri(self.manifest_uri)
+        calls = ListManifest.load(path)
         columns = choices_of(calls.columns) if self.columns is None else self.columns
         choices = column_choices(columns, self.hash_conn_id)
         require_same_choices(choices, calls.columns)
-        return choices
+        try:
+            return self._stage(client, path, calls, choices)
+        except AgentNotAccessibleError as error:
+            cure = "To go on without it, clear the task that staged the calls, and those after it."
+            error.args = (f"{error} {cure}",)
+            raise
+
+    @abstractmethod
+    def _stage(
+        self,
+        client: TalkPilotClient,
+        path: ObjectStoragePath,
+        calls: ListManifest,
+        choices: ColumnChoices,
+    ) -> str:
+        """Stage more about the calls of a manifest; return the URI of the new manifest."""
 
 
-def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> ColumnChoices:
+def column_choices(choices: Mapping[str, str], hash_conn_id: str) -> ColumnChoices:
     """Create the choices for columns, with the secret if a column is hashed.
 
     :param hash_conn_id: the connection whose password is the secret: Airflow keeps passwords out
@@ -164,10 +168,10 @@ def column_choices(choices: Mapping[str, str], hash_conn_id: str | None) -> Colu
     if HASH not in choices.values():
         return ColumnChoices(choices)
     try:
-        secret = BaseHook.get_connection(str(hash_conn_id)).password
+        secret = BaseHook.get_connection(hash_conn_id).password
     except AirflowNotFoundException:
         message, retryable = explain_missing_connection(
-            str(hash_conn_id),
+            hash_conn_id,
             f"columns hashes, and there is no connection {hash_conn_id!r} with the secret: make "
             "one, of any type, whose password is what openssl rand -hex 32 prints.",
         )

@@ -20,11 +20,10 @@ from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     check_bounds,
     checked,
-    optional,
     read_agents,
     read_bound,
     read_interval,
-    read_name,
+    read_text,
 )
 from airflow_provider_talkpilot.operators.base import airflow_errors
 from airflow_provider_talkpilot.operators.requests import DEFER_AFTER
@@ -65,10 +64,10 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
     ui_color = "#e3f2ef"
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
-    agent_ids = Argument(optional(read_agents))
-    start = Argument(read_bound)
-    end = Argument(read_bound)
-    talkpilot_conn_id = Argument(read_name)
+    agent_ids = Argument(read_agents, default=None)
+    start = Argument(read_bound, default=None)
+    end = Argument(read_bound, default=None)
+    talkpilot_conn_id = Argument(read_text)
 
     def __init__(
         self,
@@ -89,11 +88,11 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
             seconds = value.total_seconds() if isinstance(value, timedelta) else value
             checked(name, seconds, float, ge=0, le=LONGEST_SECONDS)
         super().__init__(poke_interval=poke_interval, **kwargs)
-        check_bounds(start, end)
         self.done_share = checked("done_share", done_share, float, gt=0, le=1)
         self.agent_ids = agent_ids
         self.start = start
         self.end = end
+        check_bounds(self.start, self.end)
         self.talkpilot_conn_id = talkpilot_conn_id
         self.deferrable = checked("deferrable", deferrable, bool)
         self._watch: DoneWatch | None = None

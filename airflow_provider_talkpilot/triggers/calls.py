@@ -75,10 +75,11 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
         return {"status": "success", "calls": count.calls, "done": count.done}
 
     async def _until_done(self, watch: DoneWatch) -> DoneCount:
-        hook = TalkPilotHook(self.talkpilot_conn_id)
         await asyncio.sleep(_seconds_until(self.next_poke_at))
         while True:
             try:
+                # A new hook each time: the connection can change while the sensor waits.
+                hook = TalkPilotHook(self.talkpilot_conn_id)
                 async with await hook.get_async_conn() as client:
                     count = await run_async(client.fetch, watch.check())
             except TalkPilotError as error:

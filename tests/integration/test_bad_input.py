@@ -144,10 +144,12 @@ def test_an_agent_taken_off_the_keys_list(chain: Chain, fails: Fails, connect: C
     """That is not the same as calls that vanished: no detail counts as gone."""
     calls = chain.extract().returned
     connect(password=chain.sandbox.add_key("blind", allowed_agent_ids=[]))
-    extract = partial(chain.extract, agent_ids=chain.sandbox.store.agent_ids[:1])
-    for task in (extract, partial(chain.enrich, calls)):
-        with fails(FAIL, "403 AGENT_NOT_ACCESSIBLE", "talkpilot_agent_ids"):
-            task()
+    told = "403 AGENT_NOT_ACCESSIBLE", "talkpilot_agent_ids"
+    with fails(FAIL, *told):
+        chain.extract(agent_ids=chain.sandbox.store.agent_ids[:1])
+    for task in (chain.enrich, chain.performance):
+        with fails(FAIL, *told, "clear the task that staged the calls"):
+            task(calls)
 
 
 def test_an_agent_that_is_deleted_after_the_list_was_read(chain: Chain, fails: Fails) -> None:

@@ -81,7 +81,7 @@ def test_nothing_is_missing(chain: Chain, run: Run, monkeypatch: pytest.MonkeyPa
         ({}, {"STAGING_URI": "/proc/none"}, {"staging": "Cannot write"}),
         ({}, {"BIGQUERY_TABLE": "calls"}, {"table": "project.dataset.table"}),
         ({}, {"BIGQUERY_LOCATION": "EU"}, {"table": "leave location empty"}),
-        ({}, {"AGENT_IDS": "[]"}, {"agents": "empty list"}),
+        ({}, {"AGENT_IDS": "[]"}, {"Variables": "empty list"}),
         ({}, {"COLUMNS": '{"note": "hash"}'}, {"table": "talkpilot_hash"}),
         ({}, {"RECORDINGS_URI": "/proc/none"}, {"recordings": "Cannot write"}),
     ],

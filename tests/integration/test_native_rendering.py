@@ -27,9 +27,9 @@ def test_the_chain(chain: Chain) -> None:
         end=template(end),
         columns=template('{"note": "keep"}'),
     ).returned
-    chain.load(calls, native=True, confirm_erasure="{{ false }}", location="{{ none }}")
+    chain.load(calls, native=True, confirm_erasure="{{ false }}", location="{{ '' }}")
     details = chain.enrich(
-        calls, native=True, enrich="{{ true }}", impersonation_chain="{{ none }}"
+        calls, native=True, enrich="{{ true }}", impersonation_chain="{{ '' }}"
     ).returned
     chain.load(details, native=True, table=template(chain.table))
     chain.assert_table_is_truth()

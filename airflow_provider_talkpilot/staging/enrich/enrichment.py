@@ -35,7 +35,6 @@ from airflow_provider_talkpilot.staging.progress import (
 from airflow_provider_talkpilot.staging.rows.calls import event_row, has_vanished
 from airflow_provider_talkpilot.staging.rows.choices import (
     ColumnChoices,
-    require_same_choices,
     warn_of_drift,
 )
 from airflow_provider_talkpilot.staging.work import StagedWork
@@ -64,7 +63,6 @@ def enrich_calls(
     :param known: returns the details that the warehouse has of the lists' calls.
     :param options: which details to request, and how.
     :return: the manifest of all details staged for the interval, and its path.
-    :raises ColumnChoiceError: when the list rows were staged under other choices.
     :raises QuotaExhaustedError: when the quota is used up for longer than the client may wait.
     :raises TooManyRejectsError: when more records than allowed failed validation. The others are
         staged.
@@ -72,7 +70,6 @@ def enrich_calls(
     """
     options, folder = options or EnrichOptions(), calls.parent
     lists = ListManifest.load(calls)
-    require_same_choices(options.choices, lists.columns)
     start = _start(folder, lists)
     for plans_left in reversed(range(PLANS)):
         manifest = start.model_copy(deep=True)

@@ -94,11 +94,6 @@ class ColumnChoices:
             for name, choice in self._choices.items()
         }
 
-    @property
-    def details_are_wanted(self) -> bool:
-        """Whether anything that only details have is kept."""
-        return details_are_wanted(self._choices)
-
     def drops(self, name: str) -> bool:
         return name in self._dropped
 

@@ -148,4 +148,4 @@ def test_options_of_a_uri_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=r"has an option that cannot be.*tries: "):
         TalkPilotHook().get_conn()
     monkeypatch.setenv("AIRFLOW_CONN_TALKPILOT_DEFAULT", uri + "2")
-    assert TalkPilotHook().fields().options.dashboard_url == "https://app.example/x"
+    assert TalkPilotHook().fields.options.dashboard_url == "https://app.example/x"

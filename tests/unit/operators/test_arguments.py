@@ -22,7 +22,6 @@ from airflow_provider_talkpilot.exceptions import (
     TalkPilotTaskFailError,
 )
 from airflow_provider_talkpilot.operators.arguments import (
-    optional,
     read_accounts,
     read_agents,
     read_bound,
@@ -62,29 +61,24 @@ Reader = Callable[[str, Any], Any]
 @pytest.mark.parametrize(
     ("read", "given", "expected"),
     [
-        (read_agents, NOTHING, None),
         (read_agents, ([A, B], (A, B), f'["{A}", "{B}"]', f"['{A}', '{B}']"), [A, B]),
         (read_agents, (A, f" {A} ", [A], A.upper(), [A, A.upper(), f"\t{A}"], [UUID(A)]), [A]),
         (read_agents, (f"{{{A}}}", f"urn:uuid:{A.upper()}", A.replace("-", ""), UUID(A)), [A]),
-        (read_object, (*NOTHING, "{}", {}), {}),
+        (read_object, ("{}", {}), {}),
         (
             read_object,
             ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"),
             {"note": "drop"},
         ),
         (read_flag, (True, "True", "true", " yes ", "1", 1, "on"), True),
-        (read_flag, (*NOTHING, False, "False", "no", "0", 0, "off"), False),
-        (read_text, NOTHING, None),
+        (read_flag, (False, "False", "no", "0", 0, "off"), False),
         (read_text, ("2026", 2026, " 2026 "), "2026"),
         (read_table, ("p1.d.t", " p1.d.t ", "`p1.d.t`", "`p1`.`d`.`t`"), "p1.d.t"),
-        (read_bound, NOTHING, None),
-        (read_accounts, NOTHING, None),
+        (read_bound, ("20260317", 20260317), "20260317"),
         (read_accounts, ("a@b", ["a@b"]), "a@b"),
         (read_accounts, (["a@b", "c@d"], '["a@b", "c@d"]', "['a@b', 'c@d']"), ["a@b", "c@d"]),
-        (read_json, NOTHING, ""),
         (read_json, ('{"a": [1]}', {"a": [1]}), '{"a": [1]}'),
         (read_json, ("{half",), "{half"),
-        (optional(read_days), NOTHING[:-1], None),
     ],
 )
 def test_text_and_objects_mean_the_same(
@@ -100,7 +94,6 @@ def test_text_and_objects_mean_the_same(
         (read_agents, (["x"], "x", "{}x", [None], [""], f"{A},{B}", f"{{{A}", A[:-1]), "no UUID"),
         (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "it is no list: give a JSON list"),
         (read_agents, ([], (), "[]", " [ ] "), "it is an empty list.* out for the default"),
-        (optional(read_agents), ("None", " None "), "it is the text None: its template found noth"),
         (read_accounts, ([], "[]"), "it is an empty list"),
         (read_accounts, (["a@b", ""], [None], [["a@b"]]), "it is (empty|a list)"),
         (read_days, (10**9, "36501", "7.5", True, "0"), "a whole number of days, 1 to 36,500"),
@@ -138,9 +131,8 @@ ABROAD = {
         ({}, "2026-03-16T00:00:00Z", "2026-03-17T01:00:00+01:00"),
         ({}, "2026-03-16 00:00", "2026-03-17 00:00:00.000"),
         ({}, WHOLE.start, str(WHOLE.end)),
-        ({}, date(2026, 3, 16), 20260317),
+        ({}, date(2026, 3, 16), "20260317"),
         (RUN, None, None),
-        (RUN, "", ""),
         (ABROAD, None, None),
         ({"data_interval_start": 1, "data_interval_end": 2}, "2026-03-16", "2026-03-17"),
     ],
@@ -195,7 +187,7 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
         (LOAD, "gcp_conn_id", ("", None), "gcp_conn_id is empty"),
         (CHOOSE, "look_backs", ("[]", '[{"days": 0, "every": 1}]', "x"), "look-backs"),
         (CLEAN, "max_age", (7, timedelta(0), timedelta.max), "valid timedelta|than 0 s|36500 days"),
-        (CLEAN, "manifest_uris", (5, [["x", 5]], {"x": 1}), "manifest_uris is no list"),
+        (CLEAN, "manifest_uris", (5, [["x", 5]], {"x": 1}), "malformed|of type dict"),
         (LOAD, "table", ("", "calls", None), "project.dataset.table"),
         (LOAD, "max_erased_share", (-0.1, 5, "0.1", None), "equal to [01]|valid number"),
         (LOAD, "recordings_uri", ("bucket",), "recordings_uri .* malformed"),
@@ -241,9 +233,7 @@ def test_a_wrong_argument_of_a_task_group_fails(name: str, wrong: tuple[Any, ...
         assert len(str(caught.value).splitlines()) == 1
 
 
-# Of these, nothing means more, such as every agent; or they are needed.
-NOT_NONE = {"agent_ids", "columns", "table", "policy_tags", "manifest_uri", "recordings_uri"}
-NOT_NONE |= {"recordings_keep_days"}
+NEEDED = {"gcp_conn_id", "talkpilot_conn_id", "manifest_uri", "table"}
 ALL = (EXTRACT, ENRICH, CHOOSE, CLEAN, LOAD, VIEWS, SENSOR)
 EVERY_FIELD = [(operator, name) for operator in ALL for name in operator[0].template_fields]
 
@@ -255,9 +245,10 @@ EVERY_FIELD = [(operator, name) for operator in ALL for name in operator[0].temp
 def test_a_value_that_is_missing_at_run_time(
     operator: tuple[type[BaseOperator], dict[str, Any]], name: str, native: bool
 ) -> None:
-    """Airflow renders None for an XCom of a task that was skipped or marked as succeeded.
+    """That is an error and no default, which can mean more work, such as every agent.
 
-    That is an error and no default. None of another template is one for some arguments.
+    Airflow renders None for an XCom of a task that was skipped or marked as succeeded. An empty
+    text is the default of an argument that may be left out.
     """
     start = datetime(2026, 1, 1, tzinfo=UTC)
     dag = DAG("missing", schedule=None, start_date=start, render_template_as_native_obj=native)
@@ -267,20 +258,22 @@ def test_a_value_that_is_missing_at_run_time(
     def error_of(value: Any) -> str:
         task = kind(task_id=f"task_{len(dag.tasks)}", dag=dag, **{**arguments, name: value})
         ti = TaskInstance(task.task_id)
-        context: Any = {"params": {"none": None}, "ti": ti, "expanded_ti_count": None}
+        context: Any = {"params": {"none": None, "empty": ""}, "ti": ti, "expanded_ti_count": None}
         try:
             task.render_template_fields(context)
         except TalkPilotTaskFailError as failure:
             return str(failure)
         return ""
 
-    for xcom, task in ((first.output, "first"), ("{{ ti.xcom_pull('skipped') }}", "upstream")):
-        error = error_of(xcom)
-        named = error.startswith(f"{name} rendered to nothing: the task {task}")
+    for given, cause in (
+        (first.output, "the task first"),
+        ("{{ ti.xcom_pull('skipped') }}", "the task upstream"),
+        ("{{ params.none }}", "correct the template"),
+    ):
+        named = error_of(given).startswith(f"{name} rendered to nothing: {cause}")
         assert named or name == "manifest_uris"
-    error = error_of("{{ params.none }}")
-    assert error or name not in NOT_NONE
-    assert not error or name in NOT_NONE | {"staging_uri", "gcp_conn_id", "talkpilot_conn_id"}
+    is_needed = name in NEEDED or (name == "staging_uri" and operator is not CHOOSE)
+    assert bool(error_of("{{ params.empty }}")) == is_needed
 
 
 def test_a_template_is_read_after_it_is_rendered() -> None:
