@@ -125,7 +125,7 @@ def test_a_task_reads_its_connection_once(chain: Chain, monkeypatch: pytest.Monk
         names.append(name)
         return read(name)
 
-    monkeypatch.setattr(TalkPilotHook, "get_connection", count)
+    monkeypatch.setattr(TalkPilotHook, "get_connection", staticmethod(count))
     chain.extract(phone_number="+49")
     assert names == ["talkpilot_default"]
 
