@@ -55,9 +55,10 @@ def test_reading_the_files_imports_nothing_heavy() -> None:
 def test_a_manual_run_without_a_date_has_no_interval() -> None:
     """Airflow 3 leaves the interval out of the context."""
     task = load("talkpilot_calls_now").get_task("extract_calls")
-    bounds = [task.render_template(bound, {}) for bound in (task.start, task.end)]
+    for name in ("start", "end"):
+        setattr(task, name, task.render_template(getattr(task, name), {}))
     with pytest.raises(IntervalError, match="This run has no data interval"):
-        read_interval({}, *bounds)
+        read_interval({}, task.start, task.end)
 
 
 @pytest.mark.parametrize("name", [DAILY, RESYNC])
