@@ -238,7 +238,7 @@ test-2.11-slow: .venv-2.11/.ready ## The slow unit and integration tests on Airf
 test-strict: .venv/.ready .venv-strict/.locked ## The loads on a stricter BigQuery emulator (Python >= 3.13)
 	@if [ -e .venv-strict/.locked ]; then \
 	    printf '%-10s%s\n' test 'the loads on the stricter BigQuery emulator'; \
-	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS)); \
+	    $(IN_3_3) $(call pytest,--bigquery=strict $(STRICT_TESTS) $(PARALLEL)); \
 	fi
 
 # Of what the shell says of Google it passes the credentials alone.
@@ -280,7 +280,7 @@ test-matrix: dist ## The wheel on every version of Airflow (20 minutes); writes 
 	@$(IN_3_3) sh -c 'PATH="$$PATH:$(MATRIX_PATH)" exec python -m scripts.matrix dist/*.whl $(ARGS)'
 
 .PHONY: test-long
-test-long: .venv/.ready ## A thousand random histories instead of twenty-four (half an hour)
+test-long: .venv/.ready ## A thousand random histories instead of sixteen (half an hour)
 	$(call step,test,a thousand histories on Airflow 3.3)
 	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 \
 	    -n auto --maxprocesses 4 $(ARGS)

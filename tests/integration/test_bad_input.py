@@ -174,17 +174,8 @@ def test_a_key_that_can_see_no_agent(
         (200, b"<!doctype html>\n<body>Welcome</body>\n", RETRY, "HTML"),
         # That is not the same as an agent that does not exist, or as calls that vanished.
         (404, b'{"message":"no Route"}', FAIL, "There is no TalkPilot API at this address"),
-        (401, b'{"code":401,"message":"Invalid JWT"}', RETRY, "Invalid JWT. This says nothing"),
         (403, b"<title>Just a moment...</title>", RETRY, "Just a moment. This says nothing"),
-        (402, b'{"message":"Service restricted"}', FAIL, "Service restricted. TalkPilot's host"),
         (540, b'{"message":"Project paused"}', FAIL, "Project paused. TalkPilot's hosting has st"),
-        (
-            546,
-            b'{"code":"WORKER_LIMIT","message":"m"}',
-            RETRY,
-            "546: WORKER_LIMIT: m. TalkPilot has a problem",
-        ),
-        (511, b"<h1>Guest network</h1>", FAIL, "Guest network. It was not TalkPilot"),
     ],
 )
 def test_refused_in_front_of_talkpilot(

@@ -100,34 +100,22 @@ def test_a_submitted_job_that_is_never_found(
     chain.assert_table_is_truth(details=False)
 
 
-@pytest.mark.parametrize(
-    ("status", "reason", "kind"),
-    [
+def test_a_request_that_is_refused(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
+    calls = chain.extract().returned
+    json_type = {"Content-Type": "application/json"}
+    for status, reason, kind in (
         (403, "accessDenied", NEVER),
         (400, "invalid", NEVER),
         (403, "rateLimitExceeded", LATER),
         (403, "quotaExceeded", LATER),
         (429, "tooMany", LATER),
         (503, "backendError", LATER),
-    ],
-)
-def test_a_request_that_is_refused(
-    chain: Chain,
-    monkeypatch: pytest.MonkeyPatch,
-    status: int,
-    reason: str,
-    kind: type[TalkPilotTaskError],
-) -> None:
-    monkeypatch.setattr(DEFAULT_RETRY, "_timeout", 0.2)  # ten minutes
-    calls = chain.extract().returned
-    errors = [{"reason": reason, "message": "Access Denied:\nno"}]
-    body = {"error": {"code": status, "message": "Access Denied:\nno", "errors": errors}}
-    json_type = {"Content-Type": "application/json"}
-    with RawServer(json.dumps(body).encode(), status, json_type) as server:
-        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
-        for task in (
-            lambda: chain.load(calls),
-            lambda: chain.enrich(calls),
-            lambda: chain.extract(table=chain.table),
-        ):
-            refused(task, f"{status} ({reason})", "'google_cloud_default'", kind=kind)
+    ):
+        errors = [{"reason": reason, "message": "Access Denied:\nno"}]
+        body = {"error": {"code": status, "message": "Access Denied:\nno", "errors": errors}}
+        with RawServer(json.dumps(body).encode(), status, json_type) as server:
+            monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url.removesuffix("/v1"))
+            extract = partial(chain.extract, table=chain.table)
+            for task in (partial(chain.load, calls), partial(chain.enrich, calls), extract):
+                refused(task, f"{status} ({reason})", "'google_cloud_default'", kind=kind)

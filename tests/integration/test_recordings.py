@@ -127,7 +127,14 @@ def anywhere(recorded: Recorded, request: pytest.FixtureRequest) -> Recorded:
     return Recorded(recorded.chain, request.getfixturevalue(request.param))
 
 
-@pytest.mark.both_eras
+@pytest.mark.parametrize(
+    ("anywhere", "era"),
+    [
+        *((place, "now") for place in ("folder", "bucket", "s3_bucket")),
+        pytest.param("folder", "spring", marks=pytest.mark.slow),
+    ],
+    indirect=["anywhere"],
+)
 def test_recordings_are_archived_beside_their_rows(
     anywhere: Recorded, log_of: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:

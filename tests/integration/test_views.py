@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -316,18 +317,15 @@ def test_without_a_table_of_calls(chain: Chain, exists: str, message: str) -> No
         chain.bigquery.get_table(f"{chain.table.rpartition('.')[0]}.calls_live")
 
 
-@pytest.mark.parametrize(
-    ("options", "cure"),
-    [
+def test_wrong_arguments(chain: Chain) -> None:
+    chain.summaries()
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"views": ["calls_live", "calls_dead"]}, "choose from calls_live, call_messages"),
         ({"prefix": "x`; DROP TABLE y; --"}, "use letters, digits and underscores"),
         ({"prefix": "a."}, "use letters, digits and underscores"),
         ({"location": "europe-west3"}, "leave location empty"),
         ({"table": "calls"}, "write project.dataset.table"),
-    ],
-    ids=str,
-)
-def test_wrong_arguments(chain: Chain, options: dict[str, Any], cure: str) -> None:
-    chain.summaries()
-    refused(lambda: create_views(chain, **options), cure)
+    ]
+    for options, cure in wrong:
+        refused(partial(create_views, chain, **options), cure)
     assert tables(chain.bigquery, chain.table) == ["calls"]

@@ -200,8 +200,7 @@ def test_a_square_of_the_page_leads_to_the_run(stage: Stage) -> None:
     assert visit.open_day(page, day) == run_path(stage.run)
 
 
-@pytest.mark.parametrize("size", [SIZE, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "size"), [("light", SIZE), ("dark", PHONE)], ids=str)
 def test_the_page_reads_well(stage: Stage, theme: Theme, size: tuple[int, int]) -> None:
     visit = stage.enter(theme, size)
     page = visit.open_talkpilot()
