@@ -9,11 +9,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.sdk import AirflowSkipException as Skipped
 from google.cloud.bigquery import Client, Table
 
-from airflow_provider_talkpilot.staging.rows.choices import Hasher
 from tests.integration.chain import Chain, local, refused, staged_files
 from tests.integration.test_rejects import newest
 from tests.support.jobs import Death, Jobs
@@ -234,22 +232,6 @@ def test_rejects_hold_what_was_chosen(chain: Chain) -> None:
     assert not gone & record.keys()
 
 
-def test_a_walk_under_other_choices_is_not_continued(chain: Chain) -> None:
-    plant(chain, EVERY_HASH)
-    chain.sandbox.faults.add("conflict", kind="calls", after=1, times=20)
-    with pytest.raises(AirflowException):
-        chain.extract()
-    chain.sandbox.faults.clear()
-    [checkpoint] = local(chain.staging_uri).rglob("calls-checkpoint.json")
-    chain.spent()
-
-    chain.extract_options["columns"] = EVERY_HASH
-    calls = str(chain.extract().returned)
-    assert chain.spent()["calls"] == 2, "both agents"
-    assert local(calls).parent != checkpoint.parent
-    assert_unseen(*(path.read_text() for path in local(calls).parent.iterdir()))
-
-
 def test_enriching_under_other_choices_or_with_another_secret(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,25 +263,6 @@ def test_changed_choices(chain: Chain) -> None:
     assert chain.details_requested() == 0, "not spent on what cannot be loaded"
     assert chain.rows(own_times=True) == rows
     assert tables(chain.bigquery, chain.table) == ["calls"]
-
-
-def test_labels_of_the_users_own_stay(chain: Chain) -> None:
-    chain.extract_options["columns"] = CHOICES
-    chain.run()
-    table = chain.bigquery.get_table(chain.table)
-    table.labels = {**table.labels, "team": "calls", "talkpilot-env": "prod"}
-    chain.bigquery.update_table(table, ["labels"])
-    chain.run()
-    labels = chain.bigquery.get_table(chain.table).labels
-    fingerprint = Hasher(SECRET).fingerprint
-    assert labels == {
-        "team": "calls",
-        "talkpilot-env": "prod",
-        "talkpilot-customer_name": f"hash-{fingerprint}",
-        "talkpilot-phone_number": f"hash-{fingerprint}",
-        "talkpilot-transcript": "drop",
-        "talkpilot-extra": "drop",
-    }
 
 
 def test_a_table_that_another_task_created_meanwhile(

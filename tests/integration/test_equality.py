@@ -20,22 +20,6 @@ def test_summaries_then_details(chain: Chain) -> None:
     chain.assert_table_is_truth()
 
 
-@pytest.mark.both_eras
-def test_the_data_hold_every_kind_of_call(chain: Chain) -> None:
-    """Otherwise the other tests here would prove little."""
-    truth = chain.truth()
-    assert {call["agent_id"] for call in truth} == set(chain.sandbox.store.agent_ids)
-    assert any(call["is_purged"] for call in truth)
-    assert any(call["deleted_at"] for call in truth)
-    assert any(call["phone_number"] is None and not call["is_purged"] for call in truth)
-    assert any(call["final_score"] is None for call in truth)
-    assert any("\u2028" in (call["transcript"] or "") or "\\" in call["call_summary"]
-               for call in truth if call["call_summary"])  # fmt: skip
-    starts = {call["created_at"][11:] for call in truth}
-    assert {"00:00:00.000Z", "23:59:59.999Z"} <= starts
-    assert any(len(start) == len("00:00:00.000000Z") for start in starts)
-
-
 @pytest.mark.parametrize("bound", ["exclusive", "inclusive"])
 def test_midnights_are_in_exactly_one_day(chain: Chain, bound: Bound) -> None:
     sandbox = chain.sandbox

@@ -52,4 +52,11 @@ def test_kinds_of_calls(calls: list[dict[str, Any]]) -> None:
     assert {"user_hangup", "call_transfer", "agent_hangup"} < reasons
     assert {"unknown", "busy", "no_answer", "dial_error"} < reasons
     assert any(row["done"] is False for row in calls)
+    assert any(row["deleted_at"] for row in calls)
+    assert any(row["phone_number"] is None and not row["is_purged"] for row in calls)
+    assert any("\u2028" in (row["transcript"] or "") for row in calls)
+    starts = {row["created_at"][11:] for row in calls}
+    assert {"00:00:00.000Z", "23:59:59.999Z"} <= starts
+    assert any(len(start) == len("00:00:00.000000Z") for start in starts)
+    assert len({row["created_at"] for row in calls}) < len(calls), "there are ties"
     assert all(row["updated_at"] > row["created_at"] for row in calls)

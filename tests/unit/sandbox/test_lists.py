@@ -44,16 +44,6 @@ def test_list_rows_have_no_detail_fields(api: Any) -> None:
     assert all(TIMESTAMP.fullmatch(row["created_at"]) for row in body["data"])
 
 
-def test_walk_is_newest_first_and_stable(api: Any) -> None:
-    rows = api.rows(include_deleted="true")
-    order = [(row["created_at"], row["id"]) for row in rows]
-    assert order == sorted(order, reverse=True)
-    assert len(set(order)) == len(rows) == 60
-    created = [row["created_at"] for row in rows]
-    assert len(set(created)) < len(created), "there are ties"
-    assert rows == api.rows(include_deleted="true")
-
-
 @pytest.mark.parametrize(("from_in", "to_in"), [(False, True), (True, False)])
 def test_bounds(api: Any, from_in: bool, to_in: bool) -> None:
     api.sandbox.settings.from_bound = "inclusive" if from_in else "exclusive"
