@@ -280,7 +280,7 @@ test-matrix: dist ## The wheel on every version of Airflow (20 minutes); writes 
 	@$(IN_3_3) sh -c 'PATH="$$PATH:$(MATRIX_PATH)" exec python -m scripts.matrix dist/*.whl $(ARGS)'
 
 .PHONY: test-long
-test-long: .venv/.ready ## A thousand random histories instead of sixteen (half an hour)
+test-long: .venv/.ready ## A thousand random histories instead of twenty-four (half an hour)
 	$(call step,test,a thousand histories on Airflow 3.3)
 	@$(IN_3_3) pytest tests/integration/test_model.py --hypothesis-profile=long -o faulthandler_timeout=0 \
 	    -n auto --maxprocesses 4 $(ARGS)

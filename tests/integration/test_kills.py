@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 AT_ONCE = {"airflow_provider_talkpilot.staging.extract.walker:PART_SECONDS": 0.0}
 
 
+@pytest.mark.both_eras
 @pytest.mark.parametrize("request_number", [1, 4])
 def test_extract_killed(chain: Chain, kill: Kill, request_number: int) -> None:
     """Finished agents are not walked again."""
@@ -31,23 +32,26 @@ def test_extract_killed(chain: Chain, kill: Kill, request_number: int) -> None:
     chain.assert_table_is_truth(details=False)
 
 
-def test_extract_killed_in_the_middle_of_a_walk(chain: Chain, kill: Kill) -> None:
+@pytest.mark.parametrize("pages", [1, 3])
+def test_extract_killed_in_the_middle_of_a_walk(chain: Chain, kill: Kill, pages: int) -> None:
     """Half a walk counts for nothing."""
     chain.sandbox.reset(agents=1, calls_per_day=250)
-    kill("extract", request=3, constants=AT_ONCE)
+    kill("extract", request=pages, constants=AT_ONCE)
     assert not list(local(chain.staging_uri).rglob("*.json*"))
     chain.summaries()
     chain.assert_table_is_truth(details=False)
 
 
-def test_a_broken_checkpoint_is_no_checkpoint(chain: Chain) -> None:
+@pytest.mark.parametrize("content", ["", '{"version": 1}'])
+def test_a_broken_checkpoint_is_no_checkpoint(chain: Chain, content: str) -> None:
     calls = str(chain.extract().returned)
-    for kind, content in (("calls", ""), ("details", '{"version": 1}')):
+    for kind in ("calls", "details"):
         local(calls).with_name(f"{kind}-checkpoint.json").write_text(content)
     chain.run()
     chain.assert_table_is_truth()
 
 
+@pytest.mark.both_eras
 @pytest.mark.parametrize("kills", [[1], [150], [249], [120, 120]], ids=str)
 def test_enrich_killed(chain: Chain, kill: Kill, kills: list[int]) -> None:
     """Each kill costs at most a batch of details, and what was in flight."""

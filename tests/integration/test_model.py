@@ -26,7 +26,7 @@ DAYS = 3
 ALL: Interval = (day(0)[0], day(DAYS - 1)[1])
 LONG = 1000
 # Several series side by side, each of histories of its own.
-SERIES, EXAMPLES = (8, LONG // 8) if settings().max_examples >= LONG else (1, 16)
+SERIES, EXAMPLES = (8, LONG // 8) if settings().max_examples >= LONG else (1, 24)
 
 intervals = st.sampled_from([*(day(number) for number in range(DAYS)), ALL])
 numbers = st.integers(0, 99)

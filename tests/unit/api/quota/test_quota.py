@@ -74,7 +74,7 @@ def test_five_hours_of_the_default_limits_are_used(
     kind: Windows, processes: int, most_refused: float, counts_refused: bool
 ) -> None:
     # docs/quota.md has the figures of these.
-    for seed in range(2):
+    for seed in range(5):
         server = Server(windows=kind, per_hour=1000, counts_refused=counts_refused)
         world_of(server, processes, seed=seed, ledger=SharedLedger()).run(5 * HOUR)
         assert len(server.accepted) >= 0.98 * 5 * 1000
