@@ -14,7 +14,7 @@ from airflow_provider_talkpilot.sandbox.api.app import make_app
 from airflow_provider_talkpilot.sandbox.api.counters import Request
 from airflow_provider_talkpilot.sandbox.api.faults import Faults
 from airflow_provider_talkpilot.sandbox.api.scripts import Scripts
-from airflow_provider_talkpilot.sandbox.api.state import BeforeRequest, State
+from airflow_provider_talkpilot.sandbox.api.state import State
 from airflow_provider_talkpilot.sandbox.api.webhooks import Delivery, deliver
 from airflow_provider_talkpilot.sandbox.calls.store import CallStore
 from airflow_provider_talkpilot.sandbox.calls.times import Moment
@@ -179,15 +179,6 @@ class Sandbox(Service):
     def scripts(self) -> Scripts:
         """Changes between the next requests: ``scripts.add("erase", after=1, call_id=…)``."""
         return self.state.scripts
-
-    @property
-    def before_request(self) -> BeforeRequest | None:
-        """Called with kind and count (1 is the first of its kind) before each response."""
-        return self.state.before_request
-
-    @before_request.setter
-    def before_request(self, hook: BeforeRequest | None) -> None:
-        self.state.before_request = hook
 
     @property
     def counters(self) -> Counter[str]:

@@ -219,9 +219,9 @@ def kill(chain: Chain, jobs: Jobs) -> Kill:
             if kind in kinds.split() and next(requests) == request and jobs.process_id:
                 os.kill(jobs.process_id, signal.SIGKILL)
 
-        chain.sandbox.before_request = before_request
+        chain.sandbox.state.before_request = before_request
         ended = jobs.run(**chain.arguments(task, *manifest_uris, **options))
-        chain.sandbox.before_request = None
+        chain.sandbox.state.before_request = None
         assert ended.killed, ended.error
 
     return kill

@@ -189,7 +189,7 @@ def test_one_cleans_while_the_other_fetches_details(chain: Chain) -> None:
             chain.load(first_details)
             chain.clean(first, first_details)
 
-    sandbox.before_request = clean_the_first
+    sandbox.state.before_request = clean_the_first
     second_details = str(chain.enrich(second, concurrency=1).returned)
     assert sandbox.counters["detail"] == 3
     chain.load(second_details)

@@ -150,10 +150,10 @@ def test_a_key_that_dies_half_way(chain: Chain, caplog: pytest.LogCaptureFixture
         if kind == "detail" and count == 21:
             key.active = False
 
-    sandbox.before_request = break_key
+    sandbox.state.before_request = break_key
     with pytest.raises(AirflowFailException, match="401"):
         chain.enrich(calls, concurrency=8)
-    sandbox.before_request = None
+    sandbox.state.before_request = None
     assert chain.details_requested() < CALLS, "it stopped at once"
     # Airflow folds everything up to the end that it finds.
     marks = [line for line in caplog.messages if line.startswith("::")]
@@ -247,10 +247,10 @@ class TestStopped:
             if (kind, count) == ("detail", 20):
                 signal.setitimer(signal.ITIMER_REAL, 1)
 
-        chain.sandbox.before_request = soon_out_of_time
+        chain.sandbox.state.before_request = soon_out_of_time
         with pytest.raises(AirflowTaskTimeout), timeout(seconds=300):
             chain.enrich(calls)
-        chain.sandbox.before_request = None
+        chain.sandbox.state.before_request = None
         assert chain.details_requested() == 20
         chain.sandbox.settings.requests_per_minute = None
         chain.reset_quota()

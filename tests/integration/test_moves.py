@@ -79,7 +79,7 @@ def test_the_manifest_has_the_times_of_the_whole_walk(chain: Chain, long_list: l
     """The manifest has no moment of the broken walk before."""
     sandbox, moments = chain.sandbox, list[datetime]()
     sandbox.scripts.add("erase", after=2, call_id=long_list[0]["id"])
-    sandbox.before_request = lambda kind, _: moments.append(datetime.now(UTC))
+    sandbox.state.before_request = lambda kind, _: moments.append(datetime.now(UTC))
     [walk] = ListManifest.load(parse_uri(str(chain.extract().returned))).agents
     agents, first, *broken, whole, second, last = moments
     assert walk.walks == 2
@@ -98,7 +98,7 @@ def test_a_list_that_never_rests(chain: Chain, long_list: list[Row], moving: str
             if moving == "rows":
                 sandbox.store.erase(next(doomed)["id"])
 
-    sandbox.before_request = move
+    sandbox.state.before_request = move
     # A later try can find it at rest.
     refused(chain.extract, "changed while it was read", kind=TalkPilotTaskError)
     assert 3 <= sandbox.counters["calls"] <= 9
@@ -106,7 +106,7 @@ def test_a_list_that_never_rests(chain: Chain, long_list: list[Row], moving: str
     with pytest.raises(NotFound):
         chain.bigquery.get_table(chain.table)
 
-    sandbox.before_request = None
+    sandbox.state.before_request = None
     chain.summaries()
     chain.assert_table_is_truth(details=False)
 
@@ -120,9 +120,9 @@ def test_agents_that_are_finished_are_kept(chain: Chain) -> None:
         if kind == "calls":
             sandbox.store.insert_late(restless, "2026-03-16T00:00:00.002Z")
 
-    sandbox.before_request = move
+    sandbox.state.before_request = move
     refused(chain.extract, kind=TalkPilotTaskError)
-    sandbox.before_request = None
+    sandbox.state.before_request = None
     chain.spent()
     chain.summaries()
     assert chain.spent()["calls"] == 3

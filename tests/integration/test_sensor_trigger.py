@@ -118,7 +118,7 @@ def test_a_cancelled_trigger_leaves_nothing_behind(sandbox: Sandbox) -> None:
     _, trigger = defer()
 
     requested = threading.Event()
-    sandbox.before_request = lambda kind, count: requested.set() if count == 5 else None
+    sandbox.state.before_request = lambda kind, count: requested.set() if count == 5 else None
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(anext(aiter(trigger.run())))

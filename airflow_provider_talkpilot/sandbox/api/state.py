@@ -32,6 +32,7 @@ class State:
         self.scripts = Scripts()
         self.counters = Counters()
         self.before_request: BeforeRequest | None = None
+        """Called with kind and count (1 is the first of its kind) before each response."""
         self.storage_url: str | None = None
         """The host of recordings; None serves them beside the API."""
         self.storage_port: int | None = None

@@ -96,7 +96,7 @@ def test_the_event_loop_goes_on_while_a_request_is_out(sandbox: Sandbox) -> None
         async with AsyncTalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
             await asyncio.gather(client.fetch(AGENTS), release())
 
-    sandbox.before_request = hold
+    sandbox.state.before_request = hold
     asyncio.run(both())
 
 

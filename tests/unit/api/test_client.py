@@ -113,7 +113,7 @@ def test_agents_that_move_are_read_again(sandbox: Sandbox, make_client: MakeClie
         elif count == 4:
             sandbox.add_key(allowed_agent_ids=sandbox.store.agent_ids[:100])
 
-    sandbox.before_request = move
+    sandbox.state.before_request = move
     assert len({agent.id for agent in client.agents()}) == 100
     assert client.requests["agents"] == 5
 
@@ -121,7 +121,7 @@ def test_agents_that_move_are_read_again(sandbox: Sandbox, make_client: MakeClie
 def test_closing_the_quota_ends_retries(sandbox: Sandbox, make_client: MakeClient) -> None:
     sandbox.faults.add("status", status=503, times=100)
     client = make_client()
-    sandbox.before_request = lambda kind, count: client.quota.close()
+    sandbox.state.before_request = lambda kind, count: client.quota.close()
     with pytest.raises((errors.ServerError, errors.ClosedError)):
         client.agents()
     assert sandbox.counters["agents"] == 1

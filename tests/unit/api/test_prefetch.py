@@ -160,6 +160,6 @@ def test_out_of_time_no_thread_goes_on_waiting_for_the_quota(
         if (kind, count) == ("calls", 2):
             signal.setitimer(signal.ITIMER_REAL, 0.5)
 
-    sandbox.before_request = soon_out_of_time
+    sandbox.state.before_request = soon_out_of_time
     with alarms(), pytest.raises(OutOfTimeError):
         list(client.walk_calls(agent, DAY))

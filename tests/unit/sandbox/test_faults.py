@@ -60,10 +60,10 @@ def test_a_hook_or_a_script_that_fails_shows_why(api: Any) -> None:
     def hook(kind: str, count: int) -> None:
         raise LookupError("my mistake")
 
-    api.sandbox.before_request = hook
+    api.sandbox.state.before_request = hook
     response = api.get("/agents")
     assert response.status_code == 500
     assert "my mistake" in response.json()["error"]["message"]
-    api.sandbox.before_request = None
+    api.sandbox.state.before_request = None
     api.sandbox.scripts.add("edit", kind="any", call_id="unknown", note="x")
     assert api.get("/agents").status_code == 500
