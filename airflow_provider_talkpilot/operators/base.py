@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from airflow_provider_talkpilot.exceptions import (
 )
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
+    checked,
     read_accounts,
     read_text,
 )
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
     from airflow_provider_talkpilot.compat import Context
+
+SUMMARY_ENTRIES = 100
 
 
 @contextmanager
@@ -52,6 +55,7 @@ class TalkPilotBigQueryOperator(BaseOperator):
     :param location: where the jobs run; by default where the dataset is. (templated)
     :param impersonation_chain: the service account to impersonate, as in the Google provider.
         (templated)
+    :param maximum_bytes_billed: a query that would read more fails; None for no limit.
     """
 
     gcp_conn_id = Argument(read_text)
@@ -66,12 +70,16 @@ class TalkPilotBigQueryOperator(BaseOperator):
         gcp_conn_id: str = "google_cloud_default",
         location: str | None = None,
         impersonation_chain: str | Sequence[str] | None = None,
+        maximum_bytes_billed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.gcp_conn_id = gcp_conn_id
         self.location = location
         self.impersonation_chain = impersonation_chain
+        self.maximum_bytes_billed = checked(
+            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
+        )
 
     def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage[Any, Any]:
         """Describe for OpenLineage what the task read and wrote."""
@@ -105,3 +113,8 @@ class Summary:
             entries["manifest"] = str(manifest)
         self._entries |= entries
         self._context["ti"].xcom_push(key="summary", value=dict(self._entries))
+
+
+def short_lists(**lists: Collection[Any] | None) -> dict[str, Any]:
+    """Return entries for a summary, without long lists: XComs are no place for them."""
+    return {name: value for name, value in lists.items() if len(value or ()) <= SUMMARY_ENTRIES}

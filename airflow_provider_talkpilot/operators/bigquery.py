@@ -78,7 +78,6 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
     :param recordings_uri: where the enrich task archives recordings, if it does. (templated)
     :param recordings_keep_days: delete the recordings of all calls in the table that began more
         days ago; only loads of walks do. By default none are deleted for their age. (templated)
-    :param maximum_bytes_billed: a query that would read more fails; None for no limit.
     :param deferrable: free the worker while BigQuery runs the load job or the merge for more than
         a few seconds; otherwise wait in the worker. The default is
         ``[operators] default_deferrable``.
@@ -107,7 +106,6 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
         confirm_erasure: bool | str = False,
         recordings_uri: str | None = None,
         recordings_keep_days: int | str | None = None,
-        maximum_bytes_billed: int | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -120,9 +118,6 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
         self.confirm_erasure = confirm_erasure
         self.recordings_uri = recordings_uri
         self.recordings_keep_days = recordings_keep_days
-        self.maximum_bytes_billed = checked(
-            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
-        )
         self.deferrable = checked("deferrable", deferrable, bool)
         self._running: Load | None = None
 

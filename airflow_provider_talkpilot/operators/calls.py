@@ -7,17 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from airflow_provider_talkpilot.api import CallFilters, TalkPilotClient
-from airflow_provider_talkpilot.api.errors import ConfigurationError
+from airflow_provider_talkpilot.api import TalkPilotClient
 from airflow_provider_talkpilot.api.http.address import is_loopback
 from airflow_provider_talkpilot.bigquery.table_id import TableId
-from airflow_provider_talkpilot.compat import AirflowSkipException, render_text
+from airflow_provider_talkpilot.compat import AirflowSkipException
 from airflow_provider_talkpilot.operators.arguments import (
     MOST_DAYS,
     Argument,
     check_bounds,
     checked,
-    is_given,
     one_of,
     read_agents,
     read_bound,
@@ -27,6 +25,8 @@ from airflow_provider_talkpilot.operators.arguments import (
     read_staging,
     read_uri,
 )
+from airflow_provider_talkpilot.operators.base import short_lists
+from airflow_provider_talkpilot.operators.filters import render_filters
 from airflow_provider_talkpilot.operators.staging import (
     TalkPilotStagedCallsOperator,
     TalkPilotStagingOperator,
@@ -50,9 +50,6 @@ from airflow_provider_talkpilot.staging.storage import parse_uri
 if TYPE_CHECKING:
     from airflow_provider_talkpilot.compat import Context, ObjectStoragePath
     from airflow_provider_talkpilot.recordings.archive import RecordingArchive
-
-# Longer lists are left out of the summary: XComs are no place for them.
-SUMMARY_ENTRIES = 100
 
 
 class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
@@ -117,12 +114,10 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         return parse_uri(self.staging_uri)
 
     def _work(self, client: TalkPilotClient, context: Context) -> str:
-        phone_number = self._rendered("phone_number", context)
-        search = self._rendered("search", context)
         options = ExtractOptions(
             interval=read_interval(context, self.start, self.end),
             agent_ids=self.agent_ids,
-            filters=CallFilters(self.done, phone_number, search),
+            filters=render_filters(self, context),
             max_rejects=self.max_rejects,
             choices=column_choices(self.columns or {}, self.hash_conn_id),
             agent_prompts=self.agent_prompts,
@@ -141,14 +136,16 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
         )
         if options.choices.recorded:
             self.log.info("Columns, before anything is staged: %s.", options.choices)
-        entries: dict[str, Any] = {"selection": selection}
-        if options.agent_ids is None or len(options.agent_ids) <= SUMMARY_ENTRIES:
-            entries["agent_ids"] = options.agent_ids
         self._summary.push(
-            kind="calls", scope=scope_of(folder), interval=options.interval, **entries
+            kind="calls",
+            scope=scope_of(folder),
+            interval=options.interval,
+            selection=selection,
+            **short_lists(agent_ids=options.agent_ids),
         )
         manifest, path = extract_calls(client, folder, options)
         self._count("calls", manifest.rows)
+        days = sorted(manifest.days.items())
         return self._finish(
             client,
             manifest,
@@ -156,26 +153,12 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
             agents=len(manifest.agents),
             calls=manifest.rows,
             purged=sum(day.purged for day in manifest.days.values()),
-            **_breakdown(manifest),
+            **short_lists(
+                by_agent={walk.agent_id: walk.calls for walk in manifest.agents},
+                agent_names=manifest.agent_names,
+                by_day={day.isoformat(): count.model_dump() for day, count in days},
+            ),
         )
-
-    def _rendered(self, name: str, context: Context) -> str | None:
-        """Render a filter; None if it is not given.
-
-        A filter is no template field, because Airflow stores and shows those: it can be the number
-        of a caller.
-        """
-        value = getattr(self, name)
-        text: Any = render_text(self, value, context)
-        if text != value and not is_given(text):
-            raise ConfigurationError(
-                f"{name} rendered to nothing. Correct its template, or the task that it reads, or "
-                f"leave {name} out to extract every caller's calls."
-            )
-        if text is None or isinstance(text, str):
-            return text
-        # An XCom. A number has lost its plus.
-        raise ConfigurationError(f"{name} is of type {type(text).__name__}: give a text.")
 
 
 class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
@@ -196,7 +179,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
     :param concurrency: how many requests may be in flight, 1 to 80; the quota can allow fewer.
     :param refetch_days: a detail without transcript or score is fetched again, at most once a day,
         while the call is younger than this many days; 0 means never.
-    :param maximum_bytes_billed: a query of the table that would read more fails; None for no limit.
     :param max_rejects: how many records may fail validation before the task fails. It fetches the
         other details first.
     :param columns: by default the choices that the calls were staged with; others are an error. If
@@ -229,7 +211,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
         details: str = "until_complete",
         concurrency: int = 32,
         refetch_days: float = 3,
-        maximum_bytes_billed: int | None = None,
         recordings_uri: str | None = None,
         recordings_backfill: bool | str = False,
         recordings_keep_days: int | str | None = None,
@@ -241,9 +222,6 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
         self.details = details
         self.concurrency = checked("concurrency", concurrency, int, ge=1, le=MOST_IN_FLIGHT)
         self.refetch_days = checked("refetch_days", refetch_days, float, ge=0, le=MOST_DAYS)
-        self.maximum_bytes_billed = checked(
-            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
-        )
         self.recordings_uri = recordings_uri
         self.recordings_backfill = recordings_backfill
         self.recordings_keep_days = recordings_keep_days
@@ -289,11 +267,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
             manifest,
             path,
             details=manifest.rows - manifest.vanished,
-            fetched=manifest.fetched,
-            by_webhook=manifest.by_webhook,
-            vanished=manifest.vanished,
-            lacking=manifest.lacking,
-            recordings=manifest.recordings,
+            **manifest.model_dump(
+                include={"fetched", "by_webhook", "vanished", "lacking", "recordings"}
+            ),
         )
 
     def _archive(self, client: TalkPilotClient) -> RecordingArchive | None:
@@ -321,15 +297,3 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
             yield from known_details(
                 client, target, calls.interval, calls.columns, self.maximum_bytes_billed
             )
-
-
-def _breakdown(manifest: ListManifest) -> dict[str, Any]:
-    """Count the calls by agent and by day; leave long lists out."""
-    counts: dict[str, Any] = {}
-    if len(manifest.agents) <= SUMMARY_ENTRIES:
-        counts["by_agent"] = {walk.agent_id: walk.calls for walk in manifest.agents}
-        counts["agent_names"] = manifest.agent_names
-    if len(manifest.days) <= SUMMARY_ENTRIES:
-        days = sorted(manifest.days.items())
-        counts["by_day"] = {day.isoformat(): count.model_dump() for day, count in days}
-    return counts

@@ -13,7 +13,6 @@ from airflow_provider_talkpilot.compat import AirflowSkipException
 from airflow_provider_talkpilot.operators.arguments import (
     Argument,
     check_bounds,
-    checked,
     read_agents,
     read_bound,
     read_interval,
@@ -67,7 +66,6 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     :param agent_ids: UUIDs of agents, or a JSON list of them; nothing for every agent that the
         key can see. An empty list is an error. (templated)
     :param table: the target table, ``project.dataset.table``. (templated)
-    :param maximum_bytes_billed: a query that would read more fails; None for no such limit.
     :param staging_uri: root of staging, where the tasks of the connection record what they spend
         of the quota; empty for no such record. (templated)
     :return: intervals, each with ``start`` and ``end``, ISO 8601, and ``agent_ids``, for
@@ -95,7 +93,6 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         start: str | None = None,
         end: str | None = None,
         agent_ids: Sequence[str] | str | None = None,
-        maximum_bytes_billed: int | None = None,
         staging_uri: str = "",
         **kwargs: Any,
     ) -> None:
@@ -107,9 +104,6 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         self.end = end
         check_bounds(self.start, self.end)
         self.agent_ids = agent_ids
-        self.maximum_bytes_billed = checked(
-            "maximum_bytes_billed", maximum_bytes_billed, int | None, ge=1
-        )
         self.staging_uri = staging_uri
 
     def _staging_root(self) -> ObjectStoragePath | None:
