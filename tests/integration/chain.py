@@ -55,17 +55,10 @@ OPERATORS: dict[str, type[BaseOperator]] = {
 class Chain:
     """Extract, load, enrich and load again."""
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        bigquery: Client,
-        table: str,
-        staging_uri: str,
-        interval: Interval | None = None,
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, bigquery: Client, table: str, staging_uri: str) -> None:
         self.sandbox, self.bigquery, self.table = sandbox, bigquery, table
         self.staging_uri = staging_uri
-        self.interval = interval or day()
+        self.interval = day()
         self.extract_options: dict[str, Any] = {}
         # Most tests compare every field with the API: enrichment may leave out no change.
         self.enrich_options: dict[str, Any] = {"details": "every_version"}
@@ -157,11 +150,7 @@ class Chain:
         return table_rows(self.bigquery, self.table, own_times=own_times)
 
     def assert_table_is_truth(
-        self,
-        *intervals: Interval,
-        agent_ids: list[str] | None = None,
-        erased: Iterable[Row] = (),
-        **expected: Any,
+        self, *intervals: Interval, erased: Iterable[Row] = (), **expected: Any
     ) -> None:
         """Check that the table holds exactly what the API holds.
 
@@ -172,7 +161,7 @@ class Chain:
         truth = [
             call
             for start, end in intervals or [self.interval]
-            for call in self.sandbox.store.truth(start, end, agent_ids)
+            for call in self.sandbox.store.truth(start, end)
         ]
         assert truth, "a test on nothing proves nothing"
         wanted = expected_rows(truth, **expected) + erased_rows(erased, **expected)

@@ -141,7 +141,7 @@ def test_sigkill_loses_no_event_that_got_200(
                 if len(accepted) >= goal:
                     reached.set()
 
-    for kill in range(4):
+    for kill in range(8):
         reached = threading.Event()
         goal = len(accepted) + rng.randrange(1, 80)
         with running(PROGRAM, uri, settings) as receiver, ThreadPoolExecutor(4) as clients:
