@@ -210,8 +210,7 @@ def _described(
     result = []
     for field in fields:
         like, resource = by_name.get(field.name, field), field.to_api_repr()
-        if like.description:
-            resource["description"] = like.description
+        resource["description"] = like.description
         if field.mode == "REQUIRED":  # a view requires no column
             resource["mode"] = "NULLABLE"
         if field.fields:
