@@ -107,9 +107,7 @@ def test_the_key_is_refused(chain: Chain, fails: Fails, connect: Connect) -> Non
 
 
 @pytest.mark.parametrize("permission", ["agents:read", "calls:read"])
-def test_the_key_lacks_a_permission(
-    chain: Chain, fails: Fails, connect: Connect, permission: str
-) -> None:
+def test_no_permission(chain: Chain, fails: Fails, connect: Connect, permission: str) -> None:
     others = [each for each in ("agents:read", "calls:read") if each != permission]
     connect(password=chain.sandbox.add_key("narrow", permissions=others))
     with fails(FAIL, "403", permission, "Grant", "req_"):
@@ -122,16 +120,16 @@ def test_named_agents_need_no_permission_for_agents(chain: Chain, connect: Conne
     assert calls.xcoms["summary"]["calls"] == 46
 
 
-@pytest.mark.parametrize("era", ["spring", "now"])
+@pytest.mark.parametrize(("era", "agents", "more"), [("spring", 4, ""), ("now", 24, " and 3 more")])
 def test_several_agents_that_the_key_may_not_see(
-    chain: Chain, fails: Fails, connect: Connect, era: Any
+    chain: Chain, fails: Fails, connect: Connect, era: Any, agents: int, more: str
 ) -> None:
     """One error names them all and costs one request. The next try reads no other agent again."""
     sandbox = chain.sandbox
-    sandbox.reset(**sandbox.settings.model_dump() | {"era": era, "agents": 4})
+    sandbox.reset(**sandbox.settings.model_dump() | {"era": era, "agents": agents})
     seen, *hidden = sandbox.store.agent_ids
     connect(password=sandbox.add_key("one agent", allowed_agent_ids=[seen]))
-    named = f"which the run names: {', '.join(hidden)}."
+    named = f"which the run names: {', '.join(hidden[:20])}{more}."
     with fails(FAIL, named):
         chain.extract(agent_ids=[seen, *hidden])
     assert chain.spent() == {"calls": 2, "agents": 1}
@@ -247,6 +245,9 @@ def test_the_manifest_is_none(chain: Chain, fails: Fails) -> None:
         for task in (chain.enrich, chain.load):
             with fails(FAIL, "no manifest", "again"):
                 task(calls)
+    details = chain.enrich(chain.extract().returned).returned
+    with fails(FAIL, "is no manifest of calls"):
+        chain.enrich(details)
 
 
 @pytest.mark.parametrize("harm", ["gone", "shorter", "altered"])

@@ -67,9 +67,7 @@ def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.Mo
     chain.assert_table_is_truth(details=False)
 
 
-def test_a_response_that_never_comes(
-    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_response_comes(chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = chain.extract().returned
     monkeypatch.setattr(client, "RESPONSE_SECONDS", 5)
     gateway.hold_back("BEGIN TRANSACTION", times=1)

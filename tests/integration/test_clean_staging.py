@@ -29,7 +29,7 @@ def test_kept_by_choice(chain: Chain) -> None:
 
 def test_mapped_tasks_with_choices_and_a_selection(chain: Chain) -> None:
     chain.extract_options |= {"columns": {"transcript": "drop"}, "done": True}
-    chain.clean(manifest_uris=[[chain.summaries()], [None, None]], keep_staged="false")
+    chain.clean(manifest_uris=[[chain.summaries()], [None, "None"]], keep_staged="false")
     assert names(chain.staging_uri) == []
 
 
@@ -244,9 +244,7 @@ def test_clean_killed(chain: Chain, kill: Kill, death: Death) -> None:
         refused(partial(task, manifests[0]), "Run the task that stages", "again")
 
 
-def test_a_folder_that_goes_while_another_stages_there(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_goes_while_one_stages(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder is removed after another task created it and before it has a file."""
     original, times = Path.open, list[Path]()
 

@@ -139,9 +139,7 @@ def test_a_note_is_not_missing(
     assert (found["agents"][0], "performance" in found) == ("note", False)
 
 
-def test_a_plan_is_what_a_run_costs(
-    chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_is_a_runs_cost(chain: Chain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     chain.sandbox.reset(calls_per_day=250, days=1, agents=2)
     chain.sandbox.settings.patch(requests_per_minute=60, requests_per_hour=200)
     bounds = ("plan", "--from", "2026-03-16", "--to", "2026-03-17")

@@ -127,9 +127,7 @@ def test_an_emptied_trash_does_not_count(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("through_the_trash", [False, True])
-def test_beside_an_emptied_trash_live_calls_still_stop_the_load(
-    chain: Chain, through_the_trash: bool
-) -> None:
+def test_beside_an_emptied_trash_live_calls_count(chain: Chain, through_the_trash: bool) -> None:
     """Calls that the table never saw in the trash count as live."""
     for call in truth_of(chain, 20):
         chain.sandbox.store.soft_delete(call["id"])

@@ -99,9 +99,7 @@ def test_a_key_column_cannot_be_added(chain: Chain) -> None:
     refused(chain.summaries, "id (missing)")
 
 
-def test_long_time_travel_is_warned_of_once_a_run(
-    chain: Chain, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_long_time_travel_is_named_once(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
     chain.bigquery.create_dataset(chain.table.rpartition(".")[0])
     chain.run()
     [line] = [line for line in caplog.messages if "time travel" in line]

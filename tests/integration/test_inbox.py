@@ -144,6 +144,13 @@ def test_by_webhook_alone_costs_no_detail(chain: Chain, in_folder: Receiver) -> 
     early = chain.run()
     arrived = deliver(chain, in_folder, **LOST)
     chain.clean(*early)
+    torn = with_words(chain, arrived).pop()
+    arrived.remove(torn)
+    [call_id] = [call["call_id"] for call in chain.truth() if call["id"] == torn]
+    for folder in (local(chain.staging_uri) / "inbox").glob("*/*"):
+        (folder / "lost+found").mkdir()
+        for path in folder.glob(f"{call_id}-*"):
+            path.write_text("{")
     calls = chain.summaries()
     details = chain.enrich(calls, details="by_webhook")
     chain.load(str(details.returned))
@@ -186,10 +193,17 @@ def test_what_the_api_says_later_wins(chain: Chain, in_folder: Receiver) -> None
     assert rows[changed]["transcript_source"] == "api"
     # Only webhooks have the tools and times.
     assert {call_id: row["turns"] for call_id, row in rows.items()} == turns
+    # A purge comes with a list row, or with a detail that was requested after the list.
     chain.sandbox.store.purge(changed)
     chain.summaries()
+    late = max(arrived)
+    chain.sandbox.store.edit(late, note="new")
+    calls = str(chain.extract().returned)
+    chain.sandbox.store.purge(late)
+    chain.load(str(chain.enrich(calls, details="every_version").returned))
     rows = {row["id"]: row for row in chain.rows()}
-    assert (rows[changed]["turns"], rows[changed]["transcript_source"]) == ([], None)
+    for call_id in (changed, late):
+        assert (rows[call_id]["turns"], rows[call_id]["transcript_source"]) == ([], None)
 
 
 def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
@@ -202,7 +216,20 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     def calls_in_inbox() -> set[str]:
         return {call_of(path) for path in inbox()}
 
+    def store(call_id: str, started: str) -> Path:
+        turn = {"timestamp": started, "time_sec": 0}
+        call = CALL_ENDED | {"agent_id": agent_id, "call_id": call_id, "transcript": [turn]}
+        return Path(Event.parse(body_of(call)).store(parse_uri(chain.staging_uri)).path)
+
+    agent_id = chain.sandbox.store.agent_ids[0]
     deliver(chain, in_folder, **SENT)
+    # The events of these are filed under the days beside.
+    for start, told in (
+        ("2026-03-16T00:00:00Z", "2026-03-15T23:59:59Z"),
+        ("2026-03-16T23:59:59Z", "2026-03-17T00:00:01Z"),
+    ):
+        call = chain.sandbox.store.insert_late(agent_id, start)
+        store(next(c["call_id"] for c in chain.truth() if c["id"] == call), told)
     calls, details = chain.run()
     every = calls_in_inbox()
     assert len(every) > 40
@@ -222,14 +249,16 @@ def test_events_leave_the_inbox(chain: Chain, in_folder: Receiver) -> None:
     for path in inbox():
         if call_of(path) in (purged, erased):
             path.rename(path.with_name(unfinished_name(path.name)))
-    # The call of this one may be in the walk of the next day.
-    turn = {"timestamp": "2026-03-16T23:59:59Z", "time_sec": 0}
-    late = CALL_ENDED | {"agent_id": chain.sandbox.store.agent_ids[0], "transcript": [turn]}
-    age(Path(Event.parse(body_of(late)).store(parse_uri(chain.staging_uri)).path), by=2 * HOUR)
+    # The calls of these may be in the walks of other days.
+    others = [store("next", "2026-03-16T23:59:59Z"), store("far", "2026-03-01T12:00:00Z")]
+    age(*others, by=2 * HOUR)
+    others.append(others[0].with_name("README"))
+    others[-1].write_text("not ours")
     calls = chain.summaries()
     chain.clean(calls)
+    assert all(path.exists() for path in others)
+    others[-1].unlink()
     assert every - calls_in_inbox() >= {purged, erased}
-    assert late["call_id"] in calls_in_inbox()
     assert len(calls_in_inbox()) > 30
 
     # Events of no call, and the unfinished files of a kill, expire, under a wrong day too.

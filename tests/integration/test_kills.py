@@ -68,9 +68,7 @@ def test_enrich_killed(chain: Chain, kill: Kill, kills: list[int]) -> None:
 
 
 @pytest.mark.parametrize(("task", "replacement"), [("extract", 1), ("extract", 2), ("enrich", 3)])
-def test_killed_while_a_file_is_written(
-    chain: Chain, kill: Kill, task: str, replacement: int
-) -> None:
+def test_killed_while_it_writes(chain: Chain, kill: Kill, task: str, replacement: int) -> None:
     """An unfinished file is never taken for a finished one."""
     manifests = [chain.extract().returned] if task == "enrich" else []
     kill(task, *manifests, death=Death("pathlib:Path.replace", call=replacement))
@@ -79,9 +77,7 @@ def test_killed_while_a_file_is_written(
     chain.assert_table_is_truth()
 
 
-def test_a_kill_leaves_no_calls_on_the_workers_disk(
-    anywhere: Chain, kill: Kill, tmp_path: Path
-) -> None:
+def test_a_kill_leaves_no_calls_on_the_disk(anywhere: Chain, kill: Kill, tmp_path: Path) -> None:
     own = tmp_path / "tmp"
     own.mkdir()
     death = Death("airflow_provider_talkpilot.staging.storage:put")

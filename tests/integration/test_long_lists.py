@@ -117,9 +117,7 @@ bursts = st.lists(st.tuples(moments, st.integers(1, 250)), max_size=4)
 
 
 @given(bursts=bursts, from_bound=bounds, to_bound=bounds, calls=st.integers(0, 500))
-@settings(
-    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
 def test_each_call_comes_once_wherever_the_cuts_are(
     sandbox: Sandbox, tmp_path: Path, bursts: Any, from_bound: Any, to_bound: Any, calls: int
 ) -> None:
@@ -203,9 +201,7 @@ def test_an_hour_that_is_too_short_for_a_walk(chain: Chain) -> None:
         assert tries < 20, "it would go on for ever"
         chain.reset_quota()
         try:
-            ended = chain.extract(
-                method=method, deferrable=True, defer_after=dt.timedelta(seconds=2)
-            )
+            ended = chain.extract(method=method, deferrable=True, defer_after=dt.timedelta(0, 2))
             calls = str(ended.returned)
         except TaskDeferred as deferred:
             method = deferred.method_name

@@ -43,9 +43,7 @@ def test_a_day(chain: Chain, counted: Counted) -> None:
     assert told.keys() == {"talkpilot.requests", "talkpilot.refused", *counted} - requests.keys()
 
 
-def test_a_deferral_counts_what_was_spent_before_it_and_no_more(
-    chain: Chain, counted: Counted
-) -> None:
+def test_a_deferral_counts_what_was_spent_before_it_alone(chain: Chain, counted: Counted) -> None:
     calls = chain.summaries()
     counted.clear()
     chain.spent()

@@ -23,9 +23,7 @@ def long_list(chain: Chain) -> list[Row]:
 
 
 @pytest.mark.parametrize(("row", "after"), [(99, 1), (100, 1), (249, 2)])
-def test_a_soft_delete_moves_nothing(
-    chain: Chain, long_list: list[Row], row: int, after: int
-) -> None:
+def test_soft_deletes_move_none(chain: Chain, long_list: list[Row], row: int, after: int) -> None:
     chain.sandbox.scripts.add("soft_delete", after=after, call_id=long_list[row]["id"])
     chain.extract()
     assert chain.sandbox.counters["calls"] == 3

@@ -33,10 +33,8 @@ def test_the_chain(chain: Chain) -> None:
     ).returned
     chain.load(details, native=True, table=template(chain.table))
     chain.assert_table_is_truth()
-    cleaned = chain.clean(
-        str([calls, details]), native=True, keep_staged=template("false")
-    ).returned
-    assert cleaned["loaded"] > 0
+    cleaned = chain.clean(str([calls, details]), native=True, keep_staged=template("false"))
+    assert cleaned.returned["loaded"] > 0
 
 
 def test_a_number_stays_the_number_that_it_is(chain: Chain) -> None:
@@ -54,8 +52,6 @@ def test_a_filter_that_renders_to_nothing_is_refused(chain: Chain) -> None:
     for native in (False, True):
         for name in ("phone_number", "search"):
             for given in ("{{ none }}", "{{ '' }}", "{{ ti.xcom_pull('gone') }}"):
-                with pytest.raises(
-                    TalkPilotTaskFailError, match=f"{name} rendered to nothing.* leave"
-                ):
+                with pytest.raises(TalkPilotTaskFailError, match=f"{name} rendered to .* leave"):
                     chain.extract(native=native, **{name: given})
     assert not chain.sandbox.counters

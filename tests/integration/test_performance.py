@@ -307,6 +307,14 @@ def test_two_records_of_a_call_and_what_is_unknown(chain: Chain) -> None:
     }
 
 
+def test_an_older_reading_of_a_record_takes_nothing_back(chain: Chain) -> None:
+    calls, call = chain.summaries(), living(chain)[0]
+    older, newer = [stage(chain, calls, made_record(call, 1, duration_seconds=n)) for n in (1, 2)]
+    for manifest in (newer, older):
+        chain.load(manifest)
+        assert [row["duration_seconds"] for row in rows(chain)] == [2]
+
+
 def test_choices_for_columns(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_secret(monkeypatch)
     columns = {

@@ -273,9 +273,7 @@ def test_while_another_run_fetches_details(
 
 
 @pytest.mark.parametrize("moment", [4, 8], ids=["a checkpoint", "the manifest"])
-def test_while_another_run_walks(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
+def test_while_another_walks(chain: Chain, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
     """A part of an unfinished walk is rewritten: the walk fails, and the next try walks again."""
     chain.sandbox.reset(agents=6)
     monkeypatch.setattr("airflow_provider_talkpilot.staging.extract.walker.PART_SECONDS", 0.0)
@@ -342,9 +340,7 @@ STORAGE = "airflow_provider_talkpilot.staging.storage"
         ("erased", "put", 2),
     ],
 )
-def test_killed_and_done_again(
-    chain: Chain, kill: Kill, state: str, function: str, call: int
-) -> None:
+def test_killed_and_redone(chain: Chain, kill: Kill, state: str, function: str, call: int) -> None:
     caller = Caller(chain, state)
     failed = stage(chain)
     caller.leave()
@@ -427,14 +423,18 @@ def test_another_folder_that_cannot_be_read(
     caller.leave()
     listed = storage.list_entries
 
-    def fail_for_b(folder: Any) -> Any:
-        if "/b/talkpilot_default/all/" in str(folder):
+    def fail(folder: Any, dag_id: str) -> Any:
+        if f"/{dag_id}/talkpilot_default/all/" in str(folder):
             raise StagingError(f"Cannot list {folder}.")
         return listed(folder)
 
-    monkeypatch.setattr(storage, "list_entries", fail_for_b)
+    monkeypatch.setattr(storage, "list_entries", partial(fail, dag_id="b"))
     clean_run(chain)
     [left] = caller.files()
     assert "/b/" in left
     assert "It is left alone." in caplog.text
     assert "/b/" in caplog.text
+    # Its own folder must be readable.
+    monkeypatch.setattr(storage, "list_entries", partial(fail, dag_id="calls"))
+    own = partial(chain.clean, chain.summaries())
+    refused(own, "Cannot list", "/calls/", kind=TalkPilotTaskError)

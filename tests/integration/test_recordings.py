@@ -7,7 +7,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -17,15 +17,18 @@ from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+from google.cloud.bigquery import Client, QueryJob
 
+from airflow_provider_talkpilot.recordings.archive import RecordingArchive
 from airflow_provider_talkpilot.recordings.delete import Recording, delete_recordings
 from airflow_provider_talkpilot.staging.manifests import load_manifest
+from airflow_provider_talkpilot.staging.names import unfinished_name
 from airflow_provider_talkpilot.staging.parts import read_records
 from airflow_provider_talkpilot.staging.rows.columns import RECORDING_COLUMNS
 from airflow_provider_talkpilot.staging.storage import parse_uri
-from tests.integration.chain import Chain, Kill, local, names, staged_files
+from tests.integration.chain import Chain, Kill, age, local, names, staged_files
 from tests.support.jobs import Death
-from tests.support.tables import Row
+from tests.support.tables import Row, tables
 
 ROUNDS = int(os.environ.get("TALKPILOT_KILL_ROUNDS", "6"))
 CONCURRENCY = 8
@@ -145,9 +148,8 @@ def test_recordings_are_archived_beside_their_rows(
     others = [row for row in recorded.rows().values() if not row["recording_uri"]]
     assert len(archived) > 20
     assert {row["recording_status"] for row in others if not row["is_purged"]} <= {"expired"}
-    assert all(
-        row[name] is None for row in others if row["is_purged"] for name in RECORDING_COLUMNS
-    )
+    purged = [row for row in others if row["is_purged"]]
+    assert all(row[name] is None for row in purged for name in RECORDING_COLUMNS)
     # The key goes to the API alone, and the address nowhere.
     audio = [request for request in recorded.sandbox.requests if request.kind == "audio"]
     assert audio
@@ -203,13 +205,29 @@ def test_what_the_bucket_has_is_not_fetched_again(recorded: Recorded) -> None:
     assert max(recorded.audio().values()) == 1
     recorded.chain.bigquery.delete_table(recorded.chain.table)
     recorded.chain.forget_staging()
+    archived = local(next(iter(before.values()))["recording_uri"])
+    left = [archived.with_name(unfinished_name(archived.name)) for _ in range(2)]
+    for path in left:
+        path.write_bytes(b"RIFF")
+    age(left[0], by=timedelta(hours=2))
     recorded.chain.run()
+    assert [path.exists() for path in left] == [False, True], "a task may be writing the other"
     again = {path.rpartition("/")[2].removesuffix(".wav") for path in recorded.audio()}
     assert not again & before.keys()
     after = recorded.assert_archive_is_table()
     assert [row["recording_sha256"] for row in after] == [
         before[row["id"]]["recording_sha256"] for row in after
     ]
+
+
+def test_a_bucket_that_keeps_what_is_deleted_is_named(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = parse_uri(bucket)
+    kept = {"softDeletePolicy": {"retentionDurationSeconds": "604800"}, "retentionPolicy": {"a": 1}}
+    monkeypatch.setattr(root.fs, "info", lambda _: kept)  # no emulator has such settings
+    RecordingArchive(root)
+    assert "has soft delete and a retention policy: recordings of purged calls" in caplog.text
 
 
 def test_known_details_are_requested_for_recordings_by_choice_alone(
@@ -252,6 +270,28 @@ def test_a_load_killed_between_a_recording_and_its_row(recorded: Recorded, kill:
     assert len(recorded.assert_archive_is_table()) > 20
 
 
+def test_a_staging_table_that_another_load_emptied_proves_nothing(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.run_then_lose_two()
+    chain, before = recorded.chain, (recorded.rows(), recorded.objects())
+    calls, query = str(chain.extract().returned), Client.query
+
+    def late(self: Client, statement: str, *args: Any, **options: Any) -> QueryJob:
+        if "AS uri" in statement:
+            [name] = [name for name in tables(chain.bigquery, chain.table) if "_staging_" in name]
+            name = f"{chain.table.rpartition('.')[0]}.{name}"
+            query(self, f"DELETE FROM `{name}` WHERE TRUE").result()
+        return query(self, statement, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "query", late)
+        chain.load(calls)
+    assert (recorded.rows(), recorded.objects()) == before
+    chain.load(calls)
+    recorded.assert_archive_is_table()
+
+
 def test_a_recording_that_came_after_its_purge_was_loaded_goes_with_the_next_load(
     recorded: Recorded,
 ) -> None:
@@ -281,9 +321,7 @@ def test_older_versions_go_too(s3: Any, s3_bucket: str) -> None:
 
 
 @pytest.mark.parametrize("knows", [True, False])
-def test_a_purge_reaches_a_recording_that_the_table_does_not_know(
-    recorded: Recorded, knows: bool
-) -> None:
+def test_a_purge_reaches_a_recording_that_no_row_names(recorded: Recorded, knows: bool) -> None:
     """It is found by its name, or once its details are loaded."""
     chain = recorded.chain
     details = str(chain.enrich(chain.summaries()).returned)
@@ -321,14 +359,22 @@ def test_a_recording_of_a_call_that_has_moved_since_goes_too(
 
 def test_recordings_are_kept_for_so_many_days(recorded: Recorded) -> None:
     chain = recorded.chain
+    calls, _ = chain.run()
+    archived, today = recorded.assert_archive_is_table(), datetime.now(UTC).date()
+    yesterday = today - timedelta(days=1)
+    late = chain.sandbox.store.insert_late(archived[0]["agent_id"], f"{yesterday}T00:00:00Z")
+    interval, chain.interval = chain.interval, (str(yesterday), str(today))
     chain.run()
-    archived = recorded.assert_archive_is_table()
-    calls = str(chain.extract().returned)
+    chain.interval = interval
+    young = recorded.rows().pop(late)
+    assert young["recording_status"] == "archived"
     for days, deleted in ((10_000, 0), (30, len(archived))):
         loaded = chain.load(calls, recordings_keep_days=days).returned
         assert loaded["recordings_deleted"] == deleted
-    assert recorded.objects() == {}
+    [left] = recorded.objects()
+    assert late in left
     rows = recorded.rows()
+    assert rows.pop(late) == young
     for row in archived:
         kept = rows[row["id"]]
         assert (kept["recording_status"], kept["recording_uri"]) == ("deleted", None)
@@ -340,7 +386,7 @@ def test_recordings_are_kept_for_so_many_days(recorded: Recorded) -> None:
     chain.run()
     spent = chain.spent()
     assert (spent["detail"], spent.get("audio", 0)) == (len(rows), 0)
-    assert recorded.objects() == {}
+    assert [*recorded.objects()] == [left]
 
 
 @pytest.mark.slow

@@ -56,9 +56,7 @@ def test_pages_of_one_agent(chain: Chain, calls: int, in_margin: int, pages: int
     """The API lists the calls in the margin of an interval, too."""
     chain.sandbox.reset(days=1, agents=1, calls_per_day=calls)
     for _ in range(in_margin):
-        chain.sandbox.store.insert_late(
-            chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00.000Z"
-        )
+        chain.sandbox.store.insert_late(chain.sandbox.store.agent_ids[0], "2026-03-17T00:00:00Z")
     assert chain.extract().xcoms["summary"]["calls"] == calls
     assert chain.spent() == {"agents": 1, "calls": pages}
 

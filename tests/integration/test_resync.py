@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_talkpilot.api import Interval
+from airflow_provider_talkpilot.exceptions import TalkPilotTaskFailError
 from airflow_provider_talkpilot.operators.resync import TalkPilotChooseDaysOperator
 from tests.integration.chain import DAY, Chain, day, pages
 from tests.support.tables import assert_equal_rows, expected_rows
@@ -146,9 +147,7 @@ def test_without_past_days_in_the_table_nothing_is_read(chain: Chain, has_newest
 
 
 @pytest.mark.slow
-def test_history_that_was_loaded_by_hand_is_read_again_from_then_on(
-    chain: Chain, resync: Resync
-) -> None:
+def test_history_loaded_by_hand_is_read_again_from_then_on(chain: Chain, resync: Resync) -> None:
     resync.run(DAYS)
     early = (DAY - dt.timedelta(days=15)).isoformat()
     chain.sandbox.store.insert_late(chain.sandbox.store.agent_ids[0], f"{early}T12:00:00Z")
@@ -170,9 +169,7 @@ def kept_nine_days(resync: Resync) -> Resync:
     return resync
 
 
-def test_a_purge_by_retention_arrives_for_list_requests_alone(
-    chain: Chain, kept_nine_days: Resync
-) -> None:
+def test_a_purge_by_retention_arrives_for_lists_alone(chain: Chain, kept_nine_days: Resync) -> None:
     sandbox = chain.sandbox
     for old in range(DAYS):
         number = old + PURGED_AFTER
@@ -199,5 +196,7 @@ def test_agents_that_are_named_and_a_key_that_may_not_list_them(
     [only] = kept_nine_days.choose(PURGED_AFTER, look_backs=SHORT, agent_ids=[first]).returned
     assert only["agent_ids"] == [first]
     assert "agents:read" in log_of()
+    with pytest.raises(TalkPilotTaskFailError, match="agents:read"):
+        kept_nine_days.choose(PURGED_AFTER, look_backs=SHORT)
     chosen = kept_nine_days.choose(91, look_backs=SHORT, agent_ids=[first]).returned
     assert (chosen[0]["start"], chosen[0]["agent_ids"]) == (midnight(0), [first])

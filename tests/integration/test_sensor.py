@@ -37,9 +37,7 @@ def test_all_are_done(sandbox: Sandbox) -> None:
     assert spent(sandbox) == {"agents": 1, "calls": 2}
 
 
-def test_a_poke_costs_one_request_while_a_call_is_open(
-    sandbox: Sandbox, log_of: Callable[[], str]
-) -> None:
+def test_a_poke_costs_one_request_while_open(sandbox: Sandbox, log_of: Callable[[], str]) -> None:
     [left] = finish(sandbox, but=1)
     # The first poke lists the agents and checks one or two of them. Later pokes check one.
     sandbox.scripts.add("edit", after=12, call_id=left, done=True)

@@ -77,9 +77,7 @@ def test_the_trigger_continues_after_a_failure_of_the_server(
     assert log_of().count("checks again in 0 s.") == 3
 
 
-def test_a_triggerer_that_finds_no_connection(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_triggerer_without_connection(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sensor's next try tells whether the connection is there."""
     finish(sandbox, but=1)
     _, trigger = defer()

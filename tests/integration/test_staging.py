@@ -64,9 +64,7 @@ def test_a_bucket_is_loaded_by_bigquery_itself(chain: Chain, bucket: str) -> Non
     assert uri.startswith(f"gs://{bucket.partition('@')[2]}/")
 
 
-def test_a_machine_without_a_temporary_folder(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_without_temporary_folder(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = str(chain.extract().returned)
     details = str(chain.enrich(calls).returned)
     chain.load(calls)

@@ -253,9 +253,7 @@ def test_a_table_that_requires_a_filter_on_its_partition(chain: Chain) -> None:
     chain.assert_table_is_truth(erased=[gone])
 
 
-def test_a_table_that_expires_is_named_once_a_run(
-    chain: Chain, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_table_that_expires_is_named_once(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
     calls = chain.summaries()
     table = chain.bigquery.get_table(chain.table)
     table.expires = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_talkpilot.operators import base
 from tests.integration.chain import Chain
 
 
@@ -33,6 +34,15 @@ def test_the_tasks_of_an_interval_have_one_scope_and_their_manifests(chain: Chai
         assert (summary["kind"], summary["scope"]) == (kind, "talkpilot_default/all")
         names = "interval", "manifest", "manifest_kind", "table"
         assert [summary.get(name) for name in names] == more
+
+
+def test_long_lists_are_left_out(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.interval = "2026-03-16", "2026-03-18"
+    agents = chain.sandbox.store.agent_ids
+    lists = {"agent_ids", "by_agent", "by_day"}
+    assert chain.extract(agent_ids=agents).xcoms["summary"].keys() >= lists
+    monkeypatch.setattr(base, "SUMMARY_ENTRIES", 1)
+    assert not chain.extract(agent_ids=agents).xcoms["summary"].keys() & lists
 
 
 def test_a_failed_task_has_told_its_work(chain: Chain) -> None:

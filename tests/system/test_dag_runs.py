@@ -84,9 +84,7 @@ def places(event: dict[str, Any], which: str) -> list[tuple[str, str]]:
 
 @pytest.mark.airflow3
 @pytest.mark.slow
-def test_the_last_hour_is_in_the_table_for_lists_alone(
-    airflow: Airflow, services: Services
-) -> None:
+def test_the_last_hour_is_in_the_table_for_lists(airflow: Airflow, services: Services) -> None:
     end = datetime.combine(DAY, time(12), UTC)
     airflow.run_dag("talkpilot_calls_now", end.isoformat(), services.environment)
     hour = [

@@ -36,12 +36,7 @@ def get(sandbox: Sandbox, *, base_url: str = "", **options: Any) -> dict[str, An
         ({"fault": "status", "status": 500}, errors.ServerError, "may work later", 2),
         ({"fault": "bad_json"}, errors.UnreadableResponseError, "was cut", 2),
         ({"fault": "cut"}, errors.ConnectionFailedError, "Check the network", 2),
-        (
-            {"fault": "redirect", "location": URL},
-            errors.UnexpectedResponseError,
-            "own host only",
-            1,
-        ),
+        ({"fault": "redirect", "location": URL}, errors.UnexpectedResponseError, "own host", 1),
         ({"fault": "rate_limited"}, errors.RateLimitedError, "larger part of the quota", 10),
     ],
     ids=str,

@@ -23,9 +23,7 @@ ID, OTHER_ID = "0d5e8f9e-1f6f-4c9b-9d5e-3a4b5c6d7e8f", "1d5e8f9e-1f6f-4c9b-9d5e-
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"  {KEY}\r\n", KEY.replace("ABCDEF", "abcdef")])
-def test_a_key_may_be_pasted_with_spaces_around(
-    key: str, sandbox: Sandbox, make_client: MakeClient
-) -> None:
+def test_a_key_may_have_spaces_around(key: str, sandbox: Sandbox, make_client: MakeClient) -> None:
     with RawServer(b'{"status":"ok"}') as server:
         assert make_client(base_url=server.url, api_key=key).health().status == "ok"
         assert server.seen[0][1]["x-api-key"] == key.strip()
@@ -87,9 +85,7 @@ def test_another_call_than_the_requested_one(make_client: MakeClient) -> None:
     assert caught.value.reason == "id: that of another call"
 
 
-def test_requests_are_counted_and_say_who_sends_them(
-    client: TalkPilotClient, sandbox: Sandbox
-) -> None:
+def test_requests_are_counted_and_name_us(client: TalkPilotClient, sandbox: Sandbox) -> None:
     assert client.health().version == "1.0.0"
     (agent,) = client.agents()
     (call, *_) = next(client.walk_calls(agent.id, DAY)).records
@@ -150,9 +146,7 @@ def test_requests_leave_nothing_in_any_log_at_any_level(
         assert hidden not in caplog.text
 
 
-def test_nothing_shows_secrets_or_callers(
-    sandbox: Sandbox, client: TalkPilotClient, agent: str
-) -> None:
+def test_nothing_shows_a_secret(sandbox: Sandbox, client: TalkPilotClient, agent: str) -> None:
     row = next(r for r in sandbox.store.truth("2026-03-16", "2026-03-17") if r["phone_number"])
     detail = client.call(agent, row["id"])
     page = next(client.walk_calls(agent, DAY))

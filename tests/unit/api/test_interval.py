@@ -72,9 +72,7 @@ def test_an_interval_that_is_not_over_is_refused() -> None:
     interval.require_over(END - timedelta(seconds=30))  # clocks differ
     for behind, can_be_tried_again in ((2, True), (59, True), (61, False), (10**6, False)):
         now = END - timedelta(minutes=behind)
-        with pytest.raises(
-            IntervalError, match=r"\(it is .*Z now, .*clock\).* earlier end"
-        ) as caught:
+        with pytest.raises(IntervalError, match=r"it is .*Z now, .* earlier end") as caught:
             interval.require_over(now)
         assert caught.value.retryable == can_be_tried_again
         assert str(now.date()) in str(caught.value)

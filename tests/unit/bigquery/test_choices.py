@@ -43,9 +43,7 @@ def test_labels_are_ones_that_bigquery_takes() -> None:
         ),
     ],
 )
-def test_other_choices_are_refused(
-    made: dict[str, str], now: dict[str, str], difference: str
-) -> None:
+def test_other_choices_refused(made: dict[str, str], now: dict[str, str], difference: str) -> None:
     require_table_choices(made_under(made), made)
     with pytest.raises(BigQueryError) as caught:
         require_table_choices(made_under(made), now)

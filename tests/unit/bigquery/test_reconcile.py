@@ -47,6 +47,12 @@ def test_each_difference_has_its_own_cause(counts: Comparison, message: str) -> 
     assert str(caught.value).count(" since") == 1, "and no other cause"
 
 
+def test_of_many_agents_the_largest_are_named() -> None:
+    counts = [Comparison(f"{number}", staged=46, missing=number) for number in range(1, 8)]
+    with pytest.raises(BigQueryError, match=r"\(agent 7: 7, .*, agent 3: 3, 2 more agent\(s\)\)"):
+        reconcile(counts, WALK, TARGET, 0)
+
+
 @pytest.mark.parametrize(
     "counts",
     [

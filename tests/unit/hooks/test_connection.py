@@ -67,9 +67,7 @@ def test_every_part_of_a_uri_is_used(connect: Any, uri: str, base_url: str) -> N
     ],
     ids=str,
 )
-def test_fields_that_complete_or_repeat_each_other(
-    connect: Any, fields: dict[str, Any], base_url: str
-) -> None:
+def test_fields_complete_each_other(connect: Any, fields: dict[str, Any], base_url: str) -> None:
     assert connect({"conn_type": "talkpilot", "password": KEY, **fields}) == (base_url, "")
 
 
@@ -85,9 +83,7 @@ def test_fields_that_complete_or_repeat_each_other(
     ],
     ids=str,
 )
-def test_one_line_names_what_is_not_used(
-    connect: Any, fields: dict[str, Any], named: list[str]
-) -> None:
+def test_one_line_names_the_unused(connect: Any, fields: dict[str, Any], named: list[str]) -> None:
     base_url, line = connect({"conn_type": "talkpilot", "host": NOW, "password": KEY, **fields})
     assert base_url.startswith("https://api.talkpilot.io")
     assert line.startswith("The connection 'talkpilot_default' has fields that are not used: ")

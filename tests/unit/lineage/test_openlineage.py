@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +13,14 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 
+from airflow_provider_talkpilot.bigquery.load import LoadResult
+from airflow_provider_talkpilot.bigquery.table_id import TableId
 from airflow_provider_talkpilot.hooks.talkpilot import TalkPilotHook
+from airflow_provider_talkpilot.lineage import openlineage
 from airflow_provider_talkpilot.lineage.openlineage import Place, api_place, staging_place
 from airflow_provider_talkpilot.operators.bigquery import TalkPilotLoadCallsOperator
 from airflow_provider_talkpilot.sandbox.settings import fake_api_key
+from airflow_provider_talkpilot.staging.manifests import DetailsManifest
 
 BASE_URL = "https://abc.supabase.co/functions/v1/api/v1"
 API = ("talkpilot://abc.supabase.co", "functions/v1/api/v1")
@@ -55,8 +60,18 @@ def test_staging(root: str, namespace: str, name: str) -> None:
     assert staging_place(folder, "calls") == Place(namespace, name)
 
 
+def test_details_come_from_the_api_and_the_list_and_a_load_names_its_job() -> None:
+    path = ObjectStoragePath("gs://bucket/dag/conn/all/20260316T000000Z_20260317T000000Z/x.json")
+    start, target = datetime(2026, 3, 16, tzinfo=UTC), TableId.parse("my-project.d.t")
+    details = DetailsManifest(start=start, end=start + timedelta(days=1), started_at=start)
+    sources = openlineage.staged_lineage(BASE_URL, path, details).inputs
+    assert [place.name.rpartition("/")[2] for place in sources] == ["{callId}", "calls"]
+    for job in (None, "talkpilot-merge-0"):
+        result = LoadResult(rows=0, merge_job_id=job)
+        facets = openlineage.loaded_lineage(path, details, target, result).run_facets
+        assert [facet.externalQueryId for facet in facets.values()] == ([job] if job else [])
+
+
 def test_a_task_that_did_nothing_has_no_lineage() -> None:
-    load = TalkPilotLoadCallsOperator(
-        task_id="load", manifest_uri="/x/calls.json", table="my-project.d.t"
-    )
+    load = TalkPilotLoadCallsOperator(task_id="load", manifest_uri="/x", table="my-project.d.t")
     assert load.get_openlineage_facets_on_complete(None) == OperatorLineage()

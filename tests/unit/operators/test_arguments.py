@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -65,11 +66,7 @@ Reader = Callable[[str, Any], Any]
         (read_agents, (A, f" {A} ", [A], A.upper(), [A, A.upper(), f"\t{A}"], [UUID(A)]), [A]),
         (read_agents, (f"{{{A}}}", f"urn:uuid:{A.upper()}", A.replace("-", ""), UUID(A)), [A]),
         (read_object, ("{}", {}), {}),
-        (
-            read_object,
-            ({"note": "drop"}, ' {"note": "drop"} ', "{'note': 'drop'}"),
-            {"note": "drop"},
-        ),
+        (read_object, ({"x": "drop"}, ' {"x": "drop"} ', "{'x': 'drop'}"), {"x": "drop"}),
         (read_flag, (True, "True", "true", " yes ", "1", 1, "on"), True),
         (read_flag, (False, "False", "no", "0", 0, "off"), False),
         (read_text, ("2026", 2026, " 2026 "), "2026"),
@@ -81,9 +78,7 @@ Reader = Callable[[str, Any], Any]
         (read_json, ("{half",), "{half"),
     ],
 )
-def test_text_and_objects_mean_the_same(
-    read: Reader, given: tuple[Any, ...], expected: Any
-) -> None:
+def test_texts_and_objects_are_equal(read: Reader, given: tuple[Any, ...], expected: Any) -> None:
     for value in given:
         assert read("it", value) == expected, value
 
@@ -91,7 +86,7 @@ def test_text_and_objects_mean_the_same(
 @pytest.mark.parametrize(
     ("read", "given", "message"),
     [
-        (read_agents, (["x"], "x", "{}x", [None], [""], f"{A},{B}", f"{{{A}", A[:-1]), "no UUID"),
+        (read_agents, (["x"], "0x5", "{}x", [None], [""], f"{A},{B}", f"{{{A}", A[:-1]), "no UUID"),
         (read_agents, ('{"a": "b"}', 5, "5", {"a": 1}, b"x"), "it is no list: give a JSON list"),
         (read_agents, ([], (), "[]", " [ ] "), "it is an empty list.* out for the default"),
         (read_accounts, ([], "[]"), "it is an empty list"),
@@ -108,9 +103,7 @@ def test_text_and_objects_mean_the_same(
         (read_text, (["x"], ("x", "y")), r"it is a list: .* map this task too, with expand\(it="),
     ],
 )
-def test_a_value_that_means_nothing_is_an_error(
-    read: Reader, given: tuple[Any, ...], message: str
-) -> None:
+def test_meaningless_values_are_errors(read: Reader, given: tuple[Any, ...], message: str) -> None:
     for value in given:
         with pytest.raises(ConfigurationError, match=message) as caught:
             read("it", value)
@@ -155,31 +148,16 @@ SENSOR: tuple[type[BaseOperator], dict[str, Any]] = (TalkPilotCallsDoneSensor, {
 @pytest.mark.parametrize(
     ("operator", "name", "wrong", "cure"),
     [
-        (
-            EXTRACT,
-            "defer_after",
-            (120, timedelta(0), "2m", None),
-            "valid timedelta|greater than 0 s",
-        ),
+        (EXTRACT, "defer_after", (120, timedelta(0), "2m", None), "valid timedelta|than 0 s"),
         (EXTRACT, "deferrable", ("yes", 1, None), "valid boolean"),
         (EXTRACT, "max_rejects", (-1, "5", 0.5, True, None), "equal to 0|valid integer"),
         (EXTRACT, "agent_ids", (5, "x", ["x"]), "no list|no UUID"),
         (EXTRACT, "columns", (5, "x", {"x": "drop"}, {"note": "hsh"}), "columns"),
-        (
-            EXTRACT,
-            "staging_uri",
-            ("x/y", "gs://b/../c", "https://a.b/c"),
-            "staging URI .* malformed",
-        ),
+        (EXTRACT, "staging_uri", ("x/y", "gs://b/../c", "https://a.b/c"), "URI .* malformed"),
         (EXTRACT, "start", ("yesterday", "2026-03-16", 7), "ISO 8601|give both"),
         (EXTRACT, "phone_number", (49151, "", ["+49"]), "valid string|match pattern"),
         (ENRICH, "concurrency", (0, -3, "many", 81), "equal to 1|equal to 80|valid integer"),
-        (
-            ENRICH,
-            "refetch_days",
-            (-1, "3", timedelta(3), float("nan"), 1e9),
-            "equal to|valid number",
-        ),
+        (ENRICH, "refetch_days", (-1, "3", timedelta(3), math.nan, 1e9), "equal to|valid number"),
         (ENRICH, "details", ("sometimes", 5), "give until_complete or every_version or by_webhook"),
         (ENRICH, "manifest_uri", ("", None, "None"), "manifest_uri is empty"),
         (CHOOSE, "staging_uri", ("~/x",), "staging URI .* malformed"),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -189,18 +190,28 @@ def test_a_recording_that_does_not_come_has_a_status(storage: Storage, path: str
     assert len(storage.seen) == requests
 
 
-@pytest.mark.parametrize("path", ["/slow", "/slow-headers"])
-def test_a_host_that_sends_a_byte_now_and_then_is_cut_off(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch, path: str
+@pytest.mark.parametrize(("path", "seconds"), [("/slow", 1), ("/slow-headers", 1), ("/whole", 0)])
+def test_a_host_that_takes_too_long_is_cut_off(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, path: str, seconds: float
 ) -> None:
-    monkeypatch.setattr(fetch, "SECONDS", 0.3)
+    monkeypatch.setattr(fetch, "SECONDS", seconds)
     assert status_of(storage.url + path) == "failed"
 
 
-def test_a_host_that_is_not_there_fails() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    assert status_of(f"http://127.0.0.1:{port}/whole") == "failed"
+def test_once_closed_no_recording_comes(storage: Storage) -> None:
+    closed = fetcher()
+    closed.close()
+    with pytest.raises(RecordingError, match="failed"):
+        closed.fetch(f"{storage.url}/whole", io.BytesIO())
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:4700::1111"])
+def test_a_host_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    resolve_to(monkeypatch, address)
+    connect = Mock(side_effect=ConnectionRefusedError)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    assert status_of(f"https://{HOST}/a") == "failed"
+    assert {call.args[0] for call in connect.mock_calls} == {(address, 443)}
 
 
 @pytest.mark.parametrize(
@@ -237,9 +248,7 @@ def test_no_connection_goes_to_an_address_that_is_not_public(
         *(f"https://{HOST}:99999/a", "https://\x00/a", f"https://{'a' * 300}/"),
     ],
 )
-def test_an_address_of_another_shape_is_refused(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
+def test_an_address_of_another_shape_fails(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
     assert status_of(address, allow_loopback=False) in ("refused", "failed")
 

@@ -168,6 +168,13 @@ def test_if_talkpilots_job_is_late_a_day_is_read_again_the_next_day(
     assert (A, FIRST) in world.in_table
 
 
+def test_nothing_is_due_while_the_retention_grows_faster_than_days_go_by() -> None:
+    world = World([{A: days} for days in (1, 1, 1, 1, 10, 20)])
+    for number in range(6):
+        world.run(FIRST + number * ONE_DAY)
+    assert world.read == {(A, FIRST): 2, (A, FIRST + ONE_DAY): 2}
+
+
 def test_a_cleared_run_of_long_ago_takes_nothing_back() -> None:
     old, new = (str(ResyncState(retention=RetentionState(FIRST + n * ONE_DAY))) for n in (0, 30))
     assert later_state(old, new) == later_state(new, old) == later_state(new, "") == new

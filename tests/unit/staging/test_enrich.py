@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -111,9 +112,7 @@ def quick_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick_idle")
 @pytest.mark.parametrize("slow", [0, 3])
-def test_results_are_staged_while_another_is_waited_for(
-    folder: ObjectStoragePath, slow: int
-) -> None:
+def test_results_are_staged_while_one_is_waited_for(folder: ObjectStoragePath, slow: int) -> None:
     class Slow(Client):
         def call(self, agent_id: str, call_id: str, permit: Permit) -> CallDetail:
             if int(call_id[-12:]) == slow:
@@ -141,7 +140,7 @@ class SlowArchive:
     """Archives one recording after the other, slower than details come."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock, self.closed = Lock(), False
 
     def archive(self, call: CallDetail) -> dict[str, Any]:
         with self._lock:
@@ -149,7 +148,7 @@ class SlowArchive:
         return {"recording_status": "none"}
 
     def close(self) -> None:
-        """No recording takes long."""
+        self.closed = True
 
 
 @pytest.mark.parametrize("concurrency", [1, MOST_IN_FLIGHT])
@@ -175,9 +174,7 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
     assert len(manifest.parts) <= 450 / (BATCH_ROWS - MOST_IN_FLIGHT) + 1
 
 
-def test_many_small_parts_become_few(
-    folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_parts_are_packed(folder: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(details, "PACKED_PARTS", 10)
     manifest = enrich(stage(folder, 5_250), Client(), concurrency=4)
     *large, _ = [part.rows for part in manifest.parts if part.rows > BATCH_ROWS]
@@ -200,11 +197,12 @@ def test_killed_while_it_packs(folder: ObjectStoragePath, monkeypatch: pytest.Mo
         raise Killed
 
     monkeypatch.setattr(details, "PACKED_PARTS", 10)
-    calls = stage(folder, 1_500)
+    calls, archive = stage(folder, 1_500), SlowArchive()
     with monkeypatch.context() as patched:
         patched.setattr(storage, "delete", kill)
         with pytest.raises(Killed):
-            enrich(calls, Client(), concurrency=1)
+            enrich(calls, Client(), concurrency=1, archive=archive)
+    assert archive.closed, "no recording takes the time that is left"
     left = staged(folder)
     assert len(left) > len(set(left)) > 900
     again = Client()
@@ -231,6 +229,20 @@ def test_an_agent_that_is_gone_costs_few_requests(folder: ObjectStoragePath) -> 
     assert manifest.rows - manifest.vanished >= others
     assert spent["calls"] == 1, "to see whether the agent is there"
     assert others + details.MOST_VANISHED <= spent["detail"] < others + lost / 2
+
+
+def test_staged_details_that_are_deleted_again_and_again(folder: ObjectStoragePath) -> None:
+    calls, client, numbers = stage(folder, 30), Client(), count(1)
+    enrich(calls, client)
+
+    def known(_: ListManifest) -> tuple[()]:
+        [part] = Path(folder.path).glob("details-0*")
+        part.rename(part.with_name(f"details-{next(numbers):05}{part.name[13:]}"))
+        return ()
+
+    with pytest.raises(StagingError, match="was deleted while"):
+        enrich_calls(cast(TalkPilotClient, client), calls, known=known)
+    assert enrich(calls, client).rows == client.requests["detail"] == 30
 
 
 def test_details_that_cannot_be_copied_are_not_taken_for_staged(

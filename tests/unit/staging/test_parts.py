@@ -58,9 +58,7 @@ def test_one_line_a_record(batch: list[dict[str, str]]) -> None:
 
 
 @given(kept=records, dropped=records, after=records)
-def test_an_error_drops_the_rows_of_its_block(
-    kept: list[Any], dropped: list[Any], after: list[Any]
-) -> None:
+def test_an_error_drops_its_block(kept: list[Any], dropped: list[Any], after: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = parse_uri(temporary)
         with PartWriter(folder, "calls") as writer:

@@ -38,14 +38,7 @@ def test_the_slices_are_the_whole_interval(interval: Interval, total: int) -> No
 
 @pytest.mark.parametrize(
     ("total", "pages", "slices"),
-    [
-        (0, 100, 1),
-        (10_000, 100, 1),
-        (10_001, 100, 3),
-        (900_000, 100, 180),
-        (400, 4, 1),
-        (401, 4, 3),
-    ],
+    [(0, 100, 1), (10**4, 100, 1), (10_001, 100, 3), (900_000, 100, 180), (400, 4, 1), (401, 4, 3)],
 )
 def test_a_slice_has_about_half_the_pages_of_a_walk(total: int, pages: int, slices: int) -> None:
     assert len(slices_of(HALF_A_YEAR, total, pages)) == slices

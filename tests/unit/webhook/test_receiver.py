@@ -218,9 +218,7 @@ def sent_at(timestamp: str, duration: Any = 63, turns: Any = ()) -> dict[str, An
         ),
     ],
 )
-def test_the_day_of_the_call(
-    receiver: Receive, tmp_path: Path, fields: dict[str, Any], day: str
-) -> None:
+def test_day_of_a_call(receiver: Receive, tmp_path: Path, fields: dict[str, Any], day: str) -> None:
     assert receiver().post("/", content=changed(**fields), headers=RIGHT).status_code == 200
     [path] = stored(tmp_path)
     assert path.split("/")[1] == day

@@ -48,10 +48,7 @@ def test_what_the_base_url_of_talkpilots_hosts_lacks_is_added(given: str, comple
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (
-            "https://tp_live_0123456789abcdef0123456789abcdef/v1",
-            "belongs into the connection's pass",
-        ),
+        ("https://tp_live_0123456789abcdef0123456789abcdef/v1", "belongs into the connection's"),
         ("https://a.example/TP_LIVE_0123456789", "belongs into the connection's pass"),
         ("https://me:0123456789@abc.co/v1", "no user, query or fragment"),
         ("https://abc.co/v1#0123456789", "no user, query or fragment"),

@@ -38,9 +38,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-def test_each_thread_gets_its_own_responses(
-    sandbox: Sandbox, make_client: MakeClient, agent: str
-) -> None:
+def test_threads_get_own_responses(sandbox: Sandbox, make_client: MakeClient, agent: str) -> None:
     """httpx's own pool races between threads: github.com/encode/httpcore#1110."""
     calls = [row["id"] for row in sandbox.store.truth("2026-03-16", "2026-03-17")] * 3
     client = make_client(quota=unlimited_quota())
@@ -106,19 +104,23 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         TalkPilotClient("https://api.example/v1", KEY)
 
 
-@pytest.mark.parametrize(("host", "is_trusted"), [("localhost", False), ("127.0.0.1", True)])
-def test_an_unknown_certificate_or_one_of_another_host_is_refused(
-    tls_server: RawServer,
-    certificate: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    host: str,
-    is_trusted: bool,
+@pytest.mark.parametrize(
+    ("host", "variable", "days", "cure"),
+    [
+        ("localhost", "UNUSED", 1, "name a file .* SSL_CERT_FILE"),
+        ("127.0.0.1", "SSL_CERT_FILE", 1, "name a file .* SSL_CERT_FILE"),
+        ("localhost", "SSL_CERT_FILE", -1, "has expired.* set this machine's clock"),
+    ],
+)
+def test_an_unknown_or_expired_certificate_or_one_of_another_host_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, variable: str, days: int, cure: str
 ) -> None:
-    if is_trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with pytest.raises(ConnectionFailedError, match=r"CERTIFICATE_VERIFY_FAILED.* SSL_CERT_FILE"):
-        status(base_url(tls_server, host))
-    assert tls_server.seen == []
+    certificate = make_certificate(tmp_path / "localhost.pem", "localhost", days=days)
+    monkeypatch.setenv(variable, str(certificate))
+    with RawServer(HEALTHY, tls=server_context(certificate)) as server:
+        with pytest.raises(ConnectionFailedError, match=f"CERTIFICATE_VERIFY_FAILED.*{cure}"):
+            status(base_url(server, host))
+        assert server.seen == []
 
 
 def test_a_proxy_is_left_out_where_the_environment_says_so(
@@ -151,9 +153,7 @@ def test_a_proxy_does_not_see_a_key_in_plain_http(monkeypatch: pytest.MonkeyPatc
         ("http://proxy:3128", "localhost,fe80::/10"),
     ],
 )
-def test_a_proxy_that_can_never_work(
-    monkeypatch: pytest.MonkeyPatch, proxy_url: str, without: str
-) -> None:
+def test_an_impossible_proxy(monkeypatch: pytest.MonkeyPatch, proxy_url: str, without: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy_url)
     monkeypatch.setenv("NO_PROXY", without)
     with pytest.raises(
@@ -179,9 +179,7 @@ def test_time_out(make_client: MakeClient) -> None:
     assert client.requests["agents"] == 2
 
 
-def test_redirect_to_another_host_never_sees_the_key(
-    sandbox: Sandbox, make_client: MakeClient
-) -> None:
+def test_a_redirect_elsewhere_never_sees_the_key(sandbox: Sandbox, make_client: MakeClient) -> None:
     with RawServer(b'{"data":[],"pagination":{"total":0}}') as other:
         sandbox.faults.add("redirect", status=308, location=f"{other.url}/agents")
         with pytest.raises(UnexpectedResponseError, match="its own host only") as caught:

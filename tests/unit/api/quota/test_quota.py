@@ -390,3 +390,11 @@ def test_an_own_ceiling_holds_below_the_keys_limit(clock: SimulatedClock) -> Non
     for remaining in (59, 58):
         quota.record_response(acquire(quota), headers(remaining, clock.time + 40))
     assert wait_of(quota) == pytest.approx(3600 - 61, abs=20)
+
+
+def test_an_hour_of_one_request_waits_for_its_response(clock: SimulatedClock) -> None:
+    quota = Quota(clock=clock, requests_per_minute=60, requests_per_hour=1)
+    permit = acquire(quota)
+    assert wait_of(quota) < 60
+    quota.record_response(permit, headers(59))
+    assert wait_of(quota) == pytest.approx(3600, abs=20)

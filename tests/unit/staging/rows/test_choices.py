@@ -173,9 +173,7 @@ def test_rows_of_missing_details_stay_as_they_are() -> None:
         ({"note": "drop"}, "+4930"),
     ],
 )
-def test_a_record_follows_the_choice_for_the_callers_number(
-    chosen: dict[str, str], phone: str | None
-) -> None:
+def test_a_record_follows_the_choice_for_numbers(chosen: dict[str, str], phone: str | None) -> None:
     sent = {"call_id": "c", "caller_phone": "+4930", "final_result": {"final_score": "§"}}
     record = PerformanceRecord.read(KEYS | sent)
     row = choices(**chosen, final_score="drop").performance_row(performance_row(record, NOW))

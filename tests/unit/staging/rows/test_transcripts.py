@@ -91,6 +91,9 @@ def test_what_turns_cannot_hold_is_kept_raw(turns: list[dict[str, Any]], is_loss
     assert row
     assert [turn["position"] for turn in row["turns"]] == list(range(len(turns)))
     assert row["transcript_raw"] == (None if is_lossless else as_json(turns))
+    mixed = event_row({}, [*turns, "hm"], NOW)
+    assert mixed
+    assert (mixed["turns"], mixed["transcript_raw"]) == ([], as_json([*turns, "hm"]))
 
 
 @pytest.mark.parametrize(
