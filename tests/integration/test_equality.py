@@ -70,9 +70,11 @@ def test_what_changed_arrives_with_the_next_run(chain: Chain) -> None:
     sandbox.store.purge(live[2]["id"])
     sandbox.store.soft_delete(live[3]["id"])
     sandbox.store.insert_late(sandbox.store.agent_ids[0], "2026-03-16T12:34:56.789Z")
-    # As if that call had moved from another agent since.
+    # As if that call had moved from another agent since, and its start had been corrected.
     chain.bigquery.query(
-        f"UPDATE `{chain.table}` SET agent_id = 'another' WHERE id = '{live[4]['id']}'"
+        f"UPDATE `{chain.table}` SET agent_id = 'another',"
+        " created_at = TIMESTAMP_SUB(created_at, INTERVAL 1 SECOND)"
+        f" WHERE id = '{live[4]['id']}'"
     ).result()
 
     chain.run()

@@ -14,9 +14,9 @@
 {%- set inserted_columns = key_columns + list_columns -%}
 {%- set staged_columns = inserted_columns -%}
 {%- set drift_columns = ['drift'] -%}
-{#- A call can move to another agent. -#}
+{#- A call can move to another agent, and its start can be corrected. -#}
 {%- set updated_columns
-    = ['agent_id'] + list_columns
+    = ['agent_id', 'created_at'] + list_columns
     + ['transcript', 'transcript_raw', 'transcript_source', 'turns'] + recording_columns
     + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set may_insert = 'TRUE' -%}
