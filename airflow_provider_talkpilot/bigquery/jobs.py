@@ -53,21 +53,6 @@ class _RunAgainError(BigQueryError):
     """The job lost to another job on the same table, or the task's earlier try cancelled it."""
 
 
-def query_config(maximum_bytes_billed: int | None, **options: Any) -> QueryJobConfig:
-    """Make the configuration of a statement.
-
-    :param maximum_bytes_billed: a statement that would read more fails; None for no such limit.
-    :param options: other options of the configuration.
-    """
-    if maximum_bytes_billed is not None:
-        options["maximum_bytes_billed"] = maximum_bytes_billed
-        # The documented limit of a script is the budget of each of its statements. Source:
-        # cloud.google.com/bigquery/docs/reference/rest/v2/Job#ScriptOptions
-        budget = ScriptOptions(statement_byte_budget=maximum_bytes_billed)
-        options["script_options"] = budget
-    return QueryJobConfig(**{"labels": LABELS, **options})
-
-
 class Jobs:
     """Runs the jobs of one load, one after the other.
 
@@ -138,7 +123,7 @@ class Jobs:
         :param deferrable: as in :meth:`run_job`.
         """
         texts = {name: str(value) for name, value in (labels or {}).items()}
-        config = query_config(self._maximum_bytes_billed, labels={**LABELS, **texts})
+        config = self._query_config(labels={**LABELS, **texts})
 
         def submit(job_id: str) -> QueryJob:
             return self.client.query(
@@ -160,7 +145,7 @@ class Jobs:
 
         :raises BigQueryError: when it failed.
         """
-        config = query_config(self._maximum_bytes_billed, query_parameters=parameters)
+        config = self._query_config(query_parameters=parameters)
 
         def attempt() -> QueryJob:
             job = self.client.query(statement, location=self.location, job_config=config)
@@ -170,6 +155,14 @@ class Jobs:
         job = _retrying("of a query")(attempt)
         self.bytes_processed += job.total_bytes_processed or 0
         return job
+
+    def _query_config(self, **options: Any) -> QueryJobConfig:
+        if (most := self._maximum_bytes_billed) is not None:
+            # The documented limit of a script is the budget of each of its statements. Source:
+            # cloud.google.com/bigquery/docs/reference/rest/v2/Job#ScriptOptions
+            budget = ScriptOptions(statement_byte_budget=most)
+            options |= {"maximum_bytes_billed": most, "script_options": budget}
+        return QueryJobConfig(**{"labels": LABELS, **options})
 
     def cancel(self) -> None:
         """Cancel the job that runs, if one does; the next try runs it again."""

@@ -105,8 +105,7 @@ class Load:
     :param options: location, policy tags and limits.
     """
 
-    _jobs: Jobs  # run() makes both
-    _staging: StagingTable
+    _staging: StagingTable  # run() makes it
 
     def __init__(
         self,
@@ -118,6 +117,12 @@ class Load:
     ) -> None:
         self._client, self._folder, self._manifest = client, folder, manifest
         self._target, self._options = target, options or LoadOptions()
+        self._jobs = Jobs(
+            client,
+            maximum_bytes_billed=self._options.maximum_bytes_billed,
+            deferrable=self._options.deferrable,
+            resumed_job=self._options.resumed_job,
+        )
         self._walk: ListManifest | None = None
         if isinstance(manifest, ListManifest) and manifest.is_whole_interval:
             self._walk = manifest  # no other manifest tells which calls are gone
@@ -137,13 +142,7 @@ class Load:
         manifest.require_parts(self._folder)
         warn = manifest.kind == "calls" and not options.resumed_job  # once a run
         location = ensure_dataset(self._client, target, options.location, warn=warn)
-        self._jobs = Jobs(
-            self._client,
-            location,
-            maximum_bytes_billed=options.maximum_bytes_billed,
-            deferrable=options.deferrable,
-            resumed_job=options.resumed_job,
-        )
+        self._jobs.location = location
         table = self._ensure_tables(warn=warn)
         if not manifest.parts and not self._walk:
             log.info("Nothing is staged for %s; %s stays as it is.", manifest.interval, target)
@@ -179,8 +178,7 @@ class Load:
 
     def cancel(self) -> None:
         """Cancel the job that runs, if one does, from another thread or a signal handler."""
-        if hasattr(self, "_jobs"):
-            self._jobs.cancel()
+        self._jobs.cancel()
 
     def _ensure_tables(self, *, warn: bool) -> Table:
         """Create and check the tables; return the one that the rows go to."""

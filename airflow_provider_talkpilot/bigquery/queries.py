@@ -9,7 +9,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import ArrayQueryParameter, Client, Row
 
 from airflow_provider_talkpilot.api import Interval
-from airflow_provider_talkpilot.bigquery.jobs import query_config
+from airflow_provider_talkpilot.bigquery.jobs import Jobs
 from airflow_provider_talkpilot.bigquery.schema import require_table_choices
 from airflow_provider_talkpilot.bigquery.statements import render
 from airflow_provider_talkpilot.bigquery.table_id import TableId
@@ -112,7 +112,6 @@ def _rows(
     maximum_bytes_billed: int | None,
     parameters: Sequence[ArrayQueryParameter] = (),
 ) -> Iterator[Row]:
-    config = query_config(maximum_bytes_billed, query_parameters=parameters)
     location = client.get_table(str(target)).location
-    job = client.query(statement, location=location, job_config=config)
-    yield from job.result(page_size=_PAGE_ROWS)
+    jobs = Jobs(client, location, maximum_bytes_billed=maximum_bytes_billed)
+    yield from jobs.query(statement, parameters).result(page_size=_PAGE_ROWS)

@@ -19,9 +19,9 @@ _WIDENED = {("INTEGER", "FLOAT")}
 _LABEL = "talkpilot-"
 
 
-def target_schema(kind: str = "calls") -> list[SchemaField]:
+def target_schema(table_name: str = "calls") -> list[SchemaField]:
     """Return the schema of one of ``TABLES``: the target, or a table beside it."""
-    return [_field(column) for column in TABLES[kind]]
+    return [_field(column) for column in TABLES[table_name]]
 
 
 def staging_schema(kind: str) -> list[SchemaField]:
@@ -40,28 +40,30 @@ def make_table(table_id: TableId, schema: Sequence[SchemaField]) -> Table:
     return Table.from_api_repr({**table, "defaultCollation": ""})
 
 
-def labels_of(columns: Mapping[str, str], kind: str = "calls") -> dict[str, str]:
+def labels_of(columns: Mapping[str, str], table_name: str = "calls") -> dict[str, str]:
     """Return the labels of a table that is made under these choices for columns.
 
     :param columns: the choices, as a manifest recorded them.
-    :param kind: which of ``TABLES`` it is.
+    :param table_name: which of ``TABLES`` it is.
     """
-    names = _droppable(kind)
+    names = _droppable(table_name)
     return {f"{_LABEL}{name}": choice for name, choice in columns.items() if name in names}
 
 
-def require_table_choices(table: Table, columns: Mapping[str, str], kind: str = "calls") -> None:
+def require_table_choices(
+    table: Table, columns: Mapping[str, str], table_name: str = "calls"
+) -> None:
     """Refuse rows that were staged under other choices than the table was made with.
 
     :param table: as BigQuery has it; a table without our labels keeps every column.
     :param columns: the choices, as a manifest recorded them.
-    :param kind: which of ``TABLES`` it is.
+    :param table_name: which of ``TABLES`` it is.
     :raises BigQueryError: when a choice differs.
     """
     labels = table.labels or {}
     differences = [
         f"{name} ({made} there, {chosen} now)"
-        for name in _droppable(kind)
+        for name in _droppable(table_name)
         if (made := labels.get(f"{_LABEL}{name}", KEEP)) != (chosen := columns.get(name, KEEP))
     ]
     if differences:
@@ -145,5 +147,5 @@ def _type_of(field: SchemaField) -> str:
     return f"{name}{' REPEATED' if field.mode == 'REPEATED' else ''}"
 
 
-def _droppable(kind: str) -> list[str]:
-    return [column.name for column in TABLES[kind] if column.is_droppable]
+def _droppable(table_name: str) -> list[str]:
+    return [column.name for column in TABLES[table_name] if column.is_droppable]

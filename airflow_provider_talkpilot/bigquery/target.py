@@ -149,7 +149,7 @@ def require_location(dataset: Dataset, location: str | None) -> None:
 def ensure_table(
     jobs: Jobs,
     table_id: TableId,
-    kind: str,
+    table_name: str,
     manifest: Manifest,
     policy_tags: Mapping[str, str],
     *,
@@ -159,7 +159,7 @@ def ensure_table(
 
     :param jobs: runs the statements that change an older table.
     :param table_id: the table.
-    :param kind: which of ``TABLES`` it is.
+    :param table_name: which of ``TABLES`` it is.
     :param manifest: what will be loaded: its interval, and its choices for columns.
     :param policy_tags: a policy tag by column; set where a column has none.
     :param warn: warn of a table that forgets calls, or that costs more than it must.
@@ -169,16 +169,16 @@ def ensure_table(
     """
     client, table = jobs.client, find_table(jobs.client, table_id)
     if table is None:
-        table = make_table(table_id, tagged(target_schema(kind), policy_tags))
-        table.labels = labels_of(manifest.columns, kind)
-        if clustering := _CLUSTERING.get(kind):
+        table = make_table(table_id, tagged(target_schema(table_name), policy_tags))
+        table.labels = labels_of(manifest.columns, table_name)
+        if clustering := _CLUSTERING.get(table_name):
             table.time_partitioning = TimePartitioning(TimePartitioningType.DAY, field="created_at")
             table.clustering_fields = clustering
-        table.description = _DESCRIPTIONS[kind]
+        table.description = _DESCRIPTIONS[table_name]
         log.info("Creating the table %s.", table_id)
         # Another load, or a request of ours whose response was lost, may have created it.
         table = _without_expiration(client, client.create_table(table, exists_ok=True))
-    changes = _changes_for_load(table, kind, manifest.interval, manifest.columns)
+    changes = _changes_for_load(table, table_name, manifest.interval, manifest.columns)
     if warn:
         _warn_of_expiration(table)
         _warn_of_partitioning(table)
@@ -192,7 +192,7 @@ def ensure_table(
 
 
 def _changes_for_load(
-    table: Table, kind: str, interval: Interval, columns: Mapping[str, str]
+    table: Table, table_name: str, interval: Interval, columns: Mapping[str, str]
 ) -> list[tuple[str, Column]]:
     """Return the changes that a table needs before a load, see :func:`changes_to`.
 
@@ -204,8 +204,8 @@ def _changes_for_load(
             f"{name} is no table ({table.table_type}). A load changes rows: name a table, or a new "
             "name, and the load creates it."
         )
-    changes = changes_to(table, TABLES[kind])
-    require_table_choices(table, columns, kind)
+    changes = changes_to(table, TABLES[table_name])
+    require_table_choices(table, columns, table_name)
     kept = _days_kept(table)
     day = interval.start.replace(hour=0, minute=0, second=0, microsecond=0)
     if kept is not None and day + kept <= datetime.now(UTC):

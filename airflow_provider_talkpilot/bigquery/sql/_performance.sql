@@ -9,7 +9,7 @@
 {#- The calls that TalkPilot has, and whether their records keep personal data. -#}
 {%- macro calls_around(days) -%}
 (
-  SELECT C.call_id, LOGICAL_AND(NOT IFNULL(C.is_purged, FALSE)) AS is_live
+  SELECT C.call_id, LOGICAL_AND(NOT IFNULL(C.is_purged, FALSE)) AS keeps_personal_data
   FROM `{{ target }}` AS C
   WHERE {{ around('C', days) }}
     AND C.call_id IS NOT NULL

@@ -57,12 +57,12 @@ USING (
     {% if column.name == 'call_id' -%}
     L.call_id,
     {%- elif column in personal_performance_columns -%}
-    IF(L.is_live, R.{{ column.name }}, {{ emptied('R', column) }}) AS {{ column.name }},
+    IF(L.keeps_personal_data, R.{{ column.name }}, {{ emptied('R', column) }}) AS {{ column.name }},
     {%- else -%}
     R.{{ column.name }},
     {%- endif %}
 {%- endfor %}
-    IF(L.is_live, NULL, R.synced_at) AS purged_at
+    IF(L.keeps_personal_data, NULL, R.synced_at) AS purged_at
   FROM (
     SELECT *
     FROM `{{ staging }}`

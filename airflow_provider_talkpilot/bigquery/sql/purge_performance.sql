@@ -15,7 +15,7 @@ USING (
     ON L.call_id = R.call_id
   WHERE {{ around('R', 1) }}
     AND R.call_id IS NOT NULL
-    AND (L.call_id IS NULL OR (NOT L.is_live AND R.purged_at IS NULL))
+    AND (L.call_id IS NULL OR (NOT L.keeps_personal_data AND R.purged_at IS NULL))
   -- A merge fails if two rows of S have one id: a record can be there twice.
   QUALIFY ROW_NUMBER() OVER (PARTITION BY R.id ORDER BY R.synced_at DESC) = 1
 ) AS S
