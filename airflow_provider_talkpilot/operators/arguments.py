@@ -36,6 +36,7 @@ _PLAIN = (str, int, float, list, tuple, dict, date, timedelta, type(None))
 # How templates write a missing value.
 _MISSING = ("None", "null")
 _NEEDED: Any = object()
+_NO_VALUE = "correct the template, or make it render to an empty text where that is allowed."
 
 
 class Argument(Generic[Value]):
@@ -44,14 +45,15 @@ class Argument(Generic[Value]):
     So a bad value fails when the operator is made, and a template's bad result fails before the
     task runs. A template, or the output of another task, stays as it is until Airflow renders it.
 
-    A template that renders to None is an error. It is no default, because that can mean more work:
-    every agent, every column, or the run's own interval. Airflow renders None for the XCom of a
-    task that was skipped or marked as succeeded.
+    Airflow renders None for the XCom of a task that was skipped or marked as succeeded. That is an
+    error and no default, which can mean more work, such as the run's own interval.
 
     :param read: returns the value, from the argument's name and from what was given.
     :param default: the value if None or an empty text was given. Without a default, the reader gets
         that too.
-    :param may_be_missing: whether a template may render to None.
+    :param refuses_none: whether any template that renders to None is an error, because the default
+        means much more: every agent, or every column.
+    :param may_be_missing: whether the XCom of another task may be missing.
     :raises TalkPilotArgumentError: when the value cannot be read, or is missing.
     """
 
@@ -60,9 +62,12 @@ class Argument(Generic[Value]):
         read: Callable[[str, Any], Value],
         *,
         default: Value = _NEEDED,
+        refuses_none: bool = False,
         may_be_missing: bool = False,
     ) -> None:
-        self._read, self._default, self._may_be_missing = read, default, may_be_missing
+        self._read, self._default = read, default
+        self._refuses_none = refuses_none or default is _NEEDED
+        self._may_be_missing = may_be_missing
 
     def __set_name__(self, operator: type[BaseOperator], name: str) -> None:
         self._name = name
@@ -75,7 +80,10 @@ class Argument(Generic[Value]):
         template = operator.__dict__.get(self._name)
         is_rendered = _holds_template(template)
         if is_rendered and not self._may_be_missing and _is_missing(value):
-            raise TalkPilotArgumentError(f"{self._name} rendered to nothing: {_why(template)}")
+            task = _xcom_task(template)
+            if task or self._refuses_none:
+                cause = _lost(task) if task else _NO_VALUE
+                raise TalkPilotArgumentError(f"{self._name} rendered to nothing: {cause}")
         if is_rendered or not _holds_template(value):
             with _argument_errors():
                 value = self._value(value)
@@ -267,16 +275,19 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in _MISSING)
 
 
-def _why(template: Any) -> str:
-    """Explain why a template may have rendered to None."""
+def _xcom_task(template: Any) -> str | None:
+    """Return the id of the task whose XCom a template takes; None if it takes none."""
     if isinstance(template, XComArg) or "xcom_pull" in str(template):
-        task = getattr(getattr(template, "operator", None), "task_id", "upstream")
-        return (
-            f"the task {task} that gives it was skipped, was marked as succeeded, has "
-            "do_xcom_push=False, or its XCom is gone. Clear that task, so that it runs again and "
-            "pushes one."
-        )
-    return "correct the template, or make it render to an empty text where that is allowed."
+        return str(getattr(getattr(template, "operator", None), "task_id", "upstream"))
+    return None
+
+
+def _lost(task: str) -> str:
+    return (
+        f"the task {task} that gives it was skipped, was marked as succeeded, has "
+        "do_xcom_push=False, or its XCom is gone. Clear that task, so that it runs again and "
+        "pushes one."
+    )
 
 
 def _holds_template(value: Any) -> bool:

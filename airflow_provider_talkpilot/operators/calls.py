@@ -81,7 +81,7 @@ class TalkPilotExtractCallsOperator(TalkPilotStagingOperator):
 
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json", "columns": "json"}
     staging_uri = Argument(read_staging)
-    agent_ids = Argument(read_agents, default=None)
+    agent_ids = Argument(read_agents, default=None, refuses_none=True)
     start = Argument(read_bound, default=None)
     end = Argument(read_bound, default=None)
     agent_prompts = Argument(read_flag, default=False)

@@ -79,7 +79,7 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
     state = Argument(read_json, default="")
     start = Argument(read_bound, default=None)
     end = Argument(read_bound, default=None)
-    agent_ids = Argument(read_agents, default=None)
+    agent_ids = Argument(read_agents, default=None, refuses_none=True)
     table = Argument(read_table)
     staging_uri = Argument(read_staging, default=None)
     ui_color = "#f3ecdc"

@@ -56,7 +56,7 @@ class TalkPilotStagingOperator(TalkPilotRequestsOperator):
     :param max_rejects: how many records may fail validation before the task fails.
     """
 
-    columns = Argument(read_choices, default=None)
+    columns = Argument(read_choices, default=None, refuses_none=True)
     hash_conn_id = Argument(read_text, default=HASH_CONN_ID)
     table = Argument(read_table)
     operator_extra_links = (StagingLink(), DashboardLink())

@@ -64,7 +64,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
 
     ui_color = "#e3f2ef"
     template_fields_renderers: ClassVar[dict[str, str]] = {"agent_ids": "json"}
-    agent_ids = Argument(read_agents, default=None)
+    agent_ids = Argument(read_agents, default=None, refuses_none=True)
     start = Argument(read_bound, default=None)
     end = Argument(read_bound, default=None)
     talkpilot_conn_id = Argument(read_text)

@@ -223,10 +223,10 @@ EVERY_FIELD = [(operator, name) for operator in ALL for name in operator[0].temp
 def test_a_value_that_is_missing_at_run_time(
     operator: tuple[type[BaseOperator], dict[str, Any]], name: str, native: bool
 ) -> None:
-    """That is an error and no default, which can mean more work, such as every agent.
+    """Airflow renders None for an XCom of a task that was skipped or marked as succeeded.
 
-    Airflow renders None for an XCom of a task that was skipped or marked as succeeded. An empty
-    text is the default of an argument that may be left out.
+    That is an error and no default, which can mean more work. Any other None, or an empty text, is
+    the default of an argument that may be left out; not for those whose default is everything.
     """
     start = datetime(2026, 1, 1, tzinfo=UTC)
     dag = DAG("missing", schedule=None, start_date=start, render_template_as_native_obj=native)
@@ -246,12 +246,13 @@ def test_a_value_that_is_missing_at_run_time(
     for given, cause in (
         (first.output, "the task first"),
         ("{{ ti.xcom_pull('skipped') }}", "the task upstream"),
-        ("{{ params.none }}", "correct the template"),
     ):
         named = error_of(given).startswith(f"{name} rendered to nothing: {cause}")
         assert named or name == "manifest_uris"
     is_needed = name in NEEDED or (name == "staging_uri" and operator is not CHOOSE)
     assert bool(error_of("{{ params.empty }}")) == is_needed
+    is_refused = is_needed or name in ("agent_ids", "columns")
+    assert ("correct the template" in error_of("{{ params.none }}")) == is_refused
 
 
 def test_a_template_is_read_after_it_is_rendered() -> None:
