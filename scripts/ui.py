@@ -31,7 +31,7 @@ AGENTS, CALLS_PER_DAY = 3, 24
 # TalkPilot's default limit of an hour. Its limit of a minute would make a person wait.
 REQUESTS_PER_MINUTE, REQUESTS_PER_HOUR = 600, 1000
 DAYS, LEAST_DAYS = 14, 8
-RUN_SECONDS = 240
+RUN_SECONDS = 600
 PURGED, ERASED = 2, 3
 
 Say = Callable[[str], object]

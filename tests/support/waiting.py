@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(look: Callable[[], object], seconds: float = 15) -> None:
+def wait_until(look: Callable[[], object], seconds: float = 60) -> None:
     """Wait until ``look`` returns something true, and fail after some seconds."""
     deadline = time.monotonic() + seconds
     while not look():

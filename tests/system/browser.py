@@ -37,7 +37,7 @@ SIZE, TALL = (1440, 900), 1500
 _NOT_AIRFLOWS_SCRIPTS = re.compile("^(?!.*/static/assets/)")
 # On a busy machine Airflow's pages take long.
 SECONDS = 90
-RUN_SECONDS = 240
+RUN_SECONDS = 600
 
 
 def find_browser() -> str | None:

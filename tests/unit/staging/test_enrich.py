@@ -159,7 +159,9 @@ def test_a_kill_at_any_moment_costs_at_most_a_batch(
     concurrency: int,
     archive: SlowArchive | None,
 ) -> None:
-    monkeypatch.setattr(details, "BATCH_SECONDS", math.inf)  # a slow machine stages more parts
+    # A slow machine stages more parts.
+    monkeypatch.setattr(details, "BATCH_SECONDS", math.inf)
+    monkeypatch.setattr("airflow_provider_talkpilot.api.prefetch.IDLE_SECONDS", 3600.0)
     counting = Lock()
 
     class Watching(Client):
