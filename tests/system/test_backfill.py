@@ -34,7 +34,7 @@ CALLS_A_DAY, ACTIVE_RUNS = 14, 4
 # minutes defers.
 LIMITS: dict[str, Any] = {"requests_per_minute": 30, "minute_seconds": 10.0}
 SCARCE: dict[str, Any] = {"requests_per_hour": 500, "hour_seconds": 180.0}
-SECONDS = 2400 if IS_LONG else 400
+SECONDS = 2400 if IS_LONG else 900
 
 
 @dataclass(frozen=True)

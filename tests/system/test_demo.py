@@ -11,7 +11,7 @@ from tests.system.running import Program
 
 pytestmark = [pytest.mark.airflow3, pytest.mark.slow]
 
-SECONDS = 300
+SECONDS = 900
 
 
 @pytest.fixture

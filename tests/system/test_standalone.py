@@ -28,7 +28,7 @@ SCARCE_DAG = "talkpilot_scarce_quota"
 DONE_DAG = "talkpilot_calls_done"
 REPORT_DAG = "talkpilot_report"
 ARRIVALS_DAG = "talkpilot_arrivals"
-RUN_SECONDS = 400
+RUN_SECONDS = 900
 THE_DAY = {"start": f"{DAY}T00:00:00Z", "end": f"{DAY + timedelta(days=1)}T00:00:00Z"}
 
 
