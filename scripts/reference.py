@@ -182,7 +182,7 @@ def _columns() -> Iterator[str]:
 def _origin(column: Column) -> str:
     if column.name in _OURS:
         return "provider"
-    return "detail" if column.source is Source.DETAIL or column.name == "detail_extra" else "list"
+    return "detail" if column.source is Source.DETAIL else "list"
 
 
 def _choices() -> Iterator[str]:

@@ -15,8 +15,6 @@ from airflow_provider_talkpilot.staging.rows.columns import DETAIL_DRIFT, DRIFT,
 
 log = logging.getLogger(__name__)
 
-_LIKE_EXTRA = ("list_extra", "detail_extra", DRIFT.name, DETAIL_DRIFT.name)
-
 _SHAPE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/taxonomies/[^/\s]+/policyTags/[^/\s]+")
 
 
@@ -46,11 +44,8 @@ def tagged(schema: Iterable[SchemaField], tags: Mapping[str, str]) -> list[Schem
 
     :param schema: of a table to be created, or as BigQuery has it.
     :param tags: a tag by column, or by ``column.field``; names that the schema lacks are ignored.
-        The columns with the same content as ``extra`` get its tag, unless they have their own.
     :raises BigQueryError: when a column has another tag.
     """
-    if extra := tags.get("extra"):
-        tags = {**dict.fromkeys(_LIKE_EXTRA, extra), **tags}
     return [_tagged_field(field, field.name, tags) for field in schema]
 
 
@@ -59,11 +54,16 @@ def tagged_like(
 ) -> list[SchemaField]:
     """Add the tags of the target's columns to the schema of a staging table.
 
+    The columns whose values go to ``extra`` get the tag of ``extra``.
+
     :param schema: of a staging table.
     :param target: the target's, as BigQuery has it, with the tags that users set by hand.
     :param tags: a tag by column, for columns that have none in the target.
     """
-    return tagged(schema, {**tags, **_tags_in(target)})
+    tags = {**tags, **_tags_in(target)}
+    if extra := tags.get("extra"):
+        tags |= dict.fromkeys((DRIFT.name, DETAIL_DRIFT.name), extra)
+    return tagged(schema, tags)
 
 
 def add_missing_tags(client: Client, table: Table, tags: Mapping[str, str]) -> Table:

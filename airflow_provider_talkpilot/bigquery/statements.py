@@ -70,6 +70,7 @@ def _environment() -> Environment:
         "list_columns": call_columns(Source.LIST),
         "detail_columns": call_columns(Source.DETAIL),
         "list_drift": drift_columns(Source.KEY, Source.LIST),
+        "detail_drift": drift_columns(Source.DETAIL),
         "personal_columns": [column for column in CALLS if column.is_personal],
         "recording_columns": list(RECORDING_COLUMNS),
         "agent_columns": [column.name for column in AGENTS],

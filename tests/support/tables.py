@@ -25,7 +25,7 @@ _OWN_TIMES = ("synced_at", "detail_synced_at", "erased_at")
 
 ABOUT_PEOPLE = (
     "call_id", "customer_name", "customer_request", "phone_number", "call_summary", "employee",
-    "note", "extra", "list_extra", "detail_extra", "transcript_raw", "transcript_source",
+    "note", "extra", "transcript_raw", "transcript_source",
 )  # fmt: skip
 
 
@@ -115,10 +115,7 @@ def table_rows(client: Client, table: str, *, own_times: bool = False) -> list[R
 
 
 def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:
-    """Check call by call and field by field, and report all differences.
-
-    What is in extra may be of either side, unless the expected rows say so.
-    """
+    """Check call by call and field by field, and report all differences."""
     assert expected, "a test on no calls proves nothing"
     ids = Counter(row["id"] for row in found)
     differences = [f"twice in the table: {call}" for call, times in ids.items() if times > 1]
@@ -129,7 +126,7 @@ def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:
         row, wanted = have[call], want[call]
         differences += [
             f"{_label(wanted)}, {name}: {row.get(name)!r}, not {wanted.get(name)!r}"
-            for name in (row.keys() - {"list_extra", "detail_extra"}) | wanted.keys()
+            for name in row.keys() | wanted.keys()
             if row.get(name, "no column") != wanted.get(name, "no column")
         ]
     assert not differences, "\n".join(sorted(differences)[:20])

@@ -3,52 +3,56 @@
 
     compare.sql and merge.sql read one such file for each kind of parts. It defines, where S is a staged row
     and T the target's row of the same call:
-      staged_columns, own_columns: what is read of S, and what is made of it
+      staged_columns, drift_columns: what is read of S; the latter hold the values that did not fit
       may_insert, inserted_columns: whether S is inserted if there is no T, and with which columns
       may_change(), updated_columns: whether S may change T, and which of its columns
       new_value(column): what an updated column gets
       extra_changes(): whether extra changes; none if it never changes alone -#}
 {%- from '_shared.sql' import
-    staged_is_newer, brings_nothing_back, fields, object_of, extra_of, drift_in_table
+    staged_is_newer, brings_nothing_back, without, members, members_of, object_of
     with context -%}
-{%- set staged_columns = key_columns + list_columns + ['drift'] -%}
-{%- set own_columns
-    = {'list_extra': 'extra', 'extra': object_of([fields('extra'), fields('drift')])} -%}
-{%- set inserted_columns = key_columns + list_columns + ['list_extra'] -%}
+{%- set inserted_columns = key_columns + list_columns -%}
+{%- set staged_columns = inserted_columns -%}
+{%- set drift_columns = ['drift'] -%}
 {#- A call can move to another agent, and its start can be corrected. -#}
 {%- set updated_columns
     = ['agent_id', 'created_at'] + list_columns
     + ['transcript', 'transcript_raw', 'transcript_source', 'turns'] + recording_columns
-    + ['detail_updated_at', 'detail_synced_at', 'erased_at', 'list_extra', 'detail_extra'] -%}
+    + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set may_insert = 'TRUE' -%}
-{%- set list_extra_differs
-    = '%s IS DISTINCT FROM %s' % (fields('S.list_extra'), fields('T.list_extra')) -%}
+{%- set unknown_in_table = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set unknown_in_staging = members(without('S.unknown', detail_drift)) -%}
 
-{#- If the detail of a version was loaded first, its time is later than the list row's, and it lacks what
-    the list row alone has. -#}
 {%- macro may_change() -%}
 {{ brings_nothing_back() }}
-  AND ({{ staged_is_newer() }} OR (
-    T.synced_at = T.detail_synced_at
-    AND T.updated_at = S.updated_at
-    AND IFNULL(T.is_purged, FALSE) = IFNULL(S.is_purged, FALSE)
-    AND {{ list_extra_differs }}
-  ))
+  AND {{ staged_is_newer() }}
 {%- endmacro -%}
 
+{#- If the row has a detail, a difference of extra alone is no change, unless the target's extra is null. -#}
 {%- macro extra_changes() -%}
-{{ list_extra_differs }}
-    OR {{ fields('S.drift') }} IS DISTINCT FROM {{ drift_in_table }}
+IF(
+      T.detail_synced_at IS NULL,
+      TO_JSON_STRING(T.extra) IS DISTINCT FROM TO_JSON_STRING(S.extra),
+      T.extra IS NULL AND COALESCE({{ unknown_in_staging }}, {{ members('S.drift') }}) IS NOT NULL
+    )
 {%- endmacro -%}
 
 {%- macro new_value(column) -%}
-{%- if column == 'detail_extra' -%}
-IF(IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE), NULL, T.detail_extra)
-{%- elif column == 'extra' -%}
-{{ extra_of('S.list_extra', new_value('detail_extra'), fields('S.drift')) }}
-{%- elif column == 'updated_at' -%}
+{%- if column == 'updated_at' -%}
 {#- A detail can have an updated_at that the list row lacks. -#}
 COALESCE(S.updated_at, T.updated_at)
+{%- elif column == 'extra' -%}
+{#- A value that did not fit goes with the row that brought it. -#}
+CASE
+    WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
+    WHEN T.detail_synced_at IS NULL THEN S.extra
+    ELSE {{ object_of([
+      'COALESCE(IF(S.updated_at > T.updated_at, %s, NULL), %s, %s)'
+        % (unknown_in_staging, unknown_in_table, unknown_in_staging),
+      members('S.drift'),
+      members_of('T.extra', detail_drift),
+    ]) }}
+  END
 {%- elif column in ('transcript', 'turns') -%}
 IF(IFNULL(S.is_purged, FALSE), [], T.{{ column }})
 {%- elif column in ['transcript_raw', 'transcript_source'] + recording_columns -%}

@@ -2,15 +2,12 @@
     other columns change only if the staged row is newer. If TalkPilot has no detail of a version, the row
     gets the time of the request. -#}
 {%- from '_shared.sql' import
-    staged_is_newer, brings_nothing_back, fields, object_of, extra_of, drift_in_table
+    staged_is_newer, brings_nothing_back, without, members, members_of, object_of
     with context -%}
-{%- set of_detail = [fields('extra'), fields('detail_drift')] -%}
-{%- set own_columns
-    = {'detail_extra': object_of(of_detail), 'extra': object_of(of_detail + [fields('drift')])} -%}
-{%- set staged_columns = key_columns + list_columns + detail_columns + ['drift', 'detail_found'] -%}
-{%- set inserted_columns = key_columns + list_columns + detail_columns + ['detail_extra'] -%}
-{%- set updated_columns
-    = list_columns + detail_columns + ['erased_at', 'list_extra', 'detail_extra'] -%}
+{%- set inserted_columns = key_columns + list_columns + detail_columns -%}
+{%- set staged_columns = inserted_columns + ['detail_found'] -%}
+{%- set drift_columns = ['drift', 'detail_drift'] -%}
+{%- set updated_columns = list_columns + detail_columns + ['erased_at'] -%}
 {%- set may_insert = 'S.detail_found' -%}
 {%- set row_is_newer = '(S.detail_found AND %s)' % staged_is_newer() -%}
 {%- set detail_is_newer =
@@ -20,8 +17,10 @@
       S.recording_archived_at IS NOT NULL
         OR (T.recording_archived_at IS NULL AND S.recording_status IS NOT NULL AND %s),
       S.recording_archived_at > T.recording_archived_at)' % detail_is_newer -%}
-{%- set is_purged_now
-    = '(S.detail_found AND IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE))' -%}
+{%- set unknown_in_table = members(without('T.extra', list_drift + detail_drift)) -%}
+{%- set unknown_in_staging = members('S.unknown') -%}
+{%- set of_detail = 'IF(%s, %s, %s)'
+    % (detail_is_newer, members('S.detail_drift'), members_of('T.extra', detail_drift)) -%}
 
 {%- macro may_change() -%}
 IF(S.detail_found, {{ brings_nothing_back() }}, T.erased_at IS NULL)
@@ -31,17 +30,19 @@ IF(S.detail_found, {{ brings_nothing_back() }}, T.erased_at IS NULL)
 {%- set extra_changes = none -%}
 
 {%- macro new_value(column) -%}
-{%- if column == 'list_extra' -%}
-{#- Unknown fields of the list row, which the detail may lack, stay until the call is purged. -#}
-IF({{ is_purged_now }}, NULL, T.list_extra)
-{%- elif column == 'detail_extra' -%}
-IF({{ is_purged_now }} OR {{ found_newer }}, S.detail_extra, T.detail_extra)
-{%- elif column == 'extra' -%}
-{{ extra_of(
-    new_value('list_extra'),
-    new_value('detail_extra'),
-    'IF(%s OR %s, %s, %s)' % (is_purged_now, row_is_newer, fields('S.drift'), drift_in_table),
-  ) }}
+{%- if column == 'extra' -%}
+{#- Unknown fields of the list row, which the detail may lack, stay until the call is purged. A value
+    that did not fit leaves with the row that brought it. -#}
+CASE
+    WHEN NOT S.detail_found THEN T.extra
+    WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
+    ELSE {{ object_of([
+      'COALESCE(IF(%s, %s, NULL), %s, %s)'
+        % (staged_is_newer(), unknown_in_staging, unknown_in_table, unknown_in_staging),
+      'IF(%s, %s, %s)' % (staged_is_newer(), members('S.drift'), members_of('T.extra', list_drift)),
+      of_detail,
+    ]) }}
+  END
 {%- elif column == 'erased_at' -%}
 CAST(NULL AS TIMESTAMP)
 {%- elif column in recording_columns -%}

@@ -1,50 +1,40 @@
 {%- from '_performance.sql' import around with context -%}
 {#- Shared by the statements on calls: the newest row of each call, which row is newer, what is gone. -#}
 
-{#- The fields of a JSON object as a text without braces, in the order of their names; null if it has
-    none. JSON_KEYS quotes a name that has a dot, a quote or a backslash.
-    condition: on key, a name as JSON_KEYS returns it. -#}
-{%- macro fields(json, condition='TRUE') -%}
-(
-      SELECT STRING_AGG(TO_JSON_STRING(name) || ':' || TO_JSON_STRING({{ json }}[name]), ',' ORDER BY name)
-      FROM (
-        SELECT IF(STARTS_WITH(key, '"'), JSON_VALUE(key, '$'), key) AS name
-        FROM UNNEST(JSON_KEYS({{ json }}, 1)) AS key
-        WHERE {{ condition }}
-      )
-    )
+{#- A JSON object without some of its fields; null if it is null. -#}
+{%- macro without(json, columns) -%}
+IF({{ json }} IS NULL, NULL, {{ 'JSON_REMOVE(' * columns | length }}{{ json }}
+{%- for column in columns %}, '$.{{ column }}'){% endfor %})
 {%- endmacro -%}
 
-{#- A JSON object made of such texts, which have no name in common; null if there are none. -#}
-{%- macro object_of(texts) -%}
-PARSE_JSON('{' || NULLIF(SUBSTR(
-{%- for text in texts %}
-      {{ '|| ' if not loop.first }}IFNULL(',' || {{ text }}, '')
+{#- The fields of a JSON object as a text, without its braces; null if it has none. -#}
+{%- macro members(json) -%}
+REGEXP_EXTRACT(TO_JSON_STRING({{ json }}), r'^\{(.+)\}$')
+{%- endmacro -%}
+
+{#- The same for some of its fields that are not null; an empty text if it has none of them. -#}
+{%- macro members_of(json, columns) -%}
+ARRAY_TO_STRING([
+{%- for column in columns %}
+      '"{{ column }}":' || NULLIF(TO_JSON_STRING({{ json }}['{{ column }}']), 'null')
+      {{- ',' if not loop.last }}
 {%- endfor %}
-    , 2), '') || '}')
+    ], ',')
 {%- endmacro -%}
 
-{#- What extra gets: the unknown fields of the list row and of the detail, of two with one name the list
-    row's; and the values that did not fit the list's columns. -#}
-{%- macro extra_of(list, detail, drift) -%}
-(
-    SELECT {{ object_of([
-      fields('list_side'),
-      fields('detail_side', 'key NOT IN UNNEST(IFNULL(JSON_KEYS(list_side, 1), []))'),
-      'drift_side',
-    ]) }}
-    FROM (SELECT {{ list }} AS list_side, {{ detail }} AS detail_side, {{ drift }} AS drift_side)
-  )
+{#- A JSON object made of fields; null if there are none.
+    texts: the members of objects that have no field in common. -#}
+{%- macro object_of(texts) -%}
+PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
+{%- for text in texts %}
+      NULLIF({{ text }}, ''){{ ',' if not loop.last }}
+{%- endfor %}
+    ], ','), '}'], ''), '{}'))
 {%- endmacro -%}
-
-{#- The values of extra that did not fit the list's columns. -#}
-{%- set drift_in_table = fields('T.extra', "key IN ('%s')" % list_drift | join("', '")) -%}
 
 {#- A comparison does not read these columns, most of a table's bytes: they never change alone. -#}
 {%- set not_compared = ['transcript', 'transcript_raw', 'transcript_source', 'turns']
     + ['recording_uri', 'recording_bytes', 'recording_sha256', 'recording_type'] -%}
-
-{%- set extra_columns = ['extra', 'list_extra', 'detail_extra'] -%}
 
 {#- The score of each call's last performance record, for details that lack a score. -#}
 {%- macro record_scores() -%}
@@ -62,17 +52,22 @@ PARSE_JSON('{' || NULLIF(SUBSTR(
   )
 {%- endmacro -%}
 
-{#- The newest staged row of each call. Its own columns are those that it adds to the staging table's:
-    list_extra, detail_extra and extra are what a new row of the target gets. -#}
-{%- macro newest_staged_rows(columns, own={}) -%}
+{#- The newest staged row of each call. Its extra is what the target's extra gets: unknown fields, and
+    values that do not fit. Its unknown has the unknown fields alone; drift and detail_drift have the values
+    that do not fit. -#}
+{%- macro newest_staged_rows(columns, drift) -%}
 {%- set scores = 'final_score' in columns and has_performance -%}
-{%- set own = dict(own, final_score='COALESCE(final_score, record_score)') if scores else own -%}
+{%- set same = (columns + drift) | reject('in', ['extra', 'final_score'] if scores else ['extra']) -%}
+{%- set texts = [members('extra')] -%}
+{%- for column in drift %}{% set _ = texts.append(members(column)) %}{% endfor -%}
 (
   SELECT
-    {{ columns | reject('in', own) | join(', ') }}
-{%- for column, value in own.items() %},
-    {{ value }} AS {{ column }}
-{%- endfor %}
+    {{ same | join(', ') }},
+{%- if scores %}
+    COALESCE(final_score, record_score) AS final_score,
+{%- endif %}
+    {{ object_of(texts) }} AS extra,
+    extra AS unknown
   FROM `{{ staging }}`
 {%- if scores %}
   LEFT JOIN {{ record_scores() }}
@@ -131,7 +126,7 @@ IF(
 {%- macro changes(rules) -%}
 {{ rules.may_change() }}
   AND (
-{%- for column in rules.updated_columns if column not in not_compared + extra_columns + ['synced_at'] %}
+{%- for column in rules.updated_columns if column not in not_compared + ['extra', 'synced_at'] %}
     {{ 'OR ' if not loop.first }}T.{{ column }} IS DISTINCT FROM {{ rules.new_value(column) }}
 {%- endfor %}
 {%- if rules.extra_changes %}

@@ -1,6 +1,5 @@
 {% from '_shared.sql' import
-    in_interval, is_gone, newest_first, newest_staged_rows, changes, not_compared
-    with context -%}
+    in_interval, is_gone, newest_first, newest_staged_rows, changes, not_compared with context -%}
 {% import '_' ~ kind ~ '.sql' as rules with context -%}
 {% set columns = rules.staged_columns | reject('in', not_compared) | list -%}
 -- Compare what is staged (S) with the target (T), and count by agent what a merge must do. The class
@@ -26,7 +25,7 @@ SELECT
   COUNTIF(S.id IS NOT NULL AND T.erased_at IS NOT NULL AND {{ changes(rules) }}) AS reappeared
 FROM (
   SELECT
-    {{ (key_columns + list_columns + detail_columns + ['erased_at', 'list_extra'])
+    {{ (key_columns + list_columns + detail_columns + ['erased_at'])
       | reject('in', not_compared) | join(', ') }},
     {{ is_gone('@whole_agents') }} AS is_gone,
     COUNT(*) OVER (PARTITION BY T.id) - 1 AS duplicates
@@ -36,7 +35,7 @@ FROM (
     {{ newest_first() }}
   ) = 1
 ) AS T
-FULL JOIN {{ newest_staged_rows(columns, rules.own_columns) }} AS S
+FULL JOIN {{ newest_staged_rows(columns, rules.drift_columns) }} AS S
   ON S.id = T.id
 GROUP BY 1
 ORDER BY 1

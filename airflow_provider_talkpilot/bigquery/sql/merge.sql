@@ -1,7 +1,7 @@
 {% from '_shared.sql' import in_interval, is_gone, newest_first, newest_staged_rows, changes
     with context -%}
 {% import '_' ~ kind ~ '.sql' as rules with context -%}
-{% set source = newest_staged_rows(rules.staged_columns, rules.own_columns) -%}
+{% set source = newest_staged_rows(rules.staged_columns, rules.drift_columns) -%}
 -- Bring what is staged into the target: all of it or nothing.
 BEGIN TRANSACTION;
 

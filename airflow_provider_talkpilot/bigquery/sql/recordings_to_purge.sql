@@ -15,7 +15,7 @@ FROM (
   FROM `{{ target }}` AS T
   WHERE {{ in_interval() }}
 ) AS T
-FULL JOIN {{ newest_staged_rows(key_columns + ['is_purged', 'synced_at'] + of_details) }} AS S
+FULL JOIN {{ newest_staged_rows(key_columns + ['is_purged', 'synced_at'] + of_details, []) }} AS S
   ON S.id = T.id
 WHERE (S.is_purged AND NOT IFNULL(T.is_purged, FALSE))
 {%- if of_details %}

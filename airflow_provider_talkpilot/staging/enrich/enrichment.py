@@ -222,7 +222,7 @@ def _stage_events(
         if not row.get("is_purged") and not plan.has_detail(row["id"])
     )
     details = (
-        row | {"extra": None} | choices.row(detail)  # unknown fields of a list row are no detail's
+        row | choices.row(detail)
         for row, event in find_events(root_of(work.folder), unknown)
         if (detail := event_row(row, event.call.get("transcript"), now))
     )

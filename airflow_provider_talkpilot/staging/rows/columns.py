@@ -163,8 +163,6 @@ CALLS: tuple[Column, ...] = (
     Column("recording_type", "STRING", _D, "Its media type, such as audio/ogg.", _RECORDING),
     Column("recording_status", "STRING", _D, _RECORDING_STATUS, _RECORDING),
     Column("recording_archived_at", "TIMESTAMP", _D, "When it was archived.", _RECORDING),
-    Column("list_extra", "JSON", Source.LOAD, "Unknown fields of the list.", Trait.PERSONAL),
-    Column("detail_extra", "JSON", Source.LOAD, "Unknown fields of the detail.", Trait.PERSONAL),
     Column("erased_at", "TIMESTAMP", Source.LOAD, "When a load found that the call is gone."),
     Column("synced_at", "TIMESTAMP", _L, "When a run first read these values."),
 )
