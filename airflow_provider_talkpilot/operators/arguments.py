@@ -65,9 +65,8 @@ class Argument(Generic[Value]):
         refuses_none: bool = False,
         may_be_missing: bool = False,
     ) -> None:
-        self._read, self._default = read, default
+        self._read, self._default, self._may_be_missing = read, default, may_be_missing
         self._refuses_none = refuses_none or default is _NEEDED
-        self._may_be_missing = may_be_missing
 
     def __set_name__(self, operator: type[BaseOperator], name: str) -> None:
         self._name = name

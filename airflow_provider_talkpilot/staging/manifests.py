@@ -140,8 +140,8 @@ class Manifest(BaseModel):
         for part in self.parts:
             size = storage.size(folder / part.name)
             if size != part.bytes:
-                kind = PartGoneError if size is None else ManifestError
-                raise kind(
+                error = PartGoneError if size is None else ManifestError
+                raise error(
                     f"The part {folder / part.name} is not what its manifest says "
                     f"({'gone' if size is None else f'{size} bytes'}, not {part.bytes}). If the "
                     "next try finds the same, run the task that staged it again."
