@@ -201,9 +201,7 @@ class Visit:
         """Send the form; return the run's id."""
         with self.page.expect_response(re.compile("/dagRuns$")) as response:
             form.get_by_role("button", name="Trigger").click()
-        run = str(response.value.json()["dag_run_id"])
-        self._message("Dag Run Triggered")
-        return run
+        return str(response.value.json()["dag_run_id"])
 
     def watch(self, run: str, tasks: int) -> None:
         """Watch a run's page, without a reload, until the run and each of its tasks are green.
