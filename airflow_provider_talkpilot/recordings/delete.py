@@ -109,10 +109,10 @@ def _delete(folder: ObjectStoragePath, delete: Callable[[], object]) -> bool:
 def _google(folder: ObjectStoragePath) -> _Objects:
     fs = folder.fs
     for info in fs.ls(folder.path, detail=True, versions=True):
-        bucket, _, key = info["name"].partition("#")[0].partition("/")
-        delete = partial(fs.call, "DELETE", "b/{}/o/{}", bucket, key)
-        # A folder has no generation, and is not named as a recording.
-        yield key.rpartition("/")[2], partial(delete, generation=info.get("generation"))
+        if info["type"] == "file":
+            bucket, _, key = info["name"].partition("#")[0].partition("/")
+            delete = partial(fs.call, "DELETE", "b/{}/o/{}", bucket, key)
+            yield key.rpartition("/")[2], partial(delete, generation=info["generation"])
 
 
 def _amazon(folder: ObjectStoragePath) -> _Objects:
@@ -131,7 +131,8 @@ def _amazon(folder: ObjectStoragePath) -> _Objects:
 
 def _others(folder: ObjectStoragePath) -> _Objects:
     for entry in storage.list_entries(folder):
-        yield entry.name, partial(folder.fs.rm_file, (folder / entry.name).path)
+        if not entry.is_folder:
+            yield entry.name, partial(folder.fs.rm_file, (folder / entry.name).path)
 
 
 @contextmanager

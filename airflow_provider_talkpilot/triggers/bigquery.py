@@ -23,8 +23,8 @@ class TalkPilotLoadJobTrigger(BigQueryInsertJobTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until the job is done, or until the trigger cannot read its state."""
-        await anext(super().run())
-        yield TriggerEvent({"job_id": self.job_id})
+        async for _ in super().run():
+            yield TriggerEvent({"job_id": self.job_id})
 
     def _get_async_hook(self) -> BigQueryAsyncHook:
         return _QuietHook(gcp_conn_id=self.conn_id, impersonation_chain=self.impersonation_chain)

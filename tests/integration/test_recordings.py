@@ -305,6 +305,14 @@ def test_a_recording_that_came_after_its_purge_was_loaded_goes_with_the_next_loa
     recorded.assert_archive_is_table()
 
 
+def test_a_folder_named_as_a_call_is_no_recording(tmp_path: Path) -> None:
+    call = Recording(str(uuid4()), "agent", datetime.now(UTC))
+    folder = tmp_path.joinpath("agent", f"{call.created_at:%Y/%m/%d}", call.id)
+    folder.mkdir(parents=True)
+    assert delete_recordings([call], parse_uri(str(tmp_path))) == 0
+    assert folder.is_dir()
+
+
 def test_older_versions_go_too(s3: Any, s3_bucket: str) -> None:
     root, now = parse_uri(s3_bucket), datetime.now(UTC)
     forgotten, kept = (Recording(str(uuid4()), "agent", now) for _ in range(2))

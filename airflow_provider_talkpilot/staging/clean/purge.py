@@ -24,7 +24,7 @@ from airflow_provider_talkpilot.api.interval import CLOCK_SKEW, read_moment
 from airflow_provider_talkpilot.compat import ObjectStoragePath
 from airflow_provider_talkpilot.staging import storage
 from airflow_provider_talkpilot.staging.clean.walked import CallState, Row, WalkedCalls
-from airflow_provider_talkpilot.staging.errors import ManifestError, storage_errors
+from airflow_provider_talkpilot.staging.errors import ManifestError, PartGoneError, storage_errors
 from airflow_provider_talkpilot.staging.inbox import list_days, read_event
 from airflow_provider_talkpilot.staging.inventory import File, list_files, skip_errors
 from airflow_provider_talkpilot.staging.manifests import read_manifest
@@ -131,6 +131,8 @@ def _purge_part(file: File, calls: WalkedCalls) -> bool:
         with storage.open_raw(file.path) as raw:
             sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
         is_whole = not file.name.unfinished and sha256.startswith(file.name.checksum)
+    except PartGoneError:  # it was deleted meanwhile
+        return False
     except ManifestError:
         age = datetime.now(UTC) - (file.modified or datetime.now(UTC))
         if file.name.unfinished and age < UNFINISHED_AGE:
