@@ -1,4 +1,4 @@
-"""Views beside the target table: live calls, their messages, and figures a day."""
+"""Views beside the target table: live calls, their messages, figures a day, and quality."""
 
 from __future__ import annotations
 

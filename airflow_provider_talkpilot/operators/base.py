@@ -95,8 +95,9 @@ class TalkPilotBigQueryOperator(BaseOperator):
 class Summary:
     """The XCom ``summary``: what a task works on and what it did; docs/api.md has the entries.
 
-    A task pushes it when it knows its work, so that running and failed tasks have one too. It
-    pushes it again, with figures, when the work is done.
+    A task that stages or loads pushes it when it knows its work, so that running and failed tasks
+    have one too. It pushes it again, with figures, when the work is done. Tasks that clean or
+    choose days push it once, at their end.
     """
 
     def __init__(self, context: Context, **entries: Any) -> None:

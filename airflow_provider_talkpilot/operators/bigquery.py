@@ -81,8 +81,8 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
     :param deferrable: free the worker while BigQuery runs the load job or the merge for more than
         a few seconds; otherwise wait in the worker. The default is
         ``[operators] default_deferrable``.
-    :return: ``rows``, ``changed``, ``erased``, ``live``, the jobs' ids, their ``project`` and
-        ``location``, ``bytes_processed``, ``recordings_deleted``, ``table``, ``manifest_uri``.
+    :return: ``rows``, ``changed``, ``erased``, ``purged``, ``live``, the jobs' ids, their
+        ``project`` and ``location``, ``bytes_processed``, ``recordings_deleted``, ``table``, ``manifest_uri``.
     """
 
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}

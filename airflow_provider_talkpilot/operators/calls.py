@@ -170,7 +170,8 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
     fetched again, whatever staff edit. Purges need no detail: the list shows them.
 
     :param manifest_uri: what the extract task returned: ``extract.output``. (templated)
-    :param enrich: False skips the task. (templated)
+    :param enrich: False skips the task. A template that renders to nothing means False.
+        (templated)
     :param details: ``until_complete`` is described above. ``every_version`` fetches a detail again
         whenever the list shows that the call changed. ``by_webhook`` sends no request, and reads
         what webhooks brought to the inbox. (templated)

@@ -1,1 +1,1 @@
-"""Airflow plugin: the page "TalkPilot" in the user interface of Airflow 3."""
+"""Airflow plugin: the page "TalkPilot", the receiver of webhooks, and the weight rule."""

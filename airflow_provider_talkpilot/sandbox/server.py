@@ -182,7 +182,7 @@ class Sandbox(Service):
 
     @property
     def counters(self) -> Counter[str]:
-        """A copy of the counts: health, agents, calls, detail, audio, other, refused, faults."""
+        """A copy of the counts: of each kind of request, and of refused ones and faults."""
         return self.state.counters.counts
 
     def counters_of(self, key: str | None) -> Counter[str]:

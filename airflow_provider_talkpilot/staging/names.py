@@ -1,4 +1,4 @@
-"""The names of folders and files in staging: no other module makes or parses them.
+"""The names of folders and files in staging; ledger.py alone names files too, the ledger's.
 
 docs/architecture.md, "Staging on disk", shows them. A folder depends on DAG, connection, agents and
 interval, never on the run. So the next try, or another worker, finds what is staged.

@@ -1,8 +1,8 @@
 """The last step of a run: it deletes from staging what is loaded, purged or abandoned.
 
 A killed clean can leave parts whose manifest is gone. So a manifest is not deleted at first, but
-renamed to ``calls-loaded-…`` or ``details-loaded-…``, and is deleted after its parts. Every later
-clean finishes that work, and no load ever finds a manifest whose parts are gone.
+renamed, such as to ``calls-loaded-…``, and is deleted after its parts. Every later clean finishes
+that work, and no load ever finds a manifest whose parts are gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of agents: every version of an agent's settings that a list showed."""
+"""Rows of agents: each agent as the list has it."""
 
 from __future__ import annotations
 
