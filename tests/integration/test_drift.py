@@ -110,6 +110,45 @@ def test_the_rest_of_the_row_loads_and_drift_leaves_when_the_api_is_mended(chain
     assert_equal_rows(chain.rows(), rows)
 
 
+@pytest.mark.parametrize("details_first", [False, True])
+def test_unknown_fields_of_lists_and_of_details(chain: Chain, details_first: bool) -> None:
+    """A detail adds its own to its list row's; a later list row replaces only those that it has."""
+
+    def run(lists: Row, details: Row) -> list[int]:
+        chain.sandbox.settings.patch(extra_list_fields=lists, extra_detail_fields=details)
+        calls = chain.extract().returned
+        manifests = [calls, chain.enrich(calls).returned]
+        order = reversed(manifests) if details_first else manifests
+        return [chain.load(manifest).returned["changed"] for manifest in order]
+
+    def edit() -> None:
+        for call in chain.truth():
+            chain.sandbox.store.edit(call["id"])
+
+    def extras() -> list[Row]:
+        return [row["extra"] for row in chain.rows() if not row["is_purged"]]
+
+    calls = len(chain.truth()) - sum(call["is_purged"] for call in chain.truth())
+    first: Row = {"mood": [1], "two words": {"y": 1, "z": 2}, "both": 1}
+    run(first, {"tone": '"', "both": None})
+    assert extras() == [first | {"tone": '"', "both": None}] * calls
+    assert run(dict(reversed(first.items())), {}) == [0, 0]
+    edit()
+    chain.enrich_options["details"] = "until_complete"
+    run({"mood": "sad", "both": 2}, {})
+    assert extras() == [first | {"mood": "sad", "both": 2, "tone": '"'}] * calls
+
+    chain.enrich_options["details"] = "every_version"
+    edit()
+    run({"mood": "glad"}, {"number": 2})
+    assert extras() == [{"mood": "glad", "number": 2}] * calls
+
+    purged = live_call(chain)
+    chain.sandbox.store.purge(purged["id"])
+    run({"mood": 0}, {})
+    assert row_of(chain, purged)["extra"] == {"mood": 0}
+
+
 def test_drift_that_comes_later_without_a_new_version(chain: Chain) -> None:
     settings, unknown = chain.sandbox.settings, {"mood": ["glad"]}
     settings.patch(extra_detail_fields=unknown)

@@ -9,7 +9,7 @@
       new_value(column): what an updated column gets
       extra_changes(): whether extra changes; none if it never changes alone -#}
 {%- from '_shared.sql' import
-    staged_is_newer, brings_nothing_back, without, members, members_of, object_of
+    staged_is_newer, brings_nothing_back, without, united, members, members_of, object_of
     with context -%}
 {%- set inserted_columns = key_columns + list_columns -%}
 {%- set staged_columns = inserted_columns -%}
@@ -20,8 +20,8 @@
     + ['transcript', 'transcript_raw', 'transcript_source', 'turns'] + recording_columns
     + ['detail_updated_at', 'detail_synced_at', 'erased_at'] -%}
 {%- set may_insert = 'TRUE' -%}
-{%- set unknown_in_table = members(without('T.extra', list_drift + detail_drift)) -%}
-{%- set unknown_in_staging = members(without('S.unknown', detail_drift)) -%}
+{%- set unknown_in_table = without('T.extra', list_drift + detail_drift) -%}
+{%- set unknown_in_staging = without('S.unknown', detail_drift) -%}
 
 {%- macro may_change() -%}
 {{ brings_nothing_back() }}
@@ -33,7 +33,7 @@
 IF(
       T.detail_synced_at IS NULL,
       TO_JSON_STRING(T.extra) IS DISTINCT FROM TO_JSON_STRING(S.extra),
-      T.extra IS NULL AND COALESCE({{ unknown_in_staging }}, {{ members('S.drift') }}) IS NOT NULL
+      T.extra IS NULL AND COALESCE({{ members(unknown_in_staging) }}, {{ members('S.drift') }}) IS NOT NULL
     )
 {%- endmacro -%}
 
@@ -42,13 +42,13 @@ IF(
 {#- A detail can have an updated_at that the list row lacks. -#}
 COALESCE(S.updated_at, T.updated_at)
 {%- elif column == 'extra' -%}
-{#- A value that did not fit goes with the row that brought it. -#}
+{#- Unknown fields that only the detail has stay, because it is not requested again. A value that did
+    not fit goes with the row that brought it. -#}
 CASE
     WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
     WHEN T.detail_synced_at IS NULL THEN S.extra
     ELSE {{ object_of([
-      'COALESCE(IF(S.updated_at > T.updated_at, %s, NULL), %s, %s)'
-        % (unknown_in_staging, unknown_in_table, unknown_in_staging),
+      united(unknown_in_staging, unknown_in_table),
       members('S.drift'),
       members_of('T.extra', detail_drift),
     ]) }}

@@ -2,7 +2,7 @@
     other columns change only if the staged row is newer. If TalkPilot has no detail of a version, the row
     gets the time of the request. -#}
 {%- from '_shared.sql' import
-    staged_is_newer, brings_nothing_back, without, members, members_of, object_of
+    staged_is_newer, brings_nothing_back, without, united, members, members_of, object_of
     with context -%}
 {%- set inserted_columns = key_columns + list_columns + detail_columns -%}
 {%- set staged_columns = inserted_columns + ['detail_found'] -%}
@@ -17,8 +17,7 @@
       S.recording_archived_at IS NOT NULL
         OR (T.recording_archived_at IS NULL AND S.recording_status IS NOT NULL AND %s),
       S.recording_archived_at > T.recording_archived_at)' % detail_is_newer -%}
-{%- set unknown_in_table = members(without('T.extra', list_drift + detail_drift)) -%}
-{%- set unknown_in_staging = members('S.unknown') -%}
+{%- set unknown_in_table = without('T.extra', list_drift + detail_drift) -%}
 {%- set of_detail = 'IF(%s, %s, %s)'
     % (detail_is_newer, members('S.detail_drift'), members_of('T.extra', detail_drift)) -%}
 
@@ -31,14 +30,14 @@ IF(S.detail_found, {{ brings_nothing_back() }}, T.erased_at IS NULL)
 
 {%- macro new_value(column) -%}
 {%- if column == 'extra' -%}
-{#- Unknown fields of the list row, which the detail may lack, stay until the call is purged. A value
-    that did not fit leaves with the row that brought it. -#}
+{#- A staged detail has the unknown fields of its list row too. A value that did not fit leaves with
+    the row that brought it. -#}
 CASE
     WHEN NOT S.detail_found THEN T.extra
     WHEN IFNULL(S.is_purged, FALSE) AND NOT IFNULL(T.is_purged, FALSE) THEN S.extra
     ELSE {{ object_of([
-      'COALESCE(IF(%s, %s, NULL), %s, %s)'
-        % (staged_is_newer(), unknown_in_staging, unknown_in_table, unknown_in_staging),
+      'IF(%s, %s, %s)'
+        % (staged_is_newer(), members('S.unknown'), united(unknown_in_table, 'S.unknown')),
       'IF(%s, %s, %s)' % (staged_is_newer(), members('S.drift'), members_of('T.extra', list_drift)),
       of_detail,
     ]) }}

@@ -12,6 +12,22 @@ IF({{ json }} IS NULL, NULL, {{ 'JSON_REMOVE(' * columns | length }}{{ json }}
 REGEXP_EXTRACT(TO_JSON_STRING({{ json }}), r'^\{(.+)\}$')
 {%- endmacro -%}
 
+{#- The fields of two JSON objects as such a text; of two with one name the first object's. JSON_KEYS
+    quotes a name that has a dot, a quote or a backslash. -#}
+{%- macro united(first, second) -%}
+(
+      SELECT NULLIF(ARRAY_TO_STRING([{{ members('newer') }}, (
+        SELECT STRING_AGG(TO_JSON_STRING(name) || ':' || TO_JSON_STRING(older[name]), ',')
+        FROM (
+          SELECT IF(STARTS_WITH(key, '"'), JSON_VALUE(key, '$'), key) AS name
+          FROM UNNEST(JSON_KEYS(older, 1)) AS key
+        )
+        WHERE newer[name] IS NULL
+      )], ','), '')
+      FROM (SELECT {{ first }} AS newer, {{ second }} AS older)
+    )
+{%- endmacro -%}
+
 {#- The same for some of its fields that are not null; an empty text if it has none of them. -#}
 {%- macro members_of(json, columns) -%}
 ARRAY_TO_STRING([
@@ -25,11 +41,11 @@ ARRAY_TO_STRING([
 {#- A JSON object made of fields; null if there are none.
     texts: the members of objects that have no field in common. -#}
 {%- macro object_of(texts) -%}
-PARSE_JSON(NULLIF(ARRAY_TO_STRING(['{', ARRAY_TO_STRING([
+PARSE_JSON('{' || NULLIF(SUBSTR(
 {%- for text in texts %}
-      NULLIF({{ text }}, ''){{ ',' if not loop.last }}
+      {{ '|| ' if not loop.first }}IFNULL(',' || NULLIF({{ text }}, ''), '')
 {%- endfor %}
-    ], ','), '}'], ''), '{}'))
+    , 2), '') || '}')
 {%- endmacro -%}
 
 {#- A comparison does not read these columns, most of a table's bytes: they never change alone. -#}

@@ -112,7 +112,9 @@ class DetailBatches:
             )
         except InvalidRecordError as error:
             return Detail(reject=choices.reject(call.agent_id, error.reason, error.record))
-        row = choices.row(detail_row(detail, call.version, datetime.now(UTC)))
+        purged_meanwhile = detail.is_purged and not call.purged
+        list_extra = None if purged_meanwhile else call.extra
+        row = choices.row(detail_row(detail, call.version, datetime.now(UTC), list_extra))
         if archive and not call.archived:
             row |= archive.archive(detail)
         return Detail(row, drift=detail.drift.keys())

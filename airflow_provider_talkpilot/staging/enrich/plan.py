@@ -9,6 +9,7 @@ a version is ``(id, updated_at)``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
@@ -25,7 +26,7 @@ PAUSE = timedelta(days=1)
 _SCHEMA = """
 CREATE TABLE listed (
     id TEXT PRIMARY KEY, agent_id TEXT, created_at INTEGER, version INTEGER, deleted INTEGER,
-    purged INTEGER
+    purged INTEGER, extra TEXT
 );
 CREATE TABLE known (
     id TEXT PRIMARY KEY, version INTEGER, requested_at INTEGER, scored INTEGER, transcribed INTEGER,
@@ -34,10 +35,10 @@ CREATE TABLE known (
 """
 
 _ADD_CALL = """
-INSERT INTO listed VALUES (:id, :agent_id, :created_at, :version, :deleted, :purged)
+INSERT INTO listed VALUES (:id, :agent_id, :created_at, :version, :deleted, :purged, :extra)
 ON CONFLICT (id) DO UPDATE SET
     version = max(coalesce(version, 0), coalesce(excluded.version, 0)),
-    purged = max(purged, excluded.purged)
+    purged = max(purged, excluded.purged), extra = excluded.extra
 """
 
 _ADD_DETAIL = """
@@ -55,7 +56,8 @@ WHERE excluded.requested_at > requested_at
 # A list row without updated_at shows no change: any detail of its call is current. A detail of a
 # purged call that is only staged was fetched before the purge, and the warehouse refuses it.
 _MISSING = """
-SELECT c.id, c.agent_id, c.created_at, c.version, c.deleted, c.purged, coalesce(k.archived, 0)
+SELECT c.id, c.agent_id, c.created_at, c.version, c.deleted, c.purged, coalesce(k.archived, 0),
+    c.extra
 FROM listed AS c LEFT JOIN known AS k USING (id)
 WHERE NOT (c.purged AND (coalesce(k.loaded, 0) OR NOT :needs_score))
   AND (
@@ -84,6 +86,7 @@ class ListedCall(NamedTuple):
     :param deleted: whether its list row says that it is soft-deleted.
     :param purged: whether its list row says that it is purged.
     :param archived: whether its recording was archived, according to the warehouse.
+    :param extra: the unknown fields of its list row.
     """
 
     id: str
@@ -93,6 +96,7 @@ class ListedCall(NamedTuple):
     deleted: bool = False
     purged: bool = False
     archived: bool = False
+    extra: dict[str, Any] | None = None
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Self:
@@ -104,6 +108,7 @@ class ListedCall(NamedTuple):
             _optional(row.get("updated_at")),
             row.get("deleted_at") is not None,
             row.get("is_purged") is True,
+            extra=row.get("extra"),
         )
 
 
@@ -213,10 +218,17 @@ class DetailPlan(TemporaryDatabase):
         if self._options.details == "by_webhook":
             return
         rows = self._db.execute(_MISSING, self._bounds())
-        for call_id, agent_id, created_at, version, *flags in rows:
-            created = _EPOCH + created_at * _MICROSECOND
-            changed = _EPOCH + version * _MICROSECOND if version else None
-            yield ListedCall(call_id, agent_id, created, changed, *map(bool, flags))
+        for call_id, agent_id, created_at, version, deleted, purged, archived, extra in rows:
+            yield ListedCall(
+                call_id,
+                agent_id,
+                _EPOCH + created_at * _MICROSECOND,
+                _EPOCH + version * _MICROSECOND if version else None,
+                bool(deleted),
+                bool(purged),
+                bool(archived),
+                json.loads(extra),
+            )
 
     def _count(self, rows: str, **bounds: bool) -> int:
         found = self._db.execute(
@@ -243,10 +255,11 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def _parameters(entry: ListedCall | KnownDetail) -> dict[str, Any]:
     """Return an entry's fields as SQL takes them."""
-    return {
+    fields = {
         name: _micros(value) if isinstance(value, datetime) else value
         for name, value in entry._asdict().items()
     }
+    return fields | ({"extra": json.dumps(entry.extra)} if isinstance(entry, ListedCall) else {})
 
 
 def _optional(value: Any) -> datetime | None:

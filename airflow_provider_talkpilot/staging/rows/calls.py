@@ -30,12 +30,18 @@ def call_row(call: Call, synced_at: datetime) -> dict[str, Any]:
     return row
 
 
-def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime) -> dict[str, Any]:
+def detail_row(
+    detail: CallDetail,
+    version: datetime | None,
+    synced_at: datetime,
+    list_extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Make a row with the detail columns.
 
     :param detail: the call's detail.
     :param version: ``updated_at`` of its list row, if it has one.
     :param synced_at: when it was read.
+    :param list_extra: unknown fields of its list row; those that the detail lacks are kept.
     :return: values by column; ``transcript_raw`` as :func:`parse_transcript` returns it.
     """
     messages, raw = parse_transcript(detail.transcript)
@@ -44,6 +50,9 @@ def detail_row(detail: CallDetail, version: datetime | None, synced_at: datetime
     updated_at = max((v for v in (detail.updated_at, version) if v), default=None)
     row = call_row(detail, synced_at)
     del row["audio_file_url"]
+    if list_extra:
+        of_list = {k: v for k, v in list_extra.items() if k not in CallDetail.model_fields}
+        row["extra"] = of_list | detail.extra
     if drift := row.pop("drift", None):
         lists = {name: value for name, value in drift.items() if name in Call.model_fields}
         details = {name: value for name, value in drift.items() if name not in lists}
