@@ -51,8 +51,9 @@ class Argument(Generic[Value]):
     :param read: returns the value, from the argument's name and from what was given.
     :param default: the value if None or an empty text was given. Without a default, the reader gets
         that too.
-    :param refuses_none: whether any template that renders to None is an error, because the default
-        means much more: every agent, or every column.
+    :param refuses_none: whether a template that renders to None is an error, because the default
+        means much more: every agent, every column, or data without protection. The author
+        of a DAG gave JSON's ``null``, and the None that a mapped task expands to, on purpose.
     :param may_be_missing: whether the XCom of another task may be missing.
     :raises TalkPilotArgumentError: when the value cannot be read, or is missing.
     """
@@ -66,7 +67,7 @@ class Argument(Generic[Value]):
         may_be_missing: bool = False,
     ) -> None:
         self._read, self._default, self._may_be_missing = read, default, may_be_missing
-        self._refuses_none = refuses_none or default is _NEEDED
+        self._refuses_none = refuses_none
 
     def __set_name__(self, operator: type[BaseOperator], name: str) -> None:
         self._name = name
@@ -80,7 +81,8 @@ class Argument(Generic[Value]):
         is_rendered = _holds_template(template)
         if is_rendered and not self._may_be_missing and _is_missing(value):
             task = _xcom_task(template)
-            if task or self._refuses_none:
+            is_none = isinstance(template, str) and value != "null"
+            if task or self._default is _NEEDED or (self._refuses_none and is_none):
                 cause = _lost(task) if task else _NO_VALUE
                 raise TalkPilotArgumentError(f"{self._name} rendered to nothing: {cause}")
         if is_rendered or not _holds_template(value):

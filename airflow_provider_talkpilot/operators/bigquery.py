@@ -82,16 +82,17 @@ class TalkPilotLoadCallsOperator(TalkPilotBigQueryOperator):
         a few seconds; otherwise wait in the worker. The default is
         ``[operators] default_deferrable``.
     :return: ``rows``, ``changed``, ``erased``, ``purged``, ``live``, the jobs' ids, their
-        ``project`` and ``location``, ``bytes_processed``, ``recordings_deleted``, ``table``, ``manifest_uri``.
+        ``project`` and ``location``, ``bytes_processed``, ``recordings_deleted``, ``table``,
+        ``manifest_uri``.
     """
 
     template_fields_renderers: ClassVar[dict[str, str]] = {"policy_tags": "json"}
     manifest_uri = Argument(read_uri)
     table = Argument(read_table)
-    policy_tags = Argument(read_object, default=None)
+    policy_tags = Argument(read_object, default=None, refuses_none=True)
     confirm_erasure = Argument(read_flag, default=False)
-    recordings_uri = Argument(read_uri, default=None)
-    recordings_keep_days = Argument(read_days, default=None)
+    recordings_uri = Argument(read_uri, default=None, refuses_none=True)
+    recordings_keep_days = Argument(read_days, default=None, refuses_none=True)
     operator_extra_links = (BigQueryTableLink(), BigQueryJobLink())
     ui_color = "#d6e9f8"
 

@@ -201,9 +201,9 @@ class TalkPilotEnrichCallsOperator(TalkPilotStagedCallsOperator):
 
     enrich = Argument(read_flag, default=False)
     details = Argument[Details](one_of(RULES), default="until_complete")
-    recordings_uri = Argument(read_uri, default=None)
+    recordings_uri = Argument(read_uri, default=None, refuses_none=True)
     recordings_backfill = Argument(read_flag, default=False)
-    recordings_keep_days = Argument(read_days, default=None)
+    recordings_keep_days = Argument(read_days, default=None, refuses_none=True)
 
     def __init__(
         self,

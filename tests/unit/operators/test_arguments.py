@@ -212,6 +212,8 @@ def test_a_wrong_argument_of_a_task_group_fails(name: str, wrong: tuple[Any, ...
 
 
 NEEDED = {"gcp_conn_id", "talkpilot_conn_id", "manifest_uri", "table"}
+# Without them every agent is read, or data is not protected.
+EVERYTHING = {"agent_ids", "columns", "policy_tags", "recordings_uri", "recordings_keep_days"}
 ALL = (EXTRACT, ENRICH, CHOOSE, CLEAN, LOAD, VIEWS, SENSOR)
 EVERY_FIELD = [(operator, name) for operator in ALL for name in operator[0].template_fields]
 
@@ -251,8 +253,9 @@ def test_a_value_that_is_missing_at_run_time(
         assert named or name == "manifest_uris"
     is_needed = name in NEEDED or (name == "staging_uri" and operator is not CHOOSE)
     assert bool(error_of("{{ params.empty }}")) == is_needed
-    is_refused = is_needed or name in ("agent_ids", "columns")
+    is_refused = is_needed or name in EVERYTHING
     assert ("correct the template" in error_of("{{ params.none }}")) == is_refused
+    assert bool(error_of("{{ params.none | tojson }}")) == is_needed
 
 
 def test_a_template_is_read_after_it_is_rendered() -> None:

@@ -105,10 +105,21 @@ def test_arguments_of_a_single_task(dag: Any) -> None:
 
 def test_a_mapped_group_with_one_task_that_cleans(dag: Any) -> None:
     @task_group
-    def one_month(start: str, end: str) -> None:
-        TalkPilotCallsTaskGroup(prefix_group_id=False, start=start, end=end, clean=False, **PLACES)
+    def one_month(start: str, end: str, agent_ids: list[str] | None) -> None:
+        TalkPilotCallsTaskGroup(
+            prefix_group_id=False,
+            start=start,
+            end=end,
+            agent_ids=agent_ids,
+            clean=False,
+            **PLACES,
+        )
 
-    months = one_month.expand_kwargs([{"start": "2026-01-01", "end": "2026-02-01"}])
+    month = {"start": "2026-01-01", "end": "2026-02-01", "agent_ids": None}
+    months = one_month.expand_kwargs([month])
+    extract = dag.get_task("extract_calls")
+    extract.agent_ids = None  # as Airflow sets it when it expands the group
+    assert extract.agent_ids is None
     clean = clean_behind(months, staging_uri=PLACES["staging_uri"])
     loads = {"load_calls", "load_details"}
     assert clean.upstream_task_ids >= loads
