@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -50,6 +50,8 @@ class Recording(NamedTuple):
 def delete_recordings(recordings: Iterable[Recording], root: ObjectStoragePath | None) -> int:
     """Delete the recordings of calls: where the table has them, and where the archive would.
 
+    It also looks in the folders of the day before and after, because a start can be corrected.
+
     In Cloud Storage and S3 all versions of an object are deleted. An object that is gone already is
     fine.
 
@@ -69,8 +71,11 @@ def _delete_batch(recordings: Iterable[Recording], root: ObjectStoragePath | Non
     for recording in recordings:
         if root:
             # The root comes first: it names its connection, and the table's URI does not.
-            path = root / day_folder(recording.agent_id, recording.created_at)
-            folders.setdefault(uri_of(path), (path, set()))[1].add(recording.id)
+            # TalkPilot may have corrected the call's start after a task archived its recording.
+            for days in (-1, 0, 1):
+                start = recording.created_at + timedelta(days)
+                path = root / day_folder(recording.agent_id, start)
+                folders.setdefault(uri_of(path), (path, set()))[1].add(recording.id)
         if recording.uri and (uri := folder_of(recording.uri, recording.id)):
             if uri not in folders:
                 folders[uri] = parse_uri(uri), set()

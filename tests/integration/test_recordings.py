@@ -305,6 +305,16 @@ def test_a_recording_that_came_after_its_purge_was_loaded_goes_with_the_next_loa
     recorded.assert_archive_is_table()
 
 
+def test_a_recording_from_before_the_start_was_corrected_goes_too(tmp_path: Path) -> None:
+    """A killed task archived it, so no row names it."""
+    call = Recording(str(uuid4()), "agent", datetime(2026, 3, 17, tzinfo=UTC))
+    audio = tmp_path / "agent" / "2026" / "03" / "16" / f"{call.id}.wav"
+    audio.parent.mkdir(parents=True)
+    audio.touch()
+    assert delete_recordings([call], parse_uri(str(tmp_path))) == 1
+    assert not audio.exists()
+
+
 def test_a_folder_named_as_a_call_is_no_recording(tmp_path: Path) -> None:
     call = Recording(str(uuid4()), "agent", datetime.now(UTC))
     folder = tmp_path.joinpath("agent", f"{call.created_at:%Y/%m/%d}", call.id)
