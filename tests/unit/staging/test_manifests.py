@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_talkpilot.staging.errors import ManifestError
+from airflow_provider_talkpilot.staging import storage
+from airflow_provider_talkpilot.staging.errors import ManifestError, StagingError
 from airflow_provider_talkpilot.staging.manifests import ListManifest, WalkedAgent, load_manifest
 from airflow_provider_talkpilot.staging.parts import Part
 from airflow_provider_talkpilot.staging.storage import parse_uri
@@ -33,3 +34,17 @@ def test_another_file_is_no_manifest(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ManifestError, match="no manifest of this version"):
         load_manifest(path)
+
+
+def test_a_manifest_that_could_not_be_checked_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts would count as used, and outlive the load of the next try's manifest."""
+
+    def fail(_: object) -> None:
+        raise StagingError("the storage is down")
+
+    monkeypatch.setattr(storage, "size", fail)
+    with pytest.raises(StagingError, match="is down"):
+        manifest().save(parse_uri(tmp_path.as_uri()))
+    assert not list(tmp_path.iterdir())
