@@ -156,7 +156,10 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
         return chosen, after
 
     def _retention(self, client: TalkPilotClient) -> dict[str, int]:
-        """Return for how many days TalkPilot keeps the calls of each agent that is read."""
+        """Return for how many days TalkPilot keeps the calls of each agent.
+
+        The table can have calls of agents that are no longer named. TalkPilot purges these too.
+        """
         try:
             retention = retention_by_agent(client.agents())
         except PermissionDeniedError:
@@ -168,9 +171,8 @@ class TalkPilotChooseDaysOperator(TalkPilotRequestsOperator):
                 DEFAULT_RETENTION,
             )
             retention = {}
-        if self.agent_ids is None:
-            return retention
-        return {id_: retention.get(id_, DEFAULT_RETENTION) for id_ in self.agent_ids}
+        named = self.agent_ids or []
+        return retention | {id_: retention.get(id_, DEFAULT_RETENTION) for id_ in named}
 
 
 def _bounds(chosen: ChosenInterval) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -179,7 +179,7 @@ def choose_intervals(
     due = state.retention.due(retention, today)
     unpurged = unpurged_days(due) if due else ()
     # Retention first: its intervals are short, and a legal duty.
-    chosen = sorted(by_retention(due, unpurged, covered))
+    chosen = sorted(by_retention(due, unpurged, covered, agents))
     if look_back and covered:
         chosen.append(ChosenInterval(covered, agents, f"look-back of {look_back.days} day(s)"))
     if not chosen:
@@ -191,17 +191,20 @@ def by_retention(
     due: Mapping[Interval, Sequence[str]],
     unpurged: Iterable[tuple[str, date]],
     covered: Interval | None,
+    agents: Collection[str] | None,
 ) -> Iterator[ChosenInterval]:
     """Shorten each interval that is due by retention to the days that have something to purge.
 
     :param due: agents by interval.
     :param unpurged: the result of ``unpurged_days`` for them.
-    :param covered: an interval that the run reads anyway, for all agents.
+    :param covered: an interval that the run reads anyway.
+    :param agents: whose calls it reads there; None for every agent of the key.
     """
-    due_of = {agent_id: interval for interval, agents in due.items() for agent_id in agents}
+    due_of = {agent_id: interval for interval, ids in due.items() for agent_id in ids}
     days_of = defaultdict[Interval, list[tuple[date, str]]](list)
     for agent_id, day in unpurged:
-        if not (covered and covered.overlaps(Interval.parse(day, day + ONE_DAY))):
+        is_named = agents is None or agent_id in agents
+        if not (is_named and covered and covered.overlaps(Interval.parse(day, day + ONE_DAY))):
             days_of[due_of[agent_id]].append((day, agent_id))
     for days in days_of.values():
         interval = Interval.parse(min(days)[0], max(days)[0] + ONE_DAY)

@@ -116,7 +116,7 @@ class _Year:
             read = read_after(look_back, end, read)
         due = state.retention.due({AGENT: RETENTION_DAYS}, today)
         covered = chosen[0] if chosen else None
-        chosen += [each.interval for each in by_retention(due, self._unpurged(due), covered)]
+        chosen += [each.interval for each in by_retention(due, self._unpurged(due), covered, None)]
         if not chosen:
             return
         self._left, self._end, self._look_back = len(chosen), end, look_back

@@ -191,7 +191,9 @@ def test_agents_that_are_named_and_a_key_that_may_not_list_them(
 ) -> None:
     """Ninety days are assumed, which is TalkPilot's default."""
     sandbox = chain.sandbox
-    first, _ = sandbox.store.agent_ids
+    first, other = sandbox.store.agent_ids
+    both, _ = kept_nine_days.choose(PURGED_AFTER, look_backs=SHORT, agent_ids=[first]).returned
+    assert both["agent_ids"] == sorted([first, other]), "the table has calls of both"
     sandbox.settings.api_keys[sandbox.api_key].permissions = ["calls:read"]
     [only] = kept_nine_days.choose(PURGED_AFTER, look_backs=SHORT, agent_ids=[first]).returned
     assert only["agent_ids"] == [first]
