@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
-from airflow_provider_talkpilot.plugins.overview.layers import DAY, Layer, midnight
+from airflow_provider_talkpilot.plugins.overview.layers import DAY, Layer, Piece, midnight
 from airflow_provider_talkpilot.plugins.overview.outcomes import Outcome, State
 
 
@@ -32,18 +32,25 @@ def of_connection(days: Sequence[date], outcomes: Sequence[Outcome]) -> dict[dat
     :return: figures by day, of days with known figures.
     """
     usable = [each for each in outcomes if each.calls_loaded and _has_days(each)]
+    # A run that has not loaded its details takes away none that an earlier run has loaded.
+    usable.sort(key=lambda each: not each.loaded)
     by_agents = {
         agents: _add_up(
             Layer(days, (each for each in usable if each.selected_agents == agents)), days
         )
         for agents in {each.selected_agents for each in usable}
     }
-    # Walks of every agent have all calls. Other walks are added up.
+    # Walks of every agent have all calls. Others are added up, those of the most agents first; not
+    # those that share an agent, whose calls would count twice.
     found = by_agents.pop(None, {})
-    for day in days:
-        some = [figures[day] for figures in by_agents.values() if day in figures]
-        if some and day not in found:
-            found[day] = sum(some[1:], some[0])
+    largest_first = sorted(by_agents.items(), key=lambda item: -len(item[0] or ""))
+    for day in [day for day in days if day not in found]:
+        counted = set[str]()
+        for selected, figures in largest_first:
+            agents = (selected or "").split(",")
+            if day in figures and counted.isdisjoint(agents):
+                counted.update(agents)
+                found[day] = found.get(day, Figures(0, 0)) + figures[day]
     return found
 
 
@@ -59,11 +66,20 @@ def _add_up(layer: Layer, days: Sequence[date], agent: str | None = None) -> dic
     for day in days:
         pieces = layer.pieces(day)
         if any(piece.is_clipped for piece in pieces):
-            # Two walks that overlap cannot be added: calls of both would count twice.
-            pieces = [max(pieces, key=lambda piece: piece.outcome.end - piece.outcome.start)]
+            pieces = _apart(pieces)
         if pieces:
             figures = [_figures(piece.outcome, day, agent) for piece in pieces]
             found[day] = sum(figures[1:], figures[0])
+    return found
+
+
+def _apart(pieces: Sequence[Piece]) -> list[Piece]:
+    """Leave out walks that overlap a longer or newer one: calls of both would count twice."""
+    found = list[Piece]()
+    for piece in sorted(pieces, key=lambda p: p.outcome.end - p.outcome.start, reverse=True):
+        start, end = piece.outcome.start, piece.outcome.end
+        if all(end <= each.outcome.start or each.outcome.end <= start for each in found):
+            found.append(piece)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -77,6 +77,30 @@ def test_calls_of_an_agent_show_only_if_they_are_known() -> None:
     shown = only(look(Sync(day(4), days=2), Sync(day(2))))
     assert shown["calls"] == 32
     assert not any("calls" in agent for agent in shown["agents"])
+
+
+def test_no_call_counts_twice_and_no_detail_is_taken_away() -> None:
+    states = {"enrich_calls": "deferred", "load_details": None}
+    running = Sync(day(3), 2, {ANNA: 20, BERT: 12}, states=states, ended=NOW)
+    assert only(look(Sync(day(3)), Sync(day(2)), running))["details"] == 32
+    one = Sync(day(3), scope="agents-2", calls={ANNA: 10}, ended=NOW)
+    assert only(look(Sync(day(3), scope="agents-1"), one))["calls"] == 16
+    assert only(look(*(Hour(TODAY, quarter=each) for each in range(9)), days=2))["calls"] == 3 * 16
+
+
+@dataclass
+class Hour(Sync):
+    """An hour of a day, each a quarter of an hour after the last."""
+
+    quarter: int = 0
+
+    @property
+    def start(self) -> datetime:
+        return super().start + self.quarter * timedelta(minutes=15)
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(hours=1)
 
 
 def test_connections_are_kept_apart() -> None:
