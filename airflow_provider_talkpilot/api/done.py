@@ -17,6 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from airflow_provider_talkpilot.api.errors import (
+    AgentNotAccessibleError,
+    NotFoundError,
+    WalkMovedError,
+)
 from airflow_provider_talkpilot.api.exchange import Exchange
 from airflow_provider_talkpilot.api.interval import MARGIN, Interval, format_utc
 from airflow_provider_talkpilot.api.models import Flag, TalkPilotModel, UtcDatetime
@@ -51,21 +56,40 @@ class DoneWatch:
     :param interval: which calls, by ``created_at``; it must be over.
     :param share: the part of the calls that must be done, over 0 up to 1.
     :param agent_ids: UUIDs; None for every agent that the key can see, listed at the first check.
+    :param are_named: whether a user named the agents; otherwise they come from the key's list.
     """
 
     def __init__(
-        self, interval: Interval, share: float = 1.0, agent_ids: Sequence[str] | None = None
+        self,
+        interval: Interval,
+        share: float = 1.0,
+        agent_ids: Sequence[str] | None = None,
+        *,
+        are_named: bool = True,
     ) -> None:
         self.interval, self.share = interval, share
         self.agent_ids = None if agent_ids is None else [*agent_ids]
+        self.are_named = are_named and agent_ids is not None
 
     def check(self) -> Exchange[DoneCount]:
-        """Count the calls, and those that are done, as they are now."""
+        """Count the calls, and those that are done, as they are now.
+
+        :raises WalkMovedError: when the key's list had an agent whose calls TalkPilot refuses; the
+            next check lists the agents again.
+        """
         if self.agent_ids is None:
             self.agent_ids = [agent.id for agent in (yield from list_agents())]
         calls = done = 0
         for agent_id in self.agent_ids:
-            agent_calls, agent_done = yield from self._count(agent_id)
+            try:
+                agent_calls, agent_done = yield from self._count(agent_id)
+            except (AgentNotAccessibleError, NotFoundError) as error:
+                if self.are_named:
+                    raise
+                self.agent_ids = None
+                raise WalkMovedError(
+                    f"An agent was probably deleted since the agents were listed. {error}"
+                ) from None
             calls += agent_calls
             done += agent_done
             if self.share == 1 and done < calls:

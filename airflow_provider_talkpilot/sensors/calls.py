@@ -143,6 +143,7 @@ class TalkPilotCallsDoneSensor(BaseSensorOperator):
             poke_interval=self.poke_interval,
             next_poke_at=next_poke_at.isoformat(),
             timeout_at=(datetime.now(UTC) + timeout).isoformat(),
+            are_named=watch.are_named,
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout + TRIGGER_GRACE)
 

@@ -35,6 +35,8 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
     :param poke_interval: seconds between two checks.
     :param next_poke_at: when to check first, ISO 8601 in UTC.
     :param timeout_at: when to give up, likewise.
+    :param are_named: whether a user named the agents; otherwise they come from the key's list, and
+        are listed again when one of them is gone.
     """
 
     talkpilot_conn_id: str
@@ -45,6 +47,7 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
     poke_interval: float
     next_poke_at: str
     timeout_at: str
+    are_named: bool = True
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class TalkPilotCallsDoneTrigger(BaseTrigger):
 
     async def _event(self) -> dict[str, Any]:
         interval = Interval.parse(self.start, self.end)
-        watch = DoneWatch(interval, self.done_share, self.agent_ids)
+        watch = DoneWatch(interval, self.done_share, self.agent_ids, are_named=self.are_named)
         self._last_check = f"{interval} was not checked yet"
         try:
             async with asyncio.timeout(_seconds_until(self.timeout_at)) as limit:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
@@ -48,6 +49,12 @@ def test_the_trigger_lists_the_agents_if_they_are_not_known(sandbox: Sandbox) ->
     trigger.agent_ids = None
     assert fire(trigger)["status"] == "success"
     assert spent(sandbox) == {"agents": 1, "calls": 2}
+    # It lists them again if one is gone, unless a user named it.
+    trigger.agent_ids = [str(uuid4()), *sandbox.store.agent_ids]
+    assert fire(trigger)["status"] == "success"
+    assert spent(sandbox)["agents"] == 2
+    trigger.are_named = True
+    assert fire(trigger)["retryable"] is False
 
 
 def test_the_trigger_times_out(sandbox: Sandbox) -> None:
