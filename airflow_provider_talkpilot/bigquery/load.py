@@ -195,9 +195,11 @@ class Load:
     def _merge(self) -> tuple[QueryJob | None, dict[str, int]]:
         """Merge, and check that the target equals the walk; return the job, if any, and counts."""
         walk, target, merge = self._walk, self._target, None
-        has_performance = find_table(self._client, target.performance) is not None
+        has_records = find_table(self._client, target.performance) is not None
+        # A score that the user drops does not come back from a record.
+        takes_scores = has_records and self._manifest.columns.get("final_score") != DROP
         rows = count_rows(self._client, target) if walk else 0
-        agents = self._compare(has_performance)
+        agents = self._compare(takes_scores)
         if walk:
             require_few_gone(agents, walk, target, self._options.erasure_limit)
         all_agents = total(agents)
@@ -215,7 +217,7 @@ class Load:
             ensure_lock(self._jobs, target)
             statement = self._render(
                 "merge",
-                has_performance=has_performance,
+                has_performance=takes_scores,
                 staged_rows=self._manifest.rows,
                 duplicates=all_agents.duplicates,
                 gone_agents=[agent.agent_id for agent in agents if agent.to_erase],
@@ -229,8 +231,8 @@ class Load:
             if walk and count_rows(self._client, target) == rows:
                 agents = [agent.expected_after_merge() for agent in agents]
             elif walk:
-                agents = self._compare(has_performance)
-        if has_performance and (walk or all_agents.purged or all_agents.emptied_before):
+                agents = self._compare(takes_scores)
+        if has_records and (walk or all_agents.purged or all_agents.emptied_before):
             # In every such run: a run that was killed after its merge has not done it.
             purged_at = walk.ended_at if walk else datetime.now(UTC)
             statement = self._render("purge_performance", purged_at=purged_at)

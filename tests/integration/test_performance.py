@@ -134,11 +134,24 @@ def test_records_and_scores_are_the_truth_for_a_request_an_agent(chain: Chain) -
     assert made.clustering_fields == ["agent_id", "call_id"]
     assert made.time_partitioning.field == "created_at"
     # Again, from the beginning: the same, and no row is written.
-    times = f"SELECT DISTINCT synced_at FROM `{chain.table}_performance`"
+    times = f"SELECT DISTINCT synced_at FROM `{chain.table}_performance` ORDER BY 1"
     before = [*chain.bigquery.query(times).result()]
     chain.performance(chain.summaries())
     assert_table_is_truth(chain)
     assert [*chain.bigquery.query(times).result()] == before
+    late = "EXTRACT(HOUR FROM created_at) > 0"
+    moved = "agent_id = 'another', created_at = TIMESTAMP_SUB(created_at, INTERVAL 1 SECOND)"
+    chain.bigquery.query(f"UPDATE `{chain.table}_performance` SET {moved} WHERE {late}").result()
+    chain.performance(chain.summaries())
+    assert_table_is_truth(chain)
+
+
+def test_a_dropped_score_does_not_come_back_from_a_record(chain: Chain) -> None:
+    chain.performance(chain.summaries())
+    chain.bigquery.delete_table(chain.table)
+    chain.extract_options["columns"] = {"final_score": "drop"}
+    chain.run()
+    assert set(scores(chain).values()) == {None}
 
 
 def test_a_late_score_comes_without_a_detail(chain: Chain) -> None:

@@ -79,7 +79,8 @@ WHEN MATCHED
   AND S.synced_at >= T.synced_at
   AND ((S.purged_at IS NULL) != (T.purged_at IS NULL) OR {{ content('S') }} != {{ content('T') }})
 THEN UPDATE SET
-{%- for column in columns if column.source.value != 'key' %}
+{#- A record moves with its call to another agent, and its start can be corrected. -#}
+{%- for column in columns if column.name != 'id' %}
   {{ column.name }} = S.{{ column.name }},
 {%- endfor %}
   purged_at = IF(S.purged_at IS NULL, NULL, COALESCE(T.purged_at, S.purged_at))
