@@ -69,6 +69,12 @@ def test_agents_cost_no_request_and_their_names_are_in_the_views(
     chain.summaries()
     assert {row["prompt"] for row in rows(chain).values()} == {None}
 
+    # What should be a text and is none, is JSON.
+    chain.sandbox.store.edit_agent(second, name={"de": "Zoë"}, organization_id=42)
+    chain.summaries()
+    changed = rows(chain)[second]
+    assert (changed["name"], changed["organization_id"]) == ('{"de":"Zoë"}', "42")
+
 
 def test_a_run_of_named_agents_adds_none(chain: Chain) -> None:
     chain.extract_options["agent_ids"] = chain.sandbox.store.agent_ids[:1]

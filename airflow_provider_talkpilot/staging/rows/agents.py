@@ -24,7 +24,7 @@ def agent_row(agent: Agent, seen_at: datetime, *, prompts: bool) -> dict[str, An
     :return: values by column, as in JSON; without addresses and credentials at any depth.
     """
     fields = agent.model_dump(mode="json") | agent.extra | agent.drift
-    row = {name: fields.pop(name, None) for name in ("id", "organization_id", "name")}
+    row = {name: as_text(fields.pop(name, None)) for name in ("id", "organization_id", "name")}
     prompt, greeting = (
         as_text(fields.pop(name, None)) if prompts else None for name in ("prompt", "greeting")
     )
