@@ -59,6 +59,18 @@ def test_no_edit_of_staff_costs_a_detail_that_is_complete(
 
 
 @pytest.mark.usefixtures("until_complete")
+def test_an_empty_text_is_no_transcript(chain: Chain) -> None:
+    chain.enrich_options["refetch_days"] = 10_000
+    call = next(call for call in chain.truth() if call["transcript"] and call["final_score"])
+    chain.sandbox.store.edit(call["id"], transcript="")
+    chain.run()
+    chain.age_details()
+    chain.sandbox.store.edit(call["id"], transcript=call["transcript"], bump=False)
+    chain.run()
+    chain.assert_table_is_truth()
+
+
+@pytest.mark.usefixtures("until_complete")
 def test_a_purge_needs_no_detail_to_empty_what_is_complete(chain: Chain) -> None:
     chain.run()
     chain.sandbox.store.purge(next(call["id"] for call in chain.truth() if call["transcript"]))

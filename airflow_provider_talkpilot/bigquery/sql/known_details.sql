@@ -6,7 +6,7 @@ SELECT
   detail_updated_at,
   COALESCE(detail_synced_at, synced_at) AS requested_at,
   final_score IS NOT NULL AS scored,
-  ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL OR IFNULL(is_purged, FALSE)
+  ARRAY_LENGTH(transcript) > 0 OR IFNULL(transcript_raw, '') != '' OR IFNULL(is_purged, FALSE)
     AS transcribed,
 {%- if has_recordings %}
   IFNULL(recording_status, 'failed') != 'failed' AS recording_known,

@@ -11,7 +11,7 @@ SELECT
   APPROX_QUANTILES(duration, 100)[OFFSET(90)] AS p90_duration,
   COUNTIF(disconnection_reason = 'call_transfer') AS transfers,
   AVG(final_score) AS average_score,
-  COUNTIF(ARRAY_LENGTH(transcript) > 0 OR transcript_raw IS NOT NULL) / COUNT(*)
+  COUNTIF(ARRAY_LENGTH(transcript) > 0 OR transcript_raw != '') / COUNT(*)
     AS transcript_share
 FROM `{{ target }}`{{ with_agents() }}
 WHERE deleted_at IS NULL
