@@ -13,6 +13,9 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_talkpilot.sandbox import Sandbox
     from airflow_provider_talkpilot.sandbox.eras import Era
 
 # Variables of the caller's shell that must not reach the tests.
@@ -43,6 +46,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests marked ``both_eras`` in each era, the others in that of the fixture."""
     if "era" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_eras"):
         metafunc.parametrize("era", [pytest.param("spring", marks=pytest.mark.slow), "now"])
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[Sandbox]:
+    """One server for all tests; each fixture ``sandbox`` resets it."""
+    from airflow_provider_talkpilot.sandbox import Sandbox
+
+    with Sandbox(days=1, calls_per_day=0) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

@@ -73,13 +73,6 @@ def bigquery_emulator(
         yield running
 
 
-@pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[Sandbox]:
-    """One server for all tests; the fixture ``sandbox`` resets it."""
-    with Sandbox(days=1, calls_per_day=0) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
 def sandbox(shared_sandbox: Sandbox, era: Era) -> Sandbox:
     """Two agents, two days, 46 calls a day, of every kind; no rate limits."""

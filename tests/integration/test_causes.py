@@ -75,26 +75,18 @@ def test_no_response_comes(chain: Chain, gateway: Gateway, monkeypatch: pytest.M
     chain.assert_table_is_truth(details=False)
 
 
-def test_a_submitted_job_that_is_not_found_for_a_while(
-    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_a_submitted_job_that_is_not_found(
+    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, for_ever: bool
 ) -> None:
-    monkeypatch.setattr(jobs, "FIND_PAUSE", 0)
+    monkeypatch.setattr(jobs, "FIND_SECONDS" if for_ever else "FIND_PAUSE", 0)
     manifest = chain.extract().returned
-    gateway.hidden, gateway.hidden_for = MERGE, 3
+    gateway.hidden, gateway.hidden_for = MERGE, 100 if for_ever else 3
+    if for_ever:
+        refused(lambda: chain.load(manifest), "409 duplicate", "next try", kind=LATER)
+        gateway.hidden = "-"
     result = chain.load(manifest).returned
-    assert (result["changed"], result["merge_job_id"][-2:]) == (46, "-0")
-    chain.assert_table_is_truth(details=False)
-
-
-def test_a_submitted_job_that_is_never_found(
-    chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "FIND_SECONDS", 0)
-    manifest = chain.extract().returned
-    gateway.hidden, gateway.hidden_for = MERGE, 100
-    refused(lambda: chain.load(manifest), "409 duplicate", "next try", kind=LATER)
-    gateway.hidden = "-"
-    chain.load(manifest)
+    assert for_ever or (result["changed"], result["merge_job_id"][-2:]) == (46, "-0")
     chain.assert_table_is_truth(details=False)
 
 

@@ -72,10 +72,14 @@ class Rest(ABC):
         self._json(self._http.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}))
 
     def trigger(self, dag: str, **body: Any) -> str:
-        """Trigger a run; return its id."""
-        response = self._http.post(
-            f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None} | body
-        )
+        """Trigger a run; return its id. On a busy machine Airflow's SQLite can be locked (500)."""
+        path, body = f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None} | body
+
+        def created() -> httpx.Response | None:
+            response = self._http.post(path, json=body)
+            return None if response.status_code == 500 else response
+
+        response = eventually(created, START_SECONDS, f"a run of {dag} is created", self.tail)
         return str(self._json(response)["dag_run_id"])
 
     def runs(self, dag: str) -> list[dict[str, Any]]:

@@ -24,14 +24,8 @@ def unlimited_quota() -> Quota:
     return quota
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def sandbox(server: Sandbox, era: Era) -> Sandbox:
+def sandbox(shared_sandbox: Sandbox, era: Era) -> Sandbox:
     """As good as a new one: two days of 250 calls of one agent, and no rate limits."""
     settings = SandboxSettings(
         era=era,
@@ -41,8 +35,8 @@ def sandbox(server: Sandbox, era: Era) -> Sandbox:
         requests_per_minute=None,
         requests_per_hour=None,
     )
-    server.reset(**settings.model_dump())
-    return server
+    shared_sandbox.reset(**settings.model_dump())
+    return shared_sandbox
 
 
 @pytest.fixture

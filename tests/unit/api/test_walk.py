@@ -124,26 +124,19 @@ def test_a_reject_of_the_next_interval_is_not_ours(
 @given(data=st.data(), bounds=st.tuples(*[st.sampled_from(["exclusive", "inclusive"])] * 2))
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 def test_each_call_is_in_exactly_one_of_adjacent_intervals(
-    server: Sandbox, data: st.DataObject, bounds: Any
+    sandbox: Sandbox, data: st.DataObject, bounds: Any
 ) -> None:
-    server.reset(
-        days=1,
-        calls_per_day=20,
-        agents=1,
-        requests_per_minute=None,
-        requests_per_hour=None,
-        from_bound=bounds[0],
-        to_bound=bounds[1],
-    )
-    agent = server.store.agent_ids[0]
+    from_bound, to_bound = bounds
+    sandbox.reset(days=1, calls_per_day=20, agents=1, from_bound=from_bound, to_bound=to_bound)
+    agent = sandbox.store.agent_ids[0]
     millisecond = timedelta(milliseconds=1)
     day = timedelta(days=1)
     for boundary in (MIDNIGHT, MIDNIGHT + day):
         for moment in (boundary - millisecond, boundary, boundary + millisecond):
-            server.store.insert_late(agent, moment)
+            sandbox.store.insert_late(agent, moment)
     starts = [
         datetime.fromisoformat(row["created_at"])
-        for row in server.store.truth("2026-03-01", "2026-04-01")
+        for row in sandbox.store.truth("2026-03-01", "2026-04-01")
     ]
     # Cuts at calls, a millisecond beside them, and anywhere.
     near = st.sampled_from(starts).flatmap(
@@ -154,13 +147,13 @@ def test_each_call_is_in_exactly_one_of_adjacent_intervals(
     first, last = MIDNIGHT - day, MIDNIGHT + 2 * day
     edges = sorted({first, last, MIDNIGHT, MIDNIGHT + day, *cuts})
 
-    with TalkPilotClient(server.base_url, server.api_key) as client:
+    with TalkPilotClient(sandbox.base_url, sandbox.api_key) as client:
         found = Counter[str]()
         for start, end in itertools.pairwise(edges):
             calls = walk(client, agent, Interval(start, end))
             assert all(start <= call.created_at < end for call in calls)
             found.update(ids(calls))
-    assert found == Counter(row["id"] for row in server.store.truth(first, last))
+    assert found == Counter(row["id"] for row in sandbox.store.truth(first, last))
 
 
 def test_filters_select_calls(sandbox: Sandbox, client: TalkPilotClient, agent: str) -> None:

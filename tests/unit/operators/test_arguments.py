@@ -225,11 +225,7 @@ EVERY_FIELD = [(operator, name) for operator in ALL for name in operator[0].temp
 def test_a_value_that_is_missing_at_run_time(
     operator: tuple[type[BaseOperator], dict[str, Any]], name: str, native: bool
 ) -> None:
-    """Airflow renders None for an XCom of a task that was skipped or marked as succeeded.
-
-    That is an error and no default, which can mean more work. Any other None, or an empty text, is
-    the default of an argument that may be left out; not for those whose default is everything.
-    """
+    """The XCom of a skipped task is an error. Any other None is the default, unless that is all."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     dag = DAG("missing", schedule=None, start_date=start, render_template_as_native_obj=native)
     first = TalkPilotCleanStagingOperator(task_id="first", staging_uri="/x", dag=dag)

@@ -60,20 +60,14 @@ class Api:
         return self.sandbox.store.truth("2000-01-01", "2100-01-01", [agent or self.agent])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def sandbox(server: Sandbox) -> Sandbox:
+def sandbox(shared_sandbox: Sandbox) -> Sandbox:
     """As good as a new one: default settings but no rate limits, fresh data."""
     settings = SandboxSettings(
         days=2, calls_per_day=60, requests_per_minute=None, requests_per_hour=None
     )
-    server.reset(**settings.model_dump())
-    return server
+    shared_sandbox.reset(**settings.model_dump())
+    return shared_sandbox
 
 
 @pytest.fixture(scope="module")
