@@ -90,7 +90,7 @@ def test_a_refusal_fails_at_once(sandbox: Sandbox, connect: Connect, status: str
     finish(sandbox, but=1)
     _, trigger = defer()
     options = refuse(sandbox, connect, status)
-    trigger.agent_ids = options.get("agent_ids", trigger.agent_ids)
+    trigger.agent_ids, trigger.are_named = options.get("agent_ids", trigger.agent_ids), True
     runs = [partial(sense, **options, deferrable=deferrable) for deferrable in (False, True)]
     for run in (*runs, partial(resume, fire(trigger))):
         assert sandbox.api_key not in refused(run, f"responded {status}")
