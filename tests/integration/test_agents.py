@@ -69,7 +69,6 @@ def test_agents_cost_no_request_and_their_names_are_in_the_views(
     chain.summaries()
     assert {row["prompt"] for row in rows(chain).values()} == {None}
 
-    # What should be a text and is none, is JSON.
     chain.sandbox.store.edit_agent(second, name={"de": "Zoë"}, organization_id=42)
     chain.summaries()
     changed = rows(chain)[second]

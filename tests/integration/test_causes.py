@@ -53,6 +53,7 @@ REFUSED: list[tuple[str, str, type[TalkPilotTaskError], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_job_that_fails(chain: Chain, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names Google's reason, and quotes nothing of its message."""
     monkeypatch.setattr(jobs, "BUSY_SECONDS", 0)

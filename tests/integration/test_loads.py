@@ -49,6 +49,7 @@ def test_details_before_calls(chain: Chain) -> None:
     assert tables(chain.bigquery, chain.table) == ["calls"], "staging tables are dropped"
 
 
+@pytest.mark.slow
 def test_an_older_manifest_after_a_newer_one(chain: Chain) -> None:
     call = live_call(chain)
     old_calls, old_details = chain.run()
@@ -78,6 +79,7 @@ def test_an_edit_without_a_new_version_still_arrives(chain: Chain) -> None:
     assert row_of(chain, call)["note"] == "silently changed"
 
 
+@pytest.mark.slow
 def test_purged_stays_purged(chain: Chain) -> None:
     truth = chain.truth()
     parsed = live_call(chain)

@@ -49,7 +49,6 @@ def test_the_trigger_lists_the_agents_if_they_are_not_known(sandbox: Sandbox) ->
     trigger.agent_ids = None
     assert fire(trigger)["status"] == "success"
     assert spent(sandbox) == {"agents": 1, "calls": 2}
-    # It lists them again if one is gone, unless a user named it.
     trigger.agent_ids = [str(uuid4()), *sandbox.store.agent_ids]
     assert fire(trigger)["status"] == "success"
     assert spent(sandbox)["agents"] == 2

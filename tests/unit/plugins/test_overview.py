@@ -90,8 +90,6 @@ def test_no_call_counts_twice_and_no_detail_is_taken_away() -> None:
 
 @dataclass
 class Hour(Sync):
-    """An hour of a day, each a quarter of an hour after the last."""
-
     quarter: int = 0
 
     @property

@@ -27,6 +27,7 @@ from tests.unit.api.quota.simulation import (
 )
 
 ENDLESS = 10**9
+FOUR = pytest.param(4, 0.011, marks=pytest.mark.slow)
 
 windows = st.sampled_from(get_args(Windows))
 latencies = st.sampled_from([(0.001, 0.01), (0.05, 0.3), (0.2, 1.5)])
@@ -68,7 +69,7 @@ def share_refused(server: Server) -> float:
 
 
 @pytest.mark.parametrize("counts_refused", [False, True])
-@pytest.mark.parametrize(("processes", "most_refused"), [(1, 0.001), (2, 0.003), (4, 0.011)])
+@pytest.mark.parametrize(("processes", "most_refused"), [(1, 0.001), (2, 0.003), FOUR])
 @pytest.mark.parametrize("kind", get_args(Windows))
 def test_five_hours_of_the_default_limits_are_used(
     kind: Windows, processes: int, most_refused: float, counts_refused: bool
