@@ -106,14 +106,8 @@ def test_arguments_of_a_single_task(dag: Any) -> None:
 def test_a_mapped_group_with_one_task_that_cleans(dag: Any) -> None:
     @task_group
     def one_month(start: str, end: str, agent_ids: list[str] | None) -> None:
-        TalkPilotCallsTaskGroup(
-            prefix_group_id=False,
-            start=start,
-            end=end,
-            agent_ids=agent_ids,
-            clean=False,
-            **PLACES,
-        )
+        given: Any = {"start": start, "end": end, "agent_ids": agent_ids}
+        TalkPilotCallsTaskGroup(prefix_group_id=False, clean=False, **given, **PLACES)
 
     month = {"start": "2026-01-01", "end": "2026-02-01", "agent_ids": None}
     months = one_month.expand_kwargs([month])
